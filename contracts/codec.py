@@ -1,0 +1,243 @@
+"""One decoder and one encoder for everything on a wire.
+
+The messages are attrs classes with snake_case fields; the wire is camelCase. Two codecs serve the same classes:
+
+- **msgspec** on the hot path. msgspec cannot rename the fields of an attrs class, so each class gets a *twin*: a
+  ``msgspec.Struct`` of the same shape with ``rename="camel"``. Decoding fills the twin (strict: a ``5`` is no ``str``;
+  NaN, lone surrogates and trailing bytes are refused) and hands its values to the attrs class.
+- **cattrs** (`converter`) where speed does not matter: configuration, storage, exports.
+
+A field whose default is ``None`` is optional: left out of the wire when it is ``None``, never sent as null.
+"""
+
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
+
+import attrs
+import cattrs
+import msgspec
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+T = TypeVar("T")
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""No single JSON text on any wire is longer than this (1 MiB)."""
+
+
+@attrs.frozen
+class ContractError(ValueError):
+    """A message breaks the contract. `field` is the wire's path to the culprit ("" for the whole), `code` is for programs."""
+
+    field: str
+    message: str
+    code: str = "E_BAD_PAYLOAD"
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}" if self.field else self.message
+
+
+def camel(name: str) -> str:
+    """``session_id`` → ``sessionId``."""
+    head, *tail = name.split("_")
+    return head + "".join(part.title() for part in tail)
+
+
+# --- twins ---------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class _Twin:
+    struct: type[msgspec.Struct]
+    to_attrs: Callable[[Any], Any]
+    to_struct: Callable[[Any], Any]
+
+
+def _twin_type(annotation: Any) -> Any:
+    """The annotation with every attrs class in it replaced by its twin's struct."""
+    if isinstance(annotation, type) and attrs.has(annotation):
+        return twin(annotation).struct
+    origin = get_origin(annotation)
+    if origin is None:
+        return annotation
+    args = tuple(_twin_type(arg) for arg in get_args(annotation))
+    if origin is Annotated:
+        return Annotated[(args[0], *annotation.__metadata__)]
+    if origin in (Union, types.UnionType):
+        return Union[args]  # noqa: UP007 - built at run time
+    if origin is typing.Literal:
+        return annotation
+    return origin[args]
+
+
+def _contains_attrs(annotation: Any) -> bool:
+    if isinstance(annotation, type) and attrs.has(annotation):
+        return True
+    return any(_contains_attrs(arg) for arg in get_args(annotation))
+
+
+def _rebuild_from_struct(value: Any) -> Any:
+    """Twin values to attrs values, inside lists and mappings too."""
+    if isinstance(value, msgspec.Struct):
+        return _ATTRS_OF[type(value)].to_attrs(value)
+    if isinstance(value, list):
+        return [_rebuild_from_struct(item) for item in cast(list[Any], value)]
+    if isinstance(value, dict):
+        return {k: _rebuild_from_struct(v) for k, v in cast(dict[Any, Any], value).items()}
+    return value
+
+
+def _rebuild_from_attrs(value: Any) -> Any:
+    """attrs values to twin values, inside lists and mappings too."""
+    if attrs.has(cast(type, type(value))):
+        return twin(type(value)).to_struct(value)
+    if isinstance(value, list | tuple):
+        return [_rebuild_from_attrs(item) for item in cast(list[Any], value)]
+    if isinstance(value, Mapping):
+        return {k: _rebuild_from_attrs(v) for k, v in cast(Mapping[Any, Any], value).items()}
+    return value
+
+
+_ATTRS_OF: dict[type[msgspec.Struct], _Twin] = {}
+
+
+@cache
+def twin(cls: type[Any]) -> _Twin:
+    """The msgspec struct of an attrs class, and the two conversions. A class attribute `TYPE` is the wire's ``type`` tag."""
+    attrs.resolve_types(cls, include_extras=True)
+    fields = attrs.fields(cls)
+    names = tuple(field.name for field in fields)
+    definition: list[Any] = []
+    for field in fields:
+        kind = _twin_type(field.type)
+        default = field.default
+        if default is attrs.NOTHING:
+            definition.append((field.name, kind))
+        elif isinstance(default, attrs.Factory):  # type: ignore[arg-type]
+            definition.append((field.name, kind, msgspec.field(default_factory=cast(Any, default).factory)))
+        else:
+            definition.append((field.name, kind, default))
+    tag: str | None = getattr(cls, "TYPE", None)
+    struct = msgspec.defstruct(
+        cls.__name__, definition, rename="camel", kw_only=True, omit_defaults=True, tag_field="type" if tag else None, tag=tag
+    )
+    nested = tuple(_contains_attrs(field.type) for field in fields)
+    get = attrgetter(*names) if len(names) > 1 else (lambda obj: (getattr(obj, names[0]),)) if names else (lambda _: ())
+
+    def to_attrs(value: Any) -> Any:
+        values = get(value)
+        if any(nested):
+            values = [_rebuild_from_struct(v) if deep else v for v, deep in zip(values, nested, strict=True)]
+        return cls(**dict(zip(names, values, strict=True)))
+
+    def to_struct(value: Any) -> Any:
+        values = get(value)
+        if any(nested):
+            values = [_rebuild_from_attrs(v) if deep else v for v, deep in zip(values, nested, strict=True)]
+        return struct(**dict(zip(names, values, strict=True)))
+
+    made = _Twin(struct, to_attrs, to_struct)
+    _ATTRS_OF[struct] = made
+    return made
+
+
+# --- decode and encode ----------------------------------------------------------------------------------------------
+
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+
+
+def contract_error(error: Exception) -> ContractError:
+    """What msgspec says, in the contract's words: the wire's path to the field, and what was wrong with it."""
+    text = str(error)
+    path, message = "", text
+    if found := _PATH.search(text):
+        path, message = found[1], text[: found.start()]
+    if found := _MISSING.search(message):
+        path = f"{path}.{found[1]}" if path else found[1]
+        message = "is required"
+    return ContractError(path, message.replace("`", ""))
+
+
+class Decoder(Generic[T]):
+    """bytes → an instance of one of `classes` (told apart by their `TYPE` when there are several).
+
+    Raises `ContractError` for anything else: bad JSON, a wrong type, a missing field, too long, too deep.
+    """
+
+    def __init__(self, *classes: type[T], max_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        structs = tuple(twin(cls).struct for cls in classes)
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[structs])  # noqa: UP007
+        self._types = Union[structs]  # noqa: UP007
+        self._max_bytes = max_bytes
+
+    def decode(self, data: bytes | str | msgspec.Raw) -> T:
+        """The message in `data`."""
+        if len(memoryview(data) if isinstance(data, msgspec.Raw) else data) > self._max_bytes:
+            raise ContractError("", f"message is longer than {self._max_bytes} bytes", "E_TOO_LARGE")
+        try:
+            struct = self._decoder.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise contract_error(error) from None
+        return _ATTRS_OF[type(struct)].to_attrs(struct)
+
+    def convert(self, value: Any) -> T:
+        """The same from already decoded JSON (dicts and lists), as Socket.IO handlers get it."""
+        try:
+            struct = msgspec.convert(value, self._types)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+            raise contract_error(error) from None
+        return _ATTRS_OF[type(struct)].to_attrs(struct)
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(message: Any) -> bytes:
+    """One JSON text: an attrs message (camelCase, optional fields left out), or plain JSON values with such inside."""
+    return _encoder.encode(_rebuild_from_attrs(message))
+
+
+def to_json_values(message: Any) -> Any:
+    """As `encode`, but dicts and lists instead of bytes."""
+    return msgspec.to_builtins(_rebuild_from_attrs(message))
+
+
+def decode_json(data: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
+    """Any JSON value; refuses what `json.loads` lets through (NaN, lone surrogates, endless depth)."""
+    if len(data) > max_bytes:
+        raise ContractError("", f"message is longer than {max_bytes} bytes", "E_TOO_LARGE")
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise contract_error(error) from None
+
+
+# --- cattrs: configuration, storage, exports --------------------------------------------------------------------------
+
+
+def make_converter(*, forbid_extra_keys: bool = False) -> cattrs.Converter:
+    """A cattrs converter that renames to camelCase and leaves optional fields that are None out."""
+    conv = cattrs.Converter(prefer_attrib_converters=True)
+
+    def renames(cls: type[Any]) -> dict[str, Any]:
+        return {
+            f.name: override(rename=camel(f.name), omit_if_default=f.default is None) for f in attrs.fields(cls) if f.init
+        }
+
+    def structure(cls: type[Any]) -> Any:
+        return make_dict_structure_fn(cls, conv, _cattrs_forbid_extra_keys=forbid_extra_keys, **renames(cls))
+
+    def unstructure(cls: type[Any]) -> Any:
+        return make_dict_unstructure_fn(cls, conv, **renames(cls))
+
+    conv.register_structure_hook_factory(attrs.has, structure)
+    conv.register_unstructure_hook_factory(attrs.has, unstructure)
+    return conv
+
+
+converter = make_converter()

@@ -1,0 +1,179 @@
+"""The runner WebSocket, protocol ``townwatch.runner.v1`` (CONTRACT section 5): every message is one JSON text frame."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import attrs
+import msgspec
+
+from contracts.codec import Decoder
+from contracts.events import Decision, EpochMs, Id, NonNegative, NonNegativeNumber
+from contracts.tasks import SessionConfig
+
+PROTOCOL = "townwatch.runner.v1"
+DEFAULT_HEARTBEAT_MS = 30_000
+DEFAULT_WINDOW = 1024
+"""Events in flight: sent by the runner and not yet acknowledged."""
+
+
+@attrs.frozen(kw_only=True)
+class Capabilities:
+    providers: list[str] = attrs.field(factory=list)
+    max_concurrent_sessions: Annotated[int, msgspec.Meta(ge=0)] = 8
+    features: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class HeldSession:
+    """A session in the runner's spool: the range of events it still has, and the session's state."""
+
+    session_id: Id
+    first_seq: NonNegative
+    last_seq: NonNegative
+    state: str
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    cpu_percent: NonNegativeNumber = 0
+    memory_percent: NonNegativeNumber = 0
+    disk_percent: NonNegativeNumber = 0
+
+
+@attrs.frozen(kw_only=True)
+class SpoolSize:
+    events: NonNegative = 0
+    bytes: NonNegative = 0
+
+
+@attrs.frozen(kw_only=True)
+class ErrorBody:
+    code: str
+    message: str
+    details: Any = None
+
+
+# --- runner → service ---------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class Hello:
+    """The runner's first message."""
+
+    TYPE: ClassVar[str] = "hello"
+    runner_id: Id
+    name: str
+    version: str
+    mode: Literal["hosted", "customer_hosted"] = "customer_hosted"
+    capabilities: Capabilities = attrs.field(factory=Capabilities)
+    labels: dict[str, str] = attrs.field(factory=dict)
+    provider_versions: dict[str, str] = attrs.field(factory=dict)
+    sessions: list[HeldSession] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class Events:
+    """Events in order within a session, each as raw JSON: the journal keeps the very bytes."""
+
+    TYPE: ClassVar[str] = "events"
+    events: list[msgspec.Raw]
+
+
+@attrs.frozen(kw_only=True)
+class Heartbeat:
+    TYPE: ClassVar[str] = "heartbeat"
+    ts: EpochMs
+    active_sessions: list[str] = attrs.field(factory=list)
+    load: Load = attrs.field(factory=Load)
+    spool: SpoolSize = attrs.field(factory=SpoolSize)
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What became of a command. Sent again for a command that is sent again."""
+
+    TYPE: ClassVar[str] = "result"
+    command_id: Id
+    ok: bool
+    error: ErrorBody | None = None
+
+
+# --- service → runner ---------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(kw_only=True)
+class ResumePoint:
+    session_id: Id
+    resume_from: NonNegative
+
+
+@attrs.frozen(kw_only=True)
+class Welcome:
+    """The answer to hello. `lost`: sessions the service believes are on this runner and hello did not name."""
+
+    TYPE: ClassVar[str] = "welcome"
+    runner_id: Id
+    heartbeat_ms: int
+    window: int
+    sessions: list[ResumePoint] = attrs.field(factory=list)
+    lost: list[str] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class Ack:
+    """Everything of the session up to and with `seq` is durable. `window`, if there, replaces the one of welcome."""
+
+    TYPE: ClassVar[str] = "ack"
+    session_id: str
+    seq: int
+    window: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Nack:
+    """This event is malformed and will never be accepted: the runner drops it and goes on."""
+
+    TYPE: ClassVar[str] = "nack"
+    session_id: str
+    seq: int
+    code: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class LinkError:
+    """Why the service is about to close this connection, or which message it ignored."""
+
+    TYPE: ClassVar[str] = "error"
+    code: str
+    message: str
+
+
+CommandName = Literal["start", "input", "resize", "stop", "pause", "resume", "approve", "drain"]
+
+
+@attrs.frozen(kw_only=True)
+class Command:
+    """An order to the runner; idempotent by `command_id`, sent again after a reconnect until a result came."""
+
+    TYPE: ClassVar[str] = "command"
+    command_id: Id
+    command: CommandName
+    config: SessionConfig | None = None
+    session_id: str | None = None
+    data: str | None = None
+    mode: Literal["raw", "line"] | None = None
+    cols: int | None = None
+    rows: int | None = None
+    graceful: bool | None = None
+    approval_id: str | None = None
+    decision: Decision | None = None
+    note: str | None = None
+    resolved_by: str | None = None
+
+
+FromRunner = Hello | Events | Heartbeat | Result
+FromService = Welcome | Ack | Nack | Command | LinkError
+
+decode_from_runner: Decoder[Any] = Decoder(Hello, Events, Heartbeat, Result, max_bytes=4 << 20)
+"""At most 4 MiB a frame: a window's worth of events may come in one."""
+decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, LinkError)
