@@ -31,7 +31,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 @attrs.frozen
 class ContractError(ValueError):
-    """A message breaks the contract. `field` is the wire's path to the culprit ("" for the whole), `code` is for programs."""
+    """A message breaks the contract: `field` is the wire's path to the culprit ("" for the whole message)."""
 
     field: str
     message: str
@@ -43,7 +43,7 @@ class ContractError(ValueError):
 
 def camel(name: str) -> str:
     """``session_id`` → ``sessionId``."""
-    head, *tail = name.split("_")
+    head, *tail = name.rstrip("_").split("_")
     return head + "".join(part.title() for part in tail)
 
 
@@ -66,7 +66,7 @@ def _twin_type(annotation: Any) -> Any:
         return annotation
     args = tuple(_twin_type(arg) for arg in get_args(annotation))
     if origin is Annotated:
-        return Annotated[(args[0], *annotation.__metadata__)]
+        return Annotated[(args[0], *cast(Any, annotation).__metadata__)]
     if origin in (Union, types.UnionType):
         return Union[args]  # noqa: UP007 - built at run time
     if origin is typing.Literal:
@@ -93,8 +93,9 @@ def _rebuild_from_struct(value: Any) -> Any:
 
 def _rebuild_from_attrs(value: Any) -> Any:
     """attrs values to twin values, inside lists and mappings too."""
-    if attrs.has(cast(type, type(value))):
-        return twin(type(value)).to_struct(value)
+    cls = cast(type[Any], type(value))
+    if attrs.has(cls):
+        return twin(cls).to_struct(value)
     if isinstance(value, list | tuple):
         return [_rebuild_from_attrs(item) for item in cast(list[Any], value)]
     if isinstance(value, Mapping):
@@ -102,12 +103,24 @@ def _rebuild_from_attrs(value: Any) -> Any:
     return value
 
 
+def _fresh(default: Any) -> Callable[[], Any]:
+    factory = getattr(default, "factory", None)
+    return (lambda: factory()) if factory else (lambda: default)
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
+    """attrgetter, which returns no tuple for a single name."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda value: tuple(getattr(value, name) for name in names)
+
+
 _ATTRS_OF: dict[type[msgspec.Struct], _Twin] = {}
 
 
 @cache
 def twin(cls: type[Any]) -> _Twin:
-    """The msgspec struct of an attrs class, and the two conversions. A class attribute `TYPE` is the wire's ``type`` tag."""
+    """The msgspec struct of an attrs class, and the two conversions. A class attribute `TYPE` is the ``type`` tag."""
     attrs.resolve_types(cls, include_extras=True)
     fields = attrs.fields(cls)
     names = tuple(field.name for field in fields)
@@ -117,16 +130,22 @@ def twin(cls: type[Any]) -> _Twin:
         default = field.default
         if default is attrs.NOTHING:
             definition.append((field.name, kind))
-        elif isinstance(default, attrs.Factory):  # type: ignore[arg-type]
-            definition.append((field.name, kind, msgspec.field(default_factory=cast(Any, default).factory)))
-        else:
-            definition.append((field.name, kind, default))
+        elif default is None:
+            definition.append((field.name, kind, None))
+        else:  # behind a lambda, so that omit_defaults leaves out what is None and nothing else
+            definition.append((field.name, kind, msgspec.field(default_factory=_fresh(default))))
     tag: str | None = getattr(cls, "TYPE", None)
     struct = msgspec.defstruct(
-        cls.__name__, definition, rename="camel", kw_only=True, omit_defaults=True, tag_field="type" if tag else None, tag=tag
+        cls.__name__,
+        definition,
+        rename="camel",
+        kw_only=True,
+        omit_defaults=True,
+        tag_field="type" if tag else None,
+        tag=tag,
     )
     nested = tuple(_contains_attrs(field.type) for field in fields)
-    get = attrgetter(*names) if len(names) > 1 else (lambda obj: (getattr(obj, names[0]),)) if names else (lambda _: ())
+    get = _values_of(names)
 
     def to_attrs(value: Any) -> Any:
         values = get(value)
@@ -225,9 +244,8 @@ def make_converter(*, forbid_extra_keys: bool = False) -> cattrs.Converter:
     conv = cattrs.Converter(prefer_attrib_converters=True)
 
     def renames(cls: type[Any]) -> dict[str, Any]:
-        return {
-            f.name: override(rename=camel(f.name), omit_if_default=f.default is None) for f in attrs.fields(cls) if f.init
-        }
+        fields = [field for field in attrs.fields(cls) if field.init]
+        return {f.name: override(rename=camel(f.name), omit_if_default=f.default is None) for f in fields}
 
     def structure(cls: type[Any]) -> Any:
         return make_dict_structure_fn(cls, conv, _cattrs_forbid_extra_keys=forbid_extra_keys, **renames(cls))

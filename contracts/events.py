@@ -12,7 +12,10 @@ from contracts.codec import ContractError, Decoder, decode_json
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 NonNegativeNumber = Annotated[float, msgspec.Meta(ge=0)] | Annotated[int, msgspec.Meta(ge=0)]
-EpochMs = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)] | Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+EpochMs = (
+    Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+    | Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+)
 """Epoch milliseconds, up to the year 9999 (what a date can say)."""
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
@@ -68,21 +71,36 @@ class RepoRef:
     @property
     def repo_path(self) -> str:
         """The path for a local repo, else ``provider:owner/name``."""
-        return (self.path or self.name or "") if self.provider == "local" else f"{self.provider}:{self.owner}/{self.name}"
+        return (
+            (self.path or self.name or "") if self.provider == "local" else f"{self.provider}:{self.owner}/{self.name}"
+        )
 
 
 @attrs.frozen(kw_only=True)
 class UsageMetrics:
     """What a session has used; every figure ≥ 0."""
 
-    agent_seconds: NonNegativeNumber = 0
-    terminal_kb: NonNegativeNumber = 0
-    files_touched: NonNegative = 0
-    commands_run: NonNegative = 0
-    approvals_requested: NonNegative = 0
+    agent_seconds: NonNegativeNumber
+    terminal_kb: NonNegativeNumber
+    files_touched: NonNegative
+    commands_run: NonNegative
+    approvals_requested: NonNegative
     input_tokens: NonNegative | None = None
     output_tokens: NonNegative | None = None
     cost_usd: NonNegativeNumber | None = None
+
+    @classmethod
+    def zero(cls) -> "UsageMetrics":
+        """Nothing used yet."""
+        return cls(agent_seconds=0, terminal_kb=0, files_touched=0, commands_run=0, approvals_requested=0)
+
+    def plus(self, other: "UsageMetrics") -> "UsageMetrics":
+        """Both together; an optional figure stays absent where neither has it."""
+        sums: dict[str, Any] = {}
+        for name in attrs.fields_dict(UsageMetrics):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            sums[name] = None if mine is None and theirs is None else (mine or 0) + (theirs or 0)
+        return UsageMetrics(**sums)
 
 
 @attrs.frozen(kw_only=True)
@@ -297,7 +315,9 @@ def check_repo_ref(ref: RepoRef, field: str) -> None:
         if not ref.path:
             raise ContractError(f"{field}.path", "is required for a local repository")
     elif not (ref.owner and ref.name):
-        raise ContractError(f"{field}.{'name' if ref.owner else 'owner'}", f"is required for a {ref.provider} repository")
+        raise ContractError(
+            f"{field}.{'name' if ref.owner else 'owner'}", f"is required for a {ref.provider} repository"
+        )
 
 
 @attrs.frozen
@@ -317,5 +337,6 @@ def peek_address(data: bytes | str | msgspec.Raw) -> Address:
     fields: dict[str, Any] = value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
     session_id, seq = fields.get("sessionId"), fields.get("seq")
     return Address(
-        session_id if isinstance(session_id, str) else "", seq if isinstance(seq, int) and not isinstance(seq, bool) else 0
+        session_id if isinstance(session_id, str) else "",
+        seq if isinstance(seq, int) and not isinstance(seq, bool) else 0,
     )

@@ -1,0 +1,212 @@
+"""The translation table of CONTRACT section 2: one runner event → the Socket.IO messages it becomes, in order.
+
+Pure: no clock, no state. What depends on state (spawned once, which approval was resolved, open bug bots) is passed in
+by the caller or added by the actor that owns the state.
+"""
+
+from typing import Any
+
+import attrs
+
+from contracts import events as e
+from contracts import ui
+from contracts.codec import camel, to_json_values
+from contracts.ui import VILLAGE_AND_AGENT, Scope, UiMessage
+
+BUG_BOT_SEVERITIES = frozenset({"error", "critical"})
+
+
+@attrs.frozen(kw_only=True)
+class Origin:
+    """Where a session's events belong."""
+
+    village_id: str
+    agent_id: str
+    agent_name: str
+    repo_path: str
+
+
+# What of an event becomes the payload of its work_stream_event: the kind, and the fields taken over as they are.
+WORK_STREAM: dict[type[e.RunnerEvent], tuple[str, tuple[str, ...]]] = {
+    e.SessionStarted: ("session_start", ("provider_id", "provider_version", "workspace_path", "room_path")),
+    e.SessionStateChanged: ("status_change", ("previous_state", "new_state", "reason")),
+    e.SessionEnded: ("session_end", ("final_state", "exit_code", "total_duration_ms", "total_usage")),
+    e.TerminalChunk: ("output", ("data", "stream")),
+    e.FileTouched: ("file_read", ("path", "room_path", "reason")),
+    e.DiffSummary: ("file_edit", ("files_changed", "lines_added", "lines_removed", "files")),
+    e.TestRunStarted: ("test_start", ("command", "test_files")),
+    e.TestRunFinished: ("test_finish", ("exit_code", "passed", "failed", "skipped", "duration")),
+    e.ApprovalRequested: ("status_change", ("approval",)),
+    e.ApprovalResolved: ("status_change", ("approval_id", "decision", "note")),
+    e.ProviderEventForwarded: ("provider_event", ("provider_event",)),
+}
+FILE_KINDS = {"delete": "file_delete", "write": "file_edit", "read": "file_read", "diff": "file_read"}
+
+
+def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent | None:
+    """The event's line in the work stream; None for the two that have none (alerts, usage)."""
+    row = WORK_STREAM.get(type(event))
+    if row is None:
+        return None
+    kind, names = row
+    payload = {camel(n): to_json_values(v) for n in names if (v := getattr(event, n)) is not None}
+    match event:
+        case e.FileTouched(reason=reason):
+            kind = FILE_KINDS[reason]
+        case e.ApprovalRequested():
+            payload["newState"] = "WAITING_FOR_APPROVAL"
+        case _:
+            pass
+    return ui.WorkStreamEvent(
+        agent_id=agent_id,
+        session_id=event.session_id,
+        type=kind,
+        payload=payload,
+        timestamp=ui.iso(event.ts),
+        seq=event.seq,
+    )
+
+
+def translate(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
+    """All messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
+    messages: list[UiMessage] = []
+    if (line := work_stream_event(event, origin.agent_id)) is not None:
+        messages.append(UiMessage("work_stream_event", line, VILLAGE_AND_AGENT))
+    messages += _beside(event, origin, resolved)
+    if (text := readable(event)) is not None:
+        messages.append(
+            UiMessage(
+                "work_stream", ui.WorkStreamLine(agent_id=origin.agent_id, message=text, ts=event.ts), VILLAGE_AND_AGENT
+            )
+        )
+    return messages
+
+
+def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None) -> list[UiMessage]:
+    """What the table names beyond the work stream."""
+    match event:
+        case e.SessionStateChanged():
+            return [_agent_update(event, origin.agent_id)]
+        case e.SessionEnded():
+            return [_disconnect(event, origin.agent_id)]
+        case e.TerminalChunk():
+            return [_terminal_output(event, origin.agent_id)]
+        case e.ApprovalRequested(approval=approval):
+            return [_approval("approval_requested", approval, event, origin.agent_id)]
+        case e.ApprovalResolved() if resolved is not None:
+            return [_approval("approval_resolved", resolved, event, origin.agent_id)]
+        case e.AlertRaised():
+            return [_alert(event, origin.agent_id)]
+        case e.UsageTick():
+            return [_usage(event, origin.agent_id)]
+        case _:
+            return []
+
+
+def _agent_update(event: e.SessionStateChanged, agent_id: str) -> UiMessage:
+    update = ui.AgentUpdate(agent_id=agent_id, status=event.new_state, ts=event.ts, reason=event.reason)
+    return UiMessage("agent_update", update, VILLAGE_AND_AGENT)
+
+
+def _disconnect(event: e.SessionEnded, agent_id: str) -> UiMessage:
+    gone = ui.AgentDisconnect(agent_id=agent_id, session_id=event.session_id, timestamp=ui.iso(event.ts))
+    return UiMessage("agent_disconnect", gone, Scope.VILLAGE)
+
+
+def _terminal_output(event: e.TerminalChunk, agent_id: str) -> UiMessage:
+    output = ui.TerminalOutput(
+        agent_id=agent_id, session_id=event.session_id, data=event.data, stream=event.stream, seq=event.seq
+    )
+    return UiMessage("terminal_output", output, Scope.TERMINAL)
+
+
+def _approval(name: str, approval: e.ApprovalRequest, event: e.RunnerEvent, agent_id: str) -> UiMessage:
+    fields = attrs.asdict(approval, recurse=False)
+    message = ui.ApprovalMessage(**fields, agent_id=agent_id, timestamp=ui.iso(event.ts))
+    return UiMessage(name, message, VILLAGE_AND_AGENT)
+
+
+def _alert(event: e.AlertRaised, agent_id: str) -> UiMessage:
+    alert = ui.AlertMessage(
+        alert_id=event.alert_id,
+        severity=event.severity,
+        category=event.category,
+        title=event.title,
+        description=event.description,
+        context=event.context,
+        timestamp=ui.iso(event.ts),
+        agent_id=agent_id,
+        session_id=event.session_id,
+    )
+    return UiMessage("alert_raised", alert, Scope.VILLAGE)
+
+
+def _usage(event: e.UsageTick, agent_id: str) -> UiMessage:
+    tick = ui.UsageTickMessage(
+        agent_id=agent_id,
+        session_id=event.session_id,
+        provider_id=event.provider_id,
+        units=event.units,
+        interval_ms=event.interval_ms,
+        timestamp=ui.iso(event.ts),
+    )
+    return UiMessage("usage_tick", tick, Scope.AGENT)
+
+
+def agent_spawn(session_id: str, provider_id: str, origin: Origin, ts: float) -> UiMessage:
+    """Said once, when a session is first known with its provider."""
+    spawn = ui.AgentSpawn(
+        agent_id=origin.agent_id,
+        session_id=session_id,
+        agent_type=ui.agent_type(provider_id),
+        agent_name=origin.agent_name,
+        repo_path=origin.repo_path,
+        timestamp=ui.iso(ts),
+    )
+    return UiMessage("agent_spawn", spawn, Scope.VILLAGE)
+
+
+def bug_bot(name: str, alert_id: str) -> UiMessage:
+    """bug_bot_spawn and bug_bot_resolved."""
+    return UiMessage(name, ui.BugBot(id=alert_id), Scope.VILLAGE)
+
+
+def bug_bot_progress(alert_id: str, progress: float) -> UiMessage:
+    """How far the repair is, 0..1."""
+    return UiMessage(
+        "bug_bot_progress", ui.BugBotProgress(id=alert_id, progress=min(1.0, max(0.0, progress))), Scope.VILLAGE
+    )
+
+
+def readable(event: e.RunnerEvent) -> str | None:
+    """The event as one line for a person; None for output and usage, which would drown the rest."""
+    match event:
+        case e.SessionStarted(provider_id=provider, workspace_path=path):
+            return f"started {provider} in {path}"
+        case e.SessionStateChanged(new_state=state, reason=reason):
+            return state.lower().replace("_", " ") + (f": {reason}" if reason else "")
+        case e.SessionEnded(final_state=state, exit_code=code):
+            return f"ended {state.lower()}" + ("" if code is None else f" with exit code {code}")
+        case e.FileTouched(path=path, reason=reason):
+            return f"{reason} {path}"
+        case e.DiffSummary(files_changed=files, lines_added=added, lines_removed=removed):
+            return f"{files} files changed, +{added} −{removed}"
+        case e.TestRunStarted(command=command):
+            return f"testing: {command}"
+        case e.TestRunFinished(passed=passed, failed=failed, skipped=skipped):
+            return f"tests: {passed} passed, {failed} failed, {skipped} skipped"
+        case e.ApprovalRequested(approval=approval):
+            return f"asks for approval ({approval.category}, risk {approval.risk}): {approval.summary}"
+        case e.ApprovalResolved(decision=decision, resolved_by=who):
+            return f"approval: {decision}" + (f" by {who}" if who else "")
+        case e.AlertRaised(severity=severity, title=title):
+            return f"{severity}: {title}"
+        case e.ProviderEventForwarded(provider_event=inner):
+            return f"provider event {inner.get('type')}"
+        case _:
+            return None
+
+
+def payload_of(message: UiMessage) -> dict[str, Any]:
+    """The message's argument as JSON values, for tests and exports."""
+    return to_json_values(message.payload)
