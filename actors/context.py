@@ -1,0 +1,41 @@
+"""What every actor of the cast can reach: the names, the board, the ports. Made by the composition root, one a process.
+
+The singletons (journal, router, timers) put their own address here when they start; a supervisor keeps that address the
+same over their restarts.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from actors.directory import Board, Directory, Taps
+from actors.ports import Clock, Decisions, Journal, Outlet
+from actors.runtime import ActorRef
+
+
+def _nothing(_event: str, _fields: dict[str, Any]) -> None:
+    return None
+
+
+@attrs.define(eq=False)
+class Context:
+    """The surroundings of the cast."""
+
+    journal_log: Journal
+    outlet: Outlet
+    clock: Clock
+    decisions: Decisions
+    directory: Directory = attrs.field(factory=Directory)
+    board: Board = attrs.field(factory=Board)
+    taps: Taps = attrs.field(factory=Taps)
+    published: dict[str, int] = attrs.field(factory=dict)
+    """session → the last seq its village published. Written by the village alone; outlives its crash, so that a restarted
+    village knows what the people have seen."""
+    shown: dict[str, int] = attrs.field(factory=dict)
+    """session → the last seq its agent's terminal showed. Written by the agent alone."""
+    measure: Callable[[str, dict[str, Any]], None] = _nothing
+    """Telemetry: measure("event", {"type": …}). Must not block."""
+    journal: ActorRef | None = None
+    router: ActorRef | None = None
+    timers: ActorRef | None = None

@@ -1,0 +1,115 @@
+"""Who is where, and what is known: looked up by all, written by the owners only.
+
+`Directory` maps names to addresses; it outlives every actor but the process. `Board` holds the last durable state of each
+session: a session writes its own entry, everybody reads. A village or an agent that restarts reads itself back from it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from actors.runtime import ActorDeadError, ActorRef
+from actors.session_state import SessionState
+
+
+class Board:
+    """The last durable state of every session this process knows."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, SessionState] = {}
+        self._by_village: dict[str, set[str]] = defaultdict(set)
+        self._by_agent: dict[str, str] = {}
+
+    def post(self, state: SessionState) -> None:
+        """A session's new state (by the session alone)."""
+        self._sessions[state.session_id] = state
+        self._by_village[state.village_id].add(state.session_id)
+        self._by_agent[state.agent_id] = state.session_id
+
+    def session(self, session_id: str) -> SessionState | None:
+        return self._sessions.get(session_id)
+
+    def of_agent(self, agent_id: str) -> SessionState | None:
+        """The latest session of an agent."""
+        session_id = self._by_agent.get(agent_id)
+        return None if session_id is None else self._sessions[session_id]
+
+    def of_village(self, village_id: str) -> list[SessionState]:
+        """All sessions of a village, oldest first."""
+        found = [self._sessions[s] for s in self._by_village.get(village_id, ())]
+        return sorted(found, key=lambda state: state.created_at or 0)
+
+    def of_runner(self, runner_id: str) -> list[SessionState]:
+        return [state for state in self._sessions.values() if state.runner_id == runner_id]
+
+    def __iter__(self) -> Iterator[SessionState]:
+        return iter(list(self._sessions.values()))
+
+    def villages(self) -> list[str]:
+        return sorted(self._by_village)
+
+    def remove(self, session_id: str) -> None:
+        """A deleted session."""
+        state = self._sessions.pop(session_id, None)
+        if state is not None:
+            self._by_village[state.village_id].discard(session_id)
+            if self._by_agent.get(state.agent_id) == session_id:
+                del self._by_agent[state.agent_id]
+
+
+class Directory:
+    """Names to addresses."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, ActorRef] = {}
+        self.villages: dict[str, ActorRef] = {}
+        self.agents: dict[str, ActorRef] = {}
+        self.runners: dict[str, ActorRef] = {}
+        self.clients: dict[str, ActorRef] = {}
+
+    @staticmethod
+    def alive(table: dict[str, ActorRef], name: str) -> ActorRef | None:
+        """The address, unless whoever lived there is gone for good."""
+        ref = table.get(name)
+        return ref if ref is not None and ref.is_alive() else None
+
+
+class Taps:
+    """Who listens to a session's events or a runner's status beside the rooms: the control plane's clients."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, dict[str, Callable[[Any], None]]] = defaultdict(dict)
+
+    def add(self, topic: str, listener_id: str, listener: Callable[[Any], None]) -> None:
+        """`topic`: ``session:<id>`` or ``runner:<id>``. The listener must not block."""
+        self._listeners[topic][listener_id] = listener
+
+    def remove(self, topic: str, listener_id: str) -> bool:
+        """Whether it was there."""
+        listeners = self._listeners.get(topic)
+        if listeners is None or listeners.pop(listener_id, None) is None:
+            return False
+        if not listeners:
+            del self._listeners[topic]
+        return True
+
+    def remove_all(self, listener_id: str) -> None:
+        for topic in list(self._listeners):
+            self.remove(topic, listener_id)
+
+    def tell(self, topic: str, messages: Sequence[Any]) -> None:
+        """Hand the messages to every listener of the topic."""
+        for listener in list(self._listeners.get(topic, {}).values()):
+            for message in messages:
+                listener(message)
+
+
+def tell_if_alive(ref: ActorRef | None, message: Any) -> bool:
+    """tell() to somebody who may be gone; whether it was sent."""
+    if ref is None:
+        return False
+    try:
+        ref.tell(message)
+    except ActorDeadError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+"""The journal actor: one writer, group commit.
+
+While a commit is under way in the writer thread, appends gather in the mailbox; each commit takes all that gathered. So
+the batch grows with the load, and an idle journal commits at once. A session hears `Durable` only after the commit.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+import trio
+
+from actors.messages import Append, Durable, Flush, SaveSnapshot
+from actors.ports import Journal, Record
+from actors.runtime import ActorDeadError, ActorRef, MailboxSpec, TrioActor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = structlog.get_logger("journal")
+
+RETRY_SECONDS = 0.5
+"""How long to wait before writing again when the disk refused (full, or an I/O error)."""
+
+
+class JournalActor(TrioActor):
+    """Owns the writing side of the log. Reading does not come here: `store` reads beside it."""
+
+    mailbox = MailboxSpec(capacity=10_000, policy="wait")
+
+    def __init__(self, journal: Journal, observe: "Callable[[int, float], None]" = lambda _n, _s: None) -> None:
+        """`observe(events, seconds)` is called after each commit."""
+        super().__init__()
+        self._journal = journal
+        self._observe = observe
+        self._pending: list[Append] = []
+        self._snapshots: dict[str, tuple[int, bytes]] = {}
+        self._flush_due = False
+        self._limiter = trio.CapacityLimiter(1)
+        self.trouble: str | None = None
+
+    async def on_receive(self, message: Append | SaveSnapshot | Flush) -> Any:
+        match message:
+            case Append():
+                self._pending.append(message)
+            case SaveSnapshot(key=key, position=position, body=body):
+                self._snapshots[key] = (position, body)
+            case Flush():
+                self._flush_due = False
+                return await self._commit()
+        if not self._flush_due:  # behind whatever is in the mailbox already: those appends join this commit
+            self._flush_due = True
+            self.actor_ref.tell(Flush())
+
+    async def _commit(self) -> None:
+        appends, self._pending = self._pending, []
+        snapshots, self._snapshots = self._snapshots, {}
+        records = [record for append in appends for record in append.records]
+        begun = trio.current_time()
+        if records:
+            await self._write(records)
+        if snapshots:
+            await trio.to_thread.run_sync(self._journal.save_snapshots, snapshots, limiter=self._limiter)
+        self._observe(len(records), trio.current_time() - begun)
+        for append in appends:
+            _confirm(append.reply_to, append.records[-1].seq)
+
+    async def _write(self, records: list[Record]) -> None:
+        """Until it is written: no event is acknowledged that is not stored. The queue behind it is what slows the runners."""
+        while True:
+            try:
+                await trio.to_thread.run_sync(self._journal.append, records, limiter=self._limiter)
+            except OSError as error:
+                if self.trouble is None:
+                    log.error("journal_cannot_write", reason=str(error), advice="make room on the disk; retrying")
+                self.trouble = str(error)
+                await trio.sleep(RETRY_SECONDS)
+            else:
+                if self.trouble is not None:
+                    log.info("journal_writes_again")
+                self.trouble = None
+                return
+
+
+def _confirm(session: ActorRef, seq: int) -> None:
+    try:
+        session.tell(Durable(seq))
+    except ActorDeadError:
+        pass  # the session was ended meanwhile; its events are safe

@@ -1,0 +1,112 @@
+"""What the cast needs from the rooms around it, as protocols: the composition root plugs the real things in.
+
+An actor never touches a socket, a database driver or the wall clock; it talks to one of these.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import attrs
+
+Tag = tuple[str, int]
+"""(sessionId, seq): which event a message was made from."""
+
+
+@attrs.frozen
+class Record:
+    """One event as the journal keeps it. `body` is the JSON text of the wire."""
+
+    session_id: str
+    seq: int
+    village_id: str
+    type: str
+    ts_ms: float
+    body: bytes
+
+
+class Replay(Protocol):
+    """Sends to one client while its live messages are held back."""
+
+    def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None: ...
+
+
+class Outlet(Protocol):
+    """The way out to the people watching. Never blocks; a slow client is the transport's business."""
+
+    def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
+        """One event to every client in any of the rooms, once each."""
+        ...
+
+    def send(self, client_id: str, event: str, payload: bytes) -> None:
+        """One event to one client."""
+        ...
+
+    def enter(self, client_id: str, room: str) -> None: ...
+
+    def leave(self, client_id: str, room: str) -> None: ...
+
+    def catch_up(self, client_id: str) -> AbstractAsyncContextManager[Replay]:
+        """While open, live messages to the client are held back; they follow when it closes."""
+        ...
+
+    async def round_trip(self, client_id: str, timeout: float) -> float | None:
+        """Seconds that a `server_ping` took to be answered; None where it was not."""
+        ...
+
+    async def disconnect(self, client_id: str) -> None: ...
+
+
+class Journal(Protocol):
+    """The durable log. Synchronous: `append` runs in one writer thread, `read` in any other."""
+
+    def append(self, batch: Sequence[Record]) -> None:
+        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when the disk is full."""
+        ...
+
+    def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[Record]:
+        """Events of a session with seq > `after`, oldest first."""
+        ...
+
+    def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
+        """key → (position, body): what a restart begins from instead of the whole log."""
+        ...
+
+    def load_snapshots(self) -> Mapping[str, tuple[int, bytes]]: ...
+
+    def heads(self) -> Mapping[str, int]:
+        """session → the highest durable seq."""
+        ...
+
+
+class Clock(Protocol):
+    """Wall-clock time, for what is shown and stored; deadlines use trio's clock."""
+
+    def now_ms(self) -> int: ...
+
+
+class Decisions(Protocol):
+    """Where decisions on approvals last. One conditional update: the first one wins."""
+
+    async def record(
+        self, approval_id: str, session_id: str, decision: str, resolved_by: str, note: str | None, at_ms: int
+    ) -> "Standing":
+        """The decision that stands afterwards: this one, or an earlier one."""
+        ...
+
+    async def unconfirmed(self, session_id: str) -> Sequence["Standing"]:
+        """Decisions of the session that its runner has not confirmed yet."""
+        ...
+
+    async def confirm(self, approval_id: str) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class Standing:
+    """A decision that stands. `won`: whether the caller's own call made it."""
+
+    approval_id: str
+    decision: str
+    resolved_by: str | None
+    note: str | None
+    won: bool = False

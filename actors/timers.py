@@ -1,0 +1,48 @@
+"""Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import trio
+
+from actors.runtime import ActorDeadError, ActorRef, MailboxSpec, TrioActor
+
+
+@attrs.frozen
+class After:
+    """Tell `target` the `message` in `delay` seconds, unless it is dead by then."""
+
+    delay: float
+    target: ActorRef
+    message: Any
+
+
+class Timers(TrioActor):
+    """A timer is a promise of this incarnation: after a crash, owners set theirs again in their `on_start`."""
+
+    mailbox = MailboxSpec(capacity=100_000, policy="wait")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """The actor's loop, inside the nursery that owns the sleeping tasks."""
+        async with trio.open_nursery() as self._nursery:
+            try:
+                await super().run(started)
+            finally:
+                self._nursery.cancel_scope.cancel()
+
+    async def on_receive(self, message: After) -> None:
+        assert self._nursery is not None  # run() opened it before the first message
+        self._nursery.start_soon(_tell_later, message)
+
+
+async def _tell_later(timer: After) -> None:
+    await trio.sleep(timer.delay)
+    try:
+        await timer.target.send(timer.message)
+    except ActorDeadError:
+        pass  # who set it is gone: nothing is owed any more
