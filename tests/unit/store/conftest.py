@@ -1,0 +1,27 @@
+"""A log and a database in a directory of their own."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from store.log import EventLog
+from store.log_records import LogRecord
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[EventLog]:
+    with EventLog.open(tmp_path / "journal.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def record() -> Callable[..., LogRecord]:
+    """A record with a readable body: record(3) is the third event of session s1."""
+
+    def make(
+        seq: int, session: str = "s1", village: str = "demo", type: str = "TERMINAL_CHUNK", body: bytes | None = None
+    ) -> LogRecord:
+        return LogRecord(session, seq, village, type, 1000.0 + seq, body if body is not None else b'{"seq":%d}' % seq)
+
+    return make

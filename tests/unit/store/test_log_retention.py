@@ -1,0 +1,91 @@
+"""Forgetting: by age, by size, by session; in chunks, with sums that stay true."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from store.log import EventLog
+from store.log_records import LogRecord, Retention
+
+Make = Callable[..., LogRecord]
+
+
+def sizes(log: EventLog) -> tuple[int, int]:
+    rows = [r for r in log.read_all(limit=100_000, max_bytes=1 << 40) if r.village_id == "demo"]
+    return len(rows), sum(len(r.body) for r in rows)
+
+
+def test_by_size_the_oldest_go_until_it_fits(log: EventLog, record: Make) -> None:
+    log.append([record(seq, body=b"x" * 100) for seq in range(1, 11)])
+    log.append([record(1, session="o", village="other", body=b"x" * 5000)])
+    removed = log.retain("demo", Retention(max_bytes=300))
+    assert (removed.events, removed.bytes, removed.more) == (7, 700, False)
+    assert [r.seq for r in log.read("s1")] == [8, 9, 10]
+    assert log.heads()["s1"].first_seq == 8
+    assert log.village_sizes()["demo"] == sizes(log) == (3, 300)
+    assert len(log.read("o")) == 1
+
+
+def test_by_age_of_our_own_clock_whatever_the_runner_says(tmp_path: Path, record: Make) -> None:
+    now = 1_000.0
+    with EventLog.open(tmp_path / "j.db", now_ms=lambda: now) as log:
+        log.append([record(1)])
+        now = 5_000.0
+        log.append([record(2)])
+        assert log.retain("demo", Retention(max_age_ms=4_500)).events == 0
+        now = 6_000.0
+        assert log.retain("demo", Retention(max_age_ms=4_500)).events == 1
+        assert [r.seq for r in log.read("s1")] == [2]
+
+
+def test_in_chunks_with_appends_in_between(log: EventLog, record: Make) -> None:
+    log.append([record(seq) for seq in range(1, 101)])
+    steps, appended = 0, 100
+    while log.retain("demo", Retention(max_bytes=0), chunk=10).more:
+        steps += 1
+        if steps <= 5:
+            appended += 1
+            log.append([record(appended)])
+    assert steps == 10
+    assert log.read("s1") == []
+    assert log.heads()["s1"].max_seq == 105
+    assert log.append([record(105), record(106)]).repeats == {"s1": 1}  # forgotten, and still known as a repeat
+
+
+def test_spared_sessions_are_not_touched(log: EventLog, record: Make) -> None:
+    log.append([record(seq, session=s) for seq in range(1, 4) for s in ("live", "done")])
+    log.retain("demo", Retention(max_bytes=0), spare=["live", "unknown"])
+    assert (len(log.read("live")), len(log.read("done"))) == (3, 0)
+
+
+def test_a_deleted_session_is_gone_and_does_not_come_back(tmp_path: Path, record: Make) -> None:
+    with EventLog.open(tmp_path / "j.db") as log:
+        log.append([record(seq, session=s) for seq in range(1, 6) for s in ("s1", "s2")])
+        log.save_snapshot("session:s1", 1, b"state")
+        while log.delete_session("s1", chunk=2).more:
+            pass
+        assert set(log.heads()) == {"s2"}
+        assert log.load_snapshots() == {}
+        result = log.append([record(5), record(6)])
+        assert (result.stored, result.heads["s1"].last_seq) == ((), 6)  # acknowledged, so that the runner lets go
+        assert log.village_sizes()["demo"] == sizes(log)
+    with EventLog.open(tmp_path / "j.db") as log:
+        assert log.head("s1") is None
+        assert log.append([record(7)]).stored == ()
+
+
+def test_unknown_names_are_no_error(log: EventLog) -> None:
+    assert log.retain("nowhere", Retention(max_bytes=0)).events == 0
+    assert log.delete_session("nobody").events == 0
+
+
+def test_vacuum_gives_the_space_back_a_step_at_a_time(log: EventLog, record: Make) -> None:
+    log.append([record(seq, body=b"x" * 4000) for seq in range(1, 1001)])
+    log.checkpoint()
+    before = log.file_bytes()
+    log.retain("demo", Retention(max_bytes=0))
+    left = log.vacuum(100)
+    assert left > 0
+    while log.vacuum(500):
+        pass
+    log.close()
+    assert log.file_bytes() < before / 10
