@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from actors.directory import Board, Directory, Taps
-from actors.ports import Clock, Decisions, Journal, Outlet
-from actors.runtime import ActorRef
+from actors.ports import Clock, Decisions, Journal, Outlet, Ref
+from actors.runtime import ActorDeadError
 
 
 def _nothing(_event: str, _fields: dict[str, Any]) -> None:
@@ -30,12 +30,20 @@ class Context:
     board: Board = attrs.field(factory=Board)
     taps: Taps = attrs.field(factory=Taps)
     published: dict[str, int] = attrs.field(factory=dict)
-    """session → the last seq its village published. Written by the village alone; outlives its crash, so that a restarted
-    village knows what the people have seen."""
+    """session → the last seq its village published. Written by the village alone; outlives its crash, so that a
+    restarted village knows what the people have seen."""
     shown: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …}). Must not block."""
-    journal: ActorRef | None = None
-    router: ActorRef | None = None
-    timers: ActorRef | None = None
+    router_timeout: float = 10.0
+    """Seconds the router has to find or start somebody."""
+    journal: Ref | None = None
+    router: Ref | None = None
+    timers: Ref | None = None
+
+    async def router_call(self, message: Any) -> Any:
+        """Ask the router. Raises `ActorDeadError` before it is started or after it is gone for good."""
+        if self.router is None:
+            raise ActorDeadError("the router is not started")
+        return await self.router.call(message, timeout=self.router_timeout)

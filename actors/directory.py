@@ -1,14 +1,16 @@
 """Who is where, and what is known: looked up by all, written by the owners only.
 
-`Directory` maps names to addresses; it outlives every actor but the process. `Board` holds the last durable state of each
-session: a session writes its own entry, everybody reads. A village or an agent that restarts reads itself back from it.
+`Directory` maps names to addresses; it outlives every actor but the process. `Board` holds the last durable state of
+each session: a session writes its own entry, everybody reads. A village or an agent that restarts reads itself back
+from it.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from actors.runtime import ActorDeadError, ActorRef
+from actors.ports import Ref
+from actors.runtime import ActorDeadError
 from actors.session_state import SessionState
 
 
@@ -19,12 +21,15 @@ class Board:
         self._sessions: dict[str, SessionState] = {}
         self._by_village: dict[str, set[str]] = defaultdict(set)
         self._by_agent: dict[str, str] = {}
+        self._village_of_repo: dict[str, str] = {}
 
     def post(self, state: SessionState) -> None:
         """A session's new state (by the session alone)."""
         self._sessions[state.session_id] = state
         self._by_village[state.village_id].add(state.session_id)
         self._by_agent[state.agent_id] = state.session_id
+        if state.repo_path:
+            self._village_of_repo[state.repo_id] = state.village_id
 
     def session(self, session_id: str) -> SessionState | None:
         return self._sessions.get(session_id)
@@ -33,6 +38,10 @@ class Board:
         """The latest session of an agent."""
         session_id = self._by_agent.get(agent_id)
         return None if session_id is None else self._sessions[session_id]
+
+    def village_of_repo(self, repo_id: str) -> str | None:
+        """The village a house stands in."""
+        return self._village_of_repo.get(repo_id)
 
     def of_village(self, village_id: str) -> list[SessionState]:
         """All sessions of a village, oldest first."""
@@ -61,14 +70,14 @@ class Directory:
     """Names to addresses."""
 
     def __init__(self) -> None:
-        self.sessions: dict[str, ActorRef] = {}
-        self.villages: dict[str, ActorRef] = {}
-        self.agents: dict[str, ActorRef] = {}
-        self.runners: dict[str, ActorRef] = {}
-        self.clients: dict[str, ActorRef] = {}
+        self.sessions: dict[str, Ref] = {}
+        self.villages: dict[str, Ref] = {}
+        self.agents: dict[str, Ref] = {}
+        self.runners: dict[str, Ref] = {}
+        self.clients: dict[str, Ref] = {}
 
     @staticmethod
-    def alive(table: dict[str, ActorRef], name: str) -> ActorRef | None:
+    def alive(table: dict[str, Ref], name: str) -> Ref | None:
         """The address, unless whoever lived there is gone for good."""
         ref = table.get(name)
         return ref if ref is not None and ref.is_alive() else None
@@ -104,7 +113,7 @@ class Taps:
                 listener(message)
 
 
-def tell_if_alive(ref: ActorRef | None, message: Any) -> bool:
+def tell_if_alive(ref: Ref | None, message: Any) -> bool:
     """tell() to somebody who may be gone; whether it was sent."""
     if ref is None:
         return False

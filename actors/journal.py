@@ -4,17 +4,16 @@ While a commit is under way in the writer thread, appends gather in the mailbox;
 the batch grows with the load, and an idle journal commits at once. A session hears `Durable` only after the commit.
 """
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import structlog
 import trio
 
 from actors.messages import Append, Durable, Flush, SaveSnapshot
-from actors.ports import Journal, Record
-from actors.runtime import ActorDeadError, ActorRef, MailboxSpec, TrioActor
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from actors.ports import Journal, Record, Ref
+from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
 
 log = structlog.get_logger("journal")
 
@@ -27,7 +26,7 @@ class JournalActor(TrioActor):
 
     mailbox = MailboxSpec(capacity=10_000, policy="wait")
 
-    def __init__(self, journal: Journal, observe: "Callable[[int, float], None]" = lambda _n, _s: None) -> None:
+    def __init__(self, journal: Journal, observe: Callable[[int, float], None] = lambda _n, _s: None) -> None:
         """`observe(events, seconds)` is called after each commit."""
         super().__init__()
         self._journal = journal
@@ -65,7 +64,9 @@ class JournalActor(TrioActor):
             _confirm(append.reply_to, append.records[-1].seq)
 
     async def _write(self, records: list[Record]) -> None:
-        """Until it is written: no event is acknowledged that is not stored. The queue behind it is what slows the runners."""
+        """Until it is written: no event is acknowledged that is not stored. The queue behind it is what slows the
+        runners.
+        """
         while True:
             try:
                 await trio.to_thread.run_sync(self._journal.append, records, limiter=self._limiter)
@@ -81,8 +82,6 @@ class JournalActor(TrioActor):
                 return
 
 
-def _confirm(session: ActorRef, seq: int) -> None:
-    try:
+def _confirm(session: Ref, seq: int) -> None:
+    with suppress(ActorDeadError):  # the session may be gone meanwhile; its events are safe
         session.tell(Durable(seq))
-    except ActorDeadError:
-        pass  # the session was ended meanwhile; its events are safe

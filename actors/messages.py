@@ -1,7 +1,7 @@
 """What the cast says to each other. Frozen data; every message names who it is for in its docstring.
 
-Messages that answer an earlier one (`Durable`, `Standing`…) are `System` messages: they overtake and never wait for room,
-so that two actors that talk both ways cannot wait for each other.
+Messages that answer an earlier one (`Durable`, `Standing`…) are `System` messages: they overtake and never wait for
+room, so that two actors that talk both ways cannot wait for each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from typing import Any
 
 import attrs
 
-from actors.ports import Record
-from actors.runtime import ActorRef, System
+from actors.ports import Record, Ref
+from actors.runtime import System
 from actors.session_state import SessionState
 from contracts import events as e
 from contracts.link import Command, Heartbeat, Hello, Result
 from contracts.translate import Origin
 from contracts.ui import Scope
 
-# --- runner connection → session -------------------------------------------------------------------------------------
+# --- runner connection → session ------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -30,22 +30,26 @@ class Incoming:
 
 @attrs.frozen
 class Batch:
-    """To a session: events in order. `link` gets the acks. `lenient`: a hole is recorded, not sent again (ack-less dialect)."""
+    """To a session: events in order. `link` gets the acks. `lenient`: a hole is recorded, not sent again (ack-less
+    dialect).
+    """
 
-    link: ActorRef
+    link: Ref
     events: Sequence[Incoming]
     lenient: bool = False
 
 
 @attrs.frozen
 class Held:
-    """To a session: its runner is (back) on `link` and has events from `first_seq` on. Answer: the seq to resume from."""
+    """To a session: its runner is (back) on `link` and has events from `first_seq` on. Answer: the seq to resume
+    from.
+    """
 
-    link: ActorRef
+    link: Ref
     first_seq: int
 
 
-# --- session → runner connection ---------------------------------------------------------------------------------------
+# --- session → runner connection -----------------------------------------------------------------
 
 
 @attrs.frozen
@@ -89,7 +93,7 @@ class CloseLink(System):
     retry: bool = True
 
 
-# --- session ↔ journal -------------------------------------------------------------------------------------------------
+# --- session ↔ journal ---------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -97,7 +101,7 @@ class Append:
     """To the journal: make these durable, then tell `reply_to` `Durable`."""
 
     records: Sequence[Record]
-    reply_to: ActorRef
+    reply_to: Ref
 
 
 @attrs.frozen
@@ -116,7 +120,7 @@ class SaveSnapshot:
     body: bytes
 
 
-# --- session → router → village, agent ------------------------------------------------------------------------------------
+# --- session → router → village, agent -----------------------------------------------------------
 
 
 @attrs.frozen
@@ -135,6 +139,8 @@ class Outgoing:
     payload: bytes
     scope: Scope
     seq: int
+    approval_id: str | None = None
+    """Of an `approval_requested`: which."""
 
 
 @attrs.frozen
@@ -147,7 +153,7 @@ class Translated:
     messages: Sequence[Outgoing]
 
 
-# --- people → session ---------------------------------------------------------------------------------------------------
+# --- people → session ----------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -203,14 +209,14 @@ class UnknownApproval(Exception):
     """The session never asked for that."""
 
 
-# --- runners ------------------------------------------------------------------------------------------------------------
+# --- runners -------------------------------------------------------------------------------------
 
 
 @attrs.frozen
 class LinkUp:
     """To a runner: a connection said hello. Answer: None. An older connection of the same runner is closed."""
 
-    link: ActorRef
+    link: Ref
     hello: Hello
     lenient: bool = False
 
@@ -262,12 +268,14 @@ class RunnerStatus:
     status: str
 
 
-# --- router ---------------------------------------------------------------------------------------------------------------
+# --- router --------------------------------------------------------------------------------------
 
 
 @attrs.frozen
 class EnsureSession:
-    """To the router: the session's actor, made if need be. Raises `ForeignSession` where it belongs to another runner."""
+    """To the router: the session's actor, made if need be. Raises `ForeignSession` where it belongs to another
+    runner.
+    """
 
     session_id: str
     village_id: str
@@ -309,7 +317,7 @@ class ForeignSession(Exception):
     """The session belongs to another runner or village."""
 
 
-# --- clients ----------------------------------------------------------------------------------------------------------------
+# --- clients -------------------------------------------------------------------------------------
 
 
 @attrs.frozen

@@ -5,9 +5,14 @@ An actor never touches a socket, a database driver or the wall clock; it talks t
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
 
 import attrs
+
+from actors.runtime import ActorRef
+
+Ref: TypeAlias = ActorRef[Any]
+"""The address of an actor of the cast."""
 
 Tag = tuple[str, int]
 """(sessionId, seq): which event a message was made from."""
@@ -61,7 +66,9 @@ class Journal(Protocol):
     """The durable log. Synchronous: `append` runs in one writer thread, `read` in any other."""
 
     def append(self, batch: Sequence[Record]) -> None:
-        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when the disk is full."""
+        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when the disk is
+        full.
+        """
         ...
 
     def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[Record]:
@@ -99,6 +106,23 @@ class Decisions(Protocol):
         ...
 
     async def confirm(self, approval_id: str) -> None: ...
+
+
+class Subject(Protocol):
+    """Who somebody is, as `access` found out. The cast does not look inside."""
+
+    @property
+    def user_id(self) -> str | None:
+        """None for the anonymous."""
+        ...
+
+
+class Access(Protocol):
+    """Who may; asked of the database each time, so that a change holds at once."""
+
+    async def may_read(self, subject: Subject, village_id: str) -> bool: ...
+
+    async def may_drive(self, subject: Subject, village_id: str) -> bool: ...
 
 
 @attrs.frozen(kw_only=True)

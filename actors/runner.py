@@ -1,7 +1,8 @@
 """One actor a runner: is it there, what was it told, what has it not answered yet.
 
-A runner is online while it is heard, offline after `OFFLINE_SECONDS` (two missed heartbeats, never one). Commands are kept
-by id until their result came, and are sent again to every new connection: a runner drops those it has done already.
+A runner is online while it is heard, offline after `OFFLINE_SECONDS` (two missed heartbeats, never one). Commands
+are kept by id until their result came, and are sent again to every new connection: a runner drops those it has done
+already.
 """
 
 import math
@@ -14,7 +15,8 @@ import trio
 from actors import messages as m
 from actors.context import Context
 from actors.directory import tell_if_alive
-from actors.runtime import ActorRef, Down, MailboxSpec, TrioActor
+from actors.ports import Ref
+from actors.runtime import Down, MailboxSpec, TrioActor
 from actors.timers import After
 from contracts.link import Command, Heartbeat, Hello, Result
 
@@ -57,7 +59,7 @@ class RunnerActor(TrioActor):
         super().__init__()
         self._context = context
         self.runner_id = runner_id
-        self._link: ActorRef | None = None
+        self._link: Ref | None = None
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
         self._status: Status = "offline"
@@ -132,7 +134,9 @@ class RunnerActor(TrioActor):
             tell_if_alive(village, m.RunnerStatus(self.runner_id, status))
 
     def _send(self, message: m.Send) -> Any:
-        """On its way, or kept for the next connection. With `wait`, the answer is an event to wait for, then a result."""
+        """On its way, or kept for the next connection. With `wait`, the answer is an event to wait for, then a
+        result.
+        """
         command = message.command
         if self._link is None and not message.keep:
             raise m.RunnerOffline(f"runner {self.runner_id} is not connected")
@@ -148,7 +152,9 @@ class RunnerActor(TrioActor):
         if waiting is None:
             return
         if not result.ok and result.error is not None:
-            log.warning("command_failed", runner=self.runner_id, command=waiting.command.command, reason=result.error.message)
+            log.warning(
+                "command_failed", runner=self.runner_id, command=waiting.command.command, reason=result.error.message
+            )
         waiting.result = result
         waiting.done.set()
 
@@ -164,7 +170,7 @@ class RunnerActor(TrioActor):
         )
 
 
-async def command_result(runner: ActorRef, command: Command, timeout: float = RESULT_TIMEOUT_SECONDS) -> Result:
+async def command_result(runner: Ref, command: Command, timeout: float = RESULT_TIMEOUT_SECONDS) -> Result:
     """Send a command and wait for the runner's result. Raises `RunnerOffline` or `trio.TooSlowError`."""
     waiting = await runner.call(m.Send(command, wait=True, keep=False), timeout=5)
     with trio.fail_after(timeout):

@@ -17,9 +17,10 @@ from actors import messages as m
 from actors import session_state
 from actors.context import Context
 from actors.directory import tell_if_alive
-from actors.ports import Record, Standing
-from actors.runtime import ActorRef, MailboxSpec, TrioActor
+from actors.ports import Record, Ref, Standing
+from actors.runtime import MailboxSpec, TrioActor
 from actors.session_state import SessionState
+from actors.terminal import ViewerFilter
 from contracts import events as e
 from contracts.codec import ContractError
 from contracts.link import Command
@@ -44,8 +45,9 @@ class SessionActor(TrioActor):
         self._state = context.board.session(initial.session_id) or initial
         self._accepted = self._state.seq
         self._waiting: deque[m.Incoming] = deque()
-        self._link: ActorRef | None = None
+        self._link: Ref | None = None
         self._snapshot_at = self._state.seq
+        self._filter = ViewerFilter()
 
     async def on_start(self) -> None:
         """Read what is durable beyond the board's entry, show it, and ask the link for what is not durable yet."""
@@ -74,7 +76,7 @@ class SessionActor(TrioActor):
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
-    # --- events ---------------------------------------------------------------------------------------------------
+    # --- events -----------------------------------------------------------------------------------
 
     async def _take(self, batch: m.Batch) -> None:
         """Accept what comes next, drop repeats, and ask again where something is missing in between."""
@@ -124,7 +126,7 @@ class SessionActor(TrioActor):
             self._context.measure("violation", {"count": after.violations - before.violations})
             log.warning("protocol_violation", session=after.session_id, state=before.state, new_state=after.state)
         assert self._context.router is not None
-        await self._context.router.send(m.Forward(after, events))
+        await self._context.router.send(m.Forward(after, for_viewers(events, self._filter)))
         self._state = after
         self._context.board.post(after)
         await self._confirm_decisions(events)
@@ -142,14 +144,14 @@ class SessionActor(TrioActor):
     async def _read_tail(self) -> list[e.RunnerEvent]:
         return await read_events(self._context, self._state.session_id, self._state.seq)
 
-    async def _held(self, link: ActorRef, first_seq: int) -> int:
+    async def _held(self, link: Ref, first_seq: int) -> int:
         """The runner is back. Where its spool begins later than our log ends, the hole is real: go on behind it."""
         self._link = link
         self._accepted = max(self._state.seq + len(self._waiting), first_seq - 1)
         await self._repeat_decisions()
         return self._accepted + 1
 
-    # --- people ---------------------------------------------------------------------------------------------------
+    # --- people -----------------------------------------------------------------------------------
 
     async def _order(self, message: m.Input | m.Resize | m.Stop | m.Pause | m.Resume) -> Any:
         """Pass it on. What only makes sense now (keys, a size) is not kept for a runner that is away."""
@@ -162,7 +164,9 @@ class SessionActor(TrioActor):
             case m.Resize(cols=cols, rows=rows):
                 command = attrs.evolve(base, command="resize", cols=cols, rows=rows)
             case m.Stop(graceful=graceful):
-                command = attrs.evolve(base, command="stop", graceful=graceful, command_id=f"stop:{session_id}:{graceful}")
+                command = attrs.evolve(
+                    base, command="stop", graceful=graceful, command_id=f"stop:{session_id}:{graceful}"
+                )
             case m.Pause():
                 command = attrs.evolve(base, command="pause")
             case m.Resume():
@@ -228,6 +232,21 @@ async def read_events(context: Context, session_id: str, after: int, limit: int 
     """Durable events of a session after `after`, decoded, read in a worker thread; at most `limit` of them."""
     records = await trio.to_thread.run_sync(context.journal_log.read, session_id, after, limit, READ_BYTES)
     return decode_records(records)
+
+
+async def read_for_viewers(
+    context: Context, session_id: str, after: int, limit: int = READ_LIMIT
+) -> list[e.RunnerEvent]:
+    """The same as viewers may have it."""
+    return for_viewers(await read_events(context, session_id, after, limit), ViewerFilter())
+
+
+def for_viewers(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) -> list[e.RunnerEvent]:
+    """Terminal output without what acts on a viewer's terminal; everything else as it is."""
+    return [
+        attrs.evolve(event, data=viewer_filter.feed(event.data)) if isinstance(event, e.TerminalChunk) else event
+        for event in events
+    ]
 
 
 def decode_records(records: Sequence[Record]) -> list[e.RunnerEvent]:

@@ -118,9 +118,11 @@ def fold(state: SessionState, event: e.RunnerEvent) -> SessionState:
         case e.TestRunFinished():
             return _tested(state, event)
         case e.DiffSummary():
-            summary = dict(
-                filesChanged=event.files_changed, linesAdded=event.lines_added, linesRemoved=event.lines_removed
-            )
+            summary = {
+                "filesChanged": event.files_changed,
+                "linesAdded": event.lines_added,
+                "linesRemoved": event.lines_removed,
+            }
             return attrs.evolve(state, diff=summary)
         case _:
             return state

@@ -1,12 +1,14 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import trio
 
-from actors.runtime import ActorDeadError, ActorRef, MailboxSpec, TrioActor
+from actors.ports import Ref
+from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
 
 
 @attrs.frozen
@@ -14,7 +16,7 @@ class After:
     """Tell `target` the `message` in `delay` seconds, unless it is dead by then."""
 
     delay: float
-    target: ActorRef
+    target: Ref
     message: Any
 
 
@@ -42,7 +44,5 @@ class Timers(TrioActor):
 
 async def _tell_later(timer: After) -> None:
     await trio.sleep(timer.delay)
-    try:
+    with suppress(ActorDeadError):  # who set it may be gone: nothing is owed any more
         await timer.target.send(timer.message)
-    except ActorDeadError:
-        pass  # who set it is gone: nothing is owed any more

@@ -47,7 +47,7 @@ def camel(name: str) -> str:
     return head + "".join(part.title() for part in tail)
 
 
-# --- twins ---------------------------------------------------------------------------------------------------------
+# --- twins ---------------------------------------------------------------------------------------
 
 
 @attrs.frozen
@@ -164,7 +164,7 @@ def twin(cls: type[Any]) -> _Twin:
     return made
 
 
-# --- decode and encode ----------------------------------------------------------------------------------------------
+# --- decode and encode ---------------------------------------------------------------------------
 
 _PATH = re.compile(r" - at `\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
@@ -236,7 +236,7 @@ def decode_json(data: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any
         raise contract_error(error) from None
 
 
-# --- cattrs: configuration, storage, exports --------------------------------------------------------------------------
+# --- cattrs: configuration, storage, exports -----------------------------------------------------
 
 
 def make_converter(*, forbid_extra_keys: bool = False) -> cattrs.Converter:

@@ -70,6 +70,8 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
 def translate(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
     """All messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
     messages: list[UiMessage] = []
+    if isinstance(event, e.SessionStarted):
+        messages.append(_spawn(event, origin))
     if (line := work_stream_event(event, origin.agent_id)) is not None:
         messages.append(UiMessage("work_stream_event", line, VILLAGE_AND_AGENT))
     messages += _beside(event, origin, resolved)
@@ -96,7 +98,8 @@ def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | 
         case e.ApprovalResolved() if resolved is not None:
             return [_approval("approval_resolved", resolved, event, origin.agent_id)]
         case e.AlertRaised():
-            return [_alert(event, origin.agent_id)]
+            spawned = [bug_bot("bug_bot_spawn", event.alert_id)] if event.severity in BUG_BOT_SEVERITIES else []
+            return [_alert(event, origin.agent_id), *spawned]
         case e.UsageTick():
             return [_usage(event, origin.agent_id)]
         case _:
@@ -121,9 +124,7 @@ def _terminal_output(event: e.TerminalChunk, agent_id: str) -> UiMessage:
 
 
 def _approval(name: str, approval: e.ApprovalRequest, event: e.RunnerEvent, agent_id: str) -> UiMessage:
-    fields = attrs.asdict(approval, recurse=False)
-    message = ui.ApprovalMessage(**fields, agent_id=agent_id, timestamp=ui.iso(event.ts))
-    return UiMessage(name, message, VILLAGE_AND_AGENT)
+    return UiMessage(name, ui.approval_message(approval, agent_id, event.ts), VILLAGE_AND_AGENT)
 
 
 def _alert(event: e.AlertRaised, agent_id: str) -> UiMessage:
@@ -153,15 +154,15 @@ def _usage(event: e.UsageTick, agent_id: str) -> UiMessage:
     return UiMessage("usage_tick", tick, Scope.AGENT)
 
 
-def agent_spawn(session_id: str, provider_id: str, origin: Origin, ts: float) -> UiMessage:
-    """Said once, when a session is first known with its provider."""
+def _spawn(event: e.SessionStarted, origin: Origin) -> UiMessage:
+    """The agent appears when its provider is known."""
     spawn = ui.AgentSpawn(
         agent_id=origin.agent_id,
-        session_id=session_id,
-        agent_type=ui.agent_type(provider_id),
+        session_id=event.session_id,
+        agent_type=ui.agent_type(event.provider_id),
         agent_name=origin.agent_name,
         repo_path=origin.repo_path,
-        timestamp=ui.iso(ts),
+        timestamp=ui.iso(event.ts),
     )
     return UiMessage("agent_spawn", spawn, Scope.VILLAGE)
 

@@ -181,6 +181,11 @@ class ApprovalMessage(ApprovalRequest):
     timestamp: str
 
 
+def approval_message(approval: ApprovalRequest, agent_id: str, ts: float) -> ApprovalMessage:
+    """The request as it is shown; `ts`: when this was said, epoch ms."""
+    return ApprovalMessage(**attrs.asdict(approval, recurse=False), agent_id=agent_id, timestamp=iso(ts))
+
+
 @attrs.frozen(kw_only=True)
 class GapMessage:
     """What this client missed and cannot be replayed: everything of `room` after `from_`, up to `to`."""

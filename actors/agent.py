@@ -1,0 +1,101 @@
+"""One actor an agent: its terminal's last screenful, and what only its own watchers get.
+
+It alone publishes to the agent's terminal watchers, so that who comes in gets the screen and then exactly what follows.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from actors import messages as m
+from actors.compose import compose
+from actors.context import Context
+from actors.runtime import MailboxSpec, TrioActor
+from actors.session import read_for_viewers
+from actors.session_state import SessionState
+from actors.terminal import Screen
+from contracts import events as e
+from contracts import ui
+from contracts.codec import encode
+from contracts.ui import Scope
+
+log = structlog.get_logger("agent")
+
+SCREEN_EVENTS = 2000
+"""How many of the last events a restarted agent reads to have its screen again."""
+
+
+class AgentActor(TrioActor):
+    """Messages: Translated from the router, Enter from clients, Describe."""
+
+    mailbox = MailboxSpec(capacity=4096, policy="wait")
+
+    def __init__(self, context: Context, agent_id: str, village_id: str) -> None:
+        super().__init__()
+        self._context = context
+        self.agent_id = agent_id
+        self.village_id = village_id
+        self._screen = Screen()
+        self._session_id = ""
+
+    async def on_start(self) -> None:
+        """The screen from the journal; what was durable but not shown when this actor crashed is shown now."""
+        self._context.directory.agents[self.agent_id] = self.actor_ref
+        state = self._context.board.of_agent(self.agent_id)
+        if state is None or not state.seq:
+            return
+        self._session_id = state.session_id
+        shown = self._context.shown.setdefault(state.session_id, state.seq)
+        after = max(0, min(shown, state.seq) - SCREEN_EVENTS)
+        while events := await read_for_viewers(self._context, state.session_id, after):
+            events = [event for event in events if event.seq <= state.seq]
+            self._draw(event for event in events if event.seq <= shown)
+            missed = [event for event in events if event.seq > shown]
+            if missed:
+                self._publish(state, missed, compose(state, missed))
+            if not events or events[-1].seq >= state.seq:
+                break
+            after = events[-1].seq
+
+    async def on_receive(self, message: Any) -> Any:
+        match message:
+            case m.Translated(state=state, events=events, messages=messages):
+                self._publish(state, events, messages)
+            case m.Enter(client_id=client_id, room=room):
+                self._context.outlet.enter(client_id, room)
+                return self._entered()
+            case m.Describe():
+                return self._context.board.of_agent(self.agent_id)
+            case _:
+                log.warning("unknown_message", kind=type(message).__name__)
+
+    def _publish(self, state: SessionState, events: Sequence[e.RunnerEvent], messages: Sequence[m.Outgoing]) -> None:
+        if state.session_id != self._session_id:  # the agent has a new session: a new terminal
+            self._session_id, self._screen = state.session_id, Screen()
+        shown = self._context.shown.get(state.session_id, 0)
+        for message in messages:
+            if message.seq <= shown or Scope.VILLAGE in message.scope:
+                continue
+            room = ui.terminal_room if Scope.TERMINAL in message.scope else ui.agent_room
+            tag = (state.session_id, message.seq)
+            self._context.outlet.publish(message.event, message.payload, (room(self.agent_id),), tag)
+        self._draw(event for event in events if event.seq > shown)
+        self._context.shown[state.session_id] = max(shown, events[-1].seq)
+
+    def _draw(self, events: Any) -> None:
+        for event in events:
+            if isinstance(event, e.TerminalChunk):
+                self._screen.write(event.data)
+
+    def _entered(self) -> m.Entered:
+        """The screen as it stands between two messages; what is published next follows it."""
+        seq = self._context.shown.get(self._session_id, 0)
+        text = self._screen.text()
+        if not text:
+            return m.Entered({self._session_id: seq})
+        snapshot = ui.TerminalOutput(
+            agent_id=self.agent_id, session_id=self._session_id, data=text, stream="stdout", seq=seq, snapshot=True
+        )
+        screen = m.Outgoing("terminal_output", encode(snapshot), Scope.TERMINAL, seq)
+        return m.Entered({self._session_id: seq}, (screen,))

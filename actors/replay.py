@@ -1,0 +1,100 @@
+"""What a client that comes (back) is owed: what it missed, or the gap; then what is still pending."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from actors import messages as m
+from actors.compose import compose
+from actors.context import Context
+from actors.ports import Replay
+from actors.session import read_for_viewers
+from actors.session_state import SessionState
+from contracts import ui
+from contracts.codec import encode
+from contracts.events import RunnerEvent
+from contracts.ui import Scope
+
+REPLAY_EVENTS = 5_000
+"""Events a session; beyond it the oldest of what was missed becomes a gap."""
+PAGE = 500
+
+
+async def missed(
+    context: Context,
+    out: Replay,
+    room: str,
+    since: Mapping[str, int],
+    positions: Mapping[str, int],
+    shown: set[str],
+) -> None:
+    """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it."""
+    is_village = room.startswith("village:")
+
+    def wanted(outgoing: m.Outgoing) -> bool:
+        if outgoing.approval_id is not None:
+            shown.add(outgoing.approval_id)
+        return bool(outgoing.scope & (Scope.VILLAGE if is_village else Scope.AGENT))
+
+    for session_id, position in positions.items():
+        state = context.board.session(session_id)
+        if state is not None:
+            await _replay(context, out, room, state, since.get(session_id, 0), position, wanted)
+
+
+async def missed_terminal(
+    context: Context, out: Replay, room: str, since: Mapping[str, int], positions: Mapping[str, int]
+) -> bool:
+    """The terminal output after `since`; False where it is too much, and a screen serves better."""
+    for session_id, after in since.items():
+        state, position = context.board.session(session_id), positions[session_id]
+        if state is None or position - after > REPLAY_EVENTS:
+            return False
+        await _replay(context, out, room, state, after, position, lambda o: Scope.TERMINAL in o.scope)
+    return True
+
+
+async def _replay(
+    context: Context,
+    out: Replay,
+    room: str,
+    state: SessionState,
+    after: int,
+    until: int,
+    wanted: Callable[[m.Outgoing], bool],
+) -> None:
+    if until - after > REPLAY_EVENTS:
+        gap = ui.GapMessage(room=room, from_=after, to=until - REPLAY_EVENTS, session_id=state.session_id)
+        out.send("gap", encode(gap))
+        after = until - REPLAY_EVENTS
+    while after < until:
+        events: Sequence[RunnerEvent] = await read_for_viewers(context, state.session_id, after, PAGE)
+        if not events:
+            out.send("gap", encode(ui.GapMessage(room=room, from_=after, to=until, session_id=state.session_id)))
+            return
+        within = [event for event in events if event.seq <= until]
+        for outgoing in compose(state, within):
+            if wanted(outgoing):
+                out.send(outgoing.event, outgoing.payload)
+        after = events[-1].seq
+
+
+def pending(
+    context: Context,
+    out: Replay,
+    positions: Mapping[str, int],
+    shown: set[str],
+    follows: Callable[[SessionState], bool],
+) -> None:
+    """The approvals that wait for a decision, once a client: who comes later must see them too.
+
+    `follows`: whether the client follows the session already, through another room, and so saw it asked.
+    """
+    for session_id in positions:
+        state = context.board.session(session_id)
+        if state is None or follows(state):
+            continue
+        for approval in state.pending.values():
+            if approval.approval_id in shown:
+                continue
+            shown.add(approval.approval_id)
+            message = ui.approval_message(approval, state.agent_id, approval.requested_at)
+            out.send("approval_requested", encode(message))
