@@ -12,8 +12,9 @@ import structlog
 import trio
 
 from actors.messages import Append, Durable, Flush, SaveSnapshot
-from actors.ports import Journal, Record, Ref
+from actors.ports import Journal, Ref
 from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
+from contracts.records import LogRecord
 
 log = structlog.get_logger("journal")
 
@@ -63,7 +64,7 @@ class JournalActor(TrioActor):
         for append in appends:
             _confirm(append.reply_to, append.records[-1].seq)
 
-    async def _write(self, records: list[Record]) -> None:
+    async def _write(self, records: list[LogRecord]) -> None:
         """Until it is written: no event is acknowledged that is not stored. The queue behind it is what slows the
         runners.
         """

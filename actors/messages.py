@@ -9,11 +9,12 @@ from typing import Any
 
 import attrs
 
-from actors.ports import Record, Ref
+from actors.ports import Ref
 from actors.runtime import System
 from actors.session_state import SessionState
 from contracts import events as e
 from contracts.link import Command, Heartbeat, Hello, Result
+from contracts.records import LogRecord
 from contracts.translate import Origin
 from contracts.ui import Scope
 
@@ -100,7 +101,7 @@ class CloseLink(System):
 class Append:
     """To the journal: make these durable, then tell `reply_to` `Durable`."""
 
-    records: Sequence[Record]
+    records: Sequence[LogRecord]
     reply_to: Ref
 
 

@@ -10,24 +10,13 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from actors.runtime import ActorRef
+from contracts.records import LogRecord
 
 Ref: TypeAlias = ActorRef[Any]
 """The address of an actor of the cast."""
 
 Tag = tuple[str, int]
 """(sessionId, seq): which event a message was made from."""
-
-
-@attrs.frozen
-class Record:
-    """One event as the journal keeps it. `body` is the JSON text of the wire."""
-
-    session_id: str
-    seq: int
-    village_id: str
-    type: str
-    ts_ms: float
-    body: bytes
 
 
 class Replay(Protocol):
@@ -65,24 +54,16 @@ class Outlet(Protocol):
 class Journal(Protocol):
     """The durable log. Synchronous: `append` runs in one writer thread, `read` in any other."""
 
-    def append(self, batch: Sequence[Record]) -> None:
-        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when the disk is
-        full.
-        """
+    def append(self, batch: Sequence[LogRecord]) -> object:
+        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when it cannot."""
         ...
 
-    def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[Record]:
+    def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[LogRecord]:
         """Events of a session with seq > `after`, oldest first."""
         ...
 
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
         """key → (position, body): what a restart begins from instead of the whole log."""
-        ...
-
-    def load_snapshots(self) -> Mapping[str, tuple[int, bytes]]: ...
-
-    def heads(self) -> Mapping[str, int]:
-        """session → the highest durable seq."""
         ...
 
 

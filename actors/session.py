@@ -17,13 +17,14 @@ from actors import messages as m
 from actors import session_state
 from actors.context import Context
 from actors.directory import tell_if_alive
-from actors.ports import Record, Ref, Standing
+from actors.ports import Ref, Standing
 from actors.runtime import MailboxSpec, TrioActor
 from actors.session_state import SessionState
 from actors.terminal import ViewerFilter
 from contracts import events as e
 from contracts.codec import ContractError
 from contracts.link import Command
+from contracts.records import LogRecord
 
 log = structlog.get_logger("session")
 
@@ -103,9 +104,9 @@ class SessionActor(TrioActor):
         assert self._context.journal is not None  # started before any session
         await self._context.journal.send(m.Append(records, self.actor_ref))
 
-    def _record(self, incoming: m.Incoming) -> Record:
+    def _record(self, incoming: m.Incoming) -> LogRecord:
         event = incoming.event
-        return Record(event.session_id, event.seq, self._state.village_id, event.TYPE, event.ts, incoming.body)
+        return LogRecord(event.session_id, event.seq, self._state.village_id, event.TYPE, event.ts, incoming.body)
 
     async def _durable(self, seq: int) -> None:
         """The journal has it: acknowledge, then show it."""
@@ -249,7 +250,7 @@ def for_viewers(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) ->
     ]
 
 
-def decode_records(records: Sequence[Record]) -> list[e.RunnerEvent]:
+def decode_records(records: Sequence[LogRecord]) -> list[e.RunnerEvent]:
     """What was stored was valid once; what this version cannot read is skipped and logged, not fatal."""
     events: list[e.RunnerEvent] = []
     for record in records:

@@ -28,24 +28,17 @@ _UNFINISHED = re.compile(r"\x1b(?:\][^\x07\x1b\x18\x1a]*\x1b?|[PX^_][^\x1b\x18\x
 _PLAIN_FINALS = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
 _MODES = frozenset(
     (
-
-            "1",
-            "2",
-            "3",
-            "4",
-            "5",
-            "6",
-            "7",
-            "8",
-            "12",
-            "25",
-            "45",
-            "47",
-            "66",
-            "69",
-        ],  # cursor keys, columns, origin, wrap, blinking, visibility …
-        *["1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007", "1015", "1016", "1034"],  # mouse, focus, meta
-        *["1047", "1048", "1049", "2004", "2026"],  # alternate screen, bracketed paste, synchronised output
+        *range(1, 9),  # cursor keys, columns, scrolling, reverse, origin, wrap, repeat
+        *(
+            12,
+            25,
+            45,
+            47,
+            66,
+            69,
+        ),  # the cursor's blinking and visibility, reverse wrap, alternate screen, keypad, margins
+        *(1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1015, 1016, 1034),  # mouse, focus, meta
+        *(1047, 1048, 1049, 2004, 2026),  # alternate screen, bracketed paste, synchronised output
     )
 )
 _ESCAPES = re.compile(r"[78cDEHMNO=>]|[()*+\-./][0-~]|#[3-68]|%[@G]|[lmno|}~]|\\")
@@ -75,7 +68,7 @@ def _keep_osc(body: str) -> str:
 def _draws(params: str, inter: str, final: str) -> bool:
     match inter, final:
         case "", "h" | "l" if params.startswith("?"):
-            return all(mode in _MODES for mode in params[1:].split(";"))
+            return all(mode.isdigit() and int(mode[:6]) in _MODES for mode in params[1:].split(";"))
         case "", "J" | "K" if params.startswith("?"):
             return params[1:].isdigit() or params == "?"
         case "", _:
