@@ -1,0 +1,286 @@
+"""The life of one incarnation: start, serve, end. This is what pykka calls the actor loop."""
+
+import logging
+from collections.abc import Callable
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any
+
+import trio
+from pykka import ActorDeadError
+
+from actors.runtime import dead_letters, telemetry
+from actors.runtime._envelope import Envelope
+from actors.runtime._future import TrioFuture
+from actors.runtime._messages import INTERNAL, ActorStop, System
+from actors.runtime._reasons import KILLED, NORMAL, SHUTDOWN, Reason, Shutdown, describe, root_cause
+
+if TYPE_CHECKING:
+    from actors.runtime._actor import TrioActor
+    from actors.runtime._ref import ActorRef
+    from actors.runtime.introspection import Tracer
+
+logger = logging.getLogger("pykka")  # what pykka documents to be logged, where pykka documents it
+
+
+async def settle(result: Any) -> Any:
+    """Await what an `async def` returned; leave pykka futures, which can be awaited too, alone."""
+    return await result if type(result) is CoroutineType else result
+
+
+class Life:
+    """What the runtime knows about one incarnation, and the task that lives it."""
+
+    __slots__ = (
+        "_links", "actor", "exit_reason", "in_hand", "in_hand_since", "last_message", "later", "reason", "scope",
+        "serving", "supervised", "tracer",
+    )  # fmt: skip
+
+    def __init__(self, actor: "TrioActor", supervised: bool) -> None:
+        self.actor = actor
+        self.supervised = supervised
+        self.serving = False
+        """`on_start()` has returned, and the end has not come"""
+        self.in_hand: Envelope | None = None
+        self.in_hand_since = 0.0
+        self.last_message: str | None = None
+        """type of the message in hand when it crashed"""
+        self.reason: Reason = NORMAL
+        self.exit_reason: Reason | None = None
+        self.scope: trio.CancelScope | None = None
+        self.tracer: Tracer | None = None
+        self._links: set[ActorRef[Any]] | None = None
+        self.later: set[TrioFuture[Any]] | None = None
+        """replies that handlers promised to give after they returned"""
+
+    # -- from start to end
+
+    async def alone(self) -> None:
+        """The whole life of an actor that nobody supervises."""
+        ref, reason = self.actor.actor_ref, KILLED
+        try:
+            reason = await self.run()
+        except BaseException as error:  # its world ends; nothing is swallowed
+            reason = SHUTDOWN if isinstance(root_cause(error), trio.Cancelled) else error
+            if self.serving and not self.actor.actor_stopped.is_set():
+                with trio.move_on_after(self.actor.stop_grace, shield=True):
+                    await self.stop(SHUTDOWN)
+            raise
+        finally:
+            ref.retire(reason)
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> Reason:
+        """One incarnation. Returns why it ended, never raises an Exception; cancellation from outside passes through.
+
+        started: called when `on_start()` has returned.
+        """
+        reason: Reason = KILLED
+        try:
+            with trio.CancelScope() as self.scope:
+                if self.exit_reason is not None:
+                    self.scope.cancel()
+                lead = self.actor._lead
+                reason = await (self._live(started) if lead is None else lead(lambda: self._live(started)))
+            if self.scope.cancelled_caught:
+                reason = await self._cancelled(self.exit_reason or KILLED)
+            return reason
+        finally:
+            self._ended(reason)
+
+    async def _live(self, started: Callable[[], None]) -> Reason:
+        actor = self.actor
+        try:
+            await settle(actor.on_start())
+            self.serving = True
+            telemetry.emit("started", **self.identity())
+            started()
+            await self._serve()
+            return self.reason
+        except Exception as error:
+            return await self._crashed(root_cause(error))
+        except BaseException:
+            self._give_up_in_hand(None)
+            raise
+
+    async def _serve(self) -> None:
+        """Handle messages until stopped: a batch between two checkpoints, one message at a time."""
+        actor = self.actor
+        mailbox, stopped, batch = actor.actor_inbox, actor.actor_stopped, actor.batch
+        while True:
+            await mailbox.arrival()
+            for _ in range(batch):
+                if mailbox.stop_asked is not None:
+                    return await self._stop_as_asked()
+                envelope = mailbox.take()
+                if envelope is None:
+                    break
+                self.in_hand = envelope
+                if self.tracer is not None:
+                    self.tracer.begin(envelope)
+                try:
+                    message = envelope.message
+                    internal = type(message) in INTERNAL
+                    reply = actor._handle_receive(message) if internal else actor.on_receive(message)
+                    if type(reply) is CoroutineType:
+                        self.in_hand_since = mailbox.now()
+                        reply = await reply
+                except Exception as error:
+                    self._failed(envelope, error)
+                else:
+                    if envelope.reply_to is not None and reply is not envelope.reply_to:
+                        envelope.reply_to.set(reply)
+                self.in_hand = None
+                if self.tracer is not None:
+                    self.tracer.end("ok")
+                if stopped.is_set():
+                    return None
+
+    def _failed(self, envelope: Envelope, error: Exception) -> None:
+        """A handler raised: an answer for the asker, or a crash."""
+        if self.tracer is not None:
+            self.tracer.end(describe(error))
+        answer = isinstance(error, self.actor.expected) and not isinstance(error, Shutdown)
+        if envelope.reply_to is None or not answer:
+            raise error
+        logger.info("Exception returned from %s to caller:", self.actor, exc_info=error)
+        envelope.fail(error)
+
+    async def _stop_as_asked(self) -> None:
+        """A stop from outside the queue: a supervisor's, or that of a mailbox that ran over."""
+        reason = self.actor.actor_inbox.stop_asked
+        if isinstance(reason, Exception) and not isinstance(reason, Shutdown):
+            raise reason
+        await self.stop(reason or SHUTDOWN)
+
+    # -- ways to end
+
+    async def stop(self, reason: Reason) -> None:
+        """An orderly end: nothing more is taken in, then `on_stop()`."""
+        actor = self.actor
+        self.reason = reason
+        self._close(reason)
+        logger.debug("Stopped %s", actor)
+        try:
+            await settle(actor.on_stop())
+        except Exception as error:
+            self.reason = root_cause(error)
+            actor._handle_failure(type(error), error, error.__traceback__)
+
+    async def _crashed(self, error: BaseException) -> Reason:
+        actor, was_serving = self.actor, self.serving
+        self._give_up_in_hand(error)
+        if isinstance(error, Shutdown):
+            if was_serving:
+                await self.stop(error)
+            return error
+        self._close(error)
+        actor._handle_failure(type(error), error, error.__traceback__)
+        if was_serving:
+            await self._on_failure(error)
+        return error
+
+    async def _cancelled(self, reason: Reason) -> Reason:
+        """An exit signal, or a deadline that was ignored, ended it in the middle of something."""
+        was_stopping = self.actor.actor_stopped.is_set()
+        self._close(reason)
+        if not self.serving or was_stopping or reason == KILLED:
+            return reason
+        with trio.move_on_after(self.actor.stop_grace):
+            if isinstance(reason, BaseException) and not isinstance(reason, Shutdown):
+                self.actor._handle_failure(type(reason), reason, reason.__traceback__)
+                await self._on_failure(reason)
+            else:
+                await self.stop(reason)
+        return reason
+
+    async def _on_failure(self, error: BaseException) -> None:
+        try:
+            await settle(self.actor.on_failure(type(error), error, error.__traceback__))
+        except Exception as second:
+            self.actor._handle_failure(type(second), second, second.__traceback__)
+
+    def _close(self, reason: Reason) -> None:
+        """pykka's order: the actor is dead to the world before its last hook runs."""
+        self.actor.actor_stopped.set()
+        if not self.supervised:
+            self.actor.actor_ref.close(reason)
+
+    def _ended(self, reason: Reason) -> None:
+        self.serving = False
+        if isinstance(reason, str) or isinstance(reason, Shutdown):
+            telemetry.emit("stopped", **self.identity(), reason=describe(reason))
+        elif not self.supervised:
+            telemetry.emit("crashed", **self.identity(), reason=describe(reason), error=type(reason).__name__)
+        for future in self.later or ():
+            future.fail(ActorDeadError(f"{self.actor.actor_ref} ended before it replied ({describe(reason)})"))
+        links, self._links = self._links or (), None
+        for ref in links:
+            ref.unlink(self.actor.actor_ref)
+            ref.exit(reason, self.actor.actor_ref)
+
+    def _give_up_in_hand(self, error: BaseException | None) -> None:
+        """The message in hand at a crash (`error`) or a cancellation (None): what its class chose for it."""
+        envelope, self.in_hand = self.in_hand, None
+        if envelope is None:
+            return None
+        self.last_message = type(envelope.message).__name__
+        actor, ref, mailbox = self.actor, self.actor.actor_ref, self.actor.actor_inbox
+        if isinstance(envelope.message, ActorStop):
+            if envelope.reply_to is not None:
+                envelope.reply_to.set(None)
+            return None
+        told = error or ActorDeadError(f"{ref} was stopped while handling the message")
+        if isinstance(envelope.message, System):
+            return envelope.fail(told)
+        mailbox.handled -= 1
+        if actor.message_in_hand == "retry" and self.supervised and envelope.crashes < actor.retries:
+            envelope.crashes += 1
+            return mailbox.put_back(envelope)
+        envelope.fail(told)
+        if actor.message_in_hand == "drop":
+            mailbox.drop_in_hand(envelope)
+        else:
+            mailbox.dead += 1
+            dead_letters.post(envelope.message, ref.label, "retried" if envelope.crashes else "crashed")
+        return None
+
+    # -- from outside
+
+    @property
+    def links(self) -> "set[ActorRef[Any]]":
+        """Actors that fail together with this incarnation."""
+        if self._links is None:
+            self._links = set()
+        return self._links
+
+    def reply_later(self) -> "TrioFuture[Any]":
+        """See `TrioActor.reply_later()`."""
+        promised = self.in_hand.reply_to if self.in_hand is not None else None
+        if promised is None:
+            return TrioFuture()
+        self.later = {future for future in self.later or () if not future.done} if self.later else set()
+        self.later.add(promised)
+        return promised
+
+    def cancel(self, reason: Reason) -> None:
+        """End this incarnation where it stands, with `reason`. On the loop only. The first reason counts."""
+        if self.exit_reason is None:
+            self.exit_reason = reason
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def state_summary(self) -> dict[str, Any]:
+        """The actor's own outline of its state; a summary that fails must not hide the crash it is for."""
+        try:
+            return self.actor.state_summary()
+        except Exception as error:
+            return {"state_summary": describe(error)}
+
+    def identity(self) -> dict[str, Any]:
+        """Who this is, for telemetry: actor (the class), path, urn, incarnation."""
+        ref = self.actor.actor_ref
+        return {
+            "actor": type(self.actor).__name__,
+            "path": ref.path,
+            "urn": ref.actor_urn,
+            "incarnation": ref.incarnation,
+        }

@@ -1,0 +1,315 @@
+"""The mailbox: pykka's inbox with a bound, a policy, a system lane and counters.
+
+Everything happens on the loop of the actor's world, so nothing here is locked, except `_doorstep.py`, through which
+threads come in. The law that the tests hold it to, for ordinary messages (not system messages, not stops):
+
+    accepted = handled (or in hand) + dropped (by policy) + dead (letters) + depth
+"""
+
+import threading
+from collections import deque
+from collections.abc import Hashable
+from typing import Any
+
+import attrs
+import trio
+from pykka import ActorDeadError
+
+from actors.runtime import _doorstep, telemetry
+from actors.runtime._envelope import Envelope
+from actors.runtime._errors import MailboxFull, MailboxOverflow
+from actors.runtime._messages import ActorStop, System
+from actors.runtime._reasons import Reason
+from actors.runtime._spec import MailboxSpec
+from actors.runtime._world import World
+
+
+@attrs.frozen
+class MailboxReport:
+    """A mailbox at one moment. depth, capacity, high_water: messages. oldest: seconds the first has waited."""
+
+    depth: int
+    capacity: float
+    policy: str
+    high_water: int
+    dropped: int
+    dropped_by: dict[str, int]
+    accepted: int
+    handled: int
+    refused: int
+    dead: int
+    oldest: float
+
+
+@attrs.define(eq=False)
+class _Waiting:
+    """A task that waits for room. The mailbox moves its envelope in for it, so that order is kept."""
+
+    envelope: Envelope
+    task: trio.lowlevel.Task | None
+    error: BaseException | None = None
+
+
+class Mailbox:
+    """What waits for one actor, over all its incarnations."""
+
+    __slots__ = (
+        "accepted", "capacity", "closed", "dead", "dropped", "handled", "high_water", "keyed", "label", "now",
+        "overflow", "queue", "receiver", "refused", "reserved", "spec", "stop_asked", "suspended", "system", "thread",
+        "waiting", "world",
+    )  # fmt: skip
+
+    def __init__(self, spec: MailboxSpec, world: World, label: str) -> None:
+        self.spec = spec
+        self.world = world
+        self.label = label
+        self.thread = world.thread
+        self.now = world.now
+        self.capacity = spec.capacity
+        self.queue: deque[Envelope] = deque()
+        self.system: deque[Envelope] | None = None
+        self.waiting: deque[_Waiting] | None = None
+        self.keyed: dict[Hashable, Envelope] | None = {} if spec.key else None
+        self.receiver: trio.lowlevel.Task | None = None
+        self.closed: str | None = None
+        self.stop_asked: Reason | None = None
+        self.overflow = False
+        self.suspended = False
+        self.reserved = 0
+        self.accepted = self.handled = self.refused = self.dead = self.high_water = 0
+        self.dropped: dict[str, int] | None = None
+
+    # -- coming in
+
+    def put(self, envelope: Any) -> None:
+        """pykka's entry. Never blocks a trio task; a thread is held up by a full mailbox of the policy `wait`."""
+        if not isinstance(envelope, Envelope):
+            envelope = Envelope(envelope.message, envelope.reply_to, self.now())
+        if threading.get_ident() == self.thread:
+            self.offer(envelope)
+        else:
+            _doorstep.put(self, envelope)
+
+    def offer(self, envelope: Envelope) -> None:
+        """Take the message in, on the loop. Raises ActorDeadError or MailboxFull."""
+        message = envelope.message
+        if self.closed is not None:
+            self.refused += not isinstance(message, System | ActorStop)
+            raise ActorDeadError(self.closed)
+        if isinstance(message, System):
+            if self.system is None:
+                self.system = deque()
+            self.system.append(envelope)
+        elif isinstance(message, ActorStop):
+            self.queue.append(envelope)
+        else:
+            if self.keyed is not None and self._coalesced(envelope):
+                return
+            if len(self.queue) + self.reserved >= self.capacity:
+                self._make_room(envelope)
+            self._append(envelope)
+        if self.receiver is not None:
+            self._wake()
+
+    def _append(self, envelope: Envelope) -> None:
+        queue = self.queue
+        queue.append(envelope)
+        self.accepted += 1
+        if len(queue) > self.high_water:
+            self.high_water = len(queue)
+
+    async def send(self, envelope: Envelope) -> None:
+        """`offer()` that waits for room under the policy `wait`, in turn. A checkpoint like any of trio's sends."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        full = len(self.queue) + self.reserved >= self.capacity
+        if not full or self.spec.policy != "wait" or self.closed or isinstance(envelope.message, System | ActorStop):
+            self.offer(envelope)
+            return await trio.lowlevel.cancel_shielded_checkpoint()
+        self.waiting = self.waiting if self.waiting is not None else deque()
+        ticket = _Waiting(envelope, trio.lowlevel.current_task())
+        self.waiting.append(ticket)
+
+        def abort(_: Any) -> trio.lowlevel.Abort:
+            ticket.task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if ticket.error is not None:
+            raise ticket.error
+
+    def _admit_waiting(self) -> None:
+        """Room was made: move in what waited longest for it."""
+        waiting = self.waiting
+        while waiting and len(self.queue) + self.reserved < self.capacity:
+            ticket = waiting.popleft()
+            if ticket.task is not None:
+                task, ticket.task = ticket.task, None
+                self._append(ticket.envelope)
+                trio.lowlevel.reschedule(task)
+
+    # -- policies
+
+    def _make_room(self, envelope: Envelope) -> None:
+        """The mailbox is full: what its policy says. Returns if there is room now, raises MailboxFull if not."""
+        match self.spec.policy:
+            case "drop_oldest":
+                for index, victim in enumerate(self.queue):
+                    if not isinstance(victim.message, ActorStop):
+                        del self.queue[index]
+                        return self._drop(victim, "drop_oldest", "evicted by a newer message")
+                raise self._refusal(envelope)
+            case "disconnect":
+                if not self.overflow:
+                    self.overflow = True
+                    self.drain(lambda old: self._drop(old, "disconnect", "the actor was too slow and is disconnected"))
+                    self.stop_with(MailboxOverflow(f"{self.label}: {self.capacity} messages were waiting"))
+                raise self._refusal(envelope)
+            case _:
+                raise self._refusal(envelope)
+
+    def _refusal(self, envelope: Envelope) -> MailboxFull:
+        self.refused += 1
+        kind = type(envelope.message).__name__
+        telemetry.emit("mailbox_full", actor=self.label, policy=self.spec.policy, capacity=self.capacity, message=kind)
+        return MailboxFull(f"{self.label} has {len(self.queue)} of {self.capacity} messages waiting: {kind} refused")
+
+    def _drop(self, envelope: Envelope, policy: str, why: str) -> None:
+        self.dropped = self.dropped if self.dropped is not None else {}
+        self.dropped[policy] = self.dropped.get(policy, 0) + 1
+        envelope.fail(MailboxFull(f"{self.label}: {why}"))
+
+    def drop_in_hand(self, envelope: Envelope) -> None:
+        """Count the message in hand at a crash as dropped, for actors that choose so."""
+        self._drop(envelope, "crash", "the actor crashed on it")
+
+    def _coalesced(self, envelope: Envelope) -> bool:
+        assert self.keyed is not None and self.spec.key is not None
+        key = self.spec.key(envelope.message)
+        if key is None:
+            return False
+        older = self.keyed.get(key)
+        if older is None:
+            if len(self.queue) + self.reserved < self.capacity:
+                self.keyed[key] = envelope
+            return False
+        self._drop(Envelope(older.message, older.reply_to), "coalesce", "superseded by a newer message")
+        older.message, older.reply_to, older.sent_at = envelope.message, envelope.reply_to, envelope.sent_at
+        self.accepted += 1
+        return True
+
+    # -- going out
+
+    def take(self) -> Envelope | None:
+        """The next message, system messages first, or None. Does not wait."""
+        if self.system:
+            return self.system.popleft()
+        if not self.queue or self.suspended:
+            return None
+        envelope = self.queue.popleft()
+        if type(envelope.message) is not ActorStop:
+            self.handled += 1
+        if self.keyed:
+            self._forget_key(envelope)
+        if self.waiting:
+            self._admit_waiting()
+        return envelope
+
+    def _forget_key(self, envelope: Envelope) -> None:
+        assert self.keyed is not None and self.spec.key is not None
+        if not isinstance(envelope.message, ActorStop):
+            key = self.spec.key(envelope.message)
+            if self.keyed.get(key) is envelope:
+                del self.keyed[key]
+
+    def get(self) -> Envelope:
+        """pykka's exit: the next message, or IndexError."""
+        return self.take() or self.queue.popleft()
+
+    def empty(self) -> bool:
+        """True when nothing waits, not even a system message."""
+        return not (self.queue or self.system)
+
+    async def arrival(self) -> None:
+        """Wait until there is something to do. Always one checkpoint, and only one."""
+        if self.system or self.stop_asked is not None or (self.queue and not self.suspended):
+            await trio.lowlevel.checkpoint()
+            return
+        self.receiver = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
+
+    def _abort_receive(self, _: Any) -> trio.lowlevel.Abort:
+        self.receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self.receiver is not None:
+            task, self.receiver = self.receiver, None
+            trio.lowlevel.reschedule(task)
+
+    def put_back(self, envelope: Envelope) -> None:
+        """Return the message in hand to the front, for the next incarnation; it is over the bound if need be."""
+        self.queue.appendleft(envelope)
+
+    # -- from outside
+
+    def stop_with(self, reason: Reason) -> None:
+        """A stop outside the queue: what waits is kept. The actor ends after the message in hand."""
+        self.stop_asked = reason
+        self._wake()
+
+    def suspend(self) -> None:
+        """Hold ordinary messages back; system messages and a supervisor's stop still come through."""
+        self.suspended = True
+
+    def resume(self) -> None:
+        """Let ordinary messages through again."""
+        self.suspended = False
+        self._wake()
+
+    def reopen(self) -> None:
+        """Make ready for the next incarnation: forget how the last one was stopped."""
+        self.stop_asked = None
+        self.overflow = self.suspended = False
+
+    def drain(self, give_up: Any) -> None:
+        """Take all ordinary messages out, `give_up(envelope)` each; stops are answered with None."""
+        stops = [envelope for envelope in self.queue if isinstance(envelope.message, ActorStop)]
+        others = [envelope for envelope in self.queue if not isinstance(envelope.message, ActorStop)]
+        self.queue.clear()
+        self.queue.extend(stops)
+        if self.keyed:
+            self.keyed.clear()
+        for envelope in others:
+            give_up(envelope)
+        self._admit_waiting()
+
+    def close(self, why: str) -> None:
+        """Refuse whatever comes from now on; those who wait for room are told."""
+        self.closed = why
+        for ticket in self.waiting or ():
+            if ticket.task is not None:
+                task, ticket.task = ticket.task, None
+                ticket.error = ActorDeadError(why)
+                self.refused += 1
+                trio.lowlevel.reschedule(task)
+        self.waiting = None
+
+    def report(self) -> MailboxReport:
+        """Depth, bound and counters, as data."""
+        oldest = self.queue[0].sent_at if self.queue else None
+        return MailboxReport(
+            depth=len(self.queue),
+            capacity=self.capacity,
+            policy=self.spec.policy,
+            high_water=self.high_water,
+            dropped=sum((self.dropped or {}).values()),
+            dropped_by=dict(self.dropped or {}),
+            accepted=self.accepted,
+            handled=self.handled,
+            refused=self.refused,
+            dead=self.dead,
+            oldest=max(0.0, self.now() - oldest) if oldest is not None else 0.0,
+        )
+
+    def __len__(self) -> int:
+        return len(self.queue)

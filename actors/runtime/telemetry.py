@@ -1,0 +1,39 @@
+"""What happens to actors, as events: one hook that metrics and logs feed on.
+
+    unsubscribe = telemetry.subscribe(lambda event, fields: ...)
+
+A subscriber runs synchronously where the event happens (almost always on the trio loop): it must not block or raise.
+One that raises is reported to the log and goes on being called. docs/telemetry-actors.md lists all events.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+Subscriber = Callable[[str, dict[str, Any]], None]
+
+log = structlog.get_logger("actors")
+
+_subscribers: tuple[Subscriber, ...] = ()
+
+
+def subscribe(subscriber: Subscriber) -> Callable[[], None]:
+    """Call `subscriber(event, fields)` for each event from now on. Returns the function that ends this."""
+    global _subscribers
+    _subscribers = (*_subscribers, subscriber)
+
+    def unsubscribe() -> None:
+        global _subscribers
+        _subscribers = tuple(one for one in _subscribers if one is not subscriber)
+
+    return unsubscribe
+
+
+def emit(event: str, **fields: Any) -> None:
+    """Tell all subscribers."""
+    for subscriber in _subscribers:
+        try:
+            subscriber(event, fields)
+        except Exception:
+            log.exception("telemetry_subscriber_failed", telemetry_event=event, subscriber=repr(subscriber))

@@ -1,0 +1,207 @@
+"""One supervised child: its spec, its address, the incarnation of today."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+import trio
+
+from actors.runtime import KILLED, SHUTDOWN, ActorRef, Reason
+from actors.runtime._errors import ActorDeadError
+from actors.runtime._life import Life
+from actors.runtime._messages import System
+from supervision.spec import ChildSpec
+
+State = Literal["down", "starting", "up", "stopping", "restarting"]
+
+
+@attrs.frozen(eq=False)
+class Exited(System):
+    """An incarnation ended by itself, or was ended."""
+
+    child: "Child"
+    life: Life
+    reason: Reason
+
+
+@attrs.frozen
+class LastExit:
+    """Why the last incarnation ended, and when (trio time)."""
+
+    reason: Reason
+    at: float
+
+
+@attrs.define(eq=False)
+class Child:
+    """What a supervisor knows about one child."""
+
+    spec: ChildSpec
+    state: State = "down"
+    ref: ActorRef[Any] | None = None
+    life: Life | None = None
+    ended: trio.Event = attrs.field(factory=trio.Event)
+    failures: int = 0
+    """in a row: what the backoff grows with"""
+    attempt: int = 0
+    """tells an old retry from the one that is awaited"""
+    restarts: int = 0
+    born: float = 0.0
+    last_exit: LastExit | None = None
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+    @property
+    def alive(self) -> bool:
+        """A task of it is running."""
+        return self.state in ("up", "starting", "stopping")
+
+    # -- starting
+
+    async def start(self, nursery: trio.Nursery, path: str, notify: Callable[[Exited], None]) -> None:
+        """Start an incarnation and wait until its `on_start()` has returned.
+
+        Raises what `__init__()` or `on_start()` raised, trio.TooSlowError after the spec's start_timeout.
+        """
+        self.state = "starting"
+        try:
+            await self._start(nursery, path, notify)
+        except Exception as error:
+            self.state, self.last_exit = "down", LastExit(error, trio.current_time())
+            raise
+
+    async def _start(self, nursery: trio.Nursery, path: str, notify: Callable[[Exited], None]) -> None:
+        spec = self.spec
+        if self.ref is not None:
+            self._ready_the_mailbox(self.ref)
+        actor = spec.actor.incarnate(self.ref, spec.args, dict(spec.kwargs))
+        if self.ref is None:
+            self.ref = actor.actor_ref
+            self.ref.set_path(path)
+        life = self.life = actor._life
+        self.ended, settled, outcome = trio.Event(), trio.Event(), list[Reason]()
+        nursery.start_soon(self._host, life, settled, outcome, notify, name=f"{path}#{self.ref.incarnation}")
+        with trio.move_on_after(spec.start_timeout):
+            await settled.wait()
+        if self.state != "up":
+            await self._abandon(life, outcome)
+
+    async def _host(
+        self,
+        life: Life,
+        settled: trio.Event,
+        outcome: list[Reason],
+        notify: Callable[[Exited], None],
+    ) -> None:
+        """The child's task. It lives in the supervisor's nursery from the first step, so nothing is handed over
+        (trio's `nursery.start()` leaves the task with its caller when that is cancelled: trio#284).
+        """
+        ended = self.ended
+
+        def started() -> None:
+            assert life.scope is not None
+            life.scope.shield = True  # from here on only the supervisor ends it
+            if self.state == "starting":
+                self.state, self.born = "up", trio.current_time()
+            settled.set()
+
+        reason: Reason = KILLED
+        try:
+            reason = await life.run(started)
+        finally:
+            outcome.append(reason)
+            was_up = settled.is_set()
+            ended.set()
+            settled.set()
+        if was_up:
+            notify(Exited(self, life, reason))
+
+    async def _abandon(self, life: Life, outcome: list[Reason]) -> None:
+        """It did not come up: end what there is of it, and raise why."""
+        if not outcome:
+            life.cancel(KILLED)
+            with trio.CancelScope(shield=True):
+                await self.ended.wait()
+            raise trio.TooSlowError(f"on_start() of {self.id!r} took longer than {self.spec.start_timeout:g} s")
+        reason = outcome[0]
+        raise reason if isinstance(reason, Exception) else ActorDeadError(f"{self.id!r} was stopped while starting")
+
+    def _ready_the_mailbox(self, ref: ActorRef[Any]) -> None:
+        mailbox = ref.actor_inbox
+        mailbox.reopen()
+        if self.spec.mailbox == "clear":
+            gone = ActorDeadError(f"{ref} was restarted and its mailbox cleared")
+            mailbox.drain(lambda envelope: ref.bury(envelope, "cleared", gone))
+
+    # -- stopping
+
+    def request_stop(self) -> None:
+        """Ask it to stop in order, or cancel it when its shutdown is brutal."""
+        if not self.alive:
+            self.state = "down"
+            return
+        assert self.ref is not None and self.life is not None
+        if self.state == "starting" or self.spec.shutdown == "brutal":
+            self.life.cancel(KILLED)
+        elif self.state == "up":
+            self.ref.actor_inbox.stop_with(SHUTDOWN)
+        self.state = "stopping"
+
+    async def terminate(self) -> bool:
+        """Ask, wait, cancel; returns when it has ended. True if it had to be cancelled.
+
+        trio has no kill(): code that ignores its cancellation holds its supervisor up.
+        """
+        self.request_stop()
+        if self.state == "down":
+            return False
+        with trio.move_on_after(self.spec.shutdown_seconds):
+            await self.ended.wait()
+        return await self.kill()
+
+    async def kill(self) -> bool:
+        """Cancel what has not ended; returns when it has. True if there was something to cancel."""
+        if self.state == "down":
+            return False
+        assert self.life is not None
+        late = not self.ended.is_set()
+        if late:
+            self.life.cancel(KILLED)
+            await self.ended.wait()
+        self.state = "down"
+        self.last_exit = LastExit(KILLED if late else SHUTDOWN, trio.current_time())
+        return late
+
+    def note_exit(self, reason: Reason) -> None:
+        """It ended by itself."""
+        self.state, self.last_exit = "down", LastExit(reason, trio.current_time())
+
+    def bury(self, reason: Reason) -> None:
+        """Nobody will restart it: its address is dead, whoever waits or watches is told."""
+        ref, self.ref = self.ref, None
+        self.state = "down"
+        if ref is not None:
+            ref.retire(reason)
+
+
+@attrs.frozen
+class ChildInfo:
+    """What `which_children()` tells about a child. ref: None while it has no address."""
+
+    id: str
+    ref: ActorRef[Any] | None
+    state: State
+    type: str
+    restart: str
+    restarts: int
+    incarnation: int
+    keys: Mapping[str, str]
+
+
+def info(child: Child) -> ChildInfo:
+    """A child as data."""
+    spec, ref = child.spec, child.ref
+    incarnation = ref.incarnation if ref is not None else 0
+    return ChildInfo(spec.id, ref, child.state, spec.type, spec.restart, child.restarts, incarnation, spec.keys)

@@ -1,0 +1,170 @@
+"""A supervisor for many children of a kind that come and go: clients, runners, villages."""
+
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import trio
+
+from actors.runtime import SHUTDOWN, ActorDeadError, ActorRef, Reason, Shutdown, System, TrioFuture
+from supervision import reports
+from supervision._base import BaseSupervisor, Retry
+from supervision.backoff import Backoff
+from supervision.child import Child, Exited
+from supervision.errors import ChildError
+from supervision.limits import Admission, Rate
+from supervision.spec import ChildSpec
+from supervision.strategies import after_exit
+
+
+class StartedLate(System):
+    """A start that ran beside the supervisor failed."""
+
+    __match_args__ = ("child", "attempt", "error")
+
+    def __init__(self, child: Child, attempt: int, error: Exception) -> None:
+        self.child, self.attempt, self.error = child, attempt, error
+
+
+class DynamicSupervisor(BaseSupervisor):
+    """one_for_one over children added at run time. Starts and stops run side by side: a slow one holds nobody up.
+
+    max_children   at most this many, counting those that start, stop or wait for a restart
+    max_per_key    the same for each key of a kind: {"user": 5} admits five children with the same keys["user"]
+    rates          how often children of a key may be started: {"address": Rate(per_second=2, burst=10)}
+    intensity, period, backoff, name, rng: as for Supervisor; the budget is shared by all children
+    """
+
+    def __init__(
+        self,
+        *,
+        max_children: float = float("inf"),
+        max_per_key: Mapping[str, int] | None = None,
+        rates: Mapping[str, Rate] | None = None,
+        intensity: int = 1,
+        period: float = 5.0,
+        backoff: Backoff | None = None,
+        name: str | None = None,
+        rng: Random | None = None,
+    ) -> None:
+        super().__init__(intensity, period, backoff, name, rng)
+        self._admission = Admission(max_children, max_per_key or {}, rates or {})
+
+    # -- asked from outside
+
+    def start_child(self, spec: ChildSpec) -> TrioFuture[ActorRef[Any]]:
+        """Admit a child and start it. Answered with its address once its `on_start()` has returned.
+
+        Raises TooManyChildren, RateLimited, ChildError (already_started, already_present), or what starting raised.
+        The place is taken before the start begins and is kept while the child lives or waits for a restart.
+        """
+        self._refuse_present(spec.id)
+        if spec.significant:
+            raise ValueError(f"child spec {spec.id!r}: children of a dynamic supervisor cannot be significant")
+        self._admission.admit(spec.keys, trio.current_time())
+        child = self._children[spec.id] = Child(spec, state="starting")
+        reply: TrioFuture[ActorRef[Any]] = self.reply_later()
+        assert self._nursery is not None
+        self._nursery.start_soon(self._bring_in, child, reply, name=f"start {spec.id}")
+        return reply
+
+    async def _bring_in(self, child: Child, reply: TrioFuture[ActorRef[Any]]) -> None:
+        try:
+            await self._start(child)
+        except BaseException as error:
+            self._drop_child(child, error)
+            told = error if isinstance(error, Exception) else ActorDeadError(f"{self._name} was stopped")
+            reply.fail(told)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not reply.done:
+                reply.set(child.ref)
+
+    def terminate_child(self, id: str) -> TrioFuture[None]:
+        """Stop a child and forget it. Answered when it has ended. Raises ChildError(not_found)."""
+        child = self._find(id)
+        reply: TrioFuture[None] = self.reply_later()
+        child.attempt += 1  # a retry on its way comes too late
+        child.request_stop()
+        assert self._nursery is not None
+        self._nursery.start_soon(self._see_out, child, reply, name=f"stop {id}")
+        return reply
+
+    async def _see_out(self, child: Child, reply: TrioFuture[None]) -> None:
+        await self._terminate(child)
+        self._drop_child(child, SHUTDOWN)
+        if not reply.done:
+            reply.set(None)
+
+    def restart_child(self, id: str) -> None:
+        """There is never a child that is down: one that ended is forgotten. Raises ChildError."""
+        child = self._find(id)
+        raise ChildError("restarting" if child.state == "restarting" else "running", id)
+
+    delete_child = restart_child
+
+    # -- what happens to children
+
+    def on_receive(self, message: Any) -> None:
+        match message:
+            case Exited(child, life, reason):
+                if child.state == "up" and child.life is life:
+                    self._exited(child, reason)
+            case Retry(child, attempt):
+                if child.state == "restarting" and child.attempt == attempt:
+                    child.state = "starting"
+                    assert self._nursery is not None
+                    self._nursery.start_soon(self._bring_back, child, attempt, name=f"restart {child.id}")
+            case StartedLate(child, attempt, error):
+                if child.state == "down" and child.attempt == attempt and child.id in self._children:
+                    self._failed(child, error, "starting")
+            case _:
+                super().on_receive(message)
+
+    def _exited(self, child: Child, reason: Reason) -> None:
+        child.note_exit(reason)
+        decision = after_exit(child.spec.restart, reason)
+        if decision == "restart":
+            return self._failed(child, reason, "running")
+        if isinstance(reason, BaseException) and not isinstance(reason, Shutdown):
+            self._report(child, reason, "running", 0.0, "remove")
+        return self._drop_child(child, reason)
+
+    def _failed(self, child: Child, reason: Reason, phase: reports.Phase) -> None:
+        self._schedule(child, self._account(child, reason, phase))
+
+    async def _bring_back(self, child: Child, attempt: int) -> None:
+        try:
+            await self._start(child)
+        except Exception as error:
+            self._notify(StartedLate(child, attempt, error))
+        else:
+            reports.restarted(self._name, child)
+
+    async def _start(self, child: Child) -> None:
+        assert self._nursery is not None
+        await child.start(self._nursery, self._path_of(child.id), self._notify)
+
+    async def _terminate(self, child: Child) -> None:
+        if await child.terminate():
+            reports.stopped_late(self._name, child)
+
+    def _drop_child(self, child: Child, reason: Reason) -> None:
+        if self._children.get(child.id) is child:
+            self._admission.release(child.spec.keys)
+        super()._drop_child(child, reason)
+
+    async def _stop_children(self) -> None:
+        """All at once, with one clock: each has its own deadline from now on."""
+        children = list(self._children.values())
+        for child in children:
+            child.request_stop()
+        now = trio.current_time()
+        for child in sorted(children, key=lambda one: one.spec.shutdown_seconds):
+            if child.alive:
+                with trio.move_on_at(now + child.spec.shutdown_seconds):
+                    await child.ended.wait()
+                if await child.kill():
+                    reports.stopped_late(self._name, child)
+            self._drop_child(child, SHUTDOWN)

@@ -1,0 +1,100 @@
+"""How a child wants to be supervised."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import attrs
+
+from actors.runtime import TrioActor
+from supervision.backoff import Backoff
+from supervision.strategies import AutoShutdown, Restart
+
+Kind = Literal["worker", "supervisor"]
+
+
+def _default_kind(spec: "ChildSpec") -> Kind:
+    return "supervisor" if getattr(spec.actor, "supervises", False) else "worker"
+
+
+def _default_shutdown(spec: "ChildSpec") -> int | str:
+    return "infinity" if spec.type == "supervisor" else 5000
+
+
+@attrs.frozen
+class ChildSpec:
+    """OTP's child specification.
+
+    id             unique among its siblings; part of the child's path
+    actor          the class; args, kwargs go to its `__init__()` at every start
+    restart        permanent: always restarted; transient: only after a crash; temporary: never, and its spec goes too
+    start_timeout  seconds that `on_start()` may take. Finite: a child that asks a sibling which is down would
+                   otherwise wait for ever, and its supervisor with it
+    shutdown       milliseconds that it may take to stop in order before it is cancelled; "brutal": cancelled at
+                   once, no hook runs; "infinity": no limit (the default of supervisors)
+    significant    see the supervisor's auto_shutdown; only transient and temporary children can be
+    backoff        wait before restarts; None: the supervisor's
+    mailbox        keep: unread messages wait for the next incarnation; clear: they become dead letters
+    keys           what keyed limits count it under, e.g. {"user": "u1", "address": "192.0.2.7"}
+    """
+
+    id: str
+    actor: type[TrioActor]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    restart: Restart = "permanent"
+    start_timeout: float = 10.0
+    type: Kind = attrs.field(default=attrs.Factory(_default_kind, takes_self=True))
+    shutdown: int | Literal["brutal", "infinity"] = attrs.field(
+        default=attrs.Factory(_default_shutdown, takes_self=True)
+    )
+    significant: bool = False
+    backoff: Backoff | None = None
+    mailbox: Literal["keep", "clear"] = "keep"
+    keys: Mapping[str, str] = attrs.field(factory=dict[str, str])
+
+    def __attrs_post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise ValueError(f"child spec {self.id!r}: {problem}")
+
+    def _problem(self) -> str | None:
+        if not (isinstance(self.actor, type) and issubclass(self.actor, TrioActor)):  # pyright: ignore
+            return f"actor must be a TrioActor class, not {self.actor!r}"
+        if self.restart not in ("permanent", "transient", "temporary"):
+            return f"restart must be permanent, transient or temporary, not {self.restart!r}"
+        if self.mailbox not in ("keep", "clear"):
+            return f"mailbox must be keep or clear, not {self.mailbox!r}"
+        if self.significant and self.restart == "permanent":
+            return "a permanent child is always restarted and cannot be significant"
+        if not 0 < self.start_timeout < float("inf"):
+            return f"start_timeout must be finite seconds, not {self.start_timeout!r}"
+        if self.shutdown not in ("brutal", "infinity") and not (isinstance(self.shutdown, int) and self.shutdown >= 0):
+            return f'shutdown must be milliseconds, "brutal" or "infinity", not {self.shutdown!r}'
+        return None
+
+    @property
+    def shutdown_seconds(self) -> float:
+        """`shutdown` as trio counts: 0 for brutal."""
+        match self.shutdown:
+            case "brutal":
+                return 0.0
+            case "infinity":
+                return float("inf")
+            case int(milliseconds):
+                return milliseconds / 1000
+
+
+def check(children: Sequence[ChildSpec], auto_shutdown: AutoShutdown) -> None:
+    """OTP's check_childspecs: raises ValueError for specs that cannot stand side by side."""
+    ids = [spec.id for spec in children]
+    twice = sorted({id for id in ids if ids.count(id) > 1}) if len(set(ids)) < len(ids) else []
+    if twice:
+        raise ValueError(f"child ids must be unique: {', '.join(twice)} appear more than once")
+    for spec in children:
+        check_significant(spec, auto_shutdown)
+
+
+def check_significant(spec: ChildSpec, auto_shutdown: AutoShutdown) -> None:
+    """OTP refuses significant children where nothing would come of it."""
+    if spec.significant and auto_shutdown == "never":
+        raise ValueError(f"child spec {spec.id!r}: significant means nothing with auto_shutdown='never'")
