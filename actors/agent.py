@@ -30,6 +30,7 @@ class AgentActor(TrioActor):
     """Messages: Translated from the router, Enter from clients, Describe."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
+    message_in_hand = "retry"  # `shown` keeps it from being shown twice
 
     def __init__(self, context: Context, agent_id: str, village_id: str) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class AgentActor(TrioActor):
         if state is None or not state.seq:
             return
         self._session_id = state.session_id
-        shown = self._context.shown.setdefault(state.session_id, state.seq)
+        shown = self._context.shown.get(state.session_id, 0)
         after = max(0, min(shown, state.seq) - SCREEN_EVENTS)
         while events := await read_for_viewers(self._context, state.session_id, after):
             events = [event for event in events if event.seq <= state.seq]

@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 import trio
 
+from actors.context import Context
 from actors.messages import Append, Durable, Flush, SaveSnapshot
-from actors.ports import Journal, Ref
+from actors.ports import Ref
 from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
 from contracts.records import LogRecord
 
@@ -27,16 +28,24 @@ class JournalActor(TrioActor):
 
     mailbox = MailboxSpec(capacity=10_000, policy="wait")
 
-    def __init__(self, journal: Journal, observe: Callable[[int, float], None] = lambda _n, _s: None) -> None:
+    def __init__(self, context: Context, observe: Callable[[int, float], None] = lambda _n, _s: None) -> None:
         """`observe(events, seconds)` is called after each commit."""
         super().__init__()
-        self._journal = journal
+        self._context = context
+        self._journal = context.journal_log
         self._observe = observe
         self._pending: list[Append] = []
         self._snapshots: dict[str, tuple[int, bytes]] = {}
         self._flush_due = False
         self._limiter = trio.CapacityLimiter(1)
         self.trouble: str | None = None
+
+    def on_start(self) -> None:
+        self._context.journal = self.actor_ref
+
+    async def on_stop(self) -> None:
+        """What was accepted is written before the process ends; its runners would send it again, but why make them."""
+        await self._commit()
 
     async def on_receive(self, message: Append | SaveSnapshot | Flush) -> Any:
         match message:

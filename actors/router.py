@@ -4,19 +4,19 @@ It is also the one place where sessions, villages, agents and runners come to li
 moment make one actor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 import structlog
 
 from actors import messages as m
 from actors.agent import AgentActor
 from actors.compose import compose
 from actors.context import Context
+from actors.directory import Directory
 from actors.ports import Ref
 from actors.runner import RunnerActor
-from actors.runtime import MailboxSpec, TrioActor
+from actors.runtime import ActorDeadError, MailboxSpec, TrioActor, whereis
 from actors.session import SessionActor
 from actors.session_state import SessionState
 from actors.village import VillageActor
@@ -27,23 +27,19 @@ from supervision import ChildSpec
 log = structlog.get_logger("router")
 
 
-@attrs.frozen
-class Nurseries:
-    """The dynamic supervisors in which the router has its children made."""
-
-    sessions: Ref
-    villages: Ref
-    agents: Ref
-    runners: Ref
+NURSERIES = {"session": SessionActor, "village": VillageActor, "agent": AgentActor, "runner": RunnerActor}
+"""What the router has made: each kind under a dynamic supervisor of its own, found by its path."""
 
 
 class SessionRouter(TrioActor):
     """Messages: Forward from sessions; EnsureSession, EnsureVillage, EnsureAgent, EnsureRunner, LocateSession."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
+    message_in_hand = "retry"  # who gets it drops what was shown already
     expected = (m.ForeignSession,)
 
-    def __init__(self, context: Context, nurseries: Nurseries) -> None:
+    def __init__(self, context: Context, nurseries: Mapping[str, str]) -> None:
+        """`nurseries`: kind → path of the dynamic supervisor of its actors."""
         super().__init__()
         self._context = context
         self._nurseries = nurseries
@@ -95,33 +91,25 @@ class SessionRouter(TrioActor):
         return await self._session(state)
 
     async def _session(self, state: SessionState) -> Ref:
-        found = self._context.directory.alive(self._context.directory.sessions, state.session_id)
-        if found is not None:
-            return found
-        spec = ChildSpec(id=f"session:{state.session_id}", actor=SessionActor, args=(self._context, state))
-        return await self._start(self._nurseries.sessions, spec)
+        return await self._find(self._context.directory.sessions, "session", state.session_id, state)
 
     async def _village(self, village_id: str) -> Ref:
-        found = self._context.directory.alive(self._context.directory.villages, village_id)
-        if found is not None:
-            return found
-        spec = ChildSpec(id=f"village:{village_id}", actor=VillageActor, args=(self._context, village_id))
-        return await self._start(self._nurseries.villages, spec)
+        return await self._find(self._context.directory.villages, "village", village_id, village_id)
 
     async def _agent(self, agent_id: str, village_id: str) -> Ref:
-        found = self._context.directory.alive(self._context.directory.agents, agent_id)
-        if found is not None:
-            return found
-        spec = ChildSpec(id=f"agent:{agent_id}", actor=AgentActor, args=(self._context, agent_id, village_id))
-        return await self._start(self._nurseries.agents, spec)
+        return await self._find(self._context.directory.agents, "agent", agent_id, agent_id, village_id)
 
     async def _runner(self, runner_id: str) -> Ref:
-        found = self._context.directory.alive(self._context.directory.runners, runner_id)
+        return await self._find(self._context.directory.runners, "runner", runner_id, runner_id)
+
+    async def _find(self, table: dict[str, Ref], kind: str, name: str, *args: Any) -> Ref:
+        """The address, or that of a new actor."""
+        found = Directory.alive(table, name)
         if found is not None:
             return found
-        spec = ChildSpec(id=f"runner:{runner_id}", actor=RunnerActor, args=(self._context, runner_id))
-        return await self._start(self._nurseries.runners, spec)
-
-    @staticmethod
-    async def _start(nursery: Ref, spec: ChildSpec) -> Ref:
-        return await nursery.proxy().start_child(spec)
+        supervisor = whereis(self._nurseries[kind])
+        if supervisor is None:
+            raise ActorDeadError(f"there is no supervisor at {self._nurseries[kind]}")
+        spec = ChildSpec(id=f"{kind}:{name}", actor=NURSERIES[kind], args=(self._context, *args))
+        table[name] = await supervisor.proxy().start_child(spec)
+        return table[name]

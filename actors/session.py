@@ -38,6 +38,7 @@ class SessionActor(TrioActor):
     """Messages: Batch, Held, Durable from below; Input, Resize, Stop, Pause, Resume, Decide, Describe from people."""
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
+    message_in_hand = "retry"  # the journal drops repeats
     expected = (m.RunnerOffline, m.UnknownApproval)
 
     def __init__(self, context: Context, initial: SessionState) -> None:

@@ -1,14 +1,15 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import attrs
 import trio
 
+from actors.context import Context
 from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
+from actors.runtime import ActorDeadError, MailboxSpec, Reason, TrioActor
 
 
 @attrs.frozen
@@ -25,20 +26,24 @@ class Timers(TrioActor):
 
     mailbox = MailboxSpec(capacity=100_000, policy="wait")
 
-    def __init__(self) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
+        self._context = context
         self._nursery: trio.Nursery | None = None
 
-    async def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """The actor's loop, inside the nursery that owns the sleeping tasks."""
+    async def _lead(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """An incarnation's life, inside the nursery that owns the sleeping tasks."""
         async with trio.open_nursery() as self._nursery:
             try:
-                await super().run(started)
+                return await live()
             finally:
                 self._nursery.cancel_scope.cancel()
 
+    def on_start(self) -> None:
+        self._context.timers = self.actor_ref
+
     async def on_receive(self, message: After) -> None:
-        assert self._nursery is not None  # run() opened it before the first message
+        assert self._nursery is not None  # _lead() opened it before the first message
         self._nursery.start_soon(_tell_later, message)
 
 

@@ -35,6 +35,7 @@ class VillageActor(TrioActor):
     """Messages: Translated from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
+    message_in_hand = "retry"  # `published` keeps it from being shown twice
 
     def __init__(self, context: Context, village_id: str) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class VillageActor(TrioActor):
         self._context.directory.villages[self.village_id] = self.actor_ref
         for state in self._context.board.of_village(self.village_id):
             self._house_of(state)
-            if self._context.published.setdefault(state.session_id, state.seq) < state.seq:
+            if self._context.published.get(state.session_id, 0) < state.seq:
                 await self._publish_from_journal(state)
 
     async def on_receive(self, message: Any) -> Any:

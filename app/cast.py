@@ -1,0 +1,61 @@
+"""Wires the cast under its supervisors: who is under whom, how often each may fail, in which order they start and stop.
+
+townwatch                 one_for_one
+  timers
+  ledger                  rest_for_one: a new journal means new sessions, and runners that come back to resume
+    journal
+    sessions              dynamic, one actor a runner session
+    links                 dynamic, one actor a runner connection; temporary: the runner dials again
+  villages, agents, runners   dynamic
+  router
+  clients                 dynamic, temporary: they come back by themselves; limited per person and address
+"""
+
+from collections.abc import Callable
+
+from actors.context import Context
+from actors.journal import JournalActor
+from actors.router import SessionRouter
+from actors.timers import Timers
+from config.settings import Limits
+from supervision import Backoff, ChildSpec, DynamicSupervisor, Supervisor
+
+ROOT = "townwatch"
+SESSIONS, LINKS = f"{ROOT}/ledger/sessions", f"{ROOT}/ledger/links"
+VILLAGES, AGENTS, RUNNERS = f"{ROOT}/villages", f"{ROOT}/agents", f"{ROOT}/runners"
+CLIENTS = f"{ROOT}/clients"
+
+BACKOFF = Backoff(base=0.02, cap=5.0)
+"""A crash is answered at once; a child that keeps crashing waits longer each time, up to 5 s."""
+
+
+def _many(name: str, *, intensity: int = 100, max_children: int = 100_000) -> ChildSpec:
+    options = {"intensity": intensity, "period": 10.0, "max_children": max_children, "backoff": BACKOFF}
+    return ChildSpec(id=name, actor=DynamicSupervisor, kwargs=options)
+
+
+def tree(context: Context, limits: Limits, observe_commit: Callable[[int, float], None]) -> list[ChildSpec]:
+    """The root's children, in the order in which they start."""
+    ledger = [
+        ChildSpec(id="journal", actor=JournalActor, args=(context, observe_commit), shutdown=4000, backoff=BACKOFF),
+        _many("sessions"),
+        _many("links", max_children=limits.runners),
+    ]
+    nurseries = {"session": SESSIONS, "village": VILLAGES, "agent": AGENTS, "runner": RUNNERS}
+    clients = {
+        "max_children": limits.connections,
+        "max_per_key": {"user": limits.connections_per_user, "address": limits.connections_per_address},
+        "intensity": 100,
+        "period": 10.0,
+    }
+    return [
+        ChildSpec(id="timers", actor=Timers, args=(context,)),
+        ChildSpec(
+            id="ledger", actor=Supervisor, args=(ledger, "rest_for_one"), kwargs={"intensity": 10, "period": 10.0}
+        ),
+        _many("villages"),
+        _many("agents"),
+        _many("runners", max_children=limits.runners),
+        ChildSpec(id="router", actor=SessionRouter, args=(context, nurseries), backoff=BACKOFF),
+        ChildSpec(id="clients", actor=DynamicSupervisor, kwargs=clients),
+    ]

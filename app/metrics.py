@@ -1,0 +1,61 @@
+"""What Prometheus sees (names: docs/operations.md). Fed by the cast's `measure`, the supervisors' telemetry, the
+tree.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """One registry a process; labels are kinds and classes, never ids."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        reg = self.registry
+        self.connections = Gauge("townwatch_connections", "Live connections", ["kind"], registry=reg)
+        self.sessions = Gauge("townwatch_sessions", "Sessions by state", ["state"], registry=reg)
+        self.runners = Gauge("townwatch_runners", "Runners by status", ["status"], registry=reg)
+        self.events = Counter("townwatch_events_total", "Durable runner events by type", ["type"], registry=reg)
+        self.repeats = Counter("townwatch_event_repeats_total", "Events dropped as repeats", registry=reg)
+        self.nacks = Counter("townwatch_event_nacks_total", "Malformed events refused", ["code"], registry=reg)
+        self.violations = Counter(
+            "townwatch_protocol_violations_total", "State changes no machine allows", registry=reg
+        )
+        self.commits = Histogram("townwatch_journal_commit_seconds", "Commit time", buckets=_FAST, registry=reg)
+        self.committed = Counter("townwatch_journal_events_total", "Events committed", registry=reg)
+        self.mailbox = Gauge("townwatch_mailbox_depth", "Messages waiting, by actor class", ["actor"], registry=reg)
+        self.lifecycle = Counter("townwatch_actor_events_total", "Actors started, crashed …", ["event"], registry=reg)
+        self.restarts = Counter(
+            "townwatch_actor_restarts_total", "Restarts by supervisors", ["supervisor"], registry=reg
+        )
+        self.lag = Histogram("townwatch_loop_lag_seconds", "Lateness of the event loop", buckets=_FAST, registry=reg)
+        self.round_trip = Histogram("townwatch_round_trip_seconds", "Client round trips", buckets=_FAST, registry=reg)
+        self.refusals = Counter("townwatch_refusals_total", "Refused by a limit", ["limit"], registry=reg)
+        self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
+            "event": lambda f: self.events.labels(f["type"]).inc(),
+            "repeat": lambda _: self.repeats.inc(),
+            "nack": lambda f: self.nacks.labels(f.get("code", "")).inc(),
+            "violation": lambda f: self.violations.inc(f["count"]),
+            "round_trip": lambda f: self.round_trip.observe(f["seconds"]),
+            "limit": lambda f: self.refusals.labels(f["limit"]).inc(),
+        }
+
+    def measure(self, name: str, fields: dict[str, Any]) -> None:
+        """The cast's telemetry; a name without a metric is none of ours."""
+        handler = self._handlers.get(name)
+        if handler is not None:
+            handler(fields)
+
+    def observe_commit(self, events: int, seconds: float) -> None:
+        self.commits.observe(seconds)
+        self.committed.inc(events)
+
+    def telemetry(self, name: str, fields: dict[str, Any]) -> None:
+        """The runtime's and the supervisors' events."""
+        self.lifecycle.labels(name).inc()
+        if name == "restarted":
+            self.restarts.labels(str(fields.get("supervisor", ""))).inc()

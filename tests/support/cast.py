@@ -1,0 +1,173 @@
+"""A cast of real actors under real supervisors on a real journal, with a recorder where the clients would be."""
+
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+import trio.testing
+
+from actors import messages as m
+from actors.context import Context
+from actors.ports import Ref, Standing, Tag
+from actors.runtime import TrioActor, open_world
+from app import cast
+from config.settings import Limits
+from contracts.events import decode_event
+from store.log import EventLog
+from supervision import Supervisor, tree
+
+
+class Clock:
+    """Wall-clock time that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_764_000_000_000
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+@attrs.define
+class Sent:
+    """One message as a client would see it."""
+
+    event: str
+    payload: Any
+    rooms: tuple[str, ...]
+    tag: Tag | None = None
+
+
+class Recorder:
+    """The outlet: keeps what was published, and who is in which room."""
+
+    def __init__(self) -> None:
+        self.published: list[Sent] = []
+        self.sent: dict[str, list[Sent]] = defaultdict(list)
+        self.rooms: dict[str, set[str]] = defaultdict(set)
+
+    def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
+        self.published.append(Sent(event, json.loads(payload), tuple(rooms), tag))
+
+    def send(self, client_id: str, event: str, payload: bytes) -> None:
+        self.sent[client_id].append(Sent(event, json.loads(payload), ()))
+
+    def enter(self, client_id: str, room: str) -> None:
+        self.rooms[client_id].add(room)
+
+    def leave(self, client_id: str, room: str) -> None:
+        self.rooms[client_id].discard(room)
+
+    @asynccontextmanager
+    async def catch_up(self, client_id: str) -> AsyncIterator[Any]:
+        recorder = self
+
+        class Replay:
+            def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
+                recorder.send(client_id, event, payload)
+
+        yield Replay()
+
+    async def round_trip(self, client_id: str, timeout: float) -> float | None:
+        return 0.001
+
+    async def disconnect(self, client_id: str) -> None:
+        self.rooms.pop(client_id, None)
+
+    def of(self, *events: str) -> list[Any]:
+        """The payloads of these events, in order."""
+        return [sent.payload for sent in self.published if sent.event in events]
+
+
+class MemoryDecisions:
+    """Decisions of one process; the database's are tested beside it."""
+
+    def __init__(self) -> None:
+        self.standing: dict[str, Standing] = {}
+        self.confirmed: set[str] = set()
+
+    async def record(
+        self, approval_id: str, session_id: str, decision: str, resolved_by: str, note: str | None, at_ms: int
+    ) -> Standing:
+        await trio.lowlevel.checkpoint()
+        if approval_id in self.standing:
+            return self.standing[approval_id]
+        won = Standing(approval_id=approval_id, decision=decision, resolved_by=resolved_by, note=note, won=True)
+        self.standing[approval_id] = attrs.evolve(won, won=False)
+        return won
+
+    async def unconfirmed(self, session_id: str) -> list[Standing]:
+        return [s for key, s in self.standing.items() if key not in self.confirmed]
+
+    async def confirm(self, approval_id: str) -> None:
+        self.confirmed.add(approval_id)
+
+
+class RecordingLink(TrioActor):
+    """Where a runner's connection would be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: list[Any] = []
+
+    def on_receive(self, message: Any) -> Any:
+        self.received.append(message)
+
+
+@attrs.define
+class Cast:
+    """What a test holds in its hands."""
+
+    context: Context
+    root: Ref
+    out: Recorder
+    clock: Clock
+    log: EventLog
+
+    async def session(self, session_id: str = "s1", village: str = "demo", runner: str = "r1") -> Ref:
+        return await self.context.router_call(m.EnsureSession(session_id, village, runner))
+
+    async def settle(self) -> None:
+        """Until everybody has nothing left to do but wait (threads included)."""
+        for _ in range(50):
+            await trio.sleep(0.002)
+            await trio.testing.wait_all_tasks_blocked(0.001)
+            if not any(_busy(node) for node in [self.root]):
+                return
+
+
+def _busy(ref: Ref) -> bool:
+    def depth(node: Any) -> int:
+        own = node.mailbox.depth if node.mailbox else 0
+        return own + (1 if node.in_hand else 0) + sum(depth(child) for child in node.children)
+
+    return depth(tree(ref)) > 0
+
+
+@asynccontextmanager
+async def open_cast(path: Path) -> AsyncIterator[Cast]:
+    """The tree of the product, running."""
+    out, clock = Recorder(), Clock()
+    with EventLog.open(path / "journal.db") as log:
+        async with open_world():
+            context = Context(log, out, clock, MemoryDecisions())
+            specs = cast.tree(context, Limits(), lambda _n, _s: None)
+            root = Supervisor.start(specs, name=cast.ROOT, intensity=10)
+            await root.ping()
+            yield Cast(context, root, out, clock, log)
+            await root.stop(block=False)
+
+
+def event(kind: str, seq: int, session: str = "s1", **fields: Any) -> dict[str, Any]:
+    """A runner event as on the wire, with an envelope."""
+    return {"type": kind, "sessionId": session, "orgId": "demo", "ts": 1_764_000_000_000 + seq, "seq": seq, **fields}
+
+
+def batch(link: Ref, *events: dict[str, Any], lenient: bool = False) -> m.Batch:
+    """What a link makes of events."""
+    bodies = [json.dumps(one).encode() for one in events]
+    return m.Batch(link, [m.Incoming(decode_event(body), body) for body in bodies], lenient)
