@@ -139,14 +139,16 @@ async def test_a_killed_journal_brings_new_sessions_that_know_what_was_durable(t
 async def test_the_first_decision_wins_and_the_later_one_hears_which(tmp_path: Path) -> None:
     async with open_cast(tmp_path) as cast:
         runner, session = link(), await cast.session()
-        approval = {"approvalId": "a1", "sessionId": "s1", "category": "shell", "summary": "rm -rf build/", "risk":
-        "high"} await session.send(batch(runner, event("APPROVAL_REQUESTED", 1, approval={**approval, "requestedAt": 1})))
+        approval = {"approvalId": "a1", "sessionId": "s1", "category": "shell", "risk": "high", "requestedAt": 1}
+        asked = event("APPROVAL_REQUESTED", 1, approval={**approval, "summary": "rm -rf build/"})
+        await session.send(batch(runner, asked))
         await until(lambda: cast.out.of("approval_requested"))
         first = await session.call(m.Decide("a1", "deny", by="ann"))
         second = await session.call(m.Decide("a1", "allow", by="bob"))
         assert (first.won, first.decision) == (True, "deny")
         assert (second.won, second.decision, second.resolved_by) == (False, "deny", "ann")
-        await session.send(batch(runner, event("APPROVAL_RESOLVED", 2, approvalId="a1", decision="deny", resolvedBy="ann")))
+        done = event("APPROVAL_RESOLVED", 2, approvalId="a1", decision="deny", resolvedBy="ann")
+        await session.send(batch(runner, done))
         await until(lambda: cast.out.of("approval_resolved"))
         assert cast.out.of("approval_resolved")[0]["resolvedBy"] == "ann"
         third = await session.call(m.Decide("a1", "allow", by="cy"))
