@@ -159,9 +159,9 @@ class TrioActor(pykka.Actor):
             self._actor_ref.retire("noproc")
             raise RuntimeError(f"{self} was not started: its world is closed") from error
 
-    def _stop(self) -> Any:
-        """pykka's handler of a stop message; here a coroutine."""
-        return self._life.stop(NORMAL)
+    async def _stop(self) -> None:
+        """pykka's handler of a stop message; here a coroutine, whose result must not become the reply."""
+        await self._life.stop(NORMAL)
 
     def _handle_failure(
         self,

@@ -32,7 +32,7 @@ class Life:
 
     __slots__ = (
         "_links", "actor", "exit_reason", "in_hand", "in_hand_since", "last_message", "later", "reason", "scope",
-        "serving", "supervised", "tracer",
+        "serving", "stop_reason", "supervised", "tracer",
     )  # fmt: skip
 
     def __init__(self, actor: "TrioActor", supervised: bool) -> None:
@@ -45,6 +45,8 @@ class Life:
         self.last_message: str | None = None
         """type of the message in hand when it crashed"""
         self.reason: Reason = NORMAL
+        """why it ended, once it has"""
+        self.stop_reason: Reason = NORMAL
         self.exit_reason: Reason | None = None
         self.scope: trio.CancelScope | None = None
         self.tracer: Tracer | None = None
@@ -56,35 +58,28 @@ class Life:
 
     async def alone(self) -> None:
         """The whole life of an actor that nobody supervises."""
-        ref, reason = self.actor.actor_ref, KILLED
         try:
-            reason = await self.run()
-        except BaseException as error:  # its world ends; nothing is swallowed
-            reason = SHUTDOWN if isinstance(root_cause(error), trio.Cancelled) else error
-            if self.serving and not self.actor.actor_stopped.is_set():
-                with trio.move_on_after(self.actor.stop_grace, shield=True):
-                    await self.stop(SHUTDOWN)
-            raise
+            await self.run()
         finally:
-            ref.retire(reason)
+            self.actor.actor_ref.retire(self.reason)
 
     async def run(self, started: Callable[[], None] = lambda: None) -> Reason:
         """One incarnation. Returns why it ended, never raises an Exception; cancellation from outside passes through.
 
         started: called when `on_start()` has returned.
         """
-        reason: Reason = KILLED
+        self.reason = KILLED  # what it stays if none of the following gets to its end
         try:
             with trio.CancelScope() as self.scope:
                 if self.exit_reason is not None:
                     self.scope.cancel()
-                lead = self.actor._lead
-                reason = await (self._live(started) if lead is None else lead(lambda: self._live(started)))
+                lead = self.actor._lead  # noqa: SLF001
+                self.reason = await (self._live(started) if lead is None else lead(lambda: self._live(started)))
             if self.scope.cancelled_caught:
-                reason = await self._cancelled(self.exit_reason or KILLED)
-            return reason
+                self.reason = await self._cancelled(self.exit_reason or KILLED)
+            return self.reason
         finally:
-            self._ended(reason)
+            self._ended()
 
     async def _live(self, started: Callable[[], None]) -> Reason:
         actor = self.actor
@@ -93,16 +88,18 @@ class Life:
             self.serving = True
             telemetry.emit("started", **self.identity())
             started()
-            await self._serve()
-            return self.reason
+            return await self._serve()
         except Exception as error:
             return await self._crashed(root_cause(error))
-        except BaseException:
+        except BaseException as error:
             self._give_up_in_hand(None)
+            if self.exit_reason is None:
+                await self._swept_away(error)
             raise
 
-    async def _serve(self) -> None:
+    async def _serve(self) -> Reason:
         """Handle messages until stopped: a batch between two checkpoints, one message at a time."""
+        self.stop_reason = NORMAL
         actor = self.actor
         mailbox, stopped, batch = actor.actor_inbox, actor.actor_stopped, actor.batch
         while True:
@@ -132,7 +129,7 @@ class Life:
                 if self.tracer is not None:
                     self.tracer.end("ok")
                 if stopped.is_set():
-                    return None
+                    return self.stop_reason
 
     def _failed(self, envelope: Envelope, error: Exception) -> None:
         """A handler raised: an answer for the asker, or a crash."""
@@ -144,34 +141,43 @@ class Life:
         logger.info("Exception returned from %s to caller:", self.actor, exc_info=error)
         envelope.fail(error)
 
-    async def _stop_as_asked(self) -> None:
+    async def _stop_as_asked(self) -> Reason:
         """A stop from outside the queue: a supervisor's, or that of a mailbox that ran over."""
         reason = self.actor.actor_inbox.stop_asked
         if isinstance(reason, Exception) and not isinstance(reason, Shutdown):
             raise reason
-        await self.stop(reason or SHUTDOWN)
+        return await self.stop(reason or SHUTDOWN)
 
     # -- ways to end
 
-    async def stop(self, reason: Reason) -> None:
-        """An orderly end: nothing more is taken in, then `on_stop()`."""
+    async def stop(self, reason: Reason) -> Reason:
+        """An orderly end: nothing more is taken in, then `on_stop()`. Returns the reason, or what `on_stop()` raised."""
         actor = self.actor
-        self.reason = reason
         self._close(reason)
         logger.debug("Stopped %s", actor)
         try:
             await settle(actor.on_stop())
         except Exception as error:
-            self.reason = root_cause(error)
-            actor._handle_failure(type(error), error, error.__traceback__)
+            reason = root_cause(error)
+            actor._handle_failure(type(error), error, error.__traceback__)  # noqa: SLF001
+        self.stop_reason = reason
+        return reason
+
+    async def _swept_away(self, error: BaseException) -> None:
+        """Its world ends, or a KeyboardInterrupt or the like ends everything: a last chance for `on_stop()`."""
+        cancelled = isinstance(root_cause(error), trio.Cancelled)
+        if not cancelled:
+            logger.debug("%r in %s. Stopping all actors.", error, self.actor)
+        if self.serving and not self.actor.actor_stopped.is_set():
+            with trio.move_on_after(self.actor.stop_grace, shield=True):
+                await self.stop(SHUTDOWN)
+        self.reason = SHUTDOWN if cancelled else error
 
     async def _crashed(self, error: BaseException) -> Reason:
         actor, was_serving = self.actor, self.serving
         self._give_up_in_hand(error)
         if isinstance(error, Shutdown):
-            if was_serving:
-                await self.stop(error)
-            return error
+            return await self.stop(error) if was_serving else error
         self._close(error)
         actor._handle_failure(type(error), error, error.__traceback__)
         if was_serving:
@@ -189,7 +195,7 @@ class Life:
                 self.actor._handle_failure(type(reason), reason, reason.__traceback__)
                 await self._on_failure(reason)
             else:
-                await self.stop(reason)
+                reason = await self.stop(reason)
         return reason
 
     async def _on_failure(self, error: BaseException) -> None:
@@ -204,9 +210,9 @@ class Life:
         if not self.supervised:
             self.actor.actor_ref.close(reason)
 
-    def _ended(self, reason: Reason) -> None:
-        self.serving = False
-        if isinstance(reason, str) or isinstance(reason, Shutdown):
+    def _ended(self) -> None:
+        reason, self.serving = self.reason, False
+        if isinstance(reason, str | Shutdown):
             telemetry.emit("stopped", **self.identity(), reason=describe(reason))
         elif not self.supervised:
             telemetry.emit("crashed", **self.identity(), reason=describe(reason), error=type(reason).__name__)
