@@ -1,0 +1,54 @@
+# Two commands: `make run` and `make test`. Everything they write is below .townwatch.
+STATE  := .townwatch
+VENV   := $(STATE)/venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --cache-dir $(STATE)/cache/pip --quiet
+ARGS   ?=
+
+export PYTHONPYCACHEPREFIX := $(abspath $(STATE))/cache/pycache
+
+.PHONY: run test check unit lock clean
+
+run: $(STATE)/installed
+	@$(BIN)/townwatch serve --demo $(ARGS)
+
+test: check
+	$(BIN)/python -m pytest -q $(ARGS)
+
+# What a reviewer would look at first: style and types.
+check: $(STATE)/installed-dev
+	@tests/support/provide
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+# Without browser and node, for the minute between two edits.
+unit: $(STATE)/installed-dev
+	$(BIN)/python -m pytest -q tests/unit tests/property $(ARGS)
+
+# The locks, made anew from pyproject.toml.
+lock: $(STATE)/installed-dev
+	$(BIN)/uv pip compile -q --universal --generate-hashes --upgrade --custom-compile-command "make lock" \
+	  pyproject.toml --extra build -o requirements.lock
+	$(BIN)/uv pip compile -q --universal --generate-hashes --custom-compile-command "make lock" \
+	  pyproject.toml --all-extras -c requirements.lock -o requirements-dev.lock
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "townwatch needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STATE)/installed: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STATE)/installed-dev: requirements-dev.lock pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements-dev.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@ $(STATE)/installed
+
+clean:
+	rm -rf $(STATE) tests/js/node_modules
