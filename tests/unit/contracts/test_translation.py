@@ -1,4 +1,4 @@
-"""The translation table, row by row, both ways: each event becomes these messages, and no message is left unexplained."""
+"""The translation table, row by row, both ways: an event becomes these messages, and every type has its row."""
 
 import json
 
