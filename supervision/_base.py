@@ -14,7 +14,7 @@ from supervision.child import Child, ChildInfo, Exited, info
 from supervision.errors import ChildError, MaxIntensity
 from supervision.intensity import Intensity
 from supervision.reports import Circumstances, Phase
-from supervision.strategies import AutoShutdown, shuts_down
+from supervision.strategies import AutoShutdown, Strategy, shuts_down
 
 
 @attrs.frozen(eq=False)
@@ -40,7 +40,7 @@ class BaseSupervisor(TrioActor):
 
     mailbox = MailboxSpec(capacity=100_000, policy="refuse")
     supervises = True
-    strategy: str = "one_for_one"
+    strategy: Strategy = "one_for_one"
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class BaseSupervisor(TrioActor):
 
     # -- the nursery
 
-    async def _lead(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
         async with trio.open_nursery() as self._nursery:
             try:
                 return await live()

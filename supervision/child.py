@@ -6,8 +6,8 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from actors.runtime import KILLED, SHUTDOWN, ActorRef, Reason
-from actors.runtime._errors import ActorDeadError
+from actors.runtime import KILLED, SHUTDOWN, ActorDeadError, ActorRef, Reason
+from actors.runtime._envelope import Envelope
 from actors.runtime._life import Life
 from actors.runtime._messages import System
 from supervision.spec import ChildSpec
@@ -133,7 +133,11 @@ class Child:
         mailbox.reopen()
         if self.spec.mailbox == "clear":
             gone = ActorDeadError(f"{ref} was restarted and its mailbox cleared")
-            mailbox.drain(lambda envelope: ref.bury(envelope, "cleared", gone))
+
+            def bury(envelope: Envelope) -> None:
+                ref.bury(envelope, "cleared", gone)
+
+            mailbox.drain(bury)
 
     # -- stopping
 

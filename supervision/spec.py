@@ -16,7 +16,7 @@ def _default_kind(spec: "ChildSpec") -> Kind:
     return "supervisor" if getattr(spec.actor, "supervises", False) else "worker"
 
 
-def _default_shutdown(spec: "ChildSpec") -> int | str:
+def _default_shutdown(spec: "ChildSpec") -> "int | Literal['brutal', 'infinity']":
     return "infinity" if spec.type == "supervisor" else 5000
 
 
@@ -68,7 +68,7 @@ class ChildSpec:
             return "a permanent child is always restarted and cannot be significant"
         if not 0 < self.start_timeout < float("inf"):
             return f"start_timeout must be finite seconds, not {self.start_timeout!r}"
-        if self.shutdown not in ("brutal", "infinity") and not (isinstance(self.shutdown, int) and self.shutdown >= 0):
+        if self.shutdown not in ("brutal", "infinity") and not (type(self.shutdown) is int and self.shutdown >= 0):
             return f'shutdown must be milliseconds, "brutal" or "infinity", not {self.shutdown!r}'
         return None
 

@@ -46,7 +46,7 @@ class Supervisor(BaseSupervisor):
                 raise ValueError(f"{value!r} is not one of {', '.join(get_args(allowed))}")
         spec.check(specs, auto_shutdown)
         super().__init__(intensity, period, backoff, name, rng)
-        self.strategy: Strategy = strategy
+        self.strategy = strategy
         self.auto_shutdown: AutoShutdown = auto_shutdown
         self._children = {one.id: Child(one) for one in specs}
 

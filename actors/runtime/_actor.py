@@ -42,49 +42,51 @@ class TrioActor(pykka.Actor):
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec()
     """bound and policy of this class's mailboxes"""
-    expected: ClassVar[tuple[type[Exception], ...]] = (Exception,)
+    expected_errors: ClassVar[tuple[type[Exception], ...]] = (Exception,)
     """Exceptions that are answers: raised for an ask, they go to the asker and the actor lives. Any other is answered
     *and* crashes the actor, so that its supervisor sees it. The default is pykka's rule: every ask is answered and
     nothing crashes. Without an asker every exception crashes the actor, and `Shutdown` always ends it."""
     message_in_hand: ClassVar[InHand] = "dead_letter"
     """What becomes of the message whose handler crashed. Never retried silently:
     drop         counted in the mailbox as dropped by `crash`
-    retry        the next incarnation gets it first, `retries` times; then it is a dead letter
+    retry        the next incarnation gets it first, `redeliveries` times; then it is a dead letter
     dead_letter  recorded as one"""
-    retries: ClassVar[int] = 1
+    redeliveries: ClassVar[int] = 1
     trap_exits: ClassVar[bool] = False
     """True: the end of a linked actor arrives as a message `Exit(ref, reason)` instead of ending this one"""
-    batch: ClassVar[int] = 32
+    batch_size: ClassVar[int] = 32
     """messages handled between two checkpoints of the actor's task (handlers that await have their own)"""
     stop_grace: ClassVar[float] = 1.0
     """seconds that `on_stop()` and `on_failure()` have when the actor was cancelled"""
 
-    actor_inbox: Mailbox
-    actor_stopped: Flag
-    _actor_ref: ActorRef[Any]
+    actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride]
+    actor_stopped: Flag  # pyright: ignore[reportIncompatibleVariableOverride]
+    _actor_ref: ActorRef[Any]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     _life: Life
-    _lead: Callable[[Callable[[], Awaitable[Reason]]], Awaitable[Reason]] | None = None
+    _surround: Callable[[Callable[[], Awaitable[Reason]]], Awaitable[Reason]] | None = None
     """what surrounds an incarnation: supervisors keep the nursery of their children here"""
-    _moving_in: tuple[ActorRef[Any] | None, bool]
+    _moving_in: tuple[ActorRef[Any] | None, bool] | None = None
+    """set by `incarnate()` before `__init__()` runs: the address to move in behind, and whether it is supervised"""
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Override it, and call `super().__init__()` first. Runs in the caller of `start()`, before `on_start()`."""
         # pykka's __init__ is not called: it makes a new URN, inbox and reference for every incarnation.
-        address, supervised = self.__dict__.pop("_moving_in", (None, False))
-        self.actor_stopped = Flag()
+        address, supervised = self._moving_in or (None, False)
+        self._moving_in = None
+        self.actor_stopped = Flag()  # pyright: ignore[reportIncompatibleVariableOverride]
         self._life = Life(self, supervised)
         if address is None:
             self.actor_urn = uuid.uuid4().urn
             self.actor_inbox = self._create_actor_inbox()
             self._actor_ref = ActorRef(self)
-            self.actor_inbox.label = self._actor_ref.label
+            self.actor_inbox.owner = self._actor_ref
         else:
-            self.actor_urn, self.actor_inbox, self._actor_ref = address.actor_urn, address.actor_inbox, address
+            self.actor_urn, self.actor_inbox, self._actor_ref = address.actor_urn, address.actor_inbox, address  # pyright: ignore
             address.adopt(self)
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Start an actor that nobody supervises, in the innermost open world. From a task or any thread.
 
         Raises RuntimeError without a world; what `__init__()` raises.
@@ -104,22 +106,22 @@ class TrioActor(pykka.Actor):
         return actor
 
     @property
-    def actor_ref(self) -> ActorRef[Self]:
+    def actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The actor's own address."""
         return self._actor_ref
 
     # -- hooks
 
-    def on_start(self) -> Awaitable[None] | None:
+    def on_start(self) -> Awaitable[None] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Runs in the actor's task before its first message. What it raises ends the actor; no other hook runs then.
 
         A supervisor waits for it: handshakes belong here, so that old messages do not reach a connection before it.
         """
 
-    def on_stop(self) -> Awaitable[None] | None:
+    def on_stop(self) -> Awaitable[None] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Runs after the last message of an orderly end. What it raises is logged, and is the exit reason."""
 
-    def on_failure(
+    def on_failure(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         exception_type: type[BaseException] | None,
         exception_value: BaseException | None,
@@ -149,7 +151,7 @@ class TrioActor(pykka.Actor):
 
     @classmethod  # static in pykka: a class method lets each class choose its mailbox
     def _create_actor_inbox(cls) -> Mailbox:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return Mailbox(cls.mailbox, current_world(), cls.__name__)
+        return Mailbox(cls.mailbox, current_world())
 
     def _start_actor_loop(self) -> None:
         world = self.actor_inbox.world
@@ -159,7 +161,7 @@ class TrioActor(pykka.Actor):
             self._actor_ref.retire("noproc")
             raise RuntimeError(f"{self} was not started: its world is closed") from error
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """pykka's handler of a stop message; here a coroutine, whose result must not become the reply."""
         await self._life.stop(NORMAL)
 

@@ -12,11 +12,11 @@ class Envelope(PykkaEnvelope[Any]):
 
     __slots__ = ("crashes", "sent_at")
 
-    reply_to: TrioFuture[Any] | None  # pyright: ignore[reportIncompatibleVariableOverride]
+    reply_to: TrioFuture[Any] | None
 
     def __init__(self, message: Any, reply_to: TrioFuture[Any] | None = None, sent_at: float = 0.0) -> None:
         self.message = message
-        self.reply_to = reply_to
+        self.reply_to = reply_to  # pyright: ignore[reportIncompatibleVariableOverride]
         self.sent_at = sent_at
         self.crashes = 0
 

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 from pykka import ActorDeadError
@@ -24,7 +24,7 @@ logger = logging.getLogger("pykka")  # what pykka documents to be logged, where 
 
 async def settle(result: Any) -> Any:
     """Await what an `async def` returned; leave pykka futures, which can be awaited too, alone."""
-    return await result if type(result) is CoroutineType else result
+    return await cast("Any", result) if type(result) is CoroutineType else result
 
 
 class Life:
@@ -73,8 +73,8 @@ class Life:
             with trio.CancelScope() as self.scope:
                 if self.exit_reason is not None:
                     self.scope.cancel()
-                lead = self.actor._lead  # noqa: SLF001
-                self.reason = await (self._live(started) if lead is None else lead(lambda: self._live(started)))
+                surround = self.actor._surround
+                self.reason = await (self._live(started) if surround is None else surround(lambda: self._live(started)))
             if self.scope.cancelled_caught:
                 self.reason = await self._cancelled(self.exit_reason or KILLED)
             return self.reason
@@ -101,7 +101,7 @@ class Life:
         """Handle messages until stopped: a batch between two checkpoints, one message at a time."""
         self.stop_reason = NORMAL
         actor = self.actor
-        mailbox, stopped, batch = actor.actor_inbox, actor.actor_stopped, actor.batch
+        mailbox, stopped, batch = actor.actor_inbox, actor.actor_stopped, actor.batch_size
         while True:
             await mailbox.arrival()
             for _ in range(batch):
@@ -116,10 +116,10 @@ class Life:
                 try:
                     message = envelope.message
                     internal = type(message) in INTERNAL
-                    reply = actor._handle_receive(message) if internal else actor.on_receive(message)
+                    reply: Any = actor._handle_receive(message) if internal else actor.on_receive(message)
                     if type(reply) is CoroutineType:
                         self.in_hand_since = mailbox.now()
-                        reply = await reply
+                        reply = await cast("Any", reply)
                 except Exception as error:
                     self._failed(envelope, error)
                 else:
@@ -135,7 +135,7 @@ class Life:
         """A handler raised: an answer for the asker, or a crash."""
         if self.tracer is not None:
             self.tracer.end(describe(error))
-        answer = isinstance(error, self.actor.expected) and not isinstance(error, Shutdown)
+        answer = isinstance(error, self.actor.expected_errors) and not isinstance(error, Shutdown)
         if envelope.reply_to is None or not answer:
             raise error
         logger.info("Exception returned from %s to caller:", self.actor, exc_info=error)
@@ -151,7 +151,7 @@ class Life:
     # -- ways to end
 
     async def stop(self, reason: Reason) -> Reason:
-        """An orderly end: nothing more is taken in, then `on_stop()`. Returns the reason, or what `on_stop()` raised."""
+        """An orderly end: nothing more is taken in, then `on_stop()`. Returns the reason, or what that raised."""
         actor = self.actor
         self._close(reason)
         logger.debug("Stopped %s", actor)
@@ -159,7 +159,7 @@ class Life:
             await settle(actor.on_stop())
         except Exception as error:
             reason = root_cause(error)
-            actor._handle_failure(type(error), error, error.__traceback__)  # noqa: SLF001
+            actor._handle_failure(type(error), error, error.__traceback__)
         self.stop_reason = reason
         return reason
 
@@ -238,7 +238,7 @@ class Life:
         if isinstance(envelope.message, System):
             return envelope.fail(told)
         mailbox.handled -= 1
-        if actor.message_in_hand == "retry" and self.supervised and envelope.crashes < actor.retries:
+        if actor.message_in_hand == "retry" and self.supervised and envelope.crashes < actor.redeliveries:
             envelope.crashes += 1
             return mailbox.put_back(envelope)
         envelope.fail(told)

@@ -8,8 +8,8 @@ threads come in. The law that the tests hold it to, for ordinary messages (not s
 
 import threading
 from collections import deque
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -22,6 +22,9 @@ from actors.runtime._messages import ActorStop, System
 from actors.runtime._reasons import Reason
 from actors.runtime._spec import MailboxSpec
 from actors.runtime._world import World
+
+if TYPE_CHECKING:
+    from actors.runtime._ref import ActorRef
 
 
 @attrs.frozen
@@ -54,15 +57,15 @@ class Mailbox:
     """What waits for one actor, over all its incarnations."""
 
     __slots__ = (
-        "accepted", "capacity", "closed", "dead", "dropped", "handled", "high_water", "keyed", "label", "now",
-        "overflow", "queue", "receiver", "refused", "reserved", "spec", "stop_asked", "suspended", "system", "thread",
-        "waiting", "world",
+        "accepted", "capacity", "closed", "dead", "dropped", "handled", "high_water", "keyed", "now",
+        "overflow", "owner", "queue", "receiver", "refused", "reserved", "spec", "stop_asked", "suspended", "system",
+        "thread", "waiting", "world",
     )  # fmt: skip
 
-    def __init__(self, spec: MailboxSpec, world: World, label: str) -> None:
+    def __init__(self, spec: MailboxSpec, world: World) -> None:
         self.spec = spec
         self.world = world
-        self.label = label
+        self.owner: ActorRef[Any] | None = None
         self.thread = world.thread
         self.now = world.now
         self.capacity = spec.capacity
@@ -78,6 +81,11 @@ class Mailbox:
         self.reserved = 0
         self.accepted = self.handled = self.refused = self.dead = self.high_water = 0
         self.dropped: dict[str, int] | None = None
+
+    @property
+    def label(self) -> str:
+        """Whose mailbox it is, for errors and logs."""
+        return self.owner.label if self.owner is not None else "mailbox"
 
     # -- coming in
 
@@ -161,11 +169,14 @@ class Mailbox:
             case "disconnect":
                 if not self.overflow:
                     self.overflow = True
-                    self.drain(lambda old: self._drop(old, "disconnect", "the actor was too slow and is disconnected"))
+                    self.drain(self._disconnect)
                     self.stop_with(MailboxOverflow(f"{self.label}: {self.capacity} messages were waiting"))
                 raise self._refusal(envelope)
             case _:
                 raise self._refusal(envelope)
+
+    def _disconnect(self, envelope: Envelope) -> None:
+        self._drop(envelope, "disconnect", "the actor was too slow and is disconnected")
 
     def _refusal(self, envelope: Envelope) -> MailboxFull:
         self.refused += 1
@@ -201,8 +212,11 @@ class Mailbox:
 
     def take(self) -> Envelope | None:
         """The next message, system messages first, or None. Does not wait."""
-        if self.system:
-            return self.system.popleft()
+        if self.system is not None:
+            envelope = self.system.popleft()
+            if not self.system:
+                self.system = None  # an empty deque is 0.6 KiB, and most mailboxes have none waiting
+            return envelope
         if not self.queue or self.suspended:
             return None
         envelope = self.queue.popleft()
@@ -271,7 +285,7 @@ class Mailbox:
         self.stop_asked = None
         self.overflow = self.suspended = False
 
-    def drain(self, give_up: Any) -> None:
+    def drain(self, give_up: Callable[[Envelope], None]) -> None:
         """Take all ordinary messages out, `give_up(envelope)` each; stops are answered with None."""
         stops = [envelope for envelope in self.queue if isinstance(envelope.message, ActorStop)]
         others = [envelope for envelope in self.queue if not isinstance(envelope.message, ActorStop)]

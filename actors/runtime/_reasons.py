@@ -28,9 +28,8 @@ def is_expected(reason: Reason) -> bool:
 
 def root_cause(error: BaseException) -> BaseException:
     """What a nursery wrapped in an exception group, when it is a single thing."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    inner = getattr(error, "exceptions", ())
+    return root_cause(inner[0]) if len(inner) == 1 else error
 
 
 def describe(reason: Reason) -> str:

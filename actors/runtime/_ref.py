@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 import pykka
 import trio
 from pykka import ActorDeadError, ActorRegistry
+from pykka.messages import ProxySetAttr
 
 from actors.runtime import _registry, dead_letters
 from actors.runtime._envelope import Envelope
@@ -21,7 +22,7 @@ from actors.runtime._reasons import NOPROC, NORMAL, Reason, describe
 if TYPE_CHECKING:
     from actors.runtime._actor import TrioActor
 
-A = TypeVar("A", bound="TrioActor", covariant=True)
+A = TypeVar("A", bound=pykka.Actor)
 
 
 class ActorRef(pykka.ActorRef[A]):
@@ -30,14 +31,14 @@ class ActorRef(pykka.ActorRef[A]):
     `is_alive()` is about that final end; `is_up` says whether an incarnation is there to answer right now.
     """
 
-    actor_inbox: Mailbox
+    actor_inbox: Mailbox  # pyright: ignore[reportIncompatibleVariableOverride]
     incarnation: int
     """1 for the first; put it into acknowledgements to tell "came back" from "was there all the time"."""
     end_reason: Reason | None
     """why it ended for good, None while it is alive"""
 
     def __init__(self, actor: "TrioActor") -> None:
-        super().__init__(actor)  # pyright: ignore[reportArgumentType]
+        super().__init__(actor)  # pyright: ignore
         self.actor_stopped = Flag()  # its own: pykka's is that of one incarnation
         self.incarnation = 1
         self.end_reason = None
@@ -71,7 +72,9 @@ class ActorRef(pykka.ActorRef[A]):
     def ask(self, message: Any, *, block: Literal[True] = True, timeout: float | None = None) -> Any: ...
     @overload
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
         """Send and get the reply: as an awaitable future (`block=False`) or, in threads only, by waiting for it.
 
         Whatever goes wrong is in the future: ActorDeadError, MailboxFull, or what the handler raised.
@@ -115,7 +118,7 @@ class ActorRef(pykka.ActorRef[A]):
 
     async def assign(self, attribute: str, value: Any, timeout: float | None = 5.0) -> None:
         """`proxy.attribute = value` for trio tasks, where pykka's assignment would block. `a.b` sets b of a."""
-        await self.call(pykka.messages.ProxySetAttr(tuple(attribute.split(".")), value), timeout)
+        await self.call(ProxySetAttr(tuple(attribute.split(".")), value), timeout)
 
     def proxy(self) -> Any:
         """pykka's proxy; the same one each time. Raises ActorDeadError if the actor is not alive."""
@@ -216,7 +219,11 @@ class ActorRef(pykka.ActorRef[A]):
     def _answer_the_rest(self, reason: Reason) -> None:
         mailbox = self.actor_inbox
         late = ActorDeadError(f"{self} stopped before handling the message ({describe(reason)})")
-        mailbox.drain(lambda envelope: self.bury(envelope, "stopped", late))
+
+        def bury(envelope: Envelope) -> None:
+            self.bury(envelope, "stopped", late)
+
+        mailbox.drain(bury)
         for envelope in (*mailbox.queue, *(mailbox.system or ())):
             if isinstance(envelope.message, ActorStop):
                 if envelope.reply_to is not None:
@@ -235,7 +242,6 @@ class ActorRef(pykka.ActorRef[A]):
     def set_path(self, path: str) -> None:
         """Make the actor findable: `whereis(path)`. The path also names it in logs, errors and metrics."""
         self.path = path
-        self.actor_inbox.label = self.label
         _registry.name(path, self)
 
     @property
