@@ -1,0 +1,84 @@
+// The feed: one readable line for each work stream event or alert. Pure.
+
+import { duration, plural } from "./format.js";
+
+/** Feed filters, in the order of their buttons. */
+export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
+
+const DECIDED = { allow: "allowed", deny: "denied" };
+
+/** A work_stream_event → {kind, tone, text} or null where a line would only be noise (terminal output). */
+export function lineOf(event) {
+  const p = event.payload ?? {};
+  switch (event.type) {
+    case "session_start":
+      return { kind: "state", tone: "begin", text: `started ${p.providerId ?? "a session"} in ${p.workspacePath ?? "?"}` };
+    case "session_end":
+      return ended(p);
+    case "status_change":
+      return statusChange(p);
+    case "file_edit":
+      return p.files ? diff(p) : { kind: "file", tone: "plain", text: `wrote ${p.path}` };
+    case "file_delete":
+      return { kind: "file", tone: "plain", text: `deleted ${p.path}` };
+    case "file_read":
+      return { kind: "file", tone: "faint", text: `read ${p.path}` };
+    case "test_start":
+      return { kind: "test", tone: "plain", text: `running ${p.command}` };
+    case "test_finish":
+      return tests(p);
+    case "provider_event":
+      return { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
+    default:
+      return null;
+  }
+}
+
+function ended(p) {
+  const failed = p.finalState === "FAILED";
+  const code = p.exitCode === undefined ? "" : ` with exit code ${p.exitCode}`;
+  const took = p.totalDurationMs === undefined ? "" : ` after ${duration(p.totalDurationMs)}`;
+  return { kind: "state", tone: failed ? "fail" : "done", text: `${failed ? "failed" : "finished"}${code}${took}` };
+}
+
+function statusChange(p) {
+  if (p.approval) {
+    return { kind: "approval", tone: "wait", text: `asks (${p.approval.category}, ${p.approval.risk}): ${p.approval.summary}` };
+  }
+  if (p.approvalId) {
+    const note = p.note ? `: ${p.note}` : "";
+    return { kind: "approval", tone: p.decision === "allow" ? "good" : "fail", text: `${DECIDED[p.decision] ?? p.decision}${note}` };
+  }
+  const state = String(p.newState ?? "").toLowerCase().replaceAll("_", " ");
+  const tone = p.newState === "FAILED" ? "fail" : "plain";
+  return { kind: "state", tone, text: p.reason ? `${state}: ${p.reason}` : state };
+}
+
+function diff(p) {
+  return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file")} differ, +${p.linesAdded} −${p.linesRemoved}` };
+}
+
+function tests(p) {
+  const bad = p.failed > 0 || p.exitCode !== 0;
+  const text = `${p.passed} passed, ${p.failed} failed, ${p.skipped} skipped in ${duration(p.duration)}`;
+  return { kind: "test", tone: bad ? "fail" : "good", text };
+}
+
+/** An alert_raised → its line. */
+export function lineOfAlert(alert) {
+  const tone = { info: "plain", warn: "wait" }[alert.severity] ?? "fail";
+  return { kind: "alert", tone, text: `${alert.severity}: ${alert.title}` };
+}
+
+// eslint-disable-next-line no-control-regex -- the point is to take control sequences out
+const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|.)|[\x00-\x08\x0b-\x1f\x7f]/g;
+
+/** The last line with something on it of a piece of terminal output, without control sequences; "" if there is none. */
+export function lastLine(data) {
+  const lines = String(data).slice(-2000).replaceAll("\r\n", "\n").split(/[\n\r]/);
+  for (let i = lines.length - 1; i >= 0; i--) {
+    const text = lines[i].replace(SEQUENCES, "").trim();
+    if (text) return text.slice(0, 160);
+  }
+  return "";
+}

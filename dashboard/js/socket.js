@@ -1,0 +1,188 @@
+// The live connection: connects, joins, comes back by itself, and says at every moment where it stands.
+//
+// Reconnecting is done here and not by the client library, because a first failure must be treated like a lost connection,
+// and because the page shows when the next attempt is due. Recovery by the service (same session id, missed packets sent
+// again) still works: it hangs on the Socket object, which stays.
+
+import { io } from "../vendor/socket.io-client/socket.io.js";
+import { backoff } from "./link.js";
+import { Pacer } from "./pacer.js";
+
+const PING_EVERY_MS = 5_000;
+const ACK_TIMEOUT_MS = 10_000;
+const FLUSH_MS = 40;
+/** Refusals after which trying again by itself would only annoy: the person decides. */
+const FINAL = new Set(["WS_INVALID_TOKEN", "CONNECTION_LIMIT", "E_CONNECTION_LIMIT", "WS_CONNECTION_LIMIT"]);
+const STREAMS = [
+  "agent_spawn", "agent_disconnect", "agent_update", "work_stream_event", "alert_raised", "house.activity", "usage_tick",
+  "bug_bot_spawn", "bug_bot_progress", "bug_bot_resolved", "approval_requested", "approval_resolved",
+];
+
+export class Live {
+  /** hooks: {link(event), events(batch), terminal(output), since(kind, id) → {sessionId: seq}, joined(), refused(code)} */
+  constructor(token, hooks) {
+    this.hooks = hooks;
+    this.wanted = new Map(); // "village demo" → {event, payload}
+    this.joined = new Set(); // of `wanted`, on this very connection
+    this.before = new Set(); // of `wanted`, on any connection: their next join says since when
+    this.queue = [];
+    this.pacer = new Pacer();
+    this.attempt = 0;
+    this.socket = io({ path: "/socket.io", transports: ["websocket", "polling"], auth: token ? { token } : {}, reconnection: false, autoConnect: false });
+    this.listen();
+    this.connect();
+  }
+
+  listen() {
+    const { socket, hooks } = this;
+    socket.on("connect", () => this.arrived());
+    socket.on("connect_error", (error) => this.failed(error));
+    socket.on("disconnect", (reason) => this.lost(reason));
+    socket.on("server_ping", (...args) => args.findLast((arg) => typeof arg === "function")?.());
+    socket.on("gap", (gap) => hooks.link({ type: "gap", gap }));
+    socket.on("terminal_output", (output) => hooks.terminal(output));
+    for (const name of STREAMS) socket.on(name, (data) => this.enqueue(name, data));
+    this.pinging = setInterval(() => this.ping(), PING_EVERY_MS);
+    this.onlineAgain = () => this.retry();
+    addEventListener("online", this.onlineAgain);
+  }
+
+  connect() {
+    this.timer = undefined;
+    this.hooks.link({ type: "connecting" });
+    this.socket.connect();
+  }
+
+  /** Now instead of when it would be due. */
+  retry() {
+    if (this.socket.connected) return;
+    clearTimeout(this.timer);
+    this.connect();
+  }
+
+  async arrived() {
+    this.attempt = 0;
+    this.hooks.link({ type: "connected" });
+    this.joined.clear();
+    this.ping();
+    const connection = this.socket.id;
+    await Promise.all([...this.wanted.keys()].map((key) => this.join(key)));
+    if (this.socket.id !== connection) return;
+    await this.hooks.joined();
+    if (this.socket.id === connection) this.hooks.link({ type: "caught-up" });
+  }
+
+  failed(error) {
+    const code = error.data?.code ?? "";
+    if (FINAL.has(code) || error.data?.retry === false) {
+      this.hooks.link({ type: "refused", reason: error.message });
+      this.hooks.refused(code, error.message);
+      return;
+    }
+    this.later(error.message);
+  }
+
+  lost(reason) {
+    if (reason !== "io client disconnect") this.later(reason);
+  }
+
+  later(reason) {
+    const delay = backoff(this.attempt++, Math.random());
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.connect(), delay);
+    this.hooks.link({ type: "lost", reason, delay });
+  }
+
+  // --- rooms ---------------------------------------------------------------------------------------------------------
+
+  /** kind: village, agent or repo. Kept through every reconnection until `unwant`. */
+  want(kind, id) {
+    const key = `${kind} ${id}`;
+    if (this.wanted.has(key)) return;
+    const payload = { [`${kind}Id`]: id, ...(kind === "agent" ? { terminal: true } : {}) };
+    this.wanted.set(key, { kind, id, payload });
+    if (this.socket.connected) this.join(key);
+  }
+
+  unwant(kind, id) {
+    const key = `${kind} ${id}`;
+    const room = this.wanted.get(key);
+    if (room === undefined) return;
+    this.wanted.delete(key);
+    this.before.delete(key);
+    if (this.joined.delete(key)) this.socket.emit(`leave_${kind}`, { [`${kind}Id`]: id });
+  }
+
+  unwantAll(kind) {
+    for (const room of [...this.wanted.values()]) if (room.kind === kind) this.unwant(kind, room.id);
+  }
+
+  async join(key) {
+    const connection = this.socket.id;
+    await this.turn();
+    const room = this.wanted.get(key);
+    if (room === undefined || this.socket.id !== connection || this.joined.has(key)) return;
+    this.joined.add(key);
+    const since = this.before.has(key) ? this.hooks.since(room.kind, room.id) : undefined;
+    const ack = await this.ask(`join_${room.kind}`, since ? { ...room.payload, since } : room.payload);
+    if (ack.ok) {
+      this.before.add(key);
+      return;
+    }
+    this.joined.delete(key);
+    if (ack.error?.code === "E_RATE_LIMIT" || ack.error?.code === "E_INTERNAL") {
+      await sleep(1000 * (ack.error.retryAfter ?? 2));
+      if (this.socket.id === connection) await this.join(key);
+    }
+  }
+
+  async turn() {
+    for (let wait = this.pacer.take(Date.now()); wait > 0; wait = this.pacer.take(Date.now())) await sleep(wait);
+  }
+
+  /** Emits and gives the ack; no answer in time is an answer too. */
+  async ask(event, ...args) {
+    try {
+      return (await this.socket.timeout(ACK_TIMEOUT_MS).emitWithAck(event, ...args)) ?? { ok: true };
+    } catch {
+      return { ok: false, error: { code: "NO_ANSWER", message: "the service does not answer" } };
+    }
+  }
+
+  // --- what comes and goes -------------------------------------------------------------------------------------------
+
+  enqueue(name, data) {
+    this.queue.push([name, data]);
+    this.flushing ??= setTimeout(() => {
+      this.flushing = undefined;
+      const batch = this.queue;
+      this.queue = [];
+      this.hooks.events(batch);
+    }, FLUSH_MS);
+  }
+
+  async ping() {
+    if (!this.socket.connected || document.hidden) return;
+    const started = performance.now();
+    const ack = await this.ask("ping");
+    if (ack?.error === undefined && this.socket.connected) this.hooks.link({ type: "round-trip", ms: performance.now() - started });
+  }
+
+  input(sessionId, data) {
+    return this.ask("terminal_input", { sessionId, data });
+  }
+
+  resize(sessionId, cols, rows) {
+    return this.ask("terminal_resize", { sessionId, cols, rows });
+  }
+
+  close() {
+    clearTimeout(this.timer);
+    clearInterval(this.pinging);
+    removeEventListener("online", this.onlineAgain);
+    this.socket.removeAllListeners();
+    this.socket.disconnect();
+  }
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,0 +1,66 @@
+// What an agent's state means to the person watching: a word, a tone, a reason and the moment it began. Pure.
+
+import { age } from "./format.js";
+
+/** Tones are the only vocabulary of colour and shape in the page: wait, fail, lost, begin, work, quiet, pause, done. */
+const STATES = {
+  CREATED: { label: "created", tone: "begin" },
+  PREPARING_WORKSPACE: { label: "preparing", tone: "begin" },
+  STARTING_PROVIDER: { label: "starting", tone: "begin" },
+  RUNNING: { label: "working", tone: "work" },
+  WAITING_FOR_APPROVAL: { label: "waits for you", tone: "wait" },
+  PAUSED_BY_HUMAN: { label: "paused", tone: "pause" },
+  STOPPING: { label: "stopping", tone: "pause" },
+  COMPLETED: { label: "done", tone: "done" },
+  FAILED: { label: "failed", tone: "fail" },
+};
+
+const ATTENTION = ["wait", "fail", "lost", "begin", "work", "quiet", "pause", "done"];
+
+/** A session that says RUNNING and has said nothing for this long is shown as quiet. */
+export const QUIET_AFTER_MS = 60_000;
+
+export const isFinal = (state) => state === "COMPLETED" || state === "FAILED";
+
+/** {label, tone, why, since}: `why` is one line or "", `since` epoch ms of entering the status. */
+export function statusOf(agent, now, pending = []) {
+  const known = STATES[agent.state] ?? { label: String(agent.state ?? "unknown").toLowerCase(), tone: "quiet" };
+  const since = agent.stateAt ?? agent.lastEventAt ?? agent.startedAt;
+  if (isFinal(agent.state)) return { ...known, since, why: ending(agent) };
+  if (agent.runnerStatus && agent.runnerStatus !== "online" && agent.runnerStatus !== "draining") {
+    const heard = agent.lastEventAt ? `, last heard ${age(now - agent.lastEventAt)} ago` : "";
+    return { label: "runner lost", tone: "lost", since: agent.lastEventAt ?? since, why: `was ${known.label}${heard}` };
+  }
+  if (known.tone === "wait" || pending.length > 0) {
+    return { ...STATES.WAITING_FOR_APPROVAL, since: pending[0]?.requestedAt ?? since, why: waiting(agent, pending) };
+  }
+  if (known.tone === "work" && agent.lastEventAt && now - agent.lastEventAt > QUIET_AFTER_MS) {
+    return { label: "quiet", tone: "quiet", since: agent.lastEventAt, why: "running, but no sign of work" };
+  }
+  return { ...known, since, why: agent.reason ?? "" };
+}
+
+function ending(agent) {
+  const code = agent.exitCode === undefined || agent.exitCode === null ? "" : `exit code ${agent.exitCode}`;
+  return [agent.reason, code].filter(Boolean).join(", ");
+}
+
+function waiting(agent, pending) {
+  if (pending.length === 0) return agent.reason ?? "asks for an approval";
+  const more = pending.length > 1 ? ` (and ${pending.length - 1} more)` : "";
+  return `${pending[0].category}: ${pending[0].summary}${more}`;
+}
+
+/** Who needs a person first: the order of every list of agents. */
+export function byAttention(a, b) {
+  const rank = ATTENTION.indexOf(a.status.tone) - ATTENTION.indexOf(b.status.tone);
+  if (rank !== 0) return rank;
+  const oldestFirst = (a.status.since ?? 0) - (b.status.since ?? 0);
+  const final = a.status.tone === "done" || a.status.tone === "fail";
+  return (final ? -oldestFirst : oldestFirst) || a.agentName.localeCompare(b.agentName);
+}
+
+const DRIVERS = new Set(["owner", "admin", "maintainer", "operator", "driver", "editor", "member", "developer"]);
+
+/** Whether a role may type, decide and stop. Everybody else reads. The service decides; this only greys out buttons. */
+export const mayDrive = (role) => DRIVERS.has(String(role ?? "").toLowerCase());

@@ -1,0 +1,71 @@
+// The one state of the page. Events go in through `dispatch`, views read signals.
+
+import { batch, computed, signal } from "./html.js";
+import { FIRST_LINK, nextLink } from "./link.js";
+import { parseRoute } from "./routes.js";
+import { byAttention, mayDrive, statusOf } from "./status.js";
+import { EMPTY_WORLD, pendingOf, reduce, sumUsage } from "./world.js";
+
+const slices = Object.fromEntries(Object.keys(EMPTY_WORLD).map((name) => [name, signal(EMPTY_WORLD[name])]));
+export const { villages, houses, agents, approvals, sessions, feed, alerts, seen } = slices;
+
+export const now = signal(Date.now());
+export const route = signal(parseRoute(location.hash));
+export const link = signal(FIRST_LINK);
+/** undefined while nobody knows, null for an anonymous visitor, else {userId, name}. */
+export const user = signal(undefined);
+/** What the person should know about signing in: {tone, text} or null. */
+export const notice = signal(null);
+export const villageId = signal(undefined);
+/** False until the first answers about the village have come: no empty state before that. */
+export const loaded = signal(false);
+/** approvalId → {state: "sending" | "late" | "failed", text}: what became of this person's own decisions. */
+export const verdicts = signal({});
+export const serviceVersion = signal("");
+
+/** Applies events [[name, data], …] in order, in one update of the page. */
+export function dispatch(events, context = {}) {
+  const full = { villageId: villageId.peek(), now: Date.now(), ...context };
+  let world = Object.fromEntries(Object.entries(slices).map(([name, slice]) => [name, slice.peek()]));
+  for (const [name, data] of events) world = reduce(world, name, data, full);
+  batch(() => {
+    for (const [name, slice] of Object.entries(slices)) slice.value = world[name];
+  });
+}
+
+export function linkEvent(event) {
+  link.value = nextLink(link.peek(), event, Date.now());
+}
+
+export const village = computed(() => villages.value.find((one) => one.villageId === villageId.value));
+export const canDrive = computed(() => user.value !== null && mayDrive(village.value?.role));
+export const pending = computed(() => pendingOf(approvals.value));
+
+/** The agents of the village, each with its pending approvals and its status, who needs a person first. */
+export const roster = computed(() =>
+  Object.values(agents.value)
+    .filter((agent) => agent.villageId === villageId.value)
+    .map((agent) => withStatus(agent, now.value))
+    .sort(byAttention),
+);
+
+export function withStatus(agent, at) {
+  const waiting = pendingOf(approvals.value, (one) => one.sessionId === agent.sessionId);
+  return { ...agent, waiting, status: statusOf(agent, at, waiting) };
+}
+
+export const streetHouses = computed(() =>
+  Object.values(houses.value)
+    .filter((house) => house.villageId === villageId.value)
+    .sort((a, b) => a.name.localeCompare(b.name)),
+);
+
+/** An agent's usage: the service's total, or what the ticks since add up to where that is more. */
+export function usageOf(agent) {
+  const ticked = sumUsage((sessions.value[agent.sessionId]?.ticks ?? []).map((tick) => tick.units));
+  const total = { ...agent.usage };
+  for (const [name, value] of Object.entries(ticked)) total[name] = Math.max(total[name] ?? 0, value);
+  return total;
+}
+
+export const villageUsage = computed(() => sumUsage(roster.value.map(usageOf)));

@@ -1,0 +1,264 @@
+// What the page does: signs in, looks at a village, opens an agent, decides, stops. Joins api, socket and store together.
+
+import * as api from "./api.js";
+import { effect } from "./html.js";
+import { toVillage } from "./routes.js";
+import { Live } from "./socket.js";
+import * as store from "./store.js";
+import { EMPTY_WORLD } from "./world.js";
+
+const REFRESH_MS = 30_000;
+const HISTORY_EVENTS = 500;
+const HISTORY_PAGES = 4;
+const PREFILLED_AGENTS = 6;
+
+let live;
+/** agentId → {write(output), seq()}: the open terminals. */
+const terminals = new Map();
+const toldHistory = new Set();
+
+export async function start() {
+  setInterval(() => (store.now.value = Date.now()), 1000);
+  await signIn();
+  api.status().then((status) => (store.serviceVersion.value = status.version ?? ""), () => {});
+  openLive();
+  effect(lookWhereTheRouteSays);
+  setInterval(() => !document.hidden && refresh(), REFRESH_MS);
+  document.addEventListener("visibilitychange", () => !document.hidden && (live.retry(), refresh()));
+}
+
+// --- who ---------------------------------------------------------------------------------------------------------------
+
+async function signIn() {
+  const url = new URL(location.href);
+  const code = url.searchParams.get("code");
+  if (code) {
+    url.searchParams.delete("code");
+    history.replaceState(null, "", url.pathname + url.search + url.hash);
+    await redeem(code);
+  }
+  await whoAmI();
+}
+
+/** A one-time code for a token. False and a notice when it is used up or wrong. */
+export async function redeem(code) {
+  try {
+    api.token.set((await api.exchange(code)).token);
+    store.notice.value = null;
+    return true;
+  } catch (error) {
+    if (api.token.get()) return true; // an old link, opened again by somebody who is signed in
+    const text = error.status === 0 ? "The service does not answer." : "That sign-in link was used already or is too old.";
+    store.notice.value = { tone: "fail", text };
+    return false;
+  }
+}
+
+export async function signInWith(code) {
+  if (await redeem(code)) location.reload();
+}
+
+export function signOut() {
+  api.token.drop();
+  location.reload();
+}
+
+async function whoAmI() {
+  if (api.token.get()) {
+    try {
+      const me = await api.me();
+      store.user.value = { userId: me.userId, name: me.name };
+      store.dispatch([["villages", me.villages ?? []]]);
+      return;
+    } catch (error) {
+      if (error.status !== 401) return void retryWhoAmI();
+      forgetToken();
+    }
+  }
+  store.user.value = null;
+  const open = await api.villages().catch(() => []);
+  store.dispatch([["villages", open]]);
+}
+
+/** The service is away at the very start: the page stands, and asks again. */
+function retryWhoAmI() {
+  setTimeout(whoAmI, 2000);
+}
+
+function forgetToken() {
+  api.token.drop();
+  store.notice.value = { tone: "wait", text: "You were signed out. A new link signs you in again." };
+}
+
+// --- where ---------------------------------------------------------------------------------------------------------------
+
+function lookWhereTheRouteSays() {
+  const route = store.route.value;
+  const villages = store.villages.value;
+  if (route.page === "village" && villages.some((one) => one.villageId === route.id)) return enterVillage(route.id);
+  if (route.page === "agent") return void openAgent(route.id);
+  const current = store.villageId.peek() ?? localStorage.getItem("townwatch.village");
+  const first = villages.find((one) => one.villageId === current) ?? villages[0];
+  if (first) enterVillage(first.villageId);
+  if (route.page === "home" && first) location.replace(toVillage(first.villageId));
+  if (!first && store.user.value !== undefined) store.loaded.value = true;
+}
+
+function enterVillage(villageId) {
+  if (store.villageId.peek() === villageId) return;
+  localStorage.setItem("townwatch.village", villageId);
+  live.unwantAll("village");
+  live.unwantAll("repo");
+  store.villageId.value = villageId;
+  store.loaded.value = false;
+  store.feed.value = EMPTY_WORLD.feed;
+  toldHistory.clear();
+  live.want("village", villageId);
+  refresh().then(prefillFeed);
+}
+
+/** A link to an agent names no village: look for it where this person may look. */
+async function openAgent(agentId) {
+  const known = store.agents.peek()[agentId];
+  if (known) {
+    enterVillage(known.villageId);
+    return tellHistory(known);
+  }
+  for (const { villageId } of store.villages.peek()) {
+    const items = await api.agents(villageId).catch(() => []);
+    const found = items.find((item) => item.agentId === agentId);
+    if (!found || store.route.peek().id !== agentId) continue;
+    store.dispatch([["agents", items]], { villageId });
+    return openAgent(agentId);
+  }
+  store.loaded.value = store.villages.peek().length > 0 || store.user.peek() === null;
+}
+
+// --- what is there --------------------------------------------------------------------------------------------------------
+
+/** The village's houses, agents and approvals as they are now. The live stream says what changes. */
+export async function refresh() {
+  const villageId = store.villageId.peek();
+  if (villageId === undefined) return;
+  const asked = Date.now();
+  try {
+    const [houses, agents, approvals] = await Promise.all([
+      api.houses(villageId),
+      api.agents(villageId),
+      store.user.peek() ? api.approvals() : [],
+    ]);
+    if (store.villageId.peek() !== villageId) return;
+    const events = [["houses", houses], ["agents", agents]];
+    if (store.user.peek()) events.push(["approvals", approvals]);
+    store.dispatch(events, { asked });
+    store.loaded.value = true;
+    for (const house of houses) live.want("repo", house.repoId);
+  } catch (error) {
+    if (error.status === 401) {
+      forgetToken();
+      location.reload();
+    }
+  }
+}
+
+async function prefillFeed() {
+  const recent = [...store.roster.peek()].sort((a, b) => (b.lastEventAt ?? 0) - (a.lastEventAt ?? 0));
+  for (const agent of recent.slice(0, PREFILLED_AGENTS)) await tellHistory(agent);
+}
+
+/** The structured past of an agent's session, once: the feed, tests, changes and usage of before this page was opened. */
+export async function tellHistory(agent) {
+  if (toldHistory.has(agent.sessionId)) return;
+  toldHistory.add(agent.sessionId);
+  let after = 0;
+  for (let page = 0; page < HISTORY_PAGES; page++) {
+    const answer = await api.events(agent.sessionId, after, HISTORY_EVENTS).catch(() => null);
+    if (!answer?.items?.length) return;
+    store.dispatch([["history", { agentId: agent.agentId, events: answer.items }]]);
+    after = answer.items.at(-1).seq;
+    if (answer.next === null || answer.next === undefined) return;
+  }
+}
+
+// --- live -----------------------------------------------------------------------------------------------------------------
+
+function openLive() {
+  live = new Live(api.token.get(), {
+    link: store.linkEvent,
+    events: received,
+    terminal: (output) => terminals.get(output.agentId)?.write(output),
+    since,
+    joined: refresh,
+    refused: (code, message) => {
+      if (code !== "WS_INVALID_TOKEN") return void (store.notice.value = { tone: "fail", text: message });
+      forgetToken();
+      location.reload();
+    },
+  });
+}
+
+function received(events) {
+  store.dispatch(events);
+  const unknown = events.some(([name, data]) => name === "agent_spawn" && !store.agents.peek()[data.agentId]?.repoId);
+  if (unknown) refresh();
+}
+
+/** What this page has seen of each session, for a join after a lost connection. */
+function since(kind, id) {
+  const seen = store.seen.peek();
+  if (kind === "repo") return undefined;
+  if (kind === "agent") {
+    const agent = store.agents.peek()[id];
+    const seq = terminals.get(id)?.seq();
+    return agent && seq ? { [agent.sessionId]: seq } : undefined;
+  }
+  const all = Object.values(store.agents.peek()).filter((agent) => agent.villageId === id);
+  return Object.fromEntries(all.map((agent) => [agent.sessionId, seen[agent.sessionId] ?? agent.listedSeq ?? 0]));
+}
+
+export const retryNow = () => live.retry();
+
+/** Connects a terminal on the screen to the agent's stream; returns how to let go of it. */
+export function attachTerminal(agentId, terminal) {
+  terminals.set(agentId, terminal);
+  live.want("agent", agentId);
+  return () => {
+    terminals.delete(agentId);
+    live.unwant("agent", agentId);
+  };
+}
+
+export const type = (sessionId, data) => live.input(sessionId, data);
+export const resize = (sessionId, cols, rows) => live.resize(sessionId, cols, rows);
+
+// --- what a person does -----------------------------------------------------------------------------------------------------
+
+export async function decide(one, decision, note) {
+  verdict(one.approvalId, { state: "sending" });
+  try {
+    await api.decide(one, decision, note);
+    verdict(one.approvalId, undefined);
+    const mine = { decision, note, resolvedBy: store.user.peek()?.name, resolvedAt: Date.now() };
+    store.dispatch([["approval_resolved", { ...one, ...mine }]]);
+  } catch (error) {
+    if (error.status !== 409) return verdict(one.approvalId, { state: "failed", text: error.message });
+    const standing = error.details?.standing ?? error.details ?? {};
+    verdict(one.approvalId, { state: "late", text: error.message });
+    if (standing.decision) store.dispatch([["approval_resolved", { ...one, ...standing, approvalId: one.approvalId }]]);
+    else refresh();
+  }
+}
+
+function verdict(approvalId, value) {
+  store.verdicts.value = { ...store.verdicts.peek(), [approvalId]: value };
+}
+
+/** verb: stop, pause, resume. Answers "" or what went wrong. */
+export async function command(sessionId, verb, body) {
+  try {
+    await api.command(sessionId, verb, body);
+    return "";
+  } catch (error) {
+    return error.message;
+  }
+}

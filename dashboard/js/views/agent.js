@@ -1,0 +1,115 @@
+// An agent: who it is, how it is and why, its terminal, what it asks, what it did.
+
+import { html, useEffect, useState } from "../html.js";
+import { toHouse, toVillage } from "../routes.js";
+import * as store from "../store.js";
+import { command, tellHistory } from "../town.js";
+import { isFinal } from "../status.js";
+import { ApprovalCard } from "./approvals.js";
+import { Age, Glyph } from "./bits.js";
+import { Changes } from "./changes.js";
+import { Empty } from "./empty.js";
+import { Feed } from "./feed.js";
+import { TerminalPane } from "./terminal_pane.js";
+import { Tests } from "./tests.js";
+import { Usage } from "./usage.js";
+
+const TABS = ["terminal", "feed", "tests", "changes", "usage"];
+
+export function AgentPage({ agentId }) {
+  const found = store.agents.value[agentId];
+  const [tab, setTab] = useState("terminal");
+  useEffect(() => found && tellHistory(found), [found?.sessionId]);
+  if (found === undefined) {
+    return store.loaded.value
+      ? html`<${Empty} title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
+      : html`<${Empty} quiet title="Looking for the agent …" />`;
+  }
+  const agent = store.withStatus(found, store.now.value);
+  return html`<div class="agent" data-tab=${tab}>
+    <${Others} agentId=${agentId} />
+    <div class="agent-main">
+      <${Head} agent=${agent} />
+      ${agent.waiting.map((one) => html`<${ApprovalCard} key=${one.approvalId} one=${one} inAgent />`)}
+      <${Tabs} tab=${tab} setTab=${setTab} />
+      <${TerminalPane} key=${agentId} agent=${agent} />
+    </div>
+    <div class="agent-side" role="tabpanel" aria-label=${tab === "terminal" ? "feed" : tab}><${Side} tab=${tab} agent=${agent} /></div>
+  </div>`;
+}
+
+function Side({ tab, agent }) {
+  const details = store.sessions.value[agent.sessionId];
+  if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
+  if (tab === "changes") return html`<${Changes} diff=${details?.diff} files=${details?.files ?? {}} />`;
+  if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} />`;
+  return html`<${Feed} title="Feed" matches=${(line) => line.sessionId === agent.sessionId} oneAgent />`;
+}
+
+function Tabs({ tab, setTab }) {
+  const move = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length];
+    setTab(next);
+    event.currentTarget.querySelector(`[data-tab-name=${next}]`)?.focus();
+  };
+  return html`<div class="tabs" role="tablist" aria-label="About this agent" onKeyDown=${move}>
+    ${TABS.map((name) => html`<button type="button" role="tab" class="tab" data-tab-name=${name} aria-selected=${name === tab} tabindex=${name === tab ? 0 : -1} onClick=${() => setTab(name)}>${name}</button>`)}
+  </div>`;
+}
+
+function Head({ agent }) {
+  const house = store.houses.value[agent.repoId];
+  const status = agent.status;
+  return html`<header class=${`agent-head tone-${status.tone}`}>
+    <a class="back" href=${toVillage(agent.villageId)} aria-label="Back to the village">←</a>
+    <div class="agent-title">
+      <h1>${agent.agentName}</h1>
+      <p class="agent-state" data-testid="agent-state"><${Glyph} tone=${status.tone} /><strong>${status.label}</strong> <${Age} at=${status.since} />${status.why ? html`<span class="agent-why">${status.why}</span>` : null}</p>
+      <${Facts} agent=${agent} house=${house} />
+    </div>
+    <${Controls} agent=${agent} />
+  </header>`;
+}
+
+/** "Online" says which: the machine, the process, the activity, each with its age. */
+function Facts({ agent, house }) {
+  const away = agent.runnerStatus && agent.runnerStatus !== "online";
+  return html`<ul class="agent-facts">
+    ${house ? html`<li><a href=${toHouse(house.repoId)}>${house.name}</a></li>` : null}
+    <li>${agent.agentType ?? "custom"}</li>
+    ${agent.runnerId ? html`<li class=${away ? "tone-lost" : ""}>runner ${agent.runnerStatus ?? ""}</li>` : null}
+    <li>process ${agent.endedAt || isFinal(agent.state) ? html`ended <${Age} at=${agent.endedAt ?? agent.stateAt} suffix=" ago" />` : html`up <${Age} at=${agent.startedAt} />`}</li>
+    <li>last sign <${Age} at=${agent.lastEventAt} suffix=" ago" /></li>
+  </ul>`;
+}
+
+function Controls({ agent }) {
+  const [failure, setFailure] = useState("");
+  const [sure, setSure] = useState(false);
+  if (!store.canDrive.value || isFinal(agent.state)) return null;
+  const run = async (verb, body) => setFailure(await command(agent.sessionId, verb, body));
+  const stop = () => {
+    if (sure) run("stop", { graceful: true });
+    setSure(!sure);
+    if (!sure) setTimeout(() => setSure(false), 4000);
+  };
+  const paused = agent.state === "PAUSED_BY_HUMAN";
+  return html`<div class="controls">
+    ${paused
+      ? html`<button type="button" class="button" data-testid="resume" onClick=${() => run("resume")}>Resume</button>`
+      : html`<button type="button" class="button" data-testid="pause" disabled=${agent.state !== "RUNNING" && agent.state !== "WAITING_FOR_APPROVAL"} onClick=${() => run("pause")}>Pause</button>`}
+    <button type="button" class=${`button ${sure ? "danger" : ""}`} data-testid="stop" disabled=${agent.state === "STOPPING"} onClick=${stop}>${sure ? "Really stop" : "Stop"}</button>
+    ${failure ? html`<p class="failure" role="alert">${failure}</p>` : null}
+  </div>`;
+}
+
+/** The others of the village, one press away. */
+function Others({ agentId }) {
+  return html`<nav class="others" aria-label="Agents">
+    ${store.roster.value.map((agent) => html`<a key=${agent.agentId} href=${`#/a/${encodeURIComponent(agent.agentId)}`} aria-current=${agent.agentId === agentId ? "page" : undefined}>
+      <${Glyph} tone=${agent.status.tone} /><span class="others-name">${agent.agentName}</span><${Age} at=${agent.status.since} /><span class="sr-only">${agent.status.label}</span>
+      <span class="others-house">${store.houses.value[agent.repoId]?.name ?? agent.status.label}</span></a>`)}
+  </nav>`;
+}

@@ -1,0 +1,37 @@
+// Alerts, and the bug bots of those that somebody has to look at.
+
+import { html } from "../html.js";
+import { toAgent } from "../routes.js";
+import * as store from "../store.js";
+import { Age, Panel } from "./bits.js";
+
+/** agentId: only those of one agent. */
+export function Alerts({ agentId }) {
+  const open = Object.values(store.alerts.value)
+    .filter((alert) => !alert.resolved && alert.title && (agentId === undefined || alert.agentId === agentId))
+    .filter((alert) => store.agents.value[alert.agentId]?.villageId === store.villageId.value)
+    .sort((a, b) => b.at - a.at);
+  if (open.length === 0) return null;
+  return html`<${Panel} name="alerts" title="Alerts" end=${html`<span class="faint num">${open.length}</span>`}>
+    <ul class="alerts" data-testid="alerts">${open.slice(0, 8).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul>
+  <//>`;
+}
+
+function Alert({ alert }) {
+  const agent = store.agents.value[alert.agentId];
+  return html`<li class=${`alert severity-${alert.severity}`}>
+    <${Bug} bot=${alert.bot} />
+    <div><p><strong>${alert.title}</strong></p>
+      <p class="faint">${alert.severity} · ${alert.category} · <a href=${toAgent(alert.agentId)}>${agent?.agentName ?? alert.agentId}</a> · <${Age} at=${alert.at} suffix=" ago" /></p>
+      ${alert.description ? html`<p class="alert-text">${alert.description}</p>` : null}
+      ${alert.bot && alert.progress > 0 ? html`<progress max="1" value=${alert.progress} aria-label="repair"></progress>` : null}
+    </div></li>`;
+}
+
+function Bug({ bot }) {
+  return html`<svg class="bug" viewBox="0 0 16 16" role="img" aria-label=${bot ? "bug bot" : "alert"}>
+    ${bot
+      ? html`<ellipse cx="8" cy="9" rx="3.4" ry="4.4" /><path d="M8 4.6V13M4.6 8H1.5M4.6 11.2 2 13.5M11.4 8h3.1M11.4 11.2 14 13.5M5.5 5 3.5 2.5M10.5 5l2-2.5" />`
+      : html`<path d="M8 2.5 14.5 13.5h-13zM8 6.5v3.5M8 11.5v.6" />`}
+  </svg>`;
+}

@@ -1,0 +1,67 @@
+// Small parts that every screen uses.
+
+import { html } from "../html.js";
+import { age, countdown } from "../format.js";
+import { now } from "../store.js";
+
+/** The age of a moment, ticking. */
+export function Age({ at, suffix = "" }) {
+  if (at === undefined) return html`<span class="age">–</span>`;
+  const text = age(now.value - at);
+  return html`<time class="age" datetime=${new Date(at).toISOString()} title=${new Date(at).toLocaleString()}>${text}${text === "now" ? "" : suffix}</time>`;
+}
+
+export function Countdown({ until }) {
+  return html`<span class="num">${countdown(until - now.value)}</span>`;
+}
+
+const SHAPES = {
+  wait: html`<path d="M6 .8 11.2 6 6 11.2.8 6z" />`,
+  fail: html`<path d="M2 2l8 8M10 2l-8 8" class="line thick" />`,
+  lost: html`<circle cx="6" cy="6" r="4.3" class="line" stroke-dasharray="2.2 2.2" />`,
+  begin: html`<path d="M6 1.5a4.5 4.5 0 0 1 0 9z" /><circle cx="6" cy="6" r="4.5" class="line" />`,
+  work: html`<circle cx="6" cy="6" r="4.8" />`,
+  quiet: html`<circle cx="6" cy="6" r="4.3" class="line" />`,
+  pause: html`<path d="M2.5 1.8h2.5v8.4H2.5zM7 1.8h2.5v8.4H7z" />`,
+  done: html`<path d="M1.8 6.3l2.8 2.8 5.6-6.2" class="line" />`,
+};
+
+/** A status as a shape and a colour; the word stands beside it. */
+export function Glyph({ tone }) {
+  return html`<svg class=${`glyph tone-${tone}`} viewBox="0 0 12 12" aria-hidden="true">${SHAPES[tone] ?? SHAPES.quiet}</svg>`;
+}
+
+export function Status({ status }) {
+  return html`<span class=${`status tone-${status.tone}`} data-testid="status"><${Glyph} tone=${status.tone} /><span>${status.label}</span></span>`;
+}
+
+export function Panel({ title, name, end, children, ...rest }) {
+  const id = `panel-${name}`;
+  return html`<section class=${`panel panel-${name}`} aria-labelledby=${id} ...${rest}>
+    <div class="panel-head"><h2 id=${id}>${title}</h2><div class="panel-end">${end}</div></div>
+    ${children}
+  </section>`;
+}
+
+/** Bars over time, oldest left: values ≥ 0, the last `slots`. */
+export function Bars({ values, slots = 40, label, height = 44 }) {
+  const shown = values.slice(-slots);
+  const top = Math.max(...shown, 0);
+  const width = 100 / slots;
+  const bar = (value, i) => {
+    const tall = top > 0 ? Math.max(value > 0 ? 1.5 : 0, (value / top) * height) : 0;
+    return html`<rect x=${(slots - shown.length + i) * width} y=${height - tall} width=${width * 0.7} height=${tall} />`;
+  };
+  return html`<svg class="bars" viewBox=${`0 0 100 ${height}`} preserveAspectRatio="none" role="img" aria-label=${label}>${shown.map(bar)}</svg>`;
+}
+
+/** Copies a command to try. */
+export function Command({ text }) {
+  const copy = async (event) => {
+    const button = event.currentTarget;
+    await navigator.clipboard?.writeText(text).catch(() => {});
+    button.textContent = "copied";
+    setTimeout(() => (button.textContent = "copy"), 1500);
+  };
+  return html`<span class="command"><code>${text}</code><button type="button" class="quiet-button" onClick=${copy}>copy</button></span>`;
+}

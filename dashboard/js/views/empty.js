@@ -1,0 +1,28 @@
+// Nothing there: then the page says what to do first.
+
+import { html } from "../html.js";
+import * as store from "../store.js";
+import { Command } from "./bits.js";
+import { SignIn } from "./person.js";
+
+export function Empty({ title, children, quiet = false }) {
+  return html`<div class=${`empty ${quiet ? "empty-quiet" : ""}`} data-testid="empty"><p class="empty-title">${title}</p>${children}</div>`;
+}
+
+/** A village in which nobody has worked yet. */
+export function NobodyAtWork() {
+  if (!store.canDrive.value) return html`<${Empty} title="Nobody is at work here yet." />`;
+  return html`<${Empty} title="Nobody is at work yet. Start somebody:">
+    <p><${Command} text="townwatch run -- bash" /></p>
+    <p class="faint">Run it in a repository. Any command works: <code>claude</code>, <code>codex</code>, <code>pytest</code>. Your terminal stays yours, and the session appears here.</p>
+  <//>`;
+}
+
+export function NoVillage() {
+  return html`<div class="welcome">
+    <h1>The control room for coding agents</h1>
+    ${store.user.value === null
+      ? html`<p>No village is open to visitors. Sign in with the link that <code>make run</code> or <code>townwatch serve</code> printed.</p><${SignIn} />`
+      : html`<p>You are signed in, and a member of no village yet. Its owner can add you.</p>`}
+  </div>`;
+}

@@ -1,0 +1,55 @@
+// A house: one repository, everybody who works in it, its tests and its feed.
+
+import { html, useEffect } from "../html.js";
+import { toVillage } from "../routes.js";
+import * as store from "../store.js";
+import { tellHistory } from "../town.js";
+import { testRuns } from "../world.js";
+import { Empty } from "./empty.js";
+import { Feed } from "./feed.js";
+import { HousePicture, pictureOf } from "./house_picture.js";
+import { Panel } from "./bits.js";
+import { Tests } from "./tests.js";
+import { AgentTable } from "./village.js";
+
+export function HousePage({ repoId }) {
+  const house = store.houses.value[repoId];
+  const agents = store.roster.value.filter((agent) => agent.repoId === repoId);
+  useEffect(() => void agents.slice(0, 8).forEach(tellHistory), [agents.length]);
+  if (house === undefined) {
+    return store.loaded.value ? html`<${Empty} title="There is no such house, or you may not see it."><p><a href="#/">Back to the village</a></p><//>` : html`<${Empty} quiet title="Looking for the house …" />`;
+  }
+  const sessions = store.sessions.value;
+  const own = new Set(agents.map((agent) => agent.sessionId));
+  return html`<div class="village house-page">
+    <div class="village-main">
+      <header class="house-head">
+        <a class="back" href=${toVillage(house.villageId)} aria-label="Back to the village">←</a>
+        <${HousePicture} state=${pictureOf(house, agents, sessions, testRuns)} />
+        <div><h1>${house.name}</h1><p class="faint path">${house.repoPath}</p></div>
+      </header>
+      <${Conflicts} agents=${agents} sessions=${sessions} />
+      <${Panel} name="roster" title="Agents">${agents.length ? html`<${AgentTable} agents=${agents} withHouse=${false} />` : html`<p class="nothing">Nobody has worked here.</p>`}<//>
+      ${agents.slice(0, 4).map((agent) => sessions[agent.sessionId]?.tests?.length ? html`<div key=${agent.agentId}><h2 class="sub">${agent.agentName}</h2><${Tests} tests=${sessions[agent.sessionId].tests} ended=${!agent.online} /></div>` : null)}
+    </div>
+    <div class="village-side"><${Feed} title="Feed" matches=${(line) => own.has(line.sessionId)} /></div>
+  </div>`;
+}
+
+const AN_HOUR = 3_600_000;
+
+/** Two agents wrote one file within an hour: somebody should know. */
+function Conflicts({ agents, sessions }) {
+  const writers = new Map();
+  for (const agent of agents) {
+    for (const file of Object.values(sessions[agent.sessionId]?.files ?? {})) {
+      if (file.how === "read" || store.now.value - file.at > AN_HOUR) continue;
+      writers.set(file.path, [...(writers.get(file.path) ?? []), agent.agentName]);
+    }
+  }
+  const shared = [...writers].filter(([, names]) => names.length > 1);
+  if (shared.length === 0) return null;
+  return html`<${Panel} name="conflicts" title="Touched by more than one">
+    <ul class="files">${shared.slice(0, 20).map(([path, names]) => html`<li class="file"><span class="file-path">${path}</span><span class="faint">${names.join(", ")}</span></li>`)}</ul>
+  <//>`;
+}

@@ -1,0 +1,352 @@
+// What the page knows, and how each event changes it: pure reducers, no DOM, no clock of their own.
+//
+// Every reducer may see an event twice, or an old one after a newer one (a replay after a lost connection, the REST
+// answer beside the live stream): the result is the same. Statuses carry the seq that set them, lists are keyed.
+
+import { baseName, millis } from "./format.js";
+import { lastLine, lineOf, lineOfAlert } from "./lines.js";
+import { isFinal } from "./status.js";
+
+export const FEED_LINES = 500;
+const SESSION_TESTS = 200;
+const SESSION_TICKS = 120;
+const SESSION_FILES = 300;
+
+export const EMPTY_WORLD = Object.freeze({
+  villages: [], // {villageId, name, role, public}
+  houses: {}, // by repoId
+  agents: {}, // by agentId
+  approvals: {}, // by approvalId
+  sessions: {}, // by sessionId: {tests, diff, files, ticks}
+  feed: [], // oldest first: {key, at, seq, agentId, sessionId, kind, tone, text}
+  alerts: {}, // by alertId
+  seen: {}, // by sessionId: the highest seq the socket delivered
+});
+
+/** Applies one event. `context`: {villageId, now}, the village that the page looks at, and epoch ms. */
+export function reduce(world, name, data, context) {
+  const reducer = REDUCERS[name];
+  return reducer === undefined || data === null || typeof data !== "object" ? world : reducer(world, data, context);
+}
+
+const REDUCERS = {
+  agent_spawn: spawn,
+  agent_disconnect: (world, e) => patchAgent(world, e.agentId, { online: false, endedAt: millis(e.timestamp) }),
+  agent_update: update,
+  work_stream_event: workStream,
+  alert_raised: alertRaised,
+  bug_bot_spawn: (world, e) => patchIn(world, "alerts", e.id, { bot: true, progress: 0 }),
+  bug_bot_progress: (world, e) => patchIn(world, "alerts", e.id, { progress: e.progress }),
+  bug_bot_resolved: (world, e) => patchIn(world, "alerts", e.id, { resolved: true, progress: 1 }),
+  usage_tick: usageTick,
+  approval_requested: approval,
+  approval_resolved: approval,
+  "house.activity": houseActivity,
+  villages: (world, items) => ({ ...world, villages: items }),
+  houses: listedHouses,
+  agents: listedAgents,
+  approvals: listedApprovals,
+  history,
+};
+
+// --- agents ----------------------------------------------------------------------------------------------------------
+
+function spawn(world, e, context) {
+  const known = world.agents[e.agentId];
+  const fresh = known?.sessionId !== e.sessionId;
+  const house = Object.values(world.houses).find((h) => h.repoPath === e.repoPath);
+  const base = fresh ? { state: "RUNNING", stateAt: millis(e.timestamp), statusSeq: 0, startedAt: millis(e.timestamp) } : {};
+  return patchAgent(world, e.agentId, {
+    villageId: context.villageId,
+    ...known,
+    ...(fresh ? { exitCode: undefined, reason: undefined, endedAt: undefined } : {}),
+    ...base,
+    sessionId: e.sessionId,
+    agentType: e.agentType,
+    agentName: e.agentName,
+    repoPath: e.repoPath,
+    repoId: house?.repoId ?? known?.repoId,
+    online: true,
+  }, true);
+}
+
+function update(world, e) {
+  const agent = world.agents[e.agentId];
+  if (agent === undefined) return world;
+  if (e.status === "DETACHED") return patchAgent(world, e.agentId, { runnerStatus: "offline" });
+  const back = agent.runnerStatus === "offline" ? { runnerStatus: "online" } : {};
+  if (isFinal(agent.state) || (agent.stateAt ?? 0) > e.ts) return patchAgent(world, e.agentId, back);
+  const since = agent.state === e.status ? agent.stateAt : e.ts;
+  return patchAgent(world, e.agentId, { ...back, state: e.status, reason: e.reason, stateAt: since });
+}
+
+function patchAgent(world, agentId, change, create = false) {
+  return patchIn(world, "agents", agentId, change, create ? { agentId, agentName: agentId } : undefined);
+}
+
+function patchIn(world, slice, id, change, initial) {
+  const known = world[slice][id] ?? initial;
+  if (known === undefined) return world;
+  return { ...world, [slice]: { ...world[slice], [id]: { ...known, ...change } } };
+}
+
+function listedAgents(world, items, context) {
+  const agents = { ...world.agents };
+  for (const item of items) {
+    const listed = fromList(item);
+    const known = agents[item.agentId];
+    const newer = known !== undefined && known.sessionId === item.sessionId && known.statusSeq > (item.lastEventSeq ?? 0);
+    agents[item.agentId] = newer ? { ...listed, ...known, runnerStatus: item.runnerStatus, runnerId: item.runnerId } : { ...known, ...listed };
+  }
+  for (const agent of Object.values(agents)) {
+    // Of this village and not in its list any more: deleted, and so not shown.
+    if (context.villageId && agent.villageId === context.villageId && !items.some((i) => i.agentId === agent.agentId)) {
+      if ((agent.startedAt ?? 0) < context.now - 10_000) delete agents[agent.agentId];
+    }
+  }
+  return { ...world, agents };
+}
+
+function fromList(item) {
+  const lastEventAt = millis(item.lastEventAt);
+  return {
+    ...item,
+    agentName: item.agentName || item.agentId,
+    startedAt: millis(item.startedAt),
+    endedAt: millis(item.endedAt),
+    lastEventAt,
+    stateAt: millis(item.stateSince) ?? lastEventAt,
+    statusSeq: item.lastEventSeq ?? 0,
+    listedSeq: item.lastEventSeq ?? 0,
+    online: !isFinal(item.state),
+  };
+}
+
+// --- the work stream -------------------------------------------------------------------------------------------------
+
+function workStream(world, e, context) {
+  const at = millis(e.timestamp) ?? context.now;
+  let next = world;
+  const seen = world.seen[e.sessionId] ?? 0;
+  if (e.seq > seen) next = { ...next, seen: { ...next.seen, [e.sessionId]: e.seq } };
+  next = touchAgent(next, e, at);
+  next = statusFrom(next, e, at);
+  next = detailsFrom(next, e, at);
+  const line = lineOf(e);
+  return line === null ? next : { ...next, feed: intoFeed(next.feed, { ...line, ...placeOf(e, at) }) };
+}
+
+const placeOf = (e, at) => ({ key: `${e.sessionId}#${e.seq}`, at, seq: e.seq ?? 0, agentId: e.agentId, sessionId: e.sessionId });
+
+function touchAgent(world, e, at) {
+  const agent = world.agents[e.agentId];
+  if (agent === undefined || agent.sessionId !== e.sessionId) return world;
+  const newer = (agent.lastEventAt ?? 0) <= at;
+  const preview = e.type === "output" && newer ? lastLine(e.payload?.data ?? "") : "";
+  if (!newer && !preview) return world;
+  return patchAgent(world, e.agentId, { lastEventAt: at, ...(preview ? { preview } : {}) });
+}
+
+function statusFrom(world, e, at) {
+  const agent = world.agents[e.agentId];
+  if (agent === undefined || agent.sessionId !== e.sessionId || (agent.statusSeq ?? 0) > e.seq) return world;
+  const p = e.payload ?? {};
+  if (e.type === "session_end") {
+    return patchAgent(world, e.agentId, {
+      state: p.finalState, exitCode: p.exitCode, usage: p.totalUsage ?? agent.usage, stateAt: at, endedAt: at, statusSeq: e.seq, online: false,
+    });
+  }
+  if (e.type !== "status_change" || p.newState === undefined || isFinal(agent.state)) return world;
+  const stateAt = agent.state === p.newState ? agent.stateAt : at;
+  return patchAgent(world, e.agentId, { state: p.newState, reason: p.reason, stateAt, statusSeq: e.seq });
+}
+
+const NO_DETAILS = Object.freeze({ tests: [], diff: undefined, files: {}, ticks: [] });
+
+function detailsFrom(world, e, at) {
+  const known = world.sessions[e.sessionId] ?? NO_DETAILS;
+  const next = details(known, e, at);
+  return next === known ? world : { ...world, sessions: { ...world.sessions, [e.sessionId]: next } };
+}
+
+function details(known, e, at) {
+  const p = e.payload ?? {};
+  switch (e.type) {
+    case "test_start":
+    case "test_finish":
+      return { ...known, tests: keyed(known.tests, { seq: e.seq, at, type: e.type, ...p }, SESSION_TESTS) };
+    case "file_edit":
+      if (p.files) return (known.diff?.seq ?? 0) > e.seq ? known : { ...known, diff: { seq: e.seq, at, ...p } };
+      return touched(known, p.path, "wrote", e.seq, at);
+    case "file_delete":
+      return touched(known, p.path, "deleted", e.seq, at);
+    case "file_read":
+      return touched(known, p.path, "read", e.seq, at);
+    default:
+      return known;
+  }
+}
+
+function touched(known, path, how, seq, at) {
+  const before = known.files[path];
+  if (before !== undefined && before.seq >= seq) return known;
+  const files = { ...known.files, [path]: { path, how, seq, at } };
+  const paths = Object.keys(files);
+  if (paths.length > SESSION_FILES) delete files[paths.reduce((a, b) => (files[a].seq < files[b].seq ? a : b))];
+  return { ...known, files };
+}
+
+/** Inserts by seq, ignores what is there already, keeps the newest `limit`. */
+function keyed(list, item, limit) {
+  if (list.some((other) => other.seq === item.seq)) return list;
+  return [...list, item].sort((a, b) => a.seq - b.seq).slice(-limit);
+}
+
+function intoFeed(feed, line) {
+  let at = feed.length;
+  while (at > 0 && before(line, feed[at - 1])) at--;
+  for (let i = feed.length - 1; i >= 0; i--) if (feed[i].key === line.key) return feed;
+  if (at === 0 && feed.length >= FEED_LINES) return feed;
+  return [...feed.slice(0, at), line, ...feed.slice(at)].slice(-FEED_LINES);
+}
+
+const before = (a, b) => (a.sessionId === b.sessionId ? a.seq < b.seq : a.at < b.at);
+
+/** Runs from their two events: newest first. A start without an end is still running (or its session has ended). */
+export function testRuns(tests) {
+  const runs = [];
+  for (const event of tests) {
+    if (event.type === "test_start") {
+      runs.push({ seq: event.seq, command: event.command, startedAt: event.at });
+      continue;
+    }
+    const open = runs.findLast((run) => run.finishedAt === undefined);
+    const run = open ?? { seq: event.seq, command: "tests", startedAt: event.at - (event.duration ?? 0) };
+    if (open === undefined) runs.push(run);
+    const { passed, failed, skipped, exitCode, duration, at } = event;
+    Object.assign(run, { passed, failed, skipped, exitCode, duration, finishedAt: at, ok: failed === 0 && exitCode === 0 });
+  }
+  return runs.reverse();
+}
+
+// --- alerts, usage, approvals, houses --------------------------------------------------------------------------------
+
+function alertRaised(world, e, context) {
+  const at = millis(e.timestamp) ?? context.now;
+  const alerts = { ...world.alerts, [e.alertId]: { ...world.alerts[e.alertId], ...e, at, bot: isBot(e) } };
+  const line = { ...lineOfAlert(e), ...placeOf(e, at), key: `alert#${e.alertId}`, seq: e.seq ?? 0 };
+  return { ...world, alerts, feed: intoFeed(world.feed, line) };
+}
+
+/** An open alert of these severities is a bug bot: somebody has to look. */
+const isBot = (alert) => alert.severity === "error" || alert.severity === "critical";
+
+function usageTick(world, e, context) {
+  const known = world.sessions[e.sessionId] ?? NO_DETAILS;
+  const at = millis(e.timestamp) ?? context.now;
+  if (known.ticks.some((tick) => tick.at === at)) return world;
+  const ticks = [...known.ticks, { at, units: e.units, intervalMs: e.intervalMs }].sort((a, b) => a.at - b.at).slice(-SESSION_TICKS);
+  return { ...world, sessions: { ...world.sessions, [e.sessionId]: { ...known, ticks } } };
+}
+
+/** The sum of what ticks say: used where the service has not sent its own totals. */
+export function sumUsage(list) {
+  const total = {};
+  for (const usage of list) {
+    for (const [name, value] of Object.entries(usage ?? {})) if (Number.isFinite(value)) total[name] = (total[name] ?? 0) + value;
+  }
+  return total;
+}
+
+function approval(world, e, context) {
+  const known = world.approvals[e.approvalId];
+  const { timestamp, ...fields } = e;
+  if (known?.decision && !e.decision) return world; // a replayed request never reopens what was decided
+  const villageId = world.agents[e.agentId]?.villageId ?? known?.villageId ?? context.villageId;
+  return { ...world, approvals: { ...world.approvals, [e.approvalId]: { villageId, ...known, ...fields, gone: undefined } } };
+}
+
+function listedApprovals(world, items, context) {
+  let next = world;
+  for (const item of items) next = approval(next, item, context);
+  const listed = new Set(items.map((item) => item.approvalId));
+  const approvals = { ...next.approvals };
+  for (const one of Object.values(approvals)) {
+    // Pending here, not there, and older than the question: it was settled while this page did not look.
+    if (!one.decision && !one.gone && !listed.has(one.approvalId) && one.requestedAt < context.asked - 2_000) {
+      approvals[one.approvalId] = { ...one, gone: true };
+    }
+  }
+  return { ...next, approvals };
+}
+
+export const isPending = (one) => !one.decision && !one.gone;
+
+/** What waits, oldest first. */
+export function pendingOf(approvals, matches = () => true) {
+  return Object.values(approvals).filter((one) => isPending(one) && matches(one)).sort((a, b) => a.requestedAt - b.requestedAt);
+}
+
+function houseActivity(world, e) {
+  const known = world.houses[e.repoId];
+  if (known?.version !== undefined && e.version < known.version && !e.fresh) return world;
+  const { houseId, ...fields } = e;
+  return { ...world, houses: { ...world.houses, [e.repoId]: { name: baseName(known?.repoPath ?? e.repoId), ...known, ...fields } } };
+}
+
+function listedHouses(world, items, context) {
+  const houses = Object.fromEntries(Object.entries(world.houses).filter(([, house]) => house.villageId !== context.villageId));
+  for (const item of items) {
+    const snapshot = item.indicators?.indicators ? item.indicators : { indicators: item.indicators };
+    const known = world.houses[item.repoId];
+    const live = known?.version !== undefined && snapshot.version !== undefined && known.version > snapshot.version;
+    houses[item.repoId] = {
+      ...item,
+      name: item.name || baseName(item.repoPath),
+      version: live ? known.version : snapshot.version,
+      indicators: live ? known.indicators : snapshot.indicators,
+    };
+  }
+  return { ...world, houses };
+}
+
+// --- history: runner events from the durable log, as they are on the runner's wire --------------------------------------
+
+function history(world, { agentId, events }, context) {
+  let next = world;
+  for (const event of events) {
+    const translated = fromRunnerEvent(event, agentId);
+    if (translated) next = reduce(next, translated[0], translated[1], context);
+  }
+  return { ...next, seen: world.seen };
+}
+
+/** CONTRACT section 2's translation, for what the page shows of the past: [event name, payload] or null. */
+export function fromRunnerEvent(event, agentId) {
+  const { type, sessionId, orgId, repoRef, ts, seq, ...fields } = event;
+  const place = { agentId, sessionId, seq, timestamp: ts };
+  switch (type) {
+    case "ALERT_RAISED":
+      return ["alert_raised", { ...place, ...fields }];
+    case "USAGE_TICK":
+      return ["usage_tick", { ...place, ...fields }];
+    case "APPROVAL_REQUESTED":
+      return ["work_stream_event", { ...place, type: "status_change", payload: { ...fields, newState: "WAITING_FOR_APPROVAL" } }];
+    case "FILE_TOUCHED":
+      return ["work_stream_event", { ...place, type: FILE_TYPES[fields.reason] ?? "file_read", payload: fields }];
+    default:
+      return WORK_TYPES[type] ? ["work_stream_event", { ...place, type: WORK_TYPES[type], payload: fields }] : null;
+  }
+}
+
+const FILE_TYPES = { delete: "file_delete", write: "file_edit" };
+const WORK_TYPES = {
+  SESSION_STARTED: "session_start",
+  SESSION_STATE_CHANGED: "status_change",
+  SESSION_ENDED: "session_end",
+  DIFF_SUMMARY: "file_edit",
+  TEST_RUN_STARTED: "test_start",
+  TEST_RUN_FINISHED: "test_finish",
+  APPROVAL_RESOLVED: "status_change",
+  PROVIDER_EVENT_FORWARDED: "provider_event",
+};
