@@ -23,8 +23,8 @@ export class Screen {
     this.waiting = 0;
     this.skipped = 0;
     this.fit = new FitAddon();
+    styleByRules(document);
     this.terminal = new Terminal({
-      documentOverride: styledByRules(document),
       theme: GLASS,
       fontFamily: 'ui-monospace, "SF Mono", "Cascadia Mono", "Segoe UI Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace',
       fontSize,
@@ -99,27 +99,22 @@ export class Screen {
 }
 
 /**
- * A document for xterm.js that makes <style> elements and style attributes without either.
+ * Lets xterm.js make <style> elements and style attributes without either.
  *
  * xterm.js 6 writes its theme into <style> elements and colours beyond the palette into style attributes; `style-src 'self'`
- * blocks both, but not the CSS object model. So a "style element" here is an empty element whose text goes into a
- * constructed style sheet, and a span's setAttribute("style", …) goes to its `style` object.
+ * blocks both, but not the CSS object model. So a "style" element made from here on is an empty element whose text goes into
+ * a constructed style sheet, and a span's setAttribute("style", …) goes to its `style` object. This is on the document itself:
+ * xterm.js's option `documentOverride` reaches neither its row factory nor its viewport (both use the global document).
  */
-export function styledByRules(real) {
-  const make = (name, options) => {
-    if (name === "style") return sheetElement(real);
-    const element = real.createElement(name, options);
+export function styleByRules(page) {
+  if (Object.hasOwn(page, "createElement")) return;
+  const create = Document.prototype.createElement;
+  page.createElement = (name, options) => {
+    if (name === "style") return sheetElement(page);
+    const element = create.call(page, name, options);
     if (name === "span") element.setAttribute = setAttribute;
     return element;
   };
-  return new Proxy(real, {
-    get(target, name) {
-      if (name === "createElement") return make;
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-    set: (target, name, value) => Reflect.set(target, name, value, target),
-  });
 }
 
 function setAttribute(name, value) {
@@ -127,15 +122,15 @@ function setAttribute(name, value) {
   else Element.prototype.setAttribute.call(this, name, value);
 }
 
-function sheetElement(real) {
-  const element = real.createElement("tw-sheet");
+function sheetElement(page) {
+  const element = page.createElement("tw-sheet");
   const sheet = new CSSStyleSheet();
   element.hidden = true;
   Object.defineProperty(element, "textContent", { set: (text) => sheet.replaceSync(text) });
   element.remove = () => {
-    real.adoptedStyleSheets = real.adoptedStyleSheets.filter((other) => other !== sheet);
+    page.adoptedStyleSheets = page.adoptedStyleSheets.filter((other) => other !== sheet);
     Element.prototype.remove.call(element);
   };
-  real.adoptedStyleSheets = [...real.adoptedStyleSheets, sheet];
+  page.adoptedStyleSheets = [...page.adoptedStyleSheets, sheet];
   return element;
 }

@@ -28,12 +28,10 @@ export function AgentPage({ agentId }) {
   const agent = store.withStatus(found, store.now.value);
   return html`<div class="agent" data-tab=${tab}>
     <${Others} agentId=${agentId} />
-    <div class="agent-main">
-      <${Head} agent=${agent} />
-      ${agent.waiting.map((one) => html`<${ApprovalCard} key=${one.approvalId} one=${one} inAgent />`)}
-      <${Tabs} tab=${tab} setTab=${setTab} />
-      <${TerminalPane} key=${agentId} agent=${agent} />
-    </div>
+    <${Head} agent=${agent} />
+    <div class="agent-asks">${agent.waiting.map((one) => html`<${ApprovalCard} key=${one.approvalId} one=${one} inAgent />`)}</div>
+    <${Tabs} tab=${tab} setTab=${setTab} />
+    <${TerminalPane} agent=${agent} />
     <div class="agent-side" role="tabpanel" aria-label=${tab === "terminal" ? "feed" : tab}><${Side} tab=${tab} agent=${agent} /></div>
   </div>`;
 }

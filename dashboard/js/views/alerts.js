@@ -5,15 +5,18 @@ import { toAgent } from "../routes.js";
 import * as store from "../store.js";
 import { Age, Panel } from "./bits.js";
 
+const SHOWN = 2;
+
 /** agentId: only those of one agent. */
 export function Alerts({ agentId }) {
   const open = Object.values(store.alerts.value)
     .filter((alert) => !alert.resolved && alert.title && (agentId === undefined || alert.agentId === agentId))
     .filter((alert) => store.agents.value[alert.agentId]?.villageId === store.villageId.value)
-    .sort((a, b) => b.at - a.at);
+    .sort((a, b) => Number(b.bot) - Number(a.bot) || b.at - a.at);
   if (open.length === 0) return null;
   return html`<${Panel} name="alerts" title="Alerts" end=${html`<span class="faint num">${open.length}</span>`}>
-    <ul class="alerts" data-testid="alerts">${open.slice(0, 8).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul>
+    <ul class="alerts" data-testid="alerts">${open.slice(0, SHOWN).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul>
+    ${open.length > SHOWN ? html`<details class="more-alerts"><summary>and ${open.length - SHOWN} more</summary><ul class="alerts">${open.slice(SHOWN, 30).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul></details>` : null}
   <//>`;
 }
 

@@ -24,12 +24,17 @@ export function ApprovalCard({ one, inAgent = false, compact = false }) {
       <span class="approval-time">${open ? html`<${Deadline} one=${one} />` : html`<${Age} at=${one.resolvedAt} suffix=" ago" />`}</span>
     </header>
     <p class="approval-summary"><code>${one.summary}</code></p>
-    ${one.context !== undefined && one.context !== null && !compact ? html`<pre class="approval-context">${contextText(one.context)}</pre>` : null}
+    ${one.context !== undefined && one.context !== null && !compact ? html`<${Context} context=${one.context} />` : null}
     ${open ? html`<${Answer} one=${one} note=${note} setNote=${setNote} verdict=${verdict} compact=${compact} />` : html`<${Outcome} one=${one} verdict=${verdict} />`}
   </article>`;
 }
 
-const contextText = (context) => (typeof context === "string" ? context : JSON.stringify(context, null, 2));
+/** Whatever the asker added, as names and values. */
+function Context({ context }) {
+  if (typeof context !== "object") return html`<pre class="approval-context">${String(context)}</pre>`;
+  const text = (value) => (typeof value === "string" ? value : Array.isArray(value) ? value.map(text).join(", ") : JSON.stringify(value));
+  return html`<dl class="approval-context facts">${Object.entries(context).map(([name, value]) => html`<dt>${name}</dt><dd>${text(value)}</dd>`)}</dl>`;
+}
 
 function Asker({ one }) {
   const agent = store.agents.value[one.agentId];

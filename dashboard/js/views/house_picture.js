@@ -9,7 +9,7 @@ const WINDOWS = [[27, 51], [45, 51], [63, 51], [81, 51], [27, 71], [81, 71]];
 export function HousePicture({ state }) {
   const { roof, tones, lights, smoke, banner, build } = state;
   const shown = tones.slice(0, WINDOWS.length);
-  return html`<svg class=${`house ${lights ? "house-lit" : ""}`} viewBox="0 0 120 98" aria-hidden="true">
+  return html`<svg class=${`house ${lights ? "house-lit" : ""}`} viewBox="0 0 120 93" aria-hidden="true">
     <path class="walls" d="M20 44h80v48H20z" />
     <path class="chimney" d="M83 17h9v20h-9z" />
     <path class=${`roof roof-${roof}`} d="M11 46 60 14l49 32z" />
@@ -19,7 +19,6 @@ export function HousePicture({ state }) {
     ${WINDOWS.map(([x, y], i) => html`<${Window} x=${x} y=${y} tone=${shown[i]} />`)}
     ${banner ? html`<g class="banner"><path class="pole" d="M8 92V22" /><path class="flag" d="M8 23h22l-5 6.5 5 6.5H8z" /></g>` : null}
     ${tones.includes("lost") ? html`<path class="fence" d="M16 84h88M18 80v12M28 80v12M38 80v12M48 80v12M58 80v12M68 80v12M78 80v12M88 80v12M98 80v12" />` : null}
-    <path class="ground" d="M0 92.5h120" />
   </svg>`;
 }
 

@@ -51,11 +51,11 @@ export function TerminalPane({ agent }) {
   }, [driving, possible]);
 
   const drive = () => possible && setDriving(true);
-  return html`<section class=${`terminal ${driving && possible ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`}>
-    <div class="terminal-strip">
+  return html`<section class=${`tty ${driving && possible ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`}>
+    <div class="tty-strip">
       <${Keyboard} driving=${driving} possible=${possible} setDriving=${setDriving} ended=${isFinal(agent.state)} />
-      <span class="faint num terminal-size">${size}</span>
-      <span class="terminal-link">${link.value.phase === "live" ? "" : link.value.phase.replace("-", " ")}</span>
+      <span class="faint num tty-size">${size}</span>
+      <span class="tty-link">${link.value.phase === "live" ? "" : link.value.phase.replace("-", " ")}</span>
       ${trouble ? html`<span class="trouble" role="alert">${trouble}</span>` : null}
     </div>
     <div class="glass" data-testid="terminal" onFocusIn=${drive} onClick=${drive}><div class="glass-inner" ref=${place}></div></div>

@@ -65,7 +65,7 @@ function House({ house }) {
   const waits = state.tones.filter((tone) => tone === "wait").length;
   const words = [waits && `${waits} waits`, busy && `${busy} at work`, testWords(state.last)].filter(Boolean).join(" · ") || "quiet";
   return html`<li><a class="house-link" href=${toHouse(house.repoId)} data-testid="house">
-    <${HousePicture} state=${state} />
+    <span class="plot"><${HousePicture} state=${state} /></span>
     <span class="house-name">${house.name}</span>
     <span class=${`house-words ${waits ? "tone-wait" : ""}`}>${words}</span>
   </a></li>`;
