@@ -1,0 +1,101 @@
+"""Ways in for people: the one-time code of the link that the service prints, and local passwords."""
+
+from collections.abc import Callable
+
+import attrs
+from sqlalchemy import Connection
+
+from access import secrets
+from access.authenticator import wall_clock_ms
+from access.jwt import OwnTokens
+from access.passwords import Passwords
+from access.subject import InvalidToken
+from store import tokens, users
+from store.database import Database
+from store.tokens import Code
+from store.users import User
+
+CODE_LIFETIME_MS = 15 * 60_000
+
+
+@attrs.frozen(kw_only=True)
+class SignedIn:
+    """The answer to a sign-in."""
+
+    token: str = attrs.field(repr=False)
+    expires_ms: int
+    user: User
+
+
+class SignIn:
+    """Gives access tokens to people who show who they are."""
+
+    def __init__(
+        self,
+        database: Database,
+        own: OwnTokens,
+        passwords: Passwords | None = None,
+        now_ms: Callable[[], int] = wall_clock_ms,
+    ) -> None:
+        self._database = database
+        self._own = own
+        self._passwords = passwords or Passwords()
+        self._now_ms = now_ms
+
+    async def issue_code(self, user_id: str) -> str:
+        """A code that signs this person in once, within 15 minutes."""
+        return await self._database.call(issue_sign_in_code, user_id, self._now_ms())
+
+    async def exchange(self, code: str) -> SignedIn:
+        """Use a code up. Raises `InvalidToken` where it is unknown, used or over."""
+        now = self._now_ms()
+        digest = secrets.digest(code[:200])
+        found = await self._database.call(tokens.use_code, "sign_in", digest, now)
+        user = await self._database.read(users.get, found.user_id) if found and found.user_id else None
+        if user is None or user.disabled:
+            raise InvalidToken("code is unknown, used or over")
+        return self._signed_in(user)
+
+    async def with_password(self, email: str, password: str) -> SignedIn:
+        """By e-mail address and password. Raises `InvalidToken`, and says not which of the two was wrong."""
+        user = await self._database.read(users.by_email, email[:320])
+        right = await self._passwords.matches(user.password_hash if user else None, password)
+        if user is None or not right or user.disabled:
+            raise InvalidToken("address or password is wrong")
+        if user.password_hash and self._passwords.is_outdated(user.password_hash):
+            await self._database.call(users.set_password_hash, user.user_id, await self._passwords.hash(password))
+        return self._signed_in(user)
+
+    async def set_password(self, user_id: str, password: str) -> None:
+        """A new password; every access token issued so far ends. Raises `access.passwords.WeakPassword`."""
+        hashed = await self._passwords.hash(password)
+        await self._database.call(_change_password, user_id, hashed, self._now_ms())
+
+    def sign_in(self, user: User) -> SignedIn:
+        """For a person whose identity was shown elsewhere (OpenID Connect). Raises `InvalidToken` if locked out."""
+        if user.disabled:
+            raise InvalidToken("the person is locked out")
+        return self._signed_in(user)
+
+    def _signed_in(self, user: User) -> SignedIn:
+        issued = self._own.issue(user.user_id)
+        return SignedIn(token=issued.token, expires_ms=issued.expires_ms, user=user)
+
+
+def issue_sign_in_code(connection: Connection, user_id: str, now_ms: int) -> str:
+    """A new one-time code; only its hash is kept."""
+    code = secrets.make(secrets.SIGN_IN_CODE)
+    row = Code(
+        hash=secrets.digest(code),
+        kind="sign_in",
+        user_id=user_id,
+        created_ms=now_ms,
+        expires_ms=now_ms + CODE_LIFETIME_MS,
+    )
+    tokens.add_code(connection, row)
+    return code
+
+
+def _change_password(connection: Connection, user_id: str, hashed: str, now_ms: int) -> None:
+    users.set_password_hash(connection, user_id, hashed)
+    users.void_tokens(connection, user_id, now_ms)

@@ -1,0 +1,37 @@
+"""Who asks: the answer of every authentication."""
+
+from typing import Literal
+
+import attrs
+
+SubjectKind = Literal["user", "api_token", "session", "runner", "anonymous"]
+
+ALL_SCOPES: frozenset[str] = frozenset({"read", "drive", "decide", "manage", "admin"})
+"""What a token may be limited to; the names of `access.policy.Action`."""
+
+
+class InvalidToken(Exception):
+    """The token is not good (unknown, forged, over, revoked). It says why for the log; the wire is never told."""
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """Somebody, authenticated.
+
+    `user_id`: None for runners and the anonymous. `scopes`: the most that the token may be used for. `admin`: may run
+    the service itself. `expires_ms`: when the token ends and its connections with it; None: it does not end by itself.
+    `session_id`: the session to whose agent the token was given. `runner_id`: of a runner's token.
+    """
+
+    kind: SubjectKind
+    user_id: str | None = None
+    name: str = ""
+    scopes: frozenset[str] = frozenset()
+    admin: bool = False
+    token_id: str | None = None
+    expires_ms: int | None = None
+    session_id: str | None = None
+    runner_id: str | None = None
+
+
+ANONYMOUS = Subject(kind="anonymous", name="anonymous", scopes=frozenset({"read"}))

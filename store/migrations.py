@@ -1,0 +1,116 @@
+"""Small, numbered, forward migrations. Each runs once, in a transaction, at the start of the service.
+
+The statements are written for SQLite and PostgreSQL alike; ``{auto}`` is each one's self-numbering key. A migration
+that was released is never edited: what is wrong with it is mended by the next one.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, inspect, text
+
+MIGRATIONS: tuple[Sequence[str], ...] = (
+    (
+        """CREATE TABLE users (
+          user_id TEXT PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE, password_hash TEXT,
+          admin BOOLEAN NOT NULL, disabled BOOLEAN NOT NULL, tokens_from_ms BIGINT NOT NULL,
+          created_ms BIGINT NOT NULL)""",
+        """CREATE TABLE identities (
+          issuer TEXT NOT NULL, subject TEXT NOT NULL,
+          user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+          created_ms BIGINT NOT NULL, PRIMARY KEY (issuer, subject))""",
+        "CREATE INDEX ix_identities_user_id ON identities (user_id)",
+        """CREATE TABLE villages (
+          village_id TEXT PRIMARY KEY, name TEXT NOT NULL, public BOOLEAN NOT NULL, created_ms BIGINT NOT NULL)""",
+        """CREATE TABLE members (
+          village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+          user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+          role TEXT NOT NULL, added_ms BIGINT NOT NULL, PRIMARY KEY (village_id, user_id))""",
+        "CREATE INDEX ix_members_user_id ON members (user_id)",
+        """CREATE TABLE houses (
+          house_id TEXT PRIMARY KEY, village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+          name TEXT NOT NULL, repo_path TEXT NOT NULL, created_ms BIGINT NOT NULL, UNIQUE (village_id, repo_path))""",
+        """CREATE TABLE agents (
+          agent_id TEXT PRIMARY KEY, village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+          house_id TEXT, session_id TEXT, name TEXT NOT NULL, agent_type TEXT NOT NULL, repo_path TEXT NOT NULL,
+          created_ms BIGINT NOT NULL)""",
+        "CREATE INDEX ix_agents_village_id ON agents (village_id)",
+        """CREATE TABLE sessions (
+          session_id TEXT PRIMARY KEY, village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+          agent_id TEXT NOT NULL, house_id TEXT, runner_id TEXT, provider_id TEXT NOT NULL, workspace_path TEXT,
+          state TEXT NOT NULL, reason TEXT, detached BOOLEAN NOT NULL, exit_code BIGINT, last_seq BIGINT NOT NULL,
+          last_event_ms BIGINT, created_ms BIGINT NOT NULL, started_ms BIGINT, ended_ms BIGINT,
+          usage TEXT, config TEXT, created_by TEXT)""",
+        "CREATE INDEX ix_sessions_agent_id ON sessions (agent_id)",
+        "CREATE INDEX ix_sessions_runner_id ON sessions (runner_id)",
+        "CREATE INDEX sessions_by_village ON sessions (village_id, created_ms)",
+        """CREATE TABLE approvals (
+          session_id TEXT NOT NULL, approval_id TEXT NOT NULL, village_id TEXT NOT NULL, request TEXT NOT NULL,
+          requested_ms BIGINT NOT NULL, timeout_ms BIGINT, decision TEXT, resolved_by TEXT, note TEXT,
+          resolved_ms BIGINT, confirmed_ms BIGINT, PRIMARY KEY (session_id, approval_id))""",
+        "CREATE INDEX approvals_by_village ON approvals (village_id, requested_ms)",
+        """CREATE TABLE runners (
+          runner_id TEXT PRIMARY KEY, name TEXT NOT NULL, village_id TEXT, hostname TEXT, version TEXT,
+          mode TEXT NOT NULL, state TEXT NOT NULL, capabilities TEXT NOT NULL, labels TEXT NOT NULL,
+          details TEXT NOT NULL, created_ms BIGINT NOT NULL, last_seen_ms BIGINT)""",
+        "CREATE INDEX ix_runners_village_id ON runners (village_id)",
+        """CREATE TABLE api_tokens (
+          token_id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+          name TEXT NOT NULL, hash TEXT NOT NULL UNIQUE, scopes TEXT NOT NULL, session_id TEXT,
+          created_ms BIGINT NOT NULL, expires_ms BIGINT, used_ms BIGINT, revoked_ms BIGINT)""",
+        "CREATE INDEX ix_api_tokens_user_id ON api_tokens (user_id)",
+        """CREATE TABLE runner_tokens (
+          token_id TEXT PRIMARY KEY, runner_id TEXT NOT NULL REFERENCES runners (runner_id) ON DELETE CASCADE,
+          hash TEXT NOT NULL UNIQUE, created_ms BIGINT NOT NULL, expires_ms BIGINT, used_ms BIGINT,
+          revoked_ms BIGINT)""",
+        "CREATE INDEX ix_runner_tokens_runner_id ON runner_tokens (runner_id)",
+        """CREATE TABLE codes (
+          hash TEXT PRIMARY KEY, kind TEXT NOT NULL, user_id TEXT, village_id TEXT, name TEXT,
+          created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, used_ms BIGINT)""",
+        """CREATE TABLE audit (
+          audit_id {auto}, at_ms BIGINT NOT NULL, kind TEXT NOT NULL, user_id TEXT, token_id TEXT, action TEXT NOT NULL,
+          village_id TEXT, session_id TEXT, target TEXT, address TEXT, details TEXT)""",
+        "CREATE INDEX audit_by_village ON audit (village_id, audit_id)",
+        """CREATE TABLE idempotency (
+          owner TEXT NOT NULL, key TEXT NOT NULL, fingerprint TEXT NOT NULL, status INTEGER, body TEXT,
+          created_ms BIGINT NOT NULL, PRIMARY KEY (owner, key))""",
+        "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    ),
+)
+LATEST = len(MIGRATIONS)
+
+_AUTO = {
+    "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
+    "postgresql": "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+}
+_LOCK = 0x7477_6462  # any number, the same in every process: who migrates a PostgreSQL database, others wait
+
+
+class SchemaTooNew(RuntimeError):
+    """The database was made by a later version of townwatch."""
+
+
+def version_of(connection: Connection) -> int:
+    """The schema's version; 0 where there is nothing yet."""
+    if not inspect(connection).has_table("schema_version"):
+        return 0
+    return connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0
+
+
+def migrate(connection: Connection, target: int = LATEST) -> int:
+    """Bring the schema to `target` (or leave it, where it is there already). Returns the version it had before.
+
+    Run it in one transaction: both databases roll a half-done migration back.
+    """
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    found = version_of(connection)
+    if found > LATEST:
+        raise SchemaTooNew(f"the database has schema version {found}, this townwatch knows up to {LATEST}: upgrade it")
+    if found == 0:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"))
+    for number, statements in enumerate(MIGRATIONS[found:target], start=found + 1):
+        for statement in statements:
+            connection.execute(text(statement.replace("{auto}", _AUTO[dialect])))
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+    return found
