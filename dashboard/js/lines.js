@@ -55,7 +55,7 @@ function statusChange(p) {
 }
 
 function diff(p) {
-  return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file")} differ, +${p.linesAdded} −${p.linesRemoved}` };
+  return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file differs", "files differ")}, +${p.linesAdded} −${p.linesRemoved}` };
 }
 
 function tests(p) {

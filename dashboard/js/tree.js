@@ -1,7 +1,7 @@
 // The supervision tree as rows to draw, from whatever of /api/supervision is there. Pure.
 
 /** Children beyond this many are folded into one row: a thousand clients are a number, not a picture. */
-export const SHOWN_CHILDREN = 12;
+export const SHOWN_CHILDREN = 8;
 
 /** One node with camelCase names and no holes. */
 export function normalise(node, path = "") {

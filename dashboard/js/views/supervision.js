@@ -68,12 +68,12 @@ function Totals({ root }) {
 function Rails({ rails }) {
   const width = rails.length * 18;
   if (width === 0) return null;
-  return html`<svg class="rails" viewBox=${`0 0 ${width} 34`} width=${width} height="34" aria-hidden="true">
+  return html`<svg class="rails" viewBox=${`0 0 ${width} 30`} width=${width} height="30" aria-hidden="true">
     ${rails.map((goesOn, level) => {
       const x = level * 18 + 9;
       const last = level === rails.length - 1;
-      if (!last) return goesOn ? html`<path d=${`M${x} 0v34`} />` : null;
-      return html`<path d=${`M${x} 0v17h9${goesOn ? `M${x} 17v17` : ""}`} />`;
+      if (!last) return goesOn ? html`<path d=${`M${x} 0v30`} />` : null;
+      return html`<path d=${`M${x} 0v15h9${goesOn ? `M${x} 15v15` : ""}`} />`;
     })}
   </svg>`;
 }

@@ -1,0 +1,109 @@
+// The words and decisions of the page that need no browser: numbers, statuses, routes, the connection, the tree.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { age, baseName, bytes, count, countdown, duration, millis } from "../../../dashboard/js/format.js";
+import { lastLine, lineOf } from "../../../dashboard/js/lines.js";
+import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../dashboard/js/link.js";
+import { Pacer } from "../../../dashboard/js/pacer.js";
+import { parseRoute, toAgent } from "../../../dashboard/js/routes.js";
+import { byAttention, mayDrive, statusOf } from "../../../dashboard/js/status.js";
+import { normalise, rowsOf, SHOWN_CHILDREN, totals } from "../../../dashboard/js/tree.js";
+
+test("numbers read as people say them", () => {
+  assert.deepEqual([duration(900), duration(72_000), duration(4_000_000)], ["0.9 s", "1 min 12 s", "1 h 6 min"]);
+  assert.deepEqual([age(900), age(42_000), age(3 * 86_400_000)], ["now", "42 s", "3 d"]);
+  assert.deepEqual([countdown(245_000), countdown(-5), countdown(3_725_000)], ["4:05", "0:00", "1:02:05"]);
+  assert.deepEqual([bytes(340 * 1024), bytes(12), bytes(1_500_000)], ["340 KB", "12 B", "1.4 MB"]);
+  assert.deepEqual([count(12_345), count(999), count(5_200_000)], ["12.3 k", "999", "5.2 M"]);
+  assert.deepEqual([baseName("/a/b/"), baseName("github:o/n"), millis("2026-11-23T00:00:00.000Z"), millis("x")], ["b", "n", 1795392000000, undefined]);
+});
+
+test("every route is a link, and what is not known leads home", () => {
+  assert.deepEqual(parseRoute(toAgent("runner_a/b")), { page: "agent", id: "runner_a/b" });
+  assert.deepEqual(parseRoute("#/approvals"), { page: "approvals" });
+  for (const hash of ["", "#/", "#/v", "#/nonsense/1", "#/a/"]) assert.deepEqual(parseRoute(hash), { page: "home" });
+  assert.deepEqual(parseRoute("#/v/%E0%A4%A"), { page: "village", id: "%E0%A4%A" });
+});
+
+test("a status says what, why and since when", () => {
+  const now = 1_000_000;
+  const agent = { agentId: "a", agentName: "a", state: "RUNNING", stateAt: now - 5000, lastEventAt: now - 1000 };
+  assert.equal(statusOf(agent, now).tone, "work");
+  assert.equal(statusOf({ ...agent, lastEventAt: now - 90_000 }, now).tone, "quiet");
+  assert.equal(statusOf({ ...agent, runnerStatus: "offline" }, now).why, "was working, last heard now ago");
+  assert.equal(statusOf({ ...agent, state: "FAILED", exitCode: 3, reason: "runner process lost" }, now).why, "runner process lost, exit code 3");
+  const waiting = statusOf(agent, now, [{ category: "shell", summary: "rm -rf build/", requestedAt: now - 9 }, {}]);
+  assert.deepEqual([waiting.tone, waiting.why, waiting.since], ["wait", "shell: rm -rf build/ (and 1 more)", now - 9]);
+  assert.equal(statusOf({ ...agent, state: "SOMETHING_NEW" }, now).label, "something_new");
+});
+
+test("who needs a person comes first", () => {
+  const one = (agentName, tone, since) => ({ agentName, status: { tone, since } });
+  const order = [one("d", "done", 1), one("w", "work", 1), one("q2", "wait", 9), one("q1", "wait", 3), one("f", "fail", 1)].sort(byAttention);
+  assert.deepEqual(order.map((agent) => agent.agentName), ["q1", "q2", "f", "w", "d"]);
+});
+
+test("viewers and strangers do not drive", () => {
+  assert.deepEqual(["owner", "operator", "viewer", null, undefined].map(mayDrive), [true, true, false, false, false]);
+});
+
+test("a first failure and a lost connection go the same way: wait, with a countdown, and try again", () => {
+  const failed = nextLink(nextLink(FIRST_LINK, { type: "connecting" }, 0), { type: "lost", delay: 2000, reason: "refused" }, 100);
+  assert.equal(linkWords(failed, 100).text, "reconnecting in 2 s");
+  assert.equal(linkWords(failed, 1500).text, "reconnecting in 1 s");
+  const back = nextLink(failed, { type: "connected" }, 3000);
+  assert.equal(linkWords(back, 3000).text, "catching up");
+  const live = nextLink(nextLink(back, { type: "caught-up" }, 3100), { type: "round-trip", ms: 22.6 }, 3200);
+  assert.equal(linkWords(live, 3200).text, "live 23 ms");
+  const lost = nextLink(live, { type: "lost", delay: 500, reason: "transport close" }, 9000);
+  assert.deepEqual([lost.phase, lost.roundTrip, lost.since], ["waiting", undefined, 9000]);
+});
+
+test("a gap is said in bytes where they are known, else in events", () => {
+  assert.equal(gapWords([]), "");
+  assert.equal(gapWords([{ from: 1, to: 9, bytes: 340 * 1024 }]), "gap of 340 KB");
+  assert.equal(gapWords([{ from: 1, to: 9 }, { from: 0, to: 1 }]), "gap of 9 events");
+});
+
+test("the back-off grows, is spread, and has a ceiling", () => {
+  assert.deepEqual([backoff(0, 0), backoff(0, 0.999), backoff(3, 0), backoff(50, 0.999)], [250, 500, 2000, 9995]);
+});
+
+test("joins stay below the service's limit", () => {
+  const pacer = new Pacer(3, 1000);
+  assert.deepEqual([pacer.take(0), pacer.take(10), pacer.take(20), pacer.take(30), pacer.take(1001)], [0, 0, 0, 970, 0]);
+});
+
+test("control sequences never reach a preview line", () => {
+  assert.equal(lastLine("\x1b[2J\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07\r\n\r\n"), "red link");
+  assert.equal(lastLine("progress 10%\rprogress 20%"), "progress 20%");
+  assert.equal(lastLine("\x1b[?25l\x07"), "");
+});
+
+test("every kind of work stream event has a line, output has none", () => {
+  const line = (type, payload) => lineOf({ type, payload })?.text;
+  assert.equal(line("session_end", { finalState: "FAILED", exitCode: 3, totalDurationMs: 900 }), "failed with exit code 3 after 0.9 s");
+  assert.equal(line("status_change", { newState: "PAUSED_BY_HUMAN", reason: "lunch" }), "paused by human: lunch");
+  assert.equal(line("status_change", { approvalId: "a", decision: "deny", note: "no" }), "denied: no");
+  assert.equal(line("file_edit", { files: [], filesChanged: 1, linesAdded: 2, linesRemoved: 3 }), "1 file differs, +2 −3");
+  assert.equal(line("output", { data: "x" }), undefined);
+});
+
+const leaf = (id, change = {}) => ({ id, kind: "Client", state: "running", ...change });
+
+test("the tree's names may be in either spelling", () => {
+  const node = normalise({ id: "r", mailbox: { depth: 1, capacity: 4, high_water: 3, dropped: 0 }, last_exit: { reason: "boom", age: 2 }, restarts: [1, 2] });
+  assert.deepEqual([node.mailbox.high, node.lastExit.reason, node.restarts], [3, "boom", 2]);
+});
+
+test("many children are folded into a number, but never the one in trouble", () => {
+  const children = Array.from({ length: 40 }, (_, i) => leaf(`c${i}`, i === 39 ? { restarts: 2 } : {}));
+  const root = normalise({ id: "root", state: "running", strategy: "one_for_one", children });
+  const rows = rowsOf(root);
+  assert.equal(rows.length, 1 + SHOWN_CHILDREN + 1);
+  assert.ok(rows.some((row) => row.node.id === "c39"));
+  assert.equal(rows.at(-1).more, 40 - SHOWN_CHILDREN);
+  assert.equal(rowsOf(root, new Set(["root"])).length, 41);
+  assert.deepEqual(totals(root), { nodes: 41, running: 41, restarts: 2, queued: 0, dropped: 0 });
+});
