@@ -45,6 +45,14 @@ class Gate:
         if decide_service(subject, action) is not Verdict.ALLOWED:
             raise Denied(f"{action} of the service is not yours to do")
 
+    async def may_read(self, subject: Subject, village_id: str) -> bool:
+        """Whether somebody may look at a village and everything in it."""
+        return await self.verdict(subject, Action.READ, "village", village_id) is Verdict.ALLOWED
+
+    async def may_drive(self, subject: Subject, village_id: str) -> bool:
+        """Whether somebody may type, start, stop, pause and resize in a village."""
+        return await self.verdict(subject, Action.DRIVE, "village", village_id) is Verdict.ALLOWED
+
     async def may_join(self, subject: Subject, room: str) -> bool:
         """Whether somebody may be in a room (``village:<id>``, ``agent:<id>``, ``repo:<id>``)."""
         prefix, _, thing_id = room.partition(":")

@@ -10,7 +10,7 @@ import attrs
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from store.rows import MAX_LIMIT, Page, from_json, insert_new, to_json
-from store.tables import approvals
+from store.tables import approvals, sessions
 
 SYSTEM = "system"
 """Who decides when nobody did in time."""
@@ -67,6 +67,18 @@ def decide(
     if standing is None:
         raise UnknownApproval(f"session {session_id} has no approval {approval_id}")
     return Decided(standing, won=result.rowcount == 1, agrees=standing.decision == decision)
+
+
+def record(
+    connection: Connection, session_id: str, approval_id: str, decision: str, by: str, note: str | None, now_ms: int
+) -> Decided:
+    """As `decide`, for an approval whose request is in the event log and not (yet) here: it is noted bare first."""
+    village_id = connection.execute(select(sessions.c.village_id).where(sessions.c.session_id == session_id)).scalar()
+    bare = Approval(
+        session_id=session_id, approval_id=approval_id, village_id=village_id or "", request={}, requested_ms=now_ms
+    )
+    request(connection, bare)
+    return decide(connection, session_id, approval_id, decision, by, note, now_ms)
 
 
 def expire(connection: Connection, now_ms: int) -> list[Approval]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from contracts.records import LogRecord
 from store.log import EventLog
-from store.log_records import LogRecord
 
 
 @pytest.fixture
