@@ -105,8 +105,8 @@ class Life:
         while True:
             await mailbox.arrival()
             for _ in range(batch):
-                if mailbox.stop_asked is not None:
-                    return await self._stop_as_asked()
+                if mailbox.stop_asked:
+                    return await self.stop(SHUTDOWN)
                 envelope = mailbox.take()
                 if envelope is None:
                     break
@@ -140,13 +140,6 @@ class Life:
             raise error
         logger.info("Exception returned from %s to caller:", self.actor, exc_info=error)
         envelope.fail(error)
-
-    async def _stop_as_asked(self) -> Reason:
-        """A stop from outside the queue: a supervisor's, or that of a mailbox that ran over."""
-        reason = self.actor.actor_inbox.stop_asked
-        if isinstance(reason, Exception) and not isinstance(reason, Shutdown):
-            raise reason
-        return await self.stop(reason or SHUTDOWN)
 
     # -- ways to end
 

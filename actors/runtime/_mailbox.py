@@ -19,7 +19,6 @@ from actors.runtime import _doorstep, telemetry
 from actors.runtime._envelope import Envelope
 from actors.runtime._errors import MailboxFull, MailboxOverflow
 from actors.runtime._messages import ActorStop, System
-from actors.runtime._reasons import Reason
 from actors.runtime._spec import MailboxSpec
 from actors.runtime._world import World
 
@@ -75,7 +74,7 @@ class Mailbox:
         self.keyed: dict[Hashable, Envelope] | None = {} if spec.key else None
         self.receiver: trio.lowlevel.Task | None = None
         self.closed: str | None = None
-        self.stop_asked: Reason | None = None
+        self.stop_asked = False
         self.overflow = False
         self.suspended = False
         self.reserved = 0
@@ -128,6 +127,8 @@ class Mailbox:
 
     async def send(self, envelope: Envelope) -> None:
         """`offer()` that waits for room under the policy `wait`, in turn. A checkpoint like any of trio's sends."""
+        if threading.get_ident() != self.thread:  # another trio loop: let a thread wait for it there
+            return await trio.to_thread.run_sync(_doorstep.put, self, envelope)
         await trio.lowlevel.checkpoint_if_cancelled()
         full = len(self.queue) + self.reserved >= self.capacity
         if not full or self.spec.policy != "wait" or self.closed or isinstance(envelope.message, System | ActorStop):
@@ -170,7 +171,8 @@ class Mailbox:
                 if not self.overflow:
                     self.overflow = True
                     self.drain(self._disconnect)
-                    self.stop_with(MailboxOverflow(f"{self.label}: {self.capacity} messages were waiting"))
+                    if self.owner is not None:
+                        self.owner.cut(MailboxOverflow(f"{self.label}: {self.capacity} messages were waiting"))
                 raise self._refusal(envelope)
             case _:
                 raise self._refusal(envelope)
@@ -245,7 +247,7 @@ class Mailbox:
 
     async def arrival(self) -> None:
         """Wait until there is something to do. Always one checkpoint, and only one."""
-        if self.system or self.stop_asked is not None or (self.queue and not self.suspended):
+        if self.system or self.stop_asked or (self.queue and not self.suspended):
             await trio.lowlevel.checkpoint()
             return
         self.receiver = trio.lowlevel.current_task()
@@ -266,9 +268,9 @@ class Mailbox:
 
     # -- from outside
 
-    def stop_with(self, reason: Reason) -> None:
-        """A stop outside the queue: what waits is kept. The actor ends after the message in hand."""
-        self.stop_asked = reason
+    def ask_to_stop(self) -> None:
+        """A supervisor's stop, outside the queue: what waits is kept. The actor ends after the message in hand."""
+        self.stop_asked = True
         self._wake()
 
     def suspend(self) -> None:
@@ -282,8 +284,7 @@ class Mailbox:
 
     def reopen(self) -> None:
         """Make ready for the next incarnation: forget how the last one was stopped."""
-        self.stop_asked = None
-        self.overflow = self.suspended = False
+        self.stop_asked = self.overflow = self.suspended = False
 
     def drain(self, give_up: Callable[[Envelope], None]) -> None:
         """Take all ordinary messages out, `give_up(envelope)` each; stops are answered with None."""

@@ -184,6 +184,12 @@ class ActorRef(pykka.ActorRef[A]):
         else:
             actor._life.cancel(reason)
 
+    def cut(self, reason: Reason) -> None:
+        """End the incarnation of today where it stands, whether it traps exits or not. On the loop only."""
+        actor = self._actor_weakref()
+        if actor is not None:
+            actor._life.cancel(reason)
+
     # -- the runtime's side
 
     _retired = False
