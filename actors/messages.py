@@ -32,12 +32,14 @@ class Incoming:
 @attrs.frozen
 class Batch:
     """To a session: events in order. `link` gets the acks. `lenient`: a hole is recorded, not sent again (ack-less
-    dialect).
+    dialect). `follows`: the seq that the runner sent before the first of these; a hole after it is the runner's own
+    (recorded), a hole before it is ours: a session restarted in between and must ask again.
     """
 
     link: Ref
     events: Sequence[Incoming]
     lenient: bool = False
+    follows: int | None = None
 
 
 @attrs.frozen

@@ -89,7 +89,7 @@ class SessionActor(TrioActor):
             if seq <= self._accepted:
                 self._context.measure("repeat", {})
                 continue
-            if seq > self._accepted + 1 and not batch.lenient and self._accepted:
+            if self._lost_before(seq, batch):
                 tell_if_alive(batch.link, m.Rewind(self._state.session_id, self._accepted))
                 break
             self._accepted = seq
@@ -99,6 +99,14 @@ class SessionActor(TrioActor):
             await self._append(fresh)
         elif batch.events:  # nothing but repeats: the ack was lost, say it again
             tell_if_alive(batch.link, m.Acked(self._state.session_id, self._state.seq))
+
+    def _lost_before(self, seq: int, batch: m.Batch) -> bool:
+        """Whether an event before this one was on its way to us and is gone; a hole of the runner's own is none."""
+        if batch.lenient:
+            return False
+        if batch.follows is not None:
+            return batch.follows > self._accepted
+        return seq > self._accepted + 1 and self._accepted > 0
 
     async def _append(self, fresh: Sequence[m.Incoming]) -> None:
         records = [self._record(incoming) for incoming in fresh]
@@ -149,7 +157,7 @@ class SessionActor(TrioActor):
     async def _held(self, link: Ref, first_seq: int) -> int:
         """The runner is back. Where its spool begins later than our log ends, the hole is real: go on behind it."""
         self._link = link
-        self._accepted = max(self._state.seq + len(self._waiting), first_seq - 1)
+        self._accepted = max(self._accepted, first_seq - 1)
         await self._repeat_decisions()
         return self._accepted + 1
 
