@@ -150,7 +150,7 @@ class Child:
         if self.state == "starting" or self.spec.shutdown == "brutal":
             self.life.cancel(KILLED)
         elif self.state == "up":
-            self.ref.actor_inbox.stop_with(SHUTDOWN)
+            self.ref.actor_inbox.ask_to_stop()
         self.state = "stopping"
 
     async def terminate(self) -> bool:
