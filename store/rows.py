@@ -46,7 +46,8 @@ def from_json(text: str | None) -> Any:
 def insert_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert unless the key is taken; whether it was inserted."""
     statement = _insert(connection, table).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount > 0
+    # RETURNING, not rowcount: SQLAlchemy does not keep an INSERT's rowcount on PostgreSQL.
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
 def upsert(connection: Connection, table: Table, values: Mapping[str, Any], keep: Sequence[str] = ()) -> None:

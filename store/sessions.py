@@ -10,7 +10,7 @@ from store.rows import MAX_LIMIT, Page, from_json, insert_new, to_json
 from store.tables import sessions
 
 _JSON = ("usage", "config")
-_FIXED = ("session_id", "village_id", "created_ms")
+_FIXED = ("session_id", "village_id", "created_ms", "runner_id")
 
 
 class UnknownSession(LookupError):
@@ -53,7 +53,7 @@ def create(connection: Connection, session: Session) -> bool:
 def change(connection: Connection, session_id: str, **changes: Any) -> bool:
     """Set some fields (named as in `Session`); False where there is no such session.
 
-    What makes a session itself (id, village, beginning) cannot be changed: ValueError.
+    What makes a session itself (id, village, runner, beginning) cannot be changed: ValueError.
     """
     wrong = [name for name in changes if name in _FIXED or name not in attrs.fields_dict(Session)]
     if wrong:

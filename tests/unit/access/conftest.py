@@ -1,13 +1,12 @@
 """A database with people in it, and a clock that tests can set."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import attrs
 import pytest
 
 from access.jwt import OwnTokens
-from store.database import Database
+from tests.support.databases import database as database
+from tests.support.databases import database_url as database_url
+from tests.support.databases import postgres_server as postgres_server
 
 SECRET = bytes(range(32))
 
@@ -28,13 +27,6 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database.open(tmp_path / "townwatch.db")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -56,5 +56,5 @@ async def test_a_demo_village_that_was_deleted_stays_deleted(database: Database,
 async def test_the_files_are_ours_alone(database: Database, tmp_path: Path, clock) -> None:
     made = await database.call(bootstrap, tmp_path, clock.ms)
     assert token_secret(tmp_path) == token_secret(tmp_path)
-    for file in (made.runner_file, tmp_path / "token.secret", tmp_path / "townwatch.db"):
+    for file in (made.runner_file, tmp_path / "token.secret"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -7,6 +7,9 @@ import pytest
 
 from contracts.records import LogRecord
 from store.log import EventLog
+from tests.support.databases import database as database
+from tests.support.databases import database_url as database_url
+from tests.support.databases import postgres_server as postgres_server
 
 
 @pytest.fixture

@@ -1,0 +1,98 @@
+"""The schema: from nothing, from every earlier version, by many at once; and the same as the tables say."""
+
+import sqlite3
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from store.database import Database, _url
+from store.migrations import LATEST, SchemaTooNew, migrate, version_of
+from store.tables import metadata
+
+
+def test_a_new_database_gets_the_latest_schema_and_a_second_start_does_nothing(database_url: str) -> None:
+    for _ in range(2):
+        database = Database.open(database_url)
+        assert database.run(version_of) == LATEST
+        assert database.run(migrate) == LATEST
+        database.close()
+
+
+@pytest.mark.parametrize("earlier", range(LATEST + 1))
+def test_from_each_earlier_version(database_url: str, earlier: int) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, earlier)
+        assert version_of(connection) == earlier
+    engine.dispose()
+    database = Database.open(database_url)
+    assert database.run(version_of) == LATEST
+    database.close()
+
+
+def test_migrations_make_exactly_the_tables_that_queries_use(database: Database) -> None:
+    found = inspect(database.engine)
+    assert set(found.get_table_names()) - {"schema_version", "sqlite_sequence"} == set(metadata.tables)
+    for name, table in metadata.tables.items():
+        columns = {c["name"]: bool(c["nullable"]) for c in found.get_columns(name)}
+        primary = {c.name for c in table.primary_key}
+        assert set(columns) == {c.name for c in table.columns}, name
+        for column in table.columns:
+            if column.name not in primary:  # SQLite calls a primary key nullable
+                assert columns[column.name] == bool(column.nullable), f"{name}.{column.name}"
+        assert set(found.get_pk_constraint(name)["constrained_columns"]) == primary, name
+        indexed = {tuple(i["column_names"]) for i in found.get_indexes(name) if not i.get("duplicates_constraint")}
+        assert indexed == {tuple(c.name for c in i.columns) for i in table.indexes}, name
+        foreign = {(tuple(f["constrained_columns"]), f["referred_table"]) for f in found.get_foreign_keys(name)}
+        expected = {((f.parent.name,), f.column.table.name) for f in table.foreign_keys}
+        assert foreign == expected, name
+
+
+def test_several_processes_that_start_at_once_migrate_once(database_url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        databases = list(pool.map(lambda _: Database.open(database_url), range(4)))
+    with databases[0].engine.connect() as connection:
+        assert connection.execute(text("SELECT version FROM schema_version")).scalars().all() == list(
+            range(1, LATEST + 1)
+        )
+    for database in databases:
+        database.close()
+
+
+def test_a_database_of_a_later_version_is_left_alone(database_url: str) -> None:
+    database = Database.open(database_url)
+    database.run(lambda c: c.execute(text("INSERT INTO schema_version VALUES (999)")))
+    database.close()
+    with pytest.raises(SchemaTooNew, match="999"):
+        Database.open(database_url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.migrations.MIGRATIONS", (("CREATE TABLE half (a TEXT)", "CREATE NONSENSE"),))
+    with pytest.raises(Exception, match=r"(?i)syntax"):
+        Database.open(database_url)
+    monkeypatch.undo()
+    database = Database.open(database_url)
+    assert "half" not in inspect(database.engine).get_table_names()
+    database.close()
+
+
+def test_sqlite_is_private_durable_and_keeps_its_promises(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    database = Database.open(path)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    sqlite3.connect(path).close()
+
+
+@pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", ""])
+def test_a_url_that_we_cannot_use_says_what_we_can(url: str) -> None:
+    with pytest.raises((ValueError, ImportError), match=r"database|No module"):
+        Database.open(url)
