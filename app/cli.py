@@ -1,0 +1,255 @@
+"""The command line: `townwatch COMMAND`. Every error is one line on stderr; 2 is the status of a command used wrongly."""
+
+import errno
+import logging
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import attrs
+import structlog
+import trio
+from cyclopts import App, Parameter
+
+from config import settings
+from config.settings import ConfigError, Settings
+
+app = App(
+    name="townwatch",
+    version=version("townwatch"),
+    help="The control room for coding agents: one self-hosted process that you can pull any plug on.",
+)
+
+ConfigFile = Annotated[str | None, Parameter(name=["--config", "-c"], help="TOML file (default: townwatch.toml)")]
+StateDir = Annotated[str | None, Parameter(name="--state-dir", help="where everything is kept (default: .townwatch)")]
+
+
+@app.command
+def serve(
+    *,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    host: str | None = None,
+    port: int | None = None,
+    demo: bool = False,
+    seed: int = 1,
+) -> int:
+    """Run the service.
+
+    Parameters
+    ----------
+    host: address to listen on
+    port: TCP port, 0 for any free one
+    demo: also run the demo's agents
+    seed: what the demo does, the same for the same seed
+    """
+    from app.service import run_service
+
+    found = _settings(config, state_dir)
+    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
+    _log_to_stderr(found)
+    try:
+        return trio.run(run_service, found, seed if demo else None)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            where = f"{found.server.host}:{found.server.port}"
+            return _complain(f"{where} is in use: stop what listens there, or choose another one with --port")
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+@app.command
+def run(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    name: str | None = None,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """Run a command as a session: its terminal here, and on the page at the same moment.
+
+    Parameters
+    ----------
+    command: what to run, after --
+    name: the agent's name on the page
+    """
+    if not command:
+        return _complain("which command? e.g. townwatch run -- bash")
+    from runner import commands, identity
+
+    found = _settings(config, state_dir)
+    _log_to_file(found, "run.log")
+    try:
+        known = identity.load(found.state)
+    except identity.NotEnrolled as error:
+        return _complain(str(error))
+    return trio.run(lambda: commands.run_command(known, found.state, command, name=name))
+
+
+@app.command
+def runner(
+    *,
+    url: str | None = None,
+    token: str | None = None,
+    runner_id: str | None = None,
+    max_sessions: int = 8,
+    spool_mb: int = 256,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """Be this machine's runner: take sessions from the service until stopped.
+
+    Parameters
+    ----------
+    url: the service, e.g. wss://townwatch.example/runner
+    token: the runner's token
+    runner_id: the runner's id, where the token belongs to one
+    max_sessions: sessions at once
+    spool_mb: megabytes of events kept while the service is away
+    """
+    from runner import commands, identity
+
+    found = _settings(config, state_dir)
+    _log_to_stderr(found)
+    try:
+        known = _enrolment(found.state, url, token, runner_id)
+    except identity.NotEnrolled as error:
+        return _complain(str(error))
+    return trio.run(
+        lambda: commands.run_daemon(known, found.state, max_sessions=max_sessions, spool_bytes=spool_mb << 20)
+    )
+
+
+def _enrolment(state: Path, url: str | None, token: str | None, runner_id: str | None) -> Any:
+    """What runner.json says, with what the command line says on top; kept for the next time."""
+    from runner import identity
+
+    try:
+        known = identity.load(state)
+    except identity.NotEnrolled:
+        if not (url and token and runner_id):
+            raise
+        known = identity.Identity(runner_id=runner_id, token=token, url=url)
+    given = {"url": url, "token": token, "runner_id": runner_id}
+    changed = attrs.evolve(known, **{name: value for name, value in given.items() if value is not None})
+    if changed != known:
+        identity.save(state, changed)
+    return changed
+
+
+@app.command
+def demo(*, seed: int = 1, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+    """An agent's afternoon, with real terminals in a throw-away repository.
+
+    Parameters
+    ----------
+    seed: what happens, the same for the same seed
+    """
+    from runner.demo import run_demo
+
+    from runner import identity
+
+    found = _settings(config, state_dir)
+    _log_to_file(found, "demo.log")
+    try:
+        known = identity.load(found.state)
+    except identity.NotEnrolled as error:
+        return _complain(str(error))
+    return trio.run(run_demo, known, found.state, seed)
+
+
+@app.command
+def ask(
+    summary: str,
+    *,
+    category: Literal["merge", "deps_add", "secrets", "deploy", "shell", "network"],
+    risk: Literal["low", "med", "high"],
+    timeout: float | None = None,
+) -> int:
+    """Ask for approval, from inside a session: 0 when allowed, 1 when denied, 2 when nobody could be asked.
+
+    Parameters
+    ----------
+    summary: what is to be done
+    category: what kind of thing it is
+    risk: how bad it could be
+    timeout: seconds after which no answer is a no (default: a day)
+    """
+    from runner import commands
+
+    return trio.run(commands.ask, category, risk, summary, timeout)
+
+
+@app.command
+def alert(
+    title: str,
+    description: str = "",
+    *,
+    severity: Literal["info", "warn", "error", "critical"] = "warn",
+    category: Literal["security", "performance", "build", "test", "dependency", "policy"] = "build",
+    alert_id: str | None = None,
+) -> int:
+    """Raise an alert, from inside a session. Raised again as info or warn under the same id, it is resolved."""
+    from runner import commands
+
+    fields = {"title": title, "description": description, "severity": severity, "category": category}
+    return trio.run(commands.tell, "alert", {**fields, "alertId": alert_id})
+
+
+@app.command
+def usage(*, input_tokens: int = 0, output_tokens: int = 0, cost_usd: float = 0.0) -> int:
+    """Report tokens that were used, from inside a session."""
+    from runner import commands
+
+    fields = {"inputTokens": input_tokens, "outputTokens": output_tokens, "costUsd": cost_usd}
+    return trio.run(commands.tell, "usage", fields)
+
+
+@app.command
+def link(*, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+    """Print a new one-time link that signs the owner in on another device."""
+    from app.service import new_link
+
+    found = _settings(config, state_dir)
+    print(trio.run(new_link, found))
+    return 0
+
+
+def _settings(config: str | None, state_dir: str | None) -> Settings:
+    """Raises `SystemExit` with one line where the configuration is wrong."""
+    try:
+        found = settings.load(config)
+    except ConfigError as error:
+        raise SystemExit(_complain(str(error))) from None
+    return found if state_dir is None else attrs.evolve(found, state_dir=state_dir)
+
+
+def _complain(message: str) -> int:
+    print(f"townwatch: {message}", file=sys.stderr)
+    return 2
+
+
+def _log_to_stderr(found: Settings) -> None:
+    from config.logs import configure
+
+    configure(found.log, sys.stderr)
+
+
+def _log_to_file(found: Settings, name: str) -> None:
+    """A terminal that belongs to somebody else's program is no place for our log."""
+    from config.logs import configure
+
+    found.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logs = found.state / "logs"
+    logs.mkdir(exist_ok=True)
+    configure(found.log, (logs / name).open("a", encoding="utf-8"))
+
+
+def main() -> None:
+    """The entry point."""
+    logging.captureWarnings(True)
+    structlog.reset_defaults()
+    status = app()
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,112 @@
+"""Approvals on the runner: asked by an agent, decided by a person, and never by nobody.
+
+No answer is a no: a timeout denies, the end of the session denies. The first decision stands; a repeated command with
+it changes nothing.
+"""
+
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from contracts.codec import ContractError, Decoder
+from contracts.events import ApprovalRequest, Decision, State
+
+if TYPE_CHECKING:
+    from runner.session import Session
+
+DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0
+DENY_GRACE_SECONDS = 1.0
+"""How long an asker that was denied has to say so, before its session is stopped."""
+_request = Decoder(ApprovalRequest)
+
+
+@attrs.define
+class _Open:
+    request: ApprovalRequest
+    done: trio.Event = attrs.field(factory=trio.Event)
+    decision: Decision = "deny"
+    by: str | None = None
+    note: str | None = None
+
+
+class Approvals:
+    """The approvals of one session."""
+
+    def __init__(self, session: "Session") -> None:
+        self._session = session
+        self._open: dict[str, _Open] = {}
+        self._decided: dict[str, Decision] = {}
+
+    async def ask(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request."""
+        session = self._session
+        if session.lifecycle.ended or session.lifecycle.state == "STOPPING":
+            raise ContractError("", f"the session is {session.lifecycle.state.lower()}: nobody can be asked any more")
+        asked = self._make_request(fields)
+        opened = self._open[asked.approval_id] = _Open(asked)
+        session.usage.approval()
+        session.lifecycle.waiting.add(asked.approval_id)
+        await session.tell("APPROVAL_REQUESTED", approval=asked)
+        if session.lifecycle.state == "RUNNING":
+            await session.become("WAITING_FOR_APPROVAL", asked.summary[:200])
+        seconds = ((asked.timeout_at or 0) - asked.requested_at) / 1000
+        with trio.move_on_after(seconds):
+            await opened.done.wait()
+        if not opened.done.is_set():
+            await self.decide(asked.approval_id, "deny", by="timeout")
+        return {"ok": True, "decision": opened.decision, "resolvedBy": opened.by, "note": opened.note}
+
+    def _make_request(self, fields: dict[str, Any]) -> ApprovalRequest:
+        now = time.time_ns() // 1_000_000
+        seconds = fields.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
+        if not isinstance(seconds, int | float) or seconds <= 0:
+            raise ContractError("timeoutSeconds", "must be a number of seconds above 0")
+        summary = fields.get("summary")
+        return _request.convert(
+            {
+                "approvalId": f"ap_{uuid.uuid4().hex[:16]}",
+                "sessionId": self._session.plan.session_id,
+                "category": fields.get("category"),
+                "risk": fields.get("risk"),
+                "summary": self._session.clean(summary) if isinstance(summary, str) else summary,
+                "context": fields.get("context"),
+                "requestedAt": now,
+                "timeoutAt": now + int(seconds * 1000),
+            }
+        )
+
+    async def decide(
+        self, approval_id: str, decision: Decision, by: str | None = None, note: str | None = None
+    ) -> None:
+        """A decision came. Raises KeyError for an approval nobody asked for; a decided one stays as it is."""
+        if approval_id in self._decided:
+            return
+        opened = self._open.pop(approval_id)
+        self._decided[approval_id] = decision
+        opened.decision, opened.by, opened.note = decision, by, note
+        session = self._session
+        await session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision=decision, resolvedBy=by, note=note)
+        session.lifecycle.waiting.discard(approval_id)
+        opened.done.set()
+        if session.lifecycle.state == "WAITING_FOR_APPROVAL":
+            await self._go_on(decision, by)
+
+    async def _go_on(self, decision: Decision, by: str | None) -> None:
+        """Allowed: running again once nobody waits. Denied: the session stops, after the asker could say so."""
+        session = self._session
+        if decision == "deny":
+            await trio.sleep(DENY_GRACE_SECONDS)
+            await session.stop(reason=f"approval denied by {by}" if by else "approval denied")
+            return
+        resting: State = session.lifecycle.resting()
+        await session.become(resting, "approved" if resting == "RUNNING" else None)
+
+    def deny_all(self, note: str) -> None:
+        """Whoever still waits gets a no, here and now."""
+        for opened in self._open.values():
+            opened.note = note
+            opened.done.set()
+        self._open.clear()

@@ -1,0 +1,47 @@
+"""Which files a session touches, from the file system's own events."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import trio
+from watchfiles import Change, DefaultFilter, awatch
+
+from runner import git
+
+STEP_MS, DEBOUNCE_MS = 50, 250
+"""Changes of a file within the debounce are one."""
+
+
+class _NotGit(DefaultFilter):
+    """Everything but git's own files; what the repository ignores is asked of git, in batches."""
+
+    ignore_dirs = (".git", ".townwatch", "__pycache__", "node_modules")
+
+
+async def touched(root: Path, stop: trio.Event) -> AsyncIterator[list[tuple[str, str]]]:
+    """Batches of (path relative to `root`, write | delete), in order of their paths, until `stop`."""
+    async for changes in awatch(
+        root, watch_filter=_NotGit(), stop_event=stop, step=STEP_MS, debounce=DEBOUNCE_MS, rust_timeout=500
+    ):
+        seen = await trio.to_thread.run_sync(_what_happened, root, changes)
+        skip = await _ignored(root, list(seen))
+        if batch := [(path, how) for path, how in sorted(seen.items()) if path not in skip]:
+            yield batch
+
+
+def _what_happened(root: Path, changes: set[tuple[Change, str]]) -> dict[str, str]:
+    """Path → write or delete. A file that is gone by now is gone, whatever else happened to it."""
+    seen: dict[str, str] = {}
+    for change, name in changes:
+        path = Path(name)
+        if path.is_relative_to(root) and not path.is_dir():
+            gone = change == Change.deleted or not path.exists()
+            seen[path.relative_to(root).as_posix()] = "delete" if gone else "write"
+    return seen
+
+
+async def _ignored(root: Path, paths: list[str]) -> set[str]:
+    try:
+        return await git.ignored(root, paths)
+    except git.GitError:  # no repository here, so nothing is ignored
+        return set()

@@ -1,0 +1,69 @@
+"""Who this runner is: its id, its token and where its service lives, kept in ``<state dir>/runner.json`` (mode
+0600).
+"""
+
+import json
+import os
+import platform
+import uuid
+from pathlib import Path
+
+import attrs
+
+FILE = "runner.json"
+DEFAULT_URL = "ws://127.0.0.1:8484/runner"
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """`url`: the service's runner endpoint (ws:// or wss://). `village`: where its sessions belong."""
+
+    runner_id: str
+    token: str
+    url: str = DEFAULT_URL
+    village: str = "demo"
+    name: str = attrs.field(factory=platform.node)
+
+
+class NotEnrolled(Exception):
+    """There is no usable runner.json; the message says what to do."""
+
+
+def load(state_dir: Path) -> Identity:
+    """Raises `NotEnrolled`."""
+    path = state_dir / FILE
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        return Identity(
+            runner_id=known["runnerId"],
+            token=known["token"],
+            url=known.get("url", DEFAULT_URL),
+            village=known.get("villageId", "demo"),
+            name=known.get("name") or platform.node(),
+        )
+    except FileNotFoundError:
+        raise NotEnrolled(f"{path} is not there: start the service here once, or give --url and --token") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotEnrolled(f"{path} cannot be used ({error}): delete it and start the service, or enrol anew") from None
+
+
+def save(state_dir: Path, identity: Identity) -> None:
+    """Write runner.json so that only this user can read it, all of it or nothing."""
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    values = {
+        "runnerId": identity.runner_id,
+        "token": identity.token,
+        "url": identity.url,
+        "villageId": identity.village,
+        "name": identity.name,
+    }
+    part = state_dir / f"{FILE}.{os.getpid()}"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(values, file, indent=2)
+    part.replace(state_dir / FILE)
+
+
+def new_session_id() -> str:
+    """32 hex digits, at random."""
+    return uuid.uuid4().hex

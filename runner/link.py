@@ -1,0 +1,261 @@
+"""The runner's connection to the service: dial, resume, send what the spool holds, do what is commanded; for ever.
+
+Heartbeats have a task of their own that starts first. One task writes to the socket; a write that cannot finish aborts
+the connection, for half a frame would corrupt all that follows. Any byte from the service is a sign of life.
+"""
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import psutil
+import structlog
+import trio
+import trio_websocket
+from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
+
+from contracts import link as wire
+from contracts.codec import ContractError, encode
+from contracts.events import FINAL_STATES
+from runner.identity import Identity
+from runner.recorder import now_ms
+from runner.spool import Spool
+
+log = structlog.get_logger("link")
+
+CONNECT_SECONDS = 15.0
+WELCOME_SECONDS = 15.0
+WRITE_SECONDS = 30.0
+SILENCE_SECONDS = 75.0
+"""A service that has said nothing for so long (it pings every 20 s) is gone."""
+BACKOFF_BASE, BACKOFF_CAP, HEALTHY_SECONDS = 0.2, 30.0, 10.0
+FRAME_EVENTS, FRAME_BYTES = 256, 512 * 1024
+MAX_FRAME = 4 << 20
+
+Handler = Callable[[wire.Command], Awaitable[wire.Result]]
+
+
+class Refused(Exception):
+    """The service does not want this runner; dialling again soon is no use. The message is its reason."""
+
+
+@attrs.define
+class _Flight:
+    """What of a session is on its way: sent up to, acknowledged up to."""
+
+    sent: int
+    acked: int
+
+
+class Link:
+    """`run` it in a nursery. `wake` it when the spool has something new."""
+
+    def __init__(self, identity: Identity, hello: Callable[[], wire.Hello], spool: Spool, handle: Handler) -> None:
+        self._identity = identity
+        self._hello = hello
+        self._spool = spool
+        self._handle = handle
+        self._news = trio.Event()
+        self._flights: dict[str, _Flight] = {}
+        self._window = wire.DEFAULT_WINDOW
+        self._out: trio.MemorySendChannel[bytes] | None = None
+        self._healthy_since = 0.0
+        self.connected = trio.Event()
+        """Set by each welcome."""
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self._news.set()
+
+    async def run(self) -> None:
+        """Until cancelled. A first connection that fails is as one that was lost: dial again, later each time."""
+        failures = 0
+        while True:
+            began = trio.current_time()
+            try:
+                await self._one_connection()
+            except Refused as error:
+                log.error("service_refuses", reason=str(error))
+                failures = max(failures, 5)
+            except (OSError, HandshakeError, ConnectionClosed, trio.TooSlowError, ContractError) as error:
+                log.info("not_connected", url=self._identity.url, reason=_brief(error))
+            self._out = None
+            healthy = self._healthy_since > began and trio.current_time() - self._healthy_since >= HEALTHY_SECONDS
+            failures = 1 if healthy else failures + 1
+            await trio.sleep(random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**failures)))
+
+    async def _one_connection(self) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                socket = await self._connect(nursery)
+                await self._greet(socket)
+                await self._talk(socket)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+    async def _connect(self, nursery: trio.Nursery) -> WebSocketConnection:
+        """The outer deadline is the one that holds: the library's own can wait for ever on a silent peer."""
+        headers = [(b"authorization", f"Bearer {self._identity.token}".encode())]
+        with trio.fail_after(CONNECT_SECONDS):
+            try:
+                return await trio_websocket.connect_websocket_url(
+                    nursery,
+                    self._identity.url,
+                    extra_headers=headers,
+                    subprotocols=[wire.PROTOCOL],
+                    max_message_size=MAX_FRAME,
+                )
+            except trio_websocket.ConnectionRejected as error:
+                if error.status_code in (401, 403):
+                    text = (error.body or b"").decode(errors="replace")
+                    raise Refused(f"HTTP {error.status_code} {text}".strip()) from None
+                raise
+
+    async def _greet(self, socket: WebSocketConnection) -> None:
+        hello = await trio.to_thread.run_sync(self._hello)
+        with trio.fail_after(WELCOME_SECONDS):
+            await socket.send_message(encode(hello).decode())
+            welcome = wire.decode_from_service.decode(await socket.get_message())
+        if isinstance(welcome, wire.LinkError):
+            raise Refused(f"{welcome.code}: {welcome.message}")
+        if not isinstance(welcome, wire.Welcome):
+            raise ContractError("type", "the service's first message is not a welcome")
+        self._window = welcome.window
+        self._flights = {p.session_id: _Flight(p.resume_from - 1, p.resume_from - 1) for p in welcome.sessions}
+        for session_id, flight in self._flights.items():
+            await trio.to_thread.run_sync(self._spool.ack, session_id, flight.acked)
+        self._heartbeat = welcome.heartbeat_ms / 1000
+        self._healthy_since = trio.current_time()
+        self.connected.set()
+        log.info("connected", url=self._identity.url, sessions=len(welcome.sessions))
+
+    async def _talk(self, socket: WebSocketConnection) -> None:
+        self._out, outgoing = trio.open_memory_channel[bytes](64)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            nursery.start_soon(self._write, socket, outgoing)
+            nursery.start_soon(self._send_events)
+            await self._listen(socket, nursery)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._say(await trio.to_thread.run_sync(self._heartbeat_message))
+            await trio.sleep(self._heartbeat)
+
+    def _heartbeat_message(self) -> wire.Heartbeat:
+        events, size = self._spool.size()
+        load = wire.Load(
+            cpu_percent=psutil.cpu_percent(),
+            memory_percent=psutil.virtual_memory().percent,
+            disk_percent=psutil.disk_usage("/").percent,
+        )
+        live = [session.session_id for session in self._spool.sessions() if session.live]
+        return wire.Heartbeat(
+            ts=now_ms(), active_sessions=live, load=load, spool=wire.SpoolSize(events=events, bytes=size)
+        )
+
+    async def _say(self, message: Any) -> None:
+        if self._out is not None:
+            await self._out.send(encode(message))
+
+    async def _write(self, socket: WebSocketConnection, outgoing: trio.MemoryReceiveChannel[bytes]) -> None:
+        """The only task that writes. Its deadline ends the connection: no half frame is followed by another."""
+        async for data in outgoing:
+            with trio.fail_after(WRITE_SECONDS):
+                await socket.send_message(data.decode())
+
+    async def _listen(self, socket: WebSocketConnection, nursery: trio.Nursery) -> None:
+        while True:
+            with trio.fail_after(SILENCE_SECONDS):
+                text = await socket.get_message()
+            try:
+                message = wire.decode_from_service.decode(text)
+            except ContractError as error:
+                log.warning("message_ignored", reason=str(error))
+                continue
+            await self._take(message, nursery)
+
+    async def _take(self, message: wire.FromService, nursery: trio.Nursery) -> None:
+        match message:
+            case wire.Ack(session_id=session_id, seq=seq, window=window):
+                self._window = self._window if window is None else window
+                await self._acked(session_id, seq)
+            case wire.Nack():
+                log.error("event_refused", session=message.session_id, seq=message.seq, reason=message.message)
+                await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
+            case wire.Command(command="start" | "stop"):
+                nursery.start_soon(self._obey, message)
+            case wire.Command():  # in order: these are keys
+                await self._obey(message)
+            case wire.LinkError():
+                log.error("service_says", code=message.code, reason=message.message)
+            case wire.Welcome():
+                log.warning("message_ignored", reason="a second welcome")
+
+    async def _acked(self, session_id: str, seq: int) -> None:
+        flight = self._flights.setdefault(session_id, _Flight(seq, seq))
+        if seq > flight.acked:
+            flight.acked = seq
+            flight.sent = max(flight.sent, seq)
+            await trio.to_thread.run_sync(self._spool.ack, session_id, seq)
+            await trio.to_thread.run_sync(self._spool.forget, session_id)
+        self.wake()
+
+    async def _obey(self, command: wire.Command) -> None:
+        await self._say(await self._handle(command))
+
+    async def _send_events(self) -> None:
+        """Whatever is in the spool and not on its way, as far as the window allows."""
+        while True:
+            self._news = trio.Event()
+            while await self._send_some():
+                pass
+            await self._news.wait()
+
+    async def _send_some(self) -> bool:
+        """One frame for each session that has something; whether there was anything."""
+        sent = False
+        for session in await trio.to_thread.run_sync(self._spool.sessions):
+            flight = self._flights.setdefault(session.session_id, _Flight(session.acked, session.acked))
+            room = self._window - sum(f.sent - f.acked for f in self._flights.values())
+            if flight.sent >= session.last_seq or room <= 0:
+                continue
+            limit = min(room, FRAME_EVENTS)
+            events = await trio.to_thread.run_sync(self._spool.unacked, session.session_id, flight.sent, limit)
+            frame: list[bytes] = []
+            size = 0
+            for event in events:
+                if frame and size + len(event.body) > FRAME_BYTES:
+                    break
+                frame.append(event.body)
+                size += len(event.body)
+                flight.sent = event.seq
+            if frame and self._out is not None:
+                await self._out.send(b'{"type":"events","events":[' + b",".join(frame) + b"]}")
+                sent = True
+        return sent
+
+
+def held(spool: Spool) -> list[wire.HeldSession]:
+    """What hello says of the spool."""
+    return [
+        wire.HeldSession(session_id=s.session_id, first_seq=s.acked + 1, last_seq=s.last_seq, state=s.state)
+        for s in spool.sessions()
+        if s.live or s.acked < s.last_seq or s.state not in FINAL_STATES
+    ]
+
+
+def _first(error: BaseException) -> BaseException:
+    """What the nurseries wrapped."""
+    if isinstance(error, BaseExceptionGroup):
+        return _first(error.exceptions[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+    return error
+
+
+def _brief(error: BaseException) -> str:
+    if isinstance(error, ConnectionClosed):
+        return f"closed: {getattr(error.reason, 'code', '')} {getattr(error.reason, 'reason', '') or ''}".strip()
+    if isinstance(error, trio.TooSlowError):
+        return "no answer in time"
+    return str(error) or type(error).__name__

@@ -1,0 +1,85 @@
+"""Secrets do not leave the machine: masked in events before they reach the spool.
+
+Two kinds are known: the exact values of environment variables whose names say that they are secret, and the shapes of
+well-known tokens. Terminal output comes in pieces, so what might be the beginning of a secret is held back until the
+next piece, or for a moment of silence (the session's pump flushes then).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+MASK = "••••••"
+MIN_SECRET = 8
+"""Shorter values are no secrets worth masking: "true" would vanish from every log."""
+_NAME = re.compile(r"(?i)(secret|token|passw|api_?key|private_?key|credential|auth)")
+_SHAPES = re.compile(
+    r"""
+      \b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36,}\b
+    | \bgithub_pat_[A-Za-z0-9_]{40,}\b
+    | \bglpat-[A-Za-z0-9_-]{20,}
+    | \bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}
+    | \bxox[abposr]-[A-Za-z0-9-]{10,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
+    | \bAIza[A-Za-z0-9_-]{35}
+    | \btwr?_[A-Za-z0-9_-]{20,}
+    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----[\s\S]*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
+    """,
+    re.VERBOSE,
+)
+_PREFIXES = r"gh[pousr]_|github_pat_|glpat-|sk-|xox[abposr]-|AKIA|ASIA|AIza|twr?_|eyJ"
+_BEGINNING = re.compile(rf"(?:\b(?:{_PREFIXES})[\w.-]{{0,512}}|-----B[^\x00]{{0,4096}})$")
+KEEP_NAMES = frozenset({"TOWNWATCH_ASK", "TOWNWATCH_SESSION"})
+
+
+def secrets_of(environment: Mapping[str, str]) -> list[str]:
+    """The values of variables that look secret, longest first."""
+    found = {
+        value
+        for name, value in environment.items()
+        if _NAME.search(name) and len(value) >= MIN_SECRET and name not in KEEP_NAMES and not value.startswith("/")
+    }
+    return sorted(found, key=len, reverse=True)
+
+
+class Redactor:
+    """Masks in one stream of text. `feed` may hold back the beginning of what may be a secret; `flush` gives it out."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
+        self._exact = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
+        self._held = ""
+
+    def clean(self, text: str) -> str:
+        """A whole text, masked."""
+        if self._exact is not None:
+            text = self._exact.sub(MASK, text)
+        return _SHAPES.sub(MASK, text)
+
+    def feed(self, text: str) -> str:
+        """The next piece of a stream, masked as far as it can be decided."""
+        text = self._held + text
+        cut = self._undecided(text)
+        self._held = text[cut:]
+        return self.clean(text[:cut])
+
+    def flush(self) -> str:
+        """What was held back."""
+        held, self._held = self._held, ""
+        return self.clean(held)
+
+    @property
+    def holds(self) -> bool:
+        return bool(self._held)
+
+    def _undecided(self, text: str) -> int:
+        """Where the part begins that may still become a secret."""
+        cut = len(text)
+        if (match := _BEGINNING.search(text)) is not None:
+            cut = match.start()
+        for secret in self._secrets:
+            for length in range(min(len(secret) - 1, len(text)), 0, -1):
+                if text.endswith(secret[:length]):
+                    cut = min(cut, len(text) - length)
+                    break
+        return cut

@@ -1,0 +1,44 @@
+"""The directory a session works in: a local repository as it is, one of a forge as a clone of our own."""
+
+from pathlib import Path
+
+import trio
+
+from contracts.codec import ContractError
+from contracts.tasks import SessionConfig
+from runner import git
+
+HOSTS = {"github": "https://github.com", "gitlab": "https://gitlab.com", "bitbucket": "https://bitbucket.org"}
+
+
+async def prepare(config: SessionConfig, directory: Path) -> Path:
+    """Where to start the session's command. Raises `ContractError`, `git.GitError`."""
+    if config.repo_ref.provider == "local":
+        base = Path(config.repo_ref.path or "")
+        if not base.is_absolute() or not await trio.Path(base).is_dir():
+            raise ContractError("config.repoRef.path", f"{base} is no directory of this machine")
+    else:
+        base = await _clone(config, directory / "workspaces" / config.session_id)
+    revision = config.checkout.revision if config.checkout is not None else None
+    if revision is not None:
+        if revision.startswith("-"):
+            raise ContractError("config.checkout", f"{revision!r} is no revision")
+        await git.git(base, "checkout", "--quiet", revision)
+    return _room(base, config.room_path)
+
+
+async def _clone(config: SessionConfig, target: Path) -> Path:
+    ref = config.repo_ref
+    await trio.Path(target.parent).mkdir(parents=True, exist_ok=True)
+    await git.git(target.parent, "clone", "--quiet", f"{HOSTS[ref.provider]}/{ref.owner}/{ref.name}.git", str(target))
+    return target
+
+
+def _room(base: Path, room: str | None) -> Path:
+    """A part of the repository; never outside of it."""
+    if not room:
+        return base
+    inside = (base / room).resolve()
+    if not inside.is_relative_to(base.resolve()) or not inside.is_dir():
+        raise ContractError("config.roomPath", f"{room!r} is no directory of the repository")
+    return inside
