@@ -1,0 +1,3 @@
+from tests.support.actors import conservation, events, quiet, world
+
+__all__ = ["conservation", "events", "quiet", "world"]
