@@ -1,0 +1,295 @@
+"""From the runner's frames to the sessions' actors, in order, with back-pressure; and again where a session asks.
+
+A task beside the link's mailbox, so that a slow session holds up neither acknowledgements nor commands.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import structlog
+import trio
+
+from actors import messages as m
+from actors.context import Context
+from actors.ports import Ref
+from actors.runtime import ActorDeadError
+from contracts.codec import ContractError
+from contracts.events import RunnerEvent, decode_event, peek_address
+from contracts.link import Nack
+from transports.runners.flight import BATCH_EVENTS, Flight, Run
+from transports.runners.frames import unknown_fields
+from transports.runners.ports import LinkSettings, RunnerIdentity
+
+log = structlog.get_logger("links")
+
+CALL_SECONDS = 10.0
+AGAIN_SECONDS = 0.1
+"""At least so long between two times that a session's events are sent again."""
+PATIENCE_CAP = 60.0
+
+
+class Unavailable(Exception):
+    """The cast cannot take the events now; the runner should come back."""
+
+
+class ResumeElsewhere(Exception):
+    """What a session needs, only the runner has: it must say hello again and be told where to resume."""
+
+
+class Feeder:
+    """Every session's flight on this connection, and the frames that wait."""
+
+    def __init__(
+        self,
+        context: Context,
+        identity: RunnerIdentity,
+        link: Ref,
+        settings: LinkSettings,
+        nack: Callable[[Nack], None],
+        *,
+        lenient: bool,
+    ) -> None:
+        self._context = context
+        self._identity = identity
+        self._link = link
+        self._settings = settings
+        self._nack = nack
+        self._lenient = lenient
+        self._frames: deque[list[msgspec.Raw]] = deque()
+        self._flights: dict[str, Flight] = {}
+        self._spool_from: dict[str, int] = {}
+        self._foreign: dict[str, str] = {}
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self.events_waiting = 0
+        self.events_held = 0
+        self.bytes_held = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Events received and not durable yet."""
+        return self.events_waiting + self.events_held
+
+    # --- from the link ----------------------------------------------------------------------------
+
+    def offer(self, events: list[msgspec.Raw]) -> None:
+        """A frame's events, in order."""
+        self._frames.append(events)
+        self.events_waiting += len(events)
+        self.bytes_held += sum(map(_size, events))
+        self._wake.set()
+
+    async def room(self, events: int) -> None:
+        """Wait until less than `held_bytes` and fewer than `events` events are on their way."""
+        while self.bytes_held > self._settings.held_bytes or self.in_flight >= events:
+            self._room = trio.Event()
+            await self._room.wait()
+
+    def acked(self, session_id: str, seq: int) -> int:
+        """The journal has it: let go. How many events that were."""
+        flight = self._flights.get(session_id)
+        if flight is None:
+            return 0
+        events, size = flight.trim(seq)
+        if events:
+            flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
+        self._let_go(events, size)
+        return events
+
+    def rewind(self, session_id: str, after: int) -> None:
+        """A session wants everything after `after` again."""
+        flight = self._flights.get(session_id)
+        if flight is None:
+            return
+        now = trio.current_time()
+        flight.rewind(after, max(now, flight.again_at + AGAIN_SECONDS))
+        self._wake.set()
+
+    def patrol(self) -> None:
+        """Now and then: what was handed over long ago and never became durable is handed over again."""
+        now = trio.current_time()
+        for flight in self._flights.values():
+            if flight.held and flight.again is None and now - flight.moved_at >= flight.patience:
+                flight.moved_at, flight.patience = now, min(PATIENCE_CAP, flight.patience * 2)
+                flight.rewind(max(flight.acked, flight.resume_from - 1), now)
+                self._wake.set()
+
+    # --- sessions ---------------------------------------------------------------------------------
+
+    async def held(self, session_id: str, village_id: str, first_seq: int) -> Flight:
+        """The session's actor knows that its runner is here; the flight says where to resume. Raises
+        `ForeignSession` or `Unavailable`.
+        """
+        ref = await self._ensure(session_id, village_id)
+        resume_from = await self._ask_held(ref, first_seq)
+        state = self._context.board.session(session_id)
+        flight = Flight(session_id, village_id, ref, resume_from, first_seq, 0 if state is None else state.seq)
+        if self._lenient:
+            flight.last = 0  # such a runner may repeat what we have: the session drops it
+        flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
+        self._flights[session_id] = flight
+        return flight
+
+    def expect(self, session_id: str, first_seq: int) -> None:
+        """Hello named a session that nobody knows yet: its spool begins there."""
+        self._spool_from[session_id] = max(1, first_seq)
+
+    async def _ensure(self, session_id: str, village_id: str) -> Ref:
+        wanted = m.EnsureSession(session_id, village_id, self._identity.runner_id)
+        try:
+            return await self._context.router_call(wanted)
+        except m.ForeignSession:
+            raise
+        except Exception as error:
+            raise Unavailable(f"the session's actor could not be started ({type(error).__name__})") from error
+
+    async def _ask_held(self, ref: Ref, first_seq: int) -> int:
+        try:
+            return await ref.call(m.Held(self._link, first_seq), timeout=CALL_SECONDS)
+        except Exception as error:
+            raise Unavailable(f"the session did not say where to resume ({type(error).__name__})") from error
+
+    # --- the task ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. Raises `Unavailable` and `ResumeElsewhere`."""
+        while True:
+            self._wake = trio.Event()
+            due = await self._send_again()
+            if self._frames:
+                await self._frame(self._frames.popleft())
+                continue
+            with trio.move_on_at(due):
+                await self._wake.wait()
+
+    async def _send_again(self) -> float:
+        """Do the rewinds that are due. When the next one is."""
+        next_due = float("inf")
+        for flight in list(self._flights.values()):
+            if flight.again is None:
+                continue
+            if flight.again_at > trio.current_time():
+                next_due = min(next_due, flight.again_at)
+                continue
+            after, flight.again = flight.again, None
+            await self._rewound(flight, after)
+        return next_due
+
+    async def _rewound(self, flight: Flight, after: int) -> None:
+        if flight.beyond_reach(after) and not self._lenient:
+            raise ResumeElsewhere(f"session {flight.session_id} needs its events from {after + 1} on")
+        log.info("events_sent_again", session=flight.session_id, after=after, events=len(flight.held))
+        self._context.measure("rewind", {})
+        hole_at_start = after + 1 < flight.resume_from
+        for run in list(flight.runs(after)):
+            await self._hand_over(flight, run, lenient=hole_at_start)
+            hole_at_start = False
+
+    async def _frame(self, raws: list[msgspec.Raw]) -> None:
+        """Decode, sort out, hand over: neighbours of one session become one message."""
+        flight: Flight | None = None
+        run: Run | None = None
+        for number, raw in enumerate(raws, 1):
+            if number % 64 == 0:
+                await trio.lowlevel.checkpoint()  # a window's worth in one frame must not stop the loop
+            self.events_waiting -= 1
+            size = _size(raw)
+            event = self._decode(raw)
+            if event is None or not await self._belongs(event):
+                self._let_go(0, size)
+                continue
+            mine = self._flights[event.session_id]
+            previous = mine.last
+            incoming = m.Incoming(event, bytes(raw))
+            if not mine.take(incoming):
+                self._repeated(mine, event, size)
+                continue
+            self.events_held += 1
+            if run is None or mine is not flight or event.seq != previous + 1 or len(run.events) >= BATCH_EVENTS:
+                await self._hand_over(flight, run)
+                flight, run = mine, Run(previous, [])
+            run.events.append(incoming)
+        await self._hand_over(flight, run)
+
+    def _decode(self, raw: msgspec.Raw) -> RunnerEvent | None:
+        """None for a malformed one, which the runner is told."""
+        try:
+            event = decode_event(raw)
+        except ContractError as error:
+            address = peek_address(raw)
+            self._refuse(address.session_id, address.seq, error.code, str(error))
+            return None
+        if unknown := unknown_fields(type(event), raw):
+            self._context.measure("unknown_field", {"count": unknown})
+        return event
+
+    async def _belongs(self, event: RunnerEvent) -> bool:
+        """Whether this runner may say it: checked against the connection, never against a field alone."""
+        flight = self._flights.get(event.session_id)
+        if flight is not None and flight.village_id == event.org_id:
+            return True
+        why = "orgId: the session belongs to another village" if flight is not None else None
+        if why is None and not self._identity.may_use(event.org_id):
+            why = "orgId: this runner may not send events of this village"
+        if why is None:
+            why = await self._open(event)
+        if why is not None:
+            self._refuse(event.session_id, event.seq, "E_FORBIDDEN", why)
+        return why is None
+
+    async def _open(self, event: RunnerEvent) -> str | None:
+        """The first event of a session on this connection. What speaks against it, or None."""
+        if event.session_id in self._foreign:
+            return self._foreign[event.session_id]
+        known = self._context.board.session(event.session_id) is not None
+        first_seq = self._spool_from.get(event.session_id, 0 if known or self._lenient else event.seq)
+        try:
+            await self.held(event.session_id, event.org_id, first_seq)
+        except m.ForeignSession:
+            why = "sessionId: the session belongs to another runner or village"
+            if len(self._foreign) < self._settings.window:
+                self._foreign[event.session_id] = why
+            return why
+        return None
+
+    async def _hand_over(self, flight: Flight | None, run: Run | None, *, lenient: bool = False) -> None:
+        if flight is None or run is None or not run.events:
+            return
+        batch = m.Batch(self._link, run.events, lenient or self._lenient, None if self._lenient else run.follows)
+        try:
+            await flight.ref.send(batch)
+        except ActorDeadError:
+            await self._revive(flight)
+
+    async def _revive(self, flight: Flight) -> None:
+        """The session's actor is gone for good: find or make its successor and give it what is held."""
+        try:
+            flight.ref = await self._ensure(flight.session_id, flight.village_id)
+        except m.ForeignSession as error:
+            raise Unavailable(str(error)) from error
+        resume_from = await self._ask_held(flight.ref, flight.acked + 1)
+        flight.rewind(resume_from - 1, trio.current_time())
+
+    # --- small print ------------------------------------------------------------------------------
+
+    def _refuse(self, session_id: str, seq: int, code: str, message: str) -> None:
+        self._context.measure("nack", {"code": code})
+        log.warning("event_refused", runner=self._identity.runner_id, session=session_id[:200], seq=seq, reason=message)
+        self._nack(Nack(session_id=session_id, seq=seq, code=code, message=message))
+
+    def _repeated(self, flight: Flight, event: RunnerEvent, size: int) -> None:
+        """Said before: if it is durable, the acknowledgement was lost, so it is given again."""
+        self._let_go(0, size)
+        self._context.measure("repeat", {})
+        if event.seq <= flight.acked:
+            self._link.tell(m.Acked(flight.session_id, flight.acked))
+
+    def _let_go(self, events: int, size: int) -> None:
+        self.events_held -= events
+        self.bytes_held -= size
+        self._room.set()
+
+
+def _size(raw: msgspec.Raw) -> int:
+    return len(memoryview(raw))

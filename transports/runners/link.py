@@ -1,0 +1,279 @@
+"""One actor a runner connection: acknowledgements, refusals and commands out; events, heartbeats and results in.
+
+The tasks beside its mailbox: the socket's own (read, write, pulse), the feeder (events to sessions), the reporter
+(heartbeats and results to the runner's actor), the acknowledger and the patrol. It ends with its connection and never
+comes back: the runner dials again and resumes.
+"""
+
+from contextlib import suppress
+from typing import Any
+
+import attrs
+import structlog
+import trio
+
+from actors import messages as m
+from actors.context import Context
+from actors.ports import Ref
+from actors.runtime import ActorDeadError, MailboxSpec
+from contracts.link import Command, ErrorBody, Events, Heartbeat, Hello, LinkError, Nack, Result, ResumePoint, Welcome
+from transports.runners.feeder import CALL_SECONDS, Feeder, ResumeElsewhere, Unavailable
+from transports.runners.flight import AckBook
+from transports.runners.frames import Beating, Dialect, FrameProblem, text_of, unknown_fields
+from transports.runners.ports import LinkSettings, RunnerIdentity
+from transports.ws_actor import Hangup, SocketActor
+from transports.ws_socket import Message, MessageSocket
+
+log = structlog.get_logger("links")
+
+ACK_EVENTS = 64
+ACK_SECONDS = 0.005
+PATROL_SECONDS = 1.0
+REPORTS_WAITING = 256
+GOODBYE_SECONDS = 3.0
+PROBLEMS = 100
+"""Frames that could be ignored one by one; a connection with so many of them is closed."""
+
+TRY_AGAIN, GONE_WRONG, RESTARTING = 1013, 1008, 1012
+
+
+@attrs.frozen(kw_only=True)
+class Arrival:
+    """A connection that has said who it is."""
+
+    socket: MessageSocket
+    dialect: Dialect
+    identity: RunnerIdentity
+    hello: Hello
+
+
+class RunnerLink(SocketActor):
+    """Messages, all from above: Acked, Rewind, Refused, Order, CloseLink."""
+
+    mailbox = MailboxSpec(capacity=1024, policy="wait")
+
+    def __init__(self, context: Context, settings: LinkSettings, arrival: Arrival) -> None:
+        super().__init__(arrival.socket)
+        self._context = context
+        self._settings = settings
+        self._dialect = arrival.dialect
+        self._identity = arrival.identity
+        self._hello = arrival.hello
+        self._feeder = Feeder(
+            context, arrival.identity, self.actor_ref, settings, self._say_nack, lenient=arrival.dialect.lenient
+        )
+        self._acks = AckBook()
+        self._acks_wake, self._acks_full = trio.Event(), trio.Event()
+        self._to_report, self._reports = trio.open_memory_channel[Any](REPORTS_WAITING)
+        self._runner: Ref | None = None
+        self._runner_life = 0
+        self._problems = 0
+
+    # --- life -------------------------------------------------------------------------------------
+
+    async def on_start(self) -> None:
+        """Welcome the runner, then tell its actor. Raises `Unavailable` where the cast is not there."""
+        self.socket.send_if(self._dialect.write(await self._welcome()))
+        await self._introduce()
+        self.beside(lambda: self.hold(self._take))
+        self.beside(self._feed)
+        self.beside(self._report)
+        self.beside(self._acknowledge)
+        self.beside(self._patrol)
+        log.info("runner_connected", runner=self._identity.runner_id, version=self._hello.version[:100])
+
+    async def on_stop(self) -> None:
+        """Say goodbye: the runner should come back, to whoever serves then."""
+        self.socket.close(RESTARTING, "the service restarts; come back")
+        with trio.move_on_after(GOODBYE_SECONDS):
+            await self.socket.over.wait()
+        ending = self.socket.ending
+        why = "" if ending is None else ending.reason
+        log.info("runner_disconnected", runner=self._identity.runner_id, reason=why[:200])
+
+    async def on_receive(self, message: Any) -> None:
+        match message:
+            case m.Acked(session_id=session_id, seq=seq):
+                self._note_ack(session_id, seq)
+            case m.Rewind(session_id=session_id, seq=seq):
+                self._feeder.rewind(session_id, seq)
+            case m.Refused(session_id=session_id, seq=seq, code=code, message=text):
+                self._say_nack(Nack(session_id=session_id, seq=seq, code=code, message=text))
+            case m.Order(command=command):
+                self._order(command)
+            case m.CloseLink(reason=reason, retry=retry):
+                self.socket.close(RESTARTING if retry else GONE_WRONG, reason)
+            case Hangup():
+                self.stop()
+            case _:
+                log.warning("unknown_message", kind=type(message).__name__)
+
+    async def _welcome(self) -> Welcome:
+        """Where each session resumes. Its actor learns at the same moment that its runner is here."""
+        runner_id = self._identity.runner_id
+        named = {held.session_id: held.first_seq for held in self._hello.sessions}
+        lost = [s.session_id for s in self._context.board.of_runner(runner_id) if not s.ended]
+        lost = [] if self._dialect.lenient else [session_id for session_id in lost if session_id not in named]
+        points: list[ResumePoint] = []
+        for session_id in [*named, *lost]:
+            resume_from = await self._resume(session_id, named.get(session_id, 0))
+            if resume_from is not None:
+                points.append(ResumePoint(session_id=session_id, resume_from=resume_from))
+        return Welcome(
+            runner_id=runner_id,
+            heartbeat_ms=self._settings.heartbeat_ms,
+            window=self._settings.window,
+            sessions=points,
+            lost=lost,
+        )
+
+    async def _resume(self, session_id: str, first_seq: int) -> int | None:
+        """None for another runner's session: its events would be refused."""
+        state = self._context.board.session(session_id)
+        if state is None:
+            self._feeder.expect(session_id, first_seq)
+            return max(1, first_seq)
+        if not self._identity.may_use(state.village_id):
+            return None
+        try:
+            return (await self._feeder.held(session_id, state.village_id, first_seq)).resume_from
+        except m.ForeignSession:
+            log.warning("foreign_session_named", runner=self._identity.runner_id, session=session_id)
+            return None
+
+    async def _introduce(self) -> None:
+        """The runner's actor learns of this connection; it sends its unanswered commands and closes an older one."""
+        try:
+            runner = await self._context.router_call(m.EnsureRunner(self._identity.runner_id))
+            self._runner_life = runner.incarnation
+            await runner.call(m.LinkUp(self.actor_ref, self._hello, self._dialect.lenient), timeout=CALL_SECONDS)
+        except Exception as error:
+            raise Unavailable(f"the runner's actor did not answer ({type(error).__name__})") from error
+        self._runner = runner
+
+    # --- in ---------------------------------------------------------------------------------------
+
+    async def _take(self, message: Message) -> None:
+        """One frame. What is wrong with it is said, and ends the connection only where it must."""
+        try:
+            data = text_of(message, self._settings.socket.message_bytes)
+            parsed = self._dialect.read(data)
+            await self._sort(parsed, data)
+        except FrameProblem as problem:
+            self._problem(problem)
+
+    async def _sort(self, parsed: Any, data: bytes) -> None:
+        match parsed:
+            case Events(events=events):
+                await self._take_events(events)
+            case Heartbeat() | Result():
+                self._pass_on(parsed)
+            case Beating(hello=hello, heartbeat=heartbeat):
+                if hello != self._hello:
+                    self._hello = hello
+                    self._pass_on(hello)
+                self._pass_on(heartbeat)
+            case _:
+                raise FrameProblem("E_BAD_PAYLOAD", "hello was said already on this connection")
+        if not self._dialect.lenient and (unknown := unknown_fields(type(parsed), data)):
+            self._context.measure("unknown_field", {"count": unknown})
+
+    async def _take_events(self, events: list[Any]) -> None:
+        """Who knows the window keeps to it; who does not is not read until there is room."""
+        window = self._settings.window
+        if not self._dialect.lenient and self._feeder.in_flight + len(events) > window:
+            raise FrameProblem("E_WINDOW", f"window exceeded: more than {window} unacknowledged events", GONE_WRONG)
+        self._feeder.offer(events)
+        await self._feeder.room(window if self._dialect.lenient else 2**31)
+
+    def _pass_on(self, report: Hello | Heartbeat | Result) -> None:
+        try:
+            self._to_report.send_nowait(report)
+        except trio.WouldBlock:
+            raise FrameProblem(
+                "E_RATE_LIMIT", f"more than {REPORTS_WAITING} heartbeats and results wait", GONE_WRONG
+            ) from None
+
+    def _problem(self, problem: FrameProblem) -> None:
+        self._context.measure("bad_frame", {"code": problem.code})
+        log.warning("bad_frame", runner=self._identity.runner_id, code=problem.code, reason=problem.message[:300])
+        self.socket.send_if(self._dialect.write(LinkError(code=problem.code, message=problem.message)))
+        self._problems += 1
+        if problem.close is not None:
+            self.socket.close(problem.close, problem.message)
+        elif self._problems >= PROBLEMS:
+            self.socket.close(
+                GONE_WRONG, f"{PROBLEMS} frames that could not be understood; the last: {problem.message}"
+            )
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _say_nack(self, nack: Nack) -> None:
+        self.socket.send_if(self._dialect.write(nack))
+
+    def _note_ack(self, session_id: str, seq: int) -> None:
+        self._acks.note(session_id, seq, self._feeder.acked(session_id, seq))
+        self._acks_wake.set()
+        if self._acks.events >= ACK_EVENTS:
+            self._acks_full.set()
+
+    def _order(self, command: Command) -> None:
+        frame = self._dialect.write(command)
+        if frame is not None and not self.socket.send(frame):
+            return  # the connection is closing; the runner's actor keeps the command for the next one
+        if not self._dialect.lenient:
+            return
+        # Runners of this dialect never answer: what was sent counts as done, what they do not know as refused.
+        error = None
+        if frame is None:
+            text = f"this runner's dialect has no command {command.command}"
+            error = ErrorBody(code="E_UNSUPPORTED", message=text)
+        with suppress(FrameProblem):  # too many reports wait: this one is given at the next connection
+            self._pass_on(Result(command_id=command.command_id, ok=frame is not None, error=error))
+
+    # --- the tasks beside -------------------------------------------------------------------------
+
+    async def _feed(self) -> None:
+        try:
+            await self._feeder.run()
+        except Unavailable as error:
+            log.warning("cannot_take_events", runner=self._identity.runner_id, reason=str(error))
+            self.socket.close(TRY_AGAIN, f"{error}; come back")
+        except ResumeElsewhere as error:
+            self.socket.close(RESTARTING, f"{error}; say hello again")
+
+    async def _report(self) -> None:
+        async for report in self._reports:
+            try:
+                await self._tell_runner(report)
+            except (ActorDeadError, Unavailable) as error:
+                self.socket.close(TRY_AGAIN, f"{error}; come back")
+                return
+
+    async def _tell_runner(self, report: Any) -> None:
+        if isinstance(report, Hello):
+            return await self._introduce()
+        assert self._runner is not None  # on_start() found it
+        message = m.Beat(report) if isinstance(report, Heartbeat) else m.Settled(report)
+        return await self._runner.send(message)
+
+    async def _acknowledge(self) -> None:
+        """At once when idle; while much comes in, one frame a session every few milliseconds or 64 events."""
+        while True:
+            await self._acks_wake.wait()
+            self._acks_wake, self._acks_full = trio.Event(), trio.Event()
+            for ack in self._acks.take():
+                self.socket.send_if(self._dialect.write(ack))
+            with trio.move_on_after(ACK_SECONDS):
+                await self._acks_full.wait()
+
+    async def _patrol(self) -> None:
+        """What no message tells: a runner's actor that started over and forgot us, events that were lost on the way."""
+        while True:
+            await trio.sleep(PATROL_SECONDS)
+            self._feeder.patrol()
+            if self._runner is not None and self._runner.incarnation != self._runner_life:
+                try:
+                    await self._introduce()
+                except Unavailable as error:
+                    self.socket.close(TRY_AGAIN, f"{error}; come back")

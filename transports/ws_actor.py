@@ -1,0 +1,62 @@
+"""The actor at the end of a WebSocket: it lives as long as its connection, and no task of it outlives it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import trio
+
+from actors.runtime import Reason, System, TrioActor
+from transports.ws_socket import MessageSocket
+
+log = structlog.get_logger("websocket")
+
+
+class Hangup(System):
+    """To oneself: the connection is over."""
+
+
+class SocketActor(TrioActor):
+    """Base of the actors that own a connection: a nursery around them for the tasks beside the mailbox.
+
+    The connection is the actor's from `hold` on; when its start fails before, whoever started it still has it.
+    """
+
+    def __init__(self, socket: MessageSocket) -> None:
+        super().__init__()
+        self.socket = socket
+        self._beside: trio.Nursery | None = None
+        self._holding = False
+
+    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+        async with trio.open_nursery() as self._beside:
+            try:
+                return await live()
+            finally:  # however it ended: whoever is at the other end must not believe that somebody listens
+                if self._holding:
+                    self.socket.abort()
+                self._beside.cancel_scope.cancel()
+
+    def beside(self, task: Callable[[], Awaitable[Any]]) -> None:
+        """Run a task beside the mailbox. When it fails, the actor fails with it."""
+        assert self._beside is not None  # opened before on_start()
+        self._beside.start_soon(self._guarded, task)
+
+    async def _guarded(self, task: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await task()
+        except Exception as error:
+            self.actor_ref.exit(_innermost(error), self.actor_ref)
+
+    async def hold(self, on_message: Callable[[Any], Awaitable[None]]) -> None:
+        """Serve the connection; when it is over, the actor ends in order."""
+        self._holding = True
+        await self.socket.run(on_message)
+        self.actor_ref.tell(Hangup())
+
+
+def _innermost(error: Exception) -> Exception:
+    """The one exception in nested groups of one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
