@@ -6,7 +6,7 @@ from typing import Any, Literal
 import attrs
 import trio
 
-from actors.runtime import KILLED, SHUTDOWN, ActorDeadError, ActorRef, Reason
+from actors.runtime import KILLED, ActorDeadError, ActorRef, Reason
 from actors.runtime._envelope import Envelope
 from actors.runtime._life import Life
 from actors.runtime._messages import System
@@ -166,20 +166,18 @@ class Child:
         return await self.kill()
 
     async def kill(self) -> bool:
-        """Cancel what has not ended; returns when it has. True if there was something to cancel."""
+        """Cancel what has not ended; returns when it has. True if it was cancelled, now or before."""
         if self.state == "down":
             return False
         assert self.life is not None
-        late = not self.ended.is_set()
-        if late:
+        if not self.ended.is_set():
             self.life.cancel(KILLED)
             await self.ended.wait()
-        self.state = "down"
-        self.last_exit = LastExit(KILLED if late else SHUTDOWN, trio.current_time())
-        return late
+        self.note_exit(self.life.reason)
+        return self.life.reason == KILLED
 
     def note_exit(self, reason: Reason) -> None:
-        """It ended by itself."""
+        """It ended."""
         self.state, self.last_exit = "down", LastExit(reason, trio.current_time())
 
     def bury(self, reason: Reason) -> None:
