@@ -7,13 +7,14 @@ audience, expiry and type must be there and right.
 import json
 import secrets
 import time
+import warnings
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, cast
 
 import attrs
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from access.subject import InvalidToken
@@ -26,8 +27,11 @@ LEEWAY_S = 30
 """How far another issuer's clock may be off. Ours against ours: 0."""
 MAX_TOKEN_CHARS = 8192
 
+# RFC 9864 renamed EdDSA to Ed25519; issuers will say EdDSA for years, and it is the same signature.
+warnings.filterwarnings("ignore", message="EdDSA is deprecated", category=SecurityWarning)
+
 Key = RSAKey | ECKey | OKPKey | OctKey
-ASYMMETRIC: dict[str, type[Key]] = {"RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
+ASYMMETRIC: dict[str, type[Key]] = {"RS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey, "Ed25519": OKPKey}
 
 
 @attrs.frozen(kw_only=True)

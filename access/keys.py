@@ -1,0 +1,135 @@
+"""Public keys of other issuers: from the configuration (PEM or JWKS file) or from a JWKS URL, fetched off the loop."""
+
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+import trio
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+
+from access.jwt import ASYMMETRIC, Key, key_set
+from access.subject import InvalidToken
+
+MAX_JWKS_BYTES = 1 << 20
+FETCH_SECONDS = 5
+FRESH_SECONDS = 600
+"""How long a fetched set is believed."""
+RETRY_SECONDS = 30
+"""How often, at most, an unknown key id or a failed fetch makes us ask again: strangers choose the ids."""
+
+_log = structlog.get_logger("access")
+
+
+class FixedKeys:
+    """Keys that are configured and do not change."""
+
+    def __init__(self, keys: KeySet) -> None:
+        self._keys = _public(keys)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "FixedKeys":
+        """A JWKS document, or one public key as PEM. Blocks. Raises ValueError, naming the file."""
+        text = path.read_text(encoding="utf-8")
+        try:
+            return cls(key_set(text) if text.lstrip().startswith("{") else KeySet([_from_pem(text)]))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+
+    async def key_for(self, key_id: str | None, algorithm: str) -> Key:
+        return _choose(self._keys, key_id, algorithm)
+
+
+class FetchedKeys:
+    """Keys behind a URL. Kept while fresh; while the issuer cannot be reached the old ones are believed on."""
+
+    def __init__(self, url: str, fetch: Callable[[str], bytes] | None = None) -> None:
+        """Raises ValueError for a URL that is not https (http is for loopback, in tests)."""
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme != "https" and not (
+            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
+        ):
+            raise ValueError(f"{url}: keys are fetched by https only")
+        self._url = url
+        self._fetch = fetch or fetch_jwks
+        self._keys: KeySet | None = None
+        self._fetched = self._tried = float("-inf")
+        self._one = trio.Lock()
+
+    async def key_for(self, key_id: str | None, algorithm: str) -> Key:
+        async with self._one:  # a hundred sign-ins at once are one fetch
+            if self._keys is None or trio.current_time() - self._fetched > FRESH_SECONDS:
+                await self._refresh()
+            try:
+                return _choose(self._keys, key_id, algorithm)
+            except InvalidToken:
+                await self._refresh()
+                return _choose(self._keys, key_id, algorithm)
+
+    async def _refresh(self) -> None:
+        now = trio.current_time()
+        if now - self._tried < RETRY_SECONDS:
+            return
+        self._tried = now
+        try:
+            # Abandoned when it takes longer: urllib's own timeout is for each read, not for the whole.
+            with trio.fail_after(FETCH_SECONDS):
+                text = await trio.to_thread.run_sync(self._fetch, self._url, abandon_on_cancel=True)
+            self._keys = _public(key_set(text.decode()))
+            self._fetched = now
+        except (OSError, ValueError, trio.TooSlowError) as error:
+            _log.warning("keys_not_fetched", url=self._url, reason=str(error) or type(error).__name__)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None  # the configured host says where its keys are, nobody else
+
+
+def fetch_jwks(url: str) -> bytes:
+    """The document at a URL. Blocks. Raises OSError or ValueError."""
+    opener = urllib.request.build_opener(_NoRedirect)
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    with opener.open(request, timeout=FETCH_SECONDS) as response:
+        body: bytes = response.read(MAX_JWKS_BYTES + 1)
+    if len(body) > MAX_JWKS_BYTES:
+        raise ValueError(f"longer than {MAX_JWKS_BYTES} bytes")
+    return body
+
+
+def _public(keys: KeySet) -> KeySet:
+    """Only what verifies: a symmetric key in a public document would let its readers sign."""
+    usable: list[Key] = [k for k in keys.keys if isinstance(k, (RSAKey, ECKey, OKPKey)) and _verifies(k)]
+    if not usable:
+        raise ValueError("there is no RSA, EC or OKP key for signatures in it")
+    return KeySet(usable)
+
+
+def _verifies(key: RSAKey | ECKey | OKPKey) -> bool:
+    if isinstance(key, OKPKey) and key.curve_name not in ("Ed25519", "Ed448"):
+        return False
+    if isinstance(key, RSAKey) and key.raw_value.key_size < 2048:
+        return False
+    return key.get("use", "sig") == "sig"
+
+
+def _choose(keys: KeySet | None, key_id: str | None, algorithm: str) -> Key:
+    wanted = ASYMMETRIC[algorithm]
+    fitting = [k for k in keys.keys if isinstance(k, wanted) and k.get("alg", algorithm) == algorithm] if keys else []
+    if key_id is not None:
+        fitting = [k for k in fitting if k.kid == key_id]
+    if len(fitting) != 1:
+        raise InvalidToken("no key, or more than one, for this token")
+    return fitting[0]
+
+
+def _from_pem(text: str) -> RSAKey | ECKey | OKPKey:
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return kind.import_key(text)
+        except (JoseError, ValueError, TypeError, AssertionError):
+            continue
+    raise ValueError("is neither a JWKS document nor a public key in PEM")
