@@ -14,6 +14,7 @@ ControlCode = Literal[
     "NOT_SUBSCRIBED",
     "CONNECTION_LIMIT",
     "FORBIDDEN",
+    "UNAVAILABLE",
 ]
 
 

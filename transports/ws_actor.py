@@ -1,7 +1,7 @@
 """The actor at the end of a WebSocket: it lives as long as its connection, and no task of it outlives it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 import structlog
 import trio
@@ -19,22 +19,26 @@ class Hangup(System):
 class SocketActor(TrioActor):
     """Base of the actors that own a connection: a nursery around them for the tasks beside the mailbox.
 
-    The connection is the actor's from `hold` on; when its start fails before, whoever started it still has it.
+    The connection is the actor's from `own` or `hold` on; when its start fails before, whoever started it still has it.
     """
 
     def __init__(self, socket: MessageSocket) -> None:
         super().__init__()
         self.socket = socket
         self._beside: trio.Nursery | None = None
-        self._holding = False
+        self._owns = False
+
+    def on_gone(self) -> None:
+        """However the actor ended, crashes and kills included: the last thing that runs. Must not wait."""
 
     async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
         async with trio.open_nursery() as self._beside:
             try:
                 return await live()
             finally:  # however it ended: whoever is at the other end must not believe that somebody listens
-                if self._holding:
+                if self._owns:
                     self.socket.abort()
+                self.on_gone()
                 self._beside.cancel_scope.cancel()
 
     def beside(self, task: Callable[[], Awaitable[Any]]) -> None:
@@ -48,15 +52,22 @@ class SocketActor(TrioActor):
         except Exception as error:
             self.actor_ref.exit(_innermost(error), self.actor_ref)
 
+    def own(self) -> None:
+        """From now on the connection ends with the actor."""
+        self._owns = True
+
     async def hold(self, on_message: Callable[[Any], Awaitable[None]]) -> None:
         """Serve the connection; when it is over, the actor ends in order."""
-        self._holding = True
+        self.own()
         await self.socket.run(on_message)
         self.actor_ref.tell(Hangup())
 
 
 def _innermost(error: Exception) -> Exception:
     """The one exception in nested groups of one."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+    while isinstance(error, ExceptionGroup):
+        inner: tuple[Exception, ...] = cast(Any, error).exceptions
+        if len(inner) != 1:
+            break
+        error = inner[0]
+    return cast(Exception, error)

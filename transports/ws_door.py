@@ -1,6 +1,6 @@
 """The moment before a WebSocket: the request that knocks, and the plain HTTP answer to one that may not come in."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -22,7 +22,7 @@ WEATHER = (ConnectionClosed, HandshakeError, trio.BrokenResourceError, trio.Clos
 
 @attrs.frozen
 class Knock:
-    """What is looked at before the 101. `headers`: lower-case names. `address`: of the client, behind trusted proxies."""
+    """What is looked at before the 101. `headers`: lower-case names. `address`: the client's, trusted proxies aside."""
 
     headers: tuple[tuple[str, str], ...]
     query: str
@@ -85,7 +85,7 @@ async def reject(stream: trio.abc.Stream, rejection: Rejection) -> None:
 
 
 @contextmanager
-def contained(address: str, measure: Callable[[str, dict[str, Any]], None]) -> Iterator[None]:
+def contained(address: str, measure: Callable[[str, dict[str, Any]], None]) -> Generator[None, None, None]:
     """Whatever one connection does stays with it: network weather is nothing, anything else is logged and counted.
 
     wsproto raises plain UnicodeDecodeErrors for odd handshakes, so this has to be wide.

@@ -1,8 +1,8 @@
 """One WebSocket of ours over trio-websocket: a reader, one writer, a pulse.
 
 Why not plain trio-websocket: a cancelled `send_message` leaves a torn frame and the next send succeeds, so only the
-writer task here sends, and when its deadline passes the connection is aborted. Pongs wait behind queued messages, so any
-byte received is life. A flood of frames that never make a message passes its size limit, so the stream counts them.
+writer task here sends, and when its deadline passes the connection is aborted. Pongs wait behind queued messages, so
+any byte received is life. A flood of frames that never make a message passes its size limit, so the stream counts.
 """
 
 from collections import deque
@@ -197,7 +197,8 @@ class MessageSocket:
             except ConnectionClosed as closed:
                 if self._closing is not None:
                     return  # our own goodbye: the writer sees it through
-                return self._end(_ending_of(closed.reason))
+                self._end(_ending_of(closed.reason))
+                return
             if self._closing is not None:
                 continue
             self._busy = True
@@ -213,7 +214,8 @@ class MessageSocket:
                 if not await self._put(lambda text=text: self._ws.send_message(text.decode())):
                     return
             if self._closing is not None:
-                return await self._say_goodbye(self._closing)
+                await self._say_goodbye(self._closing)
+                return
             self._wake = trio.Event()
             await self._wake.wait()
 

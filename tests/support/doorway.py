@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import trio
-from trio_websocket import WebSocketConnection, connect_websocket
+from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from transports.ws_door import Knock
 
@@ -73,14 +73,21 @@ async def websocket(
 ) -> AsyncIterator[WebSocketConnection]:
     """trio-websocket's own client, with a deadline around everything it does."""
     extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    async with trio.open_nursery() as nursery:
-        with trio.fail_after(5):
-            ws = await connect_websocket(
-                nursery, "127.0.0.1", port, path, use_ssl=False, extra_headers=extra, subprotocols=subprotocols
-            )
-        try:
+    with trio.fail_after(5):
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(5):
+                ws = await wrap_client_stream(
+                    nursery, stream, f"127.0.0.1:{port}", path, subprotocols=subprotocols, extra_headers=extra
+                )
             yield ws
-        finally:
             with trio.move_on_after(1):
                 await ws.aclose()
             nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # as if there were no nursery
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+    finally:
+        await trio.aclose_forcefully(stream)

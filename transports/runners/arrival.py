@@ -1,4 +1,4 @@
-"""From a fresh WebSocket to a link's actor: the hello, and the start. The same for those who dial in and those we dial."""
+"""From a fresh WebSocket to a link's actor: the hello, and the start. For those who dial in and those we dial."""
 
 import attrs
 import structlog

@@ -117,9 +117,10 @@ class RunnerDoor:
         """The handshake and the first message, each within its deadline."""
         self._knocking += 1
         try:
-            with trio.move_on_after(self._settings.handshake) as handshake:
+            socket = None
+            with trio.move_on_after(self._settings.handshake):
                 socket = await self._upgrade(nursery, stream)
-            if handshake.cancelled_caught:
+            if socket is None:
                 return None
             hello = await hear_hello(socket, admission, self._settings)
             return None if hello is None else (socket, hello)

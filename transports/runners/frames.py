@@ -109,7 +109,7 @@ def _problem(data: bytes, error: ContractError) -> FrameProblem:
     if not isinstance(value, dict):
         return FrameProblem("E_BAD_PAYLOAD", "every message is a JSON object with a type", 1007)
     kind = cast(dict[str, Any], value).get("type")
-    if kind not in KNOWN_TYPES:
+    if not isinstance(kind, str) or kind not in KNOWN_TYPES:
         known = ", ".join(sorted(KNOWN_TYPES))
         return FrameProblem("E_UNKNOWN_TYPE", f"type: {str(kind)[:60]!r} is none of {known}")
     return FrameProblem(error.code, f"{kind}: {error}")

@@ -1,0 +1,204 @@
+"""One actor an authenticated control connection: what it follows, and what its person does."""
+
+from typing import Any
+
+import attrs
+import structlog
+import trio
+
+from actors import messages as m
+from actors.context import Context
+from actors.ports import Access, Subject
+from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
+from contracts.codec import encode
+from contracts.control import ControlError, EventMessage, Ping, Pong, Subscribe, Terminal, Unsubscribe
+from contracts.ui import iso
+from transports.control.feed import approval_request, feed
+from transports.control.incoming import Trouble, new_size, typed_text
+from transports.ws_actor import Hangup, SocketActor
+from transports.ws_socket import MessageSocket
+
+log = structlog.get_logger("control")
+
+CALL_SECONDS = 10.0
+GOODBYE_SECONDS = 3.0
+GOING_AWAY = 1001
+NOT_YOURS = "there is no such {}, or you may not see it"
+
+
+@attrs.frozen
+class Said:
+    """To a control client: its person sent this message."""
+
+    message: Any
+
+
+class ControlClient(SocketActor):
+    """Messages: Said from its connection, Evict. The door reads its socket; the actor writes to it."""
+
+    mailbox = MailboxSpec(capacity=256, policy="wait")
+
+    def __init__(
+        self,
+        context: Context,
+        access: Access,
+        socket: MessageSocket,
+        client_id: str,
+        subject: Subject,
+        subscriptions: int,
+    ) -> None:
+        super().__init__(socket)
+        self.client_id = client_id
+        self.subject = subject
+        self._context = context
+        self._access = access
+        self._most = subscriptions
+        self._sessions: set[str] = set()
+        self._runners: set[str] = set()
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        self._context.directory.clients[self.client_id] = self.actor_ref
+        self.own()
+        self._event("authenticated", userId=self.subject.user_id)
+
+    async def on_stop(self) -> None:
+        self.socket.close(GOING_AWAY, "the service is going away; come back")
+        with trio.move_on_after(GOODBYE_SECONDS):
+            await self.socket.over.wait()
+
+    def on_gone(self) -> None:
+        self._context.taps.remove_all(self.client_id)
+        if self._context.directory.clients.get(self.client_id) is self.actor_ref:
+            del self._context.directory.clients[self.client_id]
+
+    async def on_receive(self, message: Any) -> None:
+        match message:
+            case Said(message=said):
+                await self._answer(said)
+            case m.Evict():
+                await self._evict()
+            case Hangup():
+                self.stop()
+            case _:
+                log.warning("unknown_message", kind=type(message).__name__)
+
+    async def _answer(self, said: Any) -> None:
+        try:
+            await self._do(said)
+        except Trouble as trouble:
+            self._error(trouble)
+        except m.RunnerOffline as error:
+            self._error(Trouble("UNAVAILABLE", str(error)))
+        except (ActorDeadError, MailboxFull, trio.TooSlowError) as error:
+            log.error("control_request_failed", request=type(said).__name__, reason=repr(error))
+            self._error(Trouble("UNAVAILABLE", "the service could not do this now; try again"))
+
+    async def _do(self, said: Any) -> None:
+        match said:
+            case Subscribe(session_id=session_id, runner_id=runner_id):
+                await self._subscribe(session_id, runner_id)
+            case Unsubscribe(session_id=session_id, runner_id=runner_id):
+                self._unsubscribe(session_id, runner_id)
+            case Terminal():
+                await self._terminal(said)
+            case Ping():
+                self._say(Pong(timestamp=self._now()))
+            case _:
+                raise Trouble("INVALID_MESSAGE", "this connection is authenticated already")
+
+    # --- subscriptions ----------------------------------------------------------------------------
+
+    async def _subscribe(self, session_id: str | None, runner_id: str | None) -> None:
+        """Everything that is asked for, or nothing."""
+        if len(self._sessions) + len(self._runners) + 2 > self._most:
+            raise Trouble("FORBIDDEN", f"a connection may have at most {self._most} subscriptions")
+        if session_id is not None and not await self._may_read_session(session_id):
+            raise Trouble("FORBIDDEN", NOT_YOURS.format("session"))
+        if runner_id is not None and not await self._may_see_runner(runner_id):
+            raise Trouble("FORBIDDEN", NOT_YOURS.format("runner"))
+        if session_id is not None:
+            self._sessions.add(session_id)
+            self._context.taps.add(f"session:{session_id}", self.client_id, self._tell_session)
+        if runner_id is not None:
+            self._runners.add(runner_id)
+            self._context.taps.add(f"runner:{runner_id}", self.client_id, self._tell_runner)
+        self._event("subscribed", sessionId=session_id, runnerId=runner_id)
+        self._tell_pending(session_id)
+
+    def _unsubscribe(self, session_id: str | None, runner_id: str | None) -> None:
+        """Whoever does not follow it any more is content."""
+        if session_id is not None:
+            self._sessions.discard(session_id)
+            self._context.taps.remove(f"session:{session_id}", self.client_id)
+        if runner_id is not None:
+            self._runners.discard(runner_id)
+            self._context.taps.remove(f"runner:{runner_id}", self.client_id)
+        self._event("unsubscribed", sessionId=session_id, runnerId=runner_id)
+
+    async def _evict(self) -> None:
+        """Rights have changed: what may not be seen any more is not sent any more."""
+        for session_id in list(self._sessions):
+            if not await self._may_read_session(session_id):
+                self._unsubscribe(session_id, None)
+        for runner_id in list(self._runners):
+            if not await self._may_see_runner(runner_id):
+                self._unsubscribe(None, runner_id)
+
+    async def _may_read_session(self, session_id: str) -> bool:
+        state = self._context.board.session(session_id)
+        return state is not None and await self._access.may_read(self.subject, state.village_id)
+
+    async def _may_see_runner(self, runner_id: str) -> bool:
+        """Who may see a session of it may see it."""
+        for village_id in sorted({state.village_id for state in self._context.board.of_runner(runner_id)}):
+            if await self._access.may_read(self.subject, village_id):
+                return True
+        return False
+
+    def _tell_pending(self, session_id: str | None) -> None:
+        """Who comes later must see what waits for a decision, not only what is asked from now on."""
+        state = None if session_id is None else self._context.board.session(session_id)
+        if state is None:
+            return
+        for approval in state.pending.values():
+            self._say(approval_request(approval, iso(approval.requested_at)))
+
+    def _tell_session(self, news: Any) -> None:
+        """Called by the router, between two events: must not wait."""
+        state, event = news
+        for message in feed(state, event):
+            self._say(message)
+
+    def _tell_runner(self, news: Any) -> None:
+        self._event("runner_status", **news)
+
+    # --- the terminal -----------------------------------------------------------------------------
+
+    async def _terminal(self, said: Terminal) -> None:
+        if said.session_id not in self._sessions:
+            raise Trouble("NOT_SUBSCRIBED", f"subscribe to session {said.session_id[:200]} first")
+        state = self._context.board.session(said.session_id)
+        if state is None or not await self._access.may_drive(self.subject, state.village_id):
+            raise Trouble("FORBIDDEN", "you may watch this session, not drive it")
+        order = m.Input(typed_text(said)) if said.action == "input" else m.Resize(*new_size(said))
+        session = await self._context.router_call(m.LocateSession(said.session_id))
+        if session is None:
+            raise Trouble("UNAVAILABLE", "the session is gone")
+        await session.call(order, timeout=CALL_SECONDS)
+
+    # --- out --------------------------------------------------------------------------------------
+
+    def _event(self, event: Any, **data: str | None) -> None:
+        present = {name: value for name, value in data.items() if value is not None}
+        self._say(EventMessage(event=event, data=present, timestamp=self._now()))
+
+    def _error(self, trouble: Trouble) -> None:
+        self._say(ControlError(code=trouble.code, message=trouble.message, timestamp=self._now()))
+
+    def _say(self, message: Any) -> None:
+        self.socket.send(encode(message))
+
+    def _now(self) -> str:
+        return iso(self._context.clock.now_ms())

@@ -1,0 +1,48 @@
+"""From what a session does to what the control plane says about it (CONTRACT section 4). Pure."""
+
+from typing import Any
+
+from actors.session_state import SessionState
+from contracts import events as e
+from contracts.codec import to_json_values
+from contracts.control import SessionMessage, TerminalMessage
+from contracts.ui import iso
+
+
+def feed(state: SessionState, event: e.RunnerEvent) -> list[SessionMessage | TerminalMessage]:
+    """The messages for one event; none for what this protocol has no word for."""
+    session_id, at = state.session_id, iso(event.ts)
+    match event:
+        case e.TerminalChunk(data=data, stream=stream):
+            return [
+                _session(session_id, "output", {"output": data, "stream": stream}, at),
+                TerminalMessage(session_id=session_id, action="output", data=data, timestamp=at),
+            ]
+        case e.SessionStateChanged(previous_state=previous, new_state=new, reason=reason):
+            return [
+                _session(session_id, "state_change", _present(state=new, previousState=previous, reason=reason), at)
+            ]
+        case e.ApprovalRequested(approval=approval):
+            return [approval_request(approval, at)]
+        case e.SessionEnded():
+            ended = _present(
+                finalState=event.final_state, exitCode=event.exit_code, totalDurationMs=event.total_duration_ms
+            )
+            return [_session(session_id, "completed", ended, at)]
+        case _:
+            return []
+
+
+def approval_request(approval: e.ApprovalRequest, at: str) -> SessionMessage:
+    """Somebody has to decide."""
+    data = {"requestId": approval.approval_id, "action": approval.category, "details": to_json_values(approval)}
+    return _session(approval.session_id, "approval_request", data, at)
+
+
+def _session(session_id: str, action: Any, data: dict[str, Any], at: str) -> SessionMessage:
+    return SessionMessage(session_id=session_id, action=action, data=data, timestamp=at)
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    """Optional fields that the runner left out stay out."""
+    return {name: value for name, value in fields.items() if value is not None}
