@@ -1,4 +1,6 @@
-"""The command line: `townwatch COMMAND`. Every error is one line on stderr; 2 is the status of a command used wrongly."""
+"""The command line: `townwatch COMMAND`. Every error is one line on stderr; 2 is the status of a command used
+wrongly.
+"""
 
 import errno
 import logging
@@ -147,9 +149,8 @@ def demo(*, seed: int = 1, state_dir: StateDir = None, config: ConfigFile = None
     ----------
     seed: what happens, the same for the same seed
     """
-    from runner.demo import run_demo
-
     from runner import identity
+    from runner.demo import run_demo
 
     found = _settings(config, state_dir)
     _log_to_file(found, "demo.log")

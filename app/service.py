@@ -1,0 +1,251 @@
+"""The composition root: opens what lasts, restores what was, starts who lives, listens; and undoes it in reverse."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+import attrs
+import structlog
+import trio
+
+from access.authenticator import Authenticator
+from access.bootstrap import OWNER_ID, bootstrap, token_secret
+from access.gate import Gate
+from access.jwt import OwnTokens
+from access.sign_in import SignIn
+from actors.context import Context
+from actors.runtime import open_world, telemetry
+from app import cast
+from app.demo import DemoRunner
+from app.listener import Listener
+from app.metrics import Metrics
+from app.restore import restore
+from app.rights import Rights, StoredDecisions
+from app.watch import Watch
+from app.web import web
+from config.settings import Settings
+from runner import identity
+from store.database import Database
+from store.log import EventLog
+from supervision import Backoff, ChildSpec, Supervisor
+from transports.edge import Edge, EdgeSettings
+from transports.people import People, SocketIoOutlet
+from transports.runners import LinkDeps, LinkSettings, RunnerDoor
+from transports.socketio import TrioServer
+
+log = structlog.get_logger("service")
+
+STOP_SECONDS = 5.0
+"""From SIGTERM to the end of the process, at most."""
+DRAIN_SECONDS = 1.0
+GREETING = """
+  Townwatch {version} is up. This link signs you in, once, within a quarter of an hour:
+
+    {link}
+"""
+
+
+class WallClock:
+    """`actors.ports.Clock`."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+
+@attrs.frozen(kw_only=True)
+class Service:
+    """A running service, for whoever started it."""
+
+    settings: Settings
+    context: Context
+    root: Any
+    url: str
+    sign_in: SignIn
+    database: Database
+    metrics: Metrics
+    server: TrioServer
+
+    async def link(self) -> str:
+        """A link that signs the owner in, once."""
+        return f"{self.url}/?code={await self.sign_in.issue_code(OWNER_ID)}"
+
+
+async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
+    """`townwatch serve`: until SIGTERM or SIGINT, then in order and within `STOP_SECONDS`. Raises OSError at the
+    start.
+    """
+    began = time.monotonic()
+    async with open_service(settings, demo_seed) as service:
+        log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
+        print(GREETING.format(version=version("townwatch"), link=await service.link()), flush=True)
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            ended = service.root.actor_stopped
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_until_signal, signals, nursery.cancel_scope)
+                nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
+        gave_up = ended.is_set()
+    log.info("stopped", reason="the supervision tree gave up" if gave_up else "told to")
+    return 1 if gave_up else 0
+
+
+async def _until_signal(signals: Any, scope: trio.CancelScope) -> None:
+    async for number in signals:
+        log.info("stopping", signal=signal.Signals(number).name)
+        scope.cancel()
+        return
+
+
+async def _until_gone(gone: Callable[[], bool], scope: trio.CancelScope) -> None:
+    """The root supervisor gave up: the process must end, and say so with its status."""
+    while not gone():  # noqa: ASYNC110 - a flag that other threads may set too
+        await trio.sleep(0.1)
+    scope.cancel()
+
+
+class open_service:
+    """A service at work. Leaving the block drains clients, stops everybody in order and closes what lasts."""
+
+    def __init__(self, settings: Settings, demo_seed: int | None = None) -> None:
+        self._settings = settings
+        self._demo_seed = demo_seed
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Service:
+        try:
+            return await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def __aexit__(self, *_error: Any) -> None:
+        with trio.move_on_after(STOP_SECONDS) as scope:
+            scope.shield = True
+            await self._stack.aclose()
+
+    async def _open(self) -> Service:
+        settings, stack = self._settings, self._stack
+        settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        journal = settings.state / "journal.db"
+        event_log = await trio.to_thread.run_sync(EventLog.open, journal, settings.journal.synchronous)
+        stack.callback(event_log.close)
+        database = await trio.to_thread.run_sync(open_database, settings)
+        stack.callback(database.close)
+        await database.call(bootstrap, settings.state, WallClock().now_ms())
+        own = OwnTokens(token_secret(settings.state))
+        authenticator, gate = Authenticator(database, own), Gate(database)
+        rights = Rights(authenticator, gate)
+
+        metrics = Metrics()
+        unsubscribe = telemetry.subscribe(metrics.telemetry)
+        stack.callback(unsubscribe)
+        server = TrioServer(**socketio_options(settings))
+        context = Context(
+            event_log, SocketIoOutlet(server), WallClock(), StoredDecisions(database), measure=metrics.measure
+        )
+        read = await trio.to_thread.run_sync(restore, event_log, context, {})
+        log.info("restored", sessions=len(list(context.board)), events_read=read)
+
+        await stack.enter_async_context(open_world())
+        specs = cast.tree(context, settings.limits, metrics.observe_commit)
+        root = Supervisor.start(specs, "one_for_one", name=cast.ROOT, intensity=20, period=10.0)
+        await root.ping()
+        stack.push_async_callback(_stop, root)
+        stack.push_async_callback(server.drain, DRAIN_SECONDS)
+
+        People(server, context, rights.person, rights, cast.CLIENTS)
+        link_settings = LinkSettings(
+            window=settings.runners.window,
+            heartbeat_ms=settings.runners.heartbeat_ms,
+            ackless=settings.runners.ackless,
+        )
+        links = LinkDeps(context=context, links=cast.LINKS, authenticate=rights.runner, settings=link_settings)
+        edge = Edge(edge_settings(settings))
+        server.attach(edge)
+        edge.websocket("/runner", RunnerDoor(links).serve)
+        sign_in = SignIn(database, own)
+        await web(edge, stack, settings, context, database, authenticator, gate, sign_in, metrics, root)
+
+        url = await self._listen(root, edge)
+        watch = (context, metrics, cast.ROOT, partial(_connections, server))
+        await root.proxy().start_child(ChildSpec(id="watch", actor=Watch, args=watch))
+        await self._local_runner(root, url)
+        return Service(
+            settings=settings,
+            context=context,
+            root=root,
+            url=url,
+            sign_in=sign_in,
+            database=database,
+            metrics=metrics,
+            server=server,
+        )
+
+    async def _listen(self, root: Any, edge: Edge) -> str:
+        addresses: list[Any] = []
+        spec = ChildSpec(id="listener", actor=Listener, args=(edge.serve, addresses.extend), shutdown=1000)
+        await root.proxy().start_child(spec)
+        host, port = addresses[0][:2]
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+        scheme = "https" if self._settings.server.tls_certificate else "http"
+        return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
+
+    async def _local_runner(self, root: Any, url: str) -> None:
+        """This machine's runner.json names the address that was bound; the demo, if wanted, runs beside us."""
+        state = self._settings.state
+        known = attrs.evolve(identity.load(state), url=url.replace("http", "ws", 1) + "/runner")
+        await trio.to_thread.run_sync(identity.save, state, known)
+        if self._demo_seed is not None:
+            backoff = Backoff(base=1.0, cap=30.0)
+            spec = ChildSpec(id="demo", actor=DemoRunner, args=(state, self._demo_seed), backoff=backoff, shutdown=4000)
+            await root.proxy().start_child(spec)
+
+
+def socketio_options(settings: Settings) -> dict[str, Any]:
+    """CONTRACT section 3."""
+    return {"allowed_origins": tuple(settings.server.allowed_origins)}
+
+
+def edge_settings(settings: Settings) -> EdgeSettings:
+    """The one port."""
+    server = settings.server
+    return EdgeSettings(
+        host=server.host,
+        port=server.port,
+        max_body=server.max_body_bytes,
+        header_timeout=server.header_timeout,
+        trusted_proxies=tuple(server.trusted_proxies),
+        allowed_hosts=tuple(server.allowed_hosts),
+        tls_certificate=server.tls_certificate or None,
+        tls_key=server.tls_key or None,
+    )
+
+
+def _connections(server: TrioServer) -> dict[str, float]:
+    stats = server.stats()
+    return {name: float(value) for name, value in attrs.asdict(stats).items() if name.endswith("connections")}
+
+
+def open_database(settings: Settings) -> Database:
+    """The configured one, else SQLite in the state directory. Blocks."""
+    return Database.open(settings.database.url or settings.state / "townwatch.db")
+
+
+async def _stop(root: Any) -> None:
+    if root.is_alive():
+        with trio.move_on_after(STOP_SECONDS):
+            await root.stop(block=False)
+
+
+async def new_link(settings: Settings) -> str:
+    """A sign-in link for the service of this state directory, which may be running."""
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        code = await SignIn(database, OwnTokens(token_secret(settings.state))).issue_code(OWNER_ID)
+    finally:
+        database.close()
+    url = identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
+    return f"{url}/?code={code}"

@@ -1,0 +1,167 @@
+"""A TCP connection with a synchronous write that never blocks.
+
+`write` hands the bytes to the kernel at once; only what the kernel does not take is queued, and only then is there a
+task to drain it. The queue is bounded in bytes: whoever is too slow is reported to `on_slow` (or cut), and costs
+nobody else anything. Why not a trio stream: a task switch a message a client is most of the price of a broadcast
+(docs/socketio.md).
+"""
+
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import trio
+
+DEFAULT_BACKLOG = 1 << 20
+RECEIVE_BYTES = 16 * 1024
+"""One read: small, so that a flood of tiny frames is interrupted often."""
+_PIECES = 64
+
+
+class Connection:
+    """One peer. Reading and draining belong to `nursery`; only one task may `recv` at a time."""
+
+    def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
+        self.sock = sock
+        self.nursery = nursery
+        self.backlog = backlog
+        """Bytes that may wait for a slow peer."""
+        self.on_slow: Callable[[], None] | None = None
+        """Called when the backlog is exceeded; without it the connection is aborted."""
+        self.closed = False
+        self.muted = False
+        """Nothing is written any more: the connection is about to be cut."""
+        self.peer = _peer(sock)
+        self._waiting: deque[bytes | memoryview] = deque()
+        self._waiting_bytes = 0
+        self._draining = False
+        self._drained = trio.Event()
+
+    @property
+    def writable(self) -> bool:
+        """Whether nothing waits to be written."""
+        return not self.closed and not self._waiting
+
+    @property
+    def waiting_bytes(self) -> int:
+        return self._waiting_bytes
+
+    async def recv(self, limit: int = RECEIVE_BYTES) -> bytes:
+        """Up to `limit` bytes; b"" when the peer (or we) closed."""
+        while not self.closed:
+            try:
+                return self.sock.recv(limit)
+            except (BlockingIOError, InterruptedError):
+                try:
+                    await trio.lowlevel.wait_readable(self.sock)
+                except trio.ClosedResourceError:
+                    break
+            except OSError:
+                break
+        return b""
+
+    def write(self, data: bytes | memoryview) -> bool:
+        """Send, or queue in order. False when the peer is gone or was too slow. Never blocks, never raises."""
+        if self.closed or self.muted:
+            return False
+        if not self._waiting:
+            try:
+                sent = self.sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self.abort()
+                return False
+            if sent == len(data):
+                return True
+            data = memoryview(data)[sent:]  # refers to the shared bytes; nothing is copied
+        return self._queue(data)
+
+    def _queue(self, data: bytes | memoryview) -> bool:
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        if self._waiting_bytes > self.backlog:
+            self._too_slow()
+            return False
+        if not self._draining:
+            self._draining = True
+            self._drained = trio.Event()
+            self.nursery.start_soon(self._drain)
+        return True
+
+    def _too_slow(self) -> None:
+        """Its backlog is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of a
+        broadcast.
+        """
+        self.muted = True
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        if self.on_slow is not None:
+            self.on_slow()
+        else:
+            self.abort()
+
+    async def _drain(self) -> None:
+        """Only while the peer is congested."""
+        try:
+            while self._waiting and not self.closed:
+                await trio.lowlevel.wait_writable(self.sock)
+                self._send_waiting()
+        except trio.ClosedResourceError:
+            pass  # aborted meanwhile
+        finally:
+            self._draining = False
+            self._drained.set()
+
+    def _send_waiting(self) -> None:
+        pieces = [self._waiting[i] for i in range(min(len(self._waiting), _PIECES))]
+        try:
+            sent = self.sock.sendmsg(pieces)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self.abort()
+            return
+        self._waiting_bytes -= sent
+        while sent:
+            head = self._waiting[0]
+            if sent >= len(head):
+                sent -= len(head)
+                self._waiting.popleft()
+            else:
+                self._waiting[0] = memoryview(head)[sent:]
+                sent = 0
+
+    async def flush(self, seconds: float) -> None:
+        """Until what waits was written, or the time is over."""
+        if self._draining:
+            with trio.move_on_after(seconds):
+                await self._drained.wait()
+
+    async def hang_up(self, seconds: float = 2.0) -> None:
+        """Flush, half-close, and let the peer finish: so that the last words are not lost in a reset."""
+        await self.flush(seconds)
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+        with trio.move_on_after(seconds):
+            while await self.recv():
+                pass
+        self.abort()
+
+    def abort(self) -> None:
+        """Close now. The second time does nothing."""
+        if not self.closed:
+            self.closed = True
+            self._waiting.clear()
+            self._waiting_bytes = 0
+            trio.lowlevel.notify_closing(self.sock)
+            self.sock.close()
+
+
+def _peer(sock: socket.socket) -> str:
+    """The peer's IP address."""
+    try:
+        return str(sock.getpeername()[0])
+    except (OSError, IndexError):
+        return ""
