@@ -130,20 +130,23 @@ class Supervisor(BaseSupervisor):
 
     async def _failed(self, child: Child, reason: Reason, phase: reports.Phase) -> None:
         delay = self._account(child, reason, phase)
-        for other in reversed(self._group(child)):
-            if other is not child:
-                await self._terminate(other)
-                if other.spec.restart == "temporary":
-                    self._drop_child(other, SHUTDOWN)
+        await self._take_down(child)
         if delay or phase == "starting":
             self._schedule(child, delay)
         else:
             await self._restart_group(child)
 
+    async def _take_down(self, child: Child) -> None:
+        """Stop those that share the failed child's fate, last first."""
+        for other in reversed(self._group(child)):
+            if other is not child:
+                await self._terminate(other)
+                if other.spec.restart == "temporary":
+                    self._drop_child(other, SHUTDOWN)
+
     async def _restart_group(self, child: Child) -> None:
+        await self._take_down(child)  # what was started by hand during the wait comes after it, too
         for one in self._group(child):
-            if one.alive:
-                continue
             try:
                 await self._start(one)
             except Exception as error:

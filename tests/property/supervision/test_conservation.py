@@ -76,7 +76,6 @@ async def do(log: Log, sup: Any, senders: trio.Nursery, n: int, what: str, arg: 
         case "kill":
             ref.exit("killed")
         case "terminate" | "restart":
-            sup.ask(("ignored",), block=False)
             future = getattr(sup.proxy(), f"{what}_child")("w") if sup.is_alive() else None
             senders.start_soon(settle, future)
         case "send":

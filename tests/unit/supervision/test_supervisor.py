@@ -368,14 +368,44 @@ async def test_a_group_comes_back_together_after_the_wait(world, autojump_clock)
     assert trace == ["-c", "+a", "+b", "+c"]
 
 
+async def test_a_child_started_during_the_wait_comes_up_again_in_its_place(world, autojump_clock):
+    trace: list[str] = []
+    sup = await start(specs(trace, "ab"), "rest_for_one", backoff=Backoff(10, jitter=0), intensity=9)
+    trace.clear()
+    whereis("top/a").tell("crash")
+    await trio.sleep(1)
+    assert trace == ["-b"]
+    await sup.proxy().start_child(ChildSpec("x", Worker, ("x", trace), backoff=Backoff(1, jitter=0)))
+    whereis("top/x").tell("crash")
+    await trio.sleep(5)
+    assert trace == ["-b", "+x"]  # x could be back, but a comes first
+    await sup.proxy().restart_child("b")
+    await trio.sleep(10)
+    assert trace == ["-b", "+x", "+b", "-b", "+a", "+b", "+x"]
+
+
+async def test_a_brutal_stop_runs_no_hook(world):
+    trace: list[str] = []
+
+    class Quick(Worker):
+        def on_stop(self) -> None:  # type: ignore[override]
+            trace.append("-q")
+
+    sup = await start([ChildSpec("q", Quick, ("q", trace), shutdown="brutal")])
+    await sup.proxy().terminate_child("q")
+    assert trace == ["+q"]
+
+
 async def test_start_timeout_is_a_failed_start(world, autojump_clock):
     class Slow(TrioActor):
         async def on_start(self) -> None:
             await trio.sleep_forever()
 
     sup = await start(intensity=0)
+    begin = trio.current_time()
     with pytest.raises(trio.TooSlowError, match=r"on_start\(\) of 's' took longer than 3 s"):
         await sup.proxy().start_child(ChildSpec("s", Slow, start_timeout=3))
+    assert trio.current_time() - begin == pytest.approx(3)
     assert await sup.proxy().which_children() == []
 
 
