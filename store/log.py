@@ -14,16 +14,19 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from store import log_retention
 from store.log_intake import Plan, plan_batch
 from store.log_read import LogReader
-from store.log_records import AppendResult, Head, LogInUse, LogRecord, Lost, Removed, Retention
-from store.log_schema import Synchronous, connect_writer, translate
+from store.log_records import AppendResult, DiskFull, Head, LogInUse, LogRecord, Lost, Removed, Retention
+from store.log_reserve import RESERVE_BYTES, Reserve
+from store.log_schema import BUSY_MS, Synchronous, connect_writer, translate
+
+T = TypeVar("T")
 
 _INSERT = "INSERT INTO event (position, session, seq, village, type, ts, stored_at, body) VALUES (?,?,?,?,?,?,?,?)"
 _SAVE_HEAD = """
@@ -55,12 +58,18 @@ class EventLog(LogReader):
     """
 
     def __init__(
-        self, path: Path, lock_descriptor: int, connect: Callable[[], sqlite3.Connection], now_ms: Callable[[], float]
+        self,
+        path: Path,
+        lock_descriptor: int,
+        connect: Callable[[], sqlite3.Connection],
+        now_ms: Callable[[], float],
+        reserve: Reserve,
     ) -> None:
         super().__init__(path)
         self._lock_descriptor = lock_descriptor
         self._connect = connect
         self._now_ms = now_ms
+        self._reserve = reserve
         self._writer = connect()
         self._lock = threading.Lock()
         self._heads: dict[str, Head] = {}
@@ -68,21 +77,28 @@ class EventLog(LogReader):
         self._next_key = 1
         self._next_position = 1
         self._load()
+        self._reserve.hold()
 
     @classmethod
     def open(
-        cls, path: Path | str, synchronous: Synchronous = "full", now_ms: Callable[[], float] = _wall_clock
+        cls,
+        path: Path | str,
+        synchronous: Synchronous = "full",
+        now_ms: Callable[[], float] = _wall_clock,
+        reserve_bytes: int = RESERVE_BYTES,
     ) -> Self:
         """Open the log, make it where it is not there. Raises `LogInUse`, `LogTooNew`, `LogBroken`, `DiskFull`.
 
         `synchronous`: "full" syncs the disk at each commit. "normal" syncs at checkpoints only: a crash of the process
-        loses nothing, a loss of power the last commits, acknowledged or not.
+        loses nothing, a loss of power the last commits, acknowledged or not. `reserve_bytes`: kept back on the disk for
+        deleting when it is full; 0 for none.
         """
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = _lock_file(place)
+        reserve = Reserve(place.with_name(place.name + ".reserve"), reserve_bytes)
         try:
-            return cls(place, descriptor, lambda: connect_writer(place, synchronous), now_ms)
+            return cls(place, descriptor, lambda: connect_writer(place, synchronous), now_ms, reserve)
         except BaseException:
             os.close(descriptor)
             raise
@@ -141,10 +157,9 @@ class EventLog(LogReader):
             return Removed(0, 0, False)
         with self._lock:
             spared = [self._heads[s].key for s in spare if s in self._heads]
-            with self._transaction() as writer:
-                removed, touched = log_retention.retain(writer, village, keep, self._now_ms(), chunk, spared)
-                if removed.events:
-                    self._keep_position(writer)
+            removed, touched = self._forget(
+                lambda writer: log_retention.retain(writer, village, keep, self._now_ms(), chunk, spared)
+            )
             self._reload(touched)
         return removed
 
@@ -157,9 +172,7 @@ class EventLog(LogReader):
             head = self._heads.get(session_id)
             if head is None:
                 return Removed(0, 0, False)
-            with self._transaction() as writer:
-                removed = log_retention.delete_session(writer, head.key, session_id, chunk)
-                self._keep_position(writer)
+            removed = self._forget(lambda writer: log_retention.delete_session(writer, head.key, session_id, chunk))
             self._reload([head.key])
         return removed
 
@@ -169,7 +182,9 @@ class EventLog(LogReader):
             try:
                 # Each row of this PRAGMA frees one page: it does nothing unless it is read to the end.
                 self._writer.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
-                return self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+                left = self._writer.execute("PRAGMA freelist_count").fetchone()[0]
+                self._reserve.hold()
+                return left
             except sqlite3.Error as error:
                 raise translate(error, self._path) from error
 
@@ -268,6 +283,20 @@ class EventLog(LogReader):
         if rows:
             writer.executemany("INSERT INTO lost (session, from_seq, to_seq, reason) VALUES (?,?,?,?)", rows)
 
+    def _forget(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """One transaction that makes room; on a full disk it may use what is kept back for that."""
+        try:
+            with self._transaction() as writer:
+                self._keep_position(writer)
+                return work(writer)
+        except DiskFull:
+            if not self._reserve.release():
+                raise
+            self._shrink_wal()
+            with self._transaction() as writer:
+                self._keep_position(writer)
+                return work(writer)
+
     def _keep_position(self, writer: sqlite3.Connection) -> None:
         """Positions are never given twice, even when the newest events were deleted."""
         writer.execute("UPDATE meta SET value = ? WHERE key = 'next_position'", (self._next_position,))
@@ -292,6 +321,14 @@ class EventLog(LogReader):
         except sqlite3.Error:
             self._writer.close()
             self._writer = self._connect()
+
+    def _shrink_wal(self) -> None:
+        """What the WAL holds goes into the database and takes less there. Tried, no more."""
+        with suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA busy_timeout = 100")  # readers may be in the way: the next time, then
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with suppress(sqlite3.Error):
+            self._writer.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 def _lock_file(path: Path) -> int:

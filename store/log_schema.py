@@ -15,6 +15,8 @@ PAGE_BYTES = 4096
 CHECKPOINT_PAGES = 4000
 """The WAL is copied into the database when it has this many pages (about 16 MiB)."""
 BUSY_MS = 5000
+WAL_LIMIT_BYTES = 64 << 20
+"""A WAL that a long reader made bigger is cut back to this."""
 
 # Events are rows in order of arrival, so that a commit writes one run of pages however many sessions are in it; the
 # index by session holds only small integers. `stored_at` is our clock, `ts` the runner's, which may be years off.
@@ -88,6 +90,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
     connection.execute(f"PRAGMA fullfsync = {int(synchronous == 'full')}")
     connection.execute("PRAGMA checkpoint_fullfsync = 1")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
     connection.execute("PRAGMA cache_size = -32768")
     if version == 0:
         connection.executescript(

@@ -238,7 +238,7 @@ def work(directory: Path, synchronous: str, mark: Callable[[dict[str, int]], Non
     choose = random.Random(seed)
     seqs = dict.fromkeys(("a", "b", "c"), 0)
     for _ in range(2):
-        with EventLog.open(directory / "journal.db", synchronous=synchronous) as log:  # type: ignore[arg-type]
+        with EventLog.open(directory / "journal.db", synchronous=synchronous, reserve_bytes=0) as log:  # type: ignore[arg-type]
             for step in range(60):
                 batch: list[LogRecord] = []
                 for _ in range(choose.choice((1, 1, 5, 40))):

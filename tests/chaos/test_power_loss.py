@@ -38,7 +38,7 @@ def lost_after(files: dict[str, bytes], acknowledged: dict[str, int], where: Pat
     for name, content in files.items():
         (where / name).write_bytes(content)
     try:
-        with EventLog.open(where / "journal.db") as log:
+        with EventLog.open(where / "journal.db", reserve_bytes=0) as log:
             heads = log.heads()
             for session, seq in acknowledged.items():
                 found = heads[session].last_seq if session in heads else 0
@@ -102,7 +102,7 @@ def test_the_same_cuts_find_what_the_setting_normal_risks(tmp_path: Path, where:
 def test_the_last_commit_torn_at_every_byte(tmp_path: Path, where: Path) -> None:
     """Copies of the files around the last commit; its part of the WAL cut at each byte in turn, and garbled there."""
     life = tmp_path / "life"
-    with EventLog.open(life / "journal.db") as log:
+    with EventLog.open(life / "journal.db", reserve_bytes=0) as log:
         log.append([LogRecord("a", seq, "demo", "X", 1.0, b"x" * 200) for seq in range(1, 21)])
         before = {f.name: f.read_bytes() for f in life.iterdir() if f.suffix in (".db", ".db-wal")}
         log.append([LogRecord("a", 21, "demo", "X", 1.0, b"y" * 50)])

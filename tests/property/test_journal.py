@@ -24,7 +24,7 @@ class Journal(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="tw-log-"))
-        self.log = EventLog.open(self.home / "j.db", synchronous="normal")
+        self.log = EventLog.open(self.home / "j.db", synchronous="normal", reserve_bytes=0)
         self.model: dict[str, ModelSession] = {}
         self.deleted: set[str] = set()
 
@@ -61,7 +61,7 @@ class Journal(RuleBasedStateMachine):
         self.log.close()
         shutil.rmtree(self.home)
         crashed.rename(self.home)
-        self.log = EventLog.open(self.home / "j.db", synchronous="normal")
+        self.log = EventLog.open(self.home / "j.db", synchronous="normal", reserve_bytes=0)
 
     @rule(village=st.sampled_from(("one", "two")), size=st.integers(0, 100), chunk=st.integers(1, 10))
     def retain(self, village: str, size: int, chunk: int) -> None:
