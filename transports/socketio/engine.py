@@ -1,0 +1,357 @@
+"""Engine.IO 4, with the behaviour of the official server (https://github.com/socketio/engine.io-protocol)."""
+
+import base64
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import attrs
+import trio
+
+from transports.edge_connection import Connection
+from transports.edge_frames import close_frame
+from transports.edge_http import Headers, Request, Response
+from transports.edge_websocket import Incoming, MessageLimits, NotAWebSocket, check_handshake, switching_protocols
+from transports.socketio.heartbeat import Heartbeat
+from transports.socketio.message import CLOSE, NOOP, PONG_PROBE, Message
+from transports.socketio.session import SEPARATOR, Session
+
+ERRORS = {
+    0: "Transport unknown",
+    1: "Session ID unknown",
+    2: "Bad handshake method",
+    3: "Bad request",
+    4: "Forbidden",
+    5: "Unsupported protocol version",
+}
+NOOP_SECONDS = 0.1
+"""How long after the probe a waiting poll is released, as the official server does it."""
+CLOSED_SECONDS = 1.0
+LINGER_SECONDS = 3.0
+
+
+@attrs.frozen(kw_only=True)
+class EngineSettings:
+    """Times in seconds, sizes in bytes. `origins`: allowed beside the service's own; None allows all."""
+
+    ping_interval: float = 25.0
+    ping_timeout: float = 60.0
+    max_payload: int = 1_000_000
+    upgrade_timeout: float = 10.0
+    transports: tuple[str, ...] = ("polling", "websocket")
+    origins: tuple[str, ...] | None = ()
+    backlog: int = 1 << 20
+    """Bytes that may wait for a slow client before it is cut (recoverably)."""
+
+
+class Refused(Exception):
+    """A request that the protocol does not allow; `code` is one of `ERRORS`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(ERRORS[code])
+        self.code = code
+
+
+class Engine:
+    """The sessions. Callbacks are synchronous: connected(session), message(session, data), close(session, reason)."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
+        self.sessions: dict[str, Session] = {}
+        self.heartbeat = Heartbeat(settings.ping_interval, settings.ping_timeout, self._silent)
+        self.on_connect: Callable[[Session], None] = lambda _session: None
+        self.on_message: Callable[[Session, str | bytes], None] = lambda _session, _data: None
+        self.on_close: Callable[[Session, str], None] = lambda _session, _reason: None
+        self.gate: Callable[[Session], Awaitable[None]] | None = None
+        """Awaited after each packet that came in: the application's back-pressure."""
+        self.slow_clients_cut = 0
+        self._nursery: trio.Nursery | None = None
+        self._closed: dict[str, float] = {}
+        self._limits = MessageLimits(message_bytes=settings.max_payload)
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await self.heartbeat.run()
+        finally:
+            self._nursery = None
+            for session in list(self.sessions.values()):
+                session.ended("server shutting down")
+
+    def spawn(self, function: Callable[..., Awaitable[Any]], *args: Any) -> None:
+        """A task that outlives its request. Nothing when the engine is stopping."""
+        if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
+            self._nursery.start_soon(function, *args)
+
+    def _silent(self, session: Session) -> None:
+        session.ended("ping timeout")
+
+    def cut_later(self, session: Session) -> None:
+        """Cut a client that is too slow: recoverably, and not in the middle of a broadcast."""
+        self.slow_clients_cut += 1
+        self.spawn(self._cut, session)
+
+    async def _cut(self, session: Session) -> None:
+        connection = session.connection
+        session.ended("transport close")
+        if connection is not None:
+            connection.abort()
+
+    def remember_closed(self, sid: str) -> None:
+        """A POST closed it an instant before its own poll arrives: that poll is still answered properly."""
+        now = trio.current_time()
+        self._closed = {known: until for known, until in self._closed.items() if until > now}
+        self._closed[sid] = now + CLOSED_SECONDS
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def verify(self, request: Request, *, upgrade: bool) -> Session | None:
+        """The session a request belongs to; None for a new one. Raises `Refused`."""
+        transport = request.argument("transport")
+        if transport not in self.settings.transports:
+            raise Refused(0)
+        sid = request.argument("sid")
+        if sid is not None:
+            session = self.sessions.get(sid)
+            if session is None:
+                raise Refused(1)
+            if not upgrade and session.transport != transport:
+                raise Refused(3)
+            return session
+        if request.method != "GET":
+            raise Refused(2)
+        if (transport == "websocket") != upgrade:
+            raise Refused(3)
+        if not self.origin_allowed(request):
+            raise Refused(4)
+        if request.argument("EIO") != "4":
+            raise Refused(5)
+        return None
+
+    def origin_allowed(self, request: Request) -> bool:
+        """No Origin passes (no browser); the service's own pages pass; others must be on the list."""
+        origins = [value for name, value in request.headers if name == "origin"]
+        if not origins or self.settings.origins is None:
+            return True
+        own = f"{request.scheme}://{request.header('host')}"
+        return len(origins) == 1 and (origins[0] == own or origins[0] in self.settings.origins)
+
+    def _cors(self, request: Request) -> Headers:
+        origin = request.header("origin")
+        if not origin or not self.origin_allowed(request):
+            return []
+        if self.settings.origins is None:
+            return [("access-control-allow-origin", "*")]
+        return [
+            ("access-control-allow-origin", origin),
+            ("access-control-allow-credentials", "true"),
+            ("vary", "origin"),
+        ]
+
+    def _refusal(self, code: int, cors: Headers) -> Response:
+        body = json.dumps({"code": code, "message": ERRORS[code]}, separators=(",", ":")).encode()
+        return Response(403 if code == 4 else 400, body, [("content-type", "application/json"), *cors])
+
+    def _new_session(self, request: Request, transport: str) -> tuple[Session, Message]:
+        sid = base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
+        session = self.sessions[sid] = Session(self, sid, request, transport)
+        settings = self.settings
+        greeting = {
+            "sid": sid,
+            "upgrades": ["websocket"] if transport == "polling" and "websocket" in settings.transports else [],
+            "pingInterval": round(settings.ping_interval * 1000),
+            "pingTimeout": round(settings.ping_timeout * 1000),
+            "maxPayload": settings.max_payload,
+        }
+        return session, Message("0" + json.dumps(greeting, separators=(",", ":")))
+
+    async def handle(self, request: Request) -> Response:
+        """A polling request."""
+        self.heartbeat.tick()
+        cors = self._cors(request)
+        if request.method == "OPTIONS":
+            return self._preflight(request, cors)
+        if request.method == "GET" and self._was_just_closed(request):
+            return _payload("6", cors)
+        try:
+            session = self.verify(request, upgrade=False)
+        except Refused as refused:
+            return self._refusal(refused.code, cors)
+        if session is None:
+            session, greeting = self._new_session(request, "polling")
+            session.send(greeting)
+            answer = _payload(session.take(), cors)
+            self.on_connect(session)
+            self.heartbeat.expect_ping(session)
+            return answer
+        match request.method:
+            case "GET":
+                return await self._poll(session, cors)
+            case "POST":
+                return await self._post(session, request, cors)
+            case _:
+                return self._refusal(2, cors)
+
+    def _preflight(self, request: Request, cors: Headers) -> Response:
+        asked = request.header("access-control-request-headers")
+        headers = [*cors, ("access-control-allow-methods", "GET,HEAD,PUT,PATCH,POST,DELETE")]
+        return Response(204, b"", [*headers, ("access-control-allow-headers", asked)] if asked else headers)
+
+    def _was_just_closed(self, request: Request) -> bool:
+        until = self._closed.pop(request.argument("sid") or "", 0.0) if self._closed else 0.0
+        return until > trio.current_time()
+
+    async def _poll(self, session: Session, cors: Headers) -> Response:
+        if session.poll is not None:  # two polls at once: the official server gives up on the session
+            session.buffer.append(CLOSE)
+            session.ended("transport error")
+            return self._refusal(3, cors)
+        if session.upgrading and session.probed and not session.buffer:
+            self.spawn(self._release_poll, session)
+        if not session.buffer:
+            session.poll = trio.Event()
+            try:
+                await session.poll.wait()  # no deadline of its own: pings come, or the session ends
+            except trio.Cancelled:
+                session.poll = None
+                session.ended("transport error")
+                raise
+            session.poll = None
+            if not session.buffer:
+                return self._refusal(3 if session.connection is not None else 1, cors)
+        return _payload(session.take(), cors)
+
+    async def _post(self, session: Session, request: Request, cors: Headers) -> Response:
+        if session.posting or request.header("content-type") == "application/octet-stream":
+            session.ended("transport error")
+            return self._refusal(3, cors)
+        if len(request.body) > self.settings.max_payload:
+            return Response(413, b"", cors)
+        session.posting = True
+        try:
+            return await self._take_payload(session, request.body, cors)
+        finally:
+            session.posting = False
+
+    async def _take_payload(self, session: Session, body: bytes, cors: Headers) -> Response:
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            session.ended("parse error")
+            return self._refusal(3, cors)
+        for packet in text.split(SEPARATOR):
+            if not session.receive(packet):
+                if packet != "1":
+                    return self._refusal(3, cors)
+                break
+            if self.gate is not None:
+                await self.gate(session)
+        return Response(200, b"ok", [("content-type", "text/html"), *cors])
+
+    # --- WebSockets ---------------------------------------------------------------------------------------------------
+
+    async def handle_websocket(self, request: Request, connection: Connection, leftover: bytes) -> None:
+        """From before the 101 to the end of the connection."""
+        self.heartbeat.tick()
+        try:
+            check_handshake(request)
+            session = self.verify(request, upgrade=True)
+            if request.argument("transport") != "websocket":
+                raise Refused(3)
+        except (Refused, NotAWebSocket) as error:
+            await self._reject(connection, error.code if isinstance(error, Refused) else 3)
+            return
+        connection.backlog = self.settings.backlog
+        connection.write(switching_protocols(request))
+        incoming = Incoming(connection, leftover, self._limits)
+        if session is not None or request.argument("sid") is not None:
+            await self._maybe_upgrade(session, connection, incoming)
+            return
+        session, greeting = self._new_session(request, "websocket")
+        self._adopt(session, connection)
+        session.send(greeting)
+        self.on_connect(session)
+        self.heartbeat.expect_ping(session)
+        await self._read(session, incoming)
+
+    async def _reject(self, connection: Connection, code: int) -> None:
+        answer = self._refusal(code, [])
+        status = "403 Forbidden" if answer.status == 403 else "400 Bad Request"
+        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        connection.write(f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body)
+        await connection.hang_up()
+
+    def _adopt(self, session: Session, connection: Connection) -> None:
+        session.connection = connection
+        connection.on_slow = lambda: self.cut_later(session)
+
+    async def _read(self, session: Session, incoming: Incoming) -> None:
+        while (message := await incoming.receive()) is not None:
+            if not session.receive(message):
+                break
+            if self.gate is not None:
+                await self.gate(session)
+        if session.open:
+            session.ended("transport close")
+        connection = session.connection
+        assert connection is not None
+        with trio.move_on_after(LINGER_SECONDS):
+            await connection.hang_up()
+
+    async def _maybe_upgrade(self, session: Session | None, connection: Connection, incoming: Incoming) -> None:
+        """A WebSocket for a session that polls. One that cannot be is opened and closed at once, as officially."""
+        if session is None or session.upgrading or session.connection is not None or session.transport != "polling":
+            connection.write(close_frame())
+            await connection.hang_up(1)
+            return
+        session.upgrading = True
+        try:
+            upgraded = await self._probe(session, connection, incoming)
+        finally:
+            session.upgrading = session.probed = False
+        if not upgraded or not session.open:
+            connection.write(close_frame())
+            await connection.hang_up(1)
+            return
+        self._switch(session, connection)
+        await self._read(session, incoming)
+
+    async def _probe(self, session: Session, connection: Connection, incoming: Incoming) -> bool:
+        """2probe → 3probe, then 5."""
+        with trio.move_on_after(self.settings.upgrade_timeout):
+            while (message := await incoming.receive()) is not None:
+                match message:
+                    case "2probe":
+                        connection.write(PONG_PROBE.frame)
+                        session.probed = True
+                        if session.poll is not None and not session.buffer:
+                            self.spawn(self._release_poll, session)
+                    case "5":
+                        return session.open
+                    case _:
+                        return False
+        return False
+
+    def _switch(self, session: Session, connection: Connection) -> None:
+        waiting = [message for message in session.buffer if message is not NOOP]
+        session.buffer.clear()
+        session.transport = "websocket"
+        self._adopt(session, connection)
+        if session.poll is not None:
+            session.poll.set()
+        for message in waiting:
+            session.send(message)
+
+    async def _release_poll(self, session: Session) -> None:
+        await trio.sleep(NOOP_SECONDS)
+        if session.upgrading and session.poll is not None and not session.buffer:
+            session.buffer.append(NOOP)
+            session.poll.set()
+
+
+def _payload(text: str, cors: Headers) -> Response:
+    headers = [("content-type", "text/plain; charset=UTF-8"), ("cache-control", "no-store"), *cors]
+    return Response(200, text.encode(), headers)

@@ -1,0 +1,46 @@
+"""One encoded Engine.IO packet, shared by everybody who gets it; each form of it is made at most once."""
+
+import base64
+
+from transports.edge_frames import BINARY, TEXT, build_frame
+
+Tag = tuple[str, int]
+"""(stream, number): which event of which stream a message was made from."""
+
+
+class Message:
+    """`text` (with its packet type) or `binary`. `tag` is for whoever merges a replay with what is live."""
+
+    __slots__ = ("_frame", "_payload", "binary", "tag", "text")
+
+    def __init__(self, text: str | None = None, binary: bytes | None = None, tag: Tag | None = None) -> None:
+        self.text = text
+        self.binary = binary
+        self.tag = tag
+        self._frame: bytes | None = None
+        self._payload: str | None = None
+
+    @property
+    def frame(self) -> bytes:
+        """The finished WebSocket frame."""
+        if self._frame is None:
+            if self.text is not None:
+                self._frame = build_frame(TEXT, self.text.encode())
+            else:
+                self._frame = build_frame(BINARY, self.binary or b"")
+        return self._frame
+
+    @property
+    def payload(self) -> str:
+        """As it stands in a polling payload: binary as ``b`` and base64."""
+        if self._payload is None:
+            self._payload = self.text if self.text is not None else "b" + base64.b64encode(self.binary or b"").decode()
+        return self._payload
+
+    @property
+    def size(self) -> int:
+        """Bytes, about."""
+        return len(self.text if self.text is not None else self.binary or b"")
+
+
+PING, NOOP, CLOSE, PONG_PROBE = Message("2"), Message("6"), Message("1"), Message("3probe")

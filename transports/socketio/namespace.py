@@ -1,0 +1,224 @@
+"""A namespace: its sockets, their rooms, and the hot path from a broadcast to the connections.
+
+Sockets with the same set of rooms are a *group*: they get identical bytes, so what is pending for them is joined
+once and written with one call each. A broadcast only appends to the pending lists of the groups it concerns; one
+flush task, woken by the first of them, does the writing. So an idle server sends at once, and a busy one sends in
+batches.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from transports.socketio.message import Message, Tag
+
+if TYPE_CHECKING:
+    from transports.socketio.client import Client
+    from transports.socketio.recovery import RecoveryLog
+
+WRITES_PER_CHECKPOINT = 256
+NO_ROOMS: frozenset[str] = frozenset()
+
+
+class Socket:
+    """One client in one namespace."""
+
+    __slots__ = (
+        "acks",
+        "client",
+        "connected",
+        "group",
+        "held",
+        "namespace",
+        "pid",
+        "recovered",
+        "sid",
+        "start",
+        "state",
+    )
+
+    def __init__(self, namespace: "Namespace", client: "Client", sid: str, pid: str | None, start: int) -> None:
+        self.namespace = namespace
+        self.client = client
+        self.sid = sid
+        self.pid = pid
+        """Private: what proves, after a lost connection, that this is the same client."""
+        self.start = start
+        """The recovery log's next number when it connected: nothing before is its to replay."""
+        self.group = namespace.group_of(NO_ROOMS)
+        self.group.members[self] = None
+        self.acks: dict[int, Any] = {}
+        self.connected = False
+        self.recovered = False
+        self.held: list[Message] | None = []
+        """Not None: what would be sent now is kept until the CONNECT packet, or a replay, is out."""
+        self.state: dict[str, Any] = {}
+        """python-socketio's session."""
+
+    @property
+    def rooms(self) -> frozenset[str]:
+        """Without the room of its own id."""
+        return self.group.rooms
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """To this socket alone, after everything that was broadcast to it before."""
+        self.namespace.flush_group(self.group)
+        if self.held is not None:
+            self.held.extend(messages)
+        else:
+            self.send_now(messages)
+
+    def send_now(self, messages: Iterable[Message]) -> None:
+        """Past what is held."""
+        for message in messages:
+            self.client.session.send(message)
+
+    def release(self) -> None:
+        """What was held goes out."""
+        self.namespace.flush_group(self.group)
+        held, self.held = self.held, None
+        self.send_now(held or ())
+
+
+class Group:
+    """All sockets with the same rooms."""
+
+    __slots__ = ("members", "pending", "rooms")
+
+    def __init__(self, rooms: frozenset[str]) -> None:
+        self.rooms = rooms
+        self.members: dict[Socket, None] = {}
+        self.pending: list[Message] = []
+
+
+class Namespace:
+    """Everything under one name."""
+
+    def __init__(self, name: str, recovery: "RecoveryLog | None") -> None:
+        self.name = name
+        self.recovery = recovery
+        self.sockets: dict[str, Socket] = {}
+        self.next_ack = 0
+        self._groups: dict[frozenset[str], Group] = {}
+        self._by_room: dict[str, dict[Group, None]] = {}
+        self._dirty: dict[Group, None] = {}
+        self._wake = trio.Event()
+
+    # --- rooms --------------------------------------------------------------------------------------------------------
+
+    def group_of(self, rooms: frozenset[str]) -> Group:
+        group = self._groups.get(rooms)
+        if group is None:
+            group = self._groups[rooms] = Group(rooms)
+            for room in rooms:
+                self._by_room.setdefault(room, {})[group] = None
+        return group
+
+    def set_rooms(self, socket: Socket, rooms: frozenset[str]) -> None:
+        """Move the socket. What was broadcast before goes to the members of before."""
+        old = socket.group
+        if rooms == old.rooms:
+            return
+        self.flush_group(old)
+        del old.members[socket]
+        self._forget_if_empty(old)
+        socket.group = self.group_of(rooms)
+        self.flush_group(socket.group)
+        socket.group.members[socket] = None
+
+    def remove(self, socket: Socket) -> None:
+        """It is gone."""
+        socket.group.members.pop(socket, None)
+        self._forget_if_empty(socket.group)
+        if self.sockets.get(socket.sid) is socket:
+            del self.sockets[socket.sid]
+
+    def _forget_if_empty(self, group: Group) -> None:
+        if group.members or group.pending:
+            return
+        self._groups.pop(group.rooms, None)
+        for room in group.rooms:
+            groups = self._by_room.get(room)
+            if groups is not None:
+                groups.pop(group, None)
+                if not groups:
+                    del self._by_room[room]
+
+    def has_room(self, room: str) -> bool:
+        return room in self._by_room or room in self.sockets
+
+    def members(self, rooms: Iterable[str] | None) -> list[Socket]:
+        """Everybody in any of the rooms (None: in the namespace), once each."""
+        if rooms is None:
+            return list(self.sockets.values())
+        found: dict[Socket, None] = {}
+        for room in rooms:
+            own = self.sockets.get(room)
+            if own is not None:
+                found[own] = None
+            for group in self._by_room.get(room, ()):
+                found.update(group.members)
+        return list(found)
+
+    # --- the hot path
+    # ---------------------------------------------------------------------------------------------------
+
+    def broadcast(self, rooms: Iterable[str] | None, message: Message) -> None:
+        """To every socket in any of the rooms, once each; the flush task writes it."""
+        if rooms is None:
+            groups: Iterable[Group] = list(self._groups.values())
+        else:
+            rooms = tuple(rooms)
+            groups = {group: None for room in rooms for group in self._by_room.get(room, ())}
+            for room in rooms:
+                own = self.sockets.get(room)
+                if own is not None and own.group not in groups:
+                    own.send((message,))
+        for group in groups:
+            group.pending.append(message)
+            self._dirty[group] = None
+        if self._dirty:
+            self._wake.set()
+
+    def flush_group(self, group: Group) -> None:
+        """Write what is pending for the group, now."""
+        if not group.pending:
+            return
+        messages, group.pending = group.pending, []
+        self._dirty.pop(group, None)
+        joined = messages[0].frame if len(messages) == 1 else b"".join([message.frame for message in messages])
+        for socket in list(group.members):
+            _deliver(socket, joined, messages)
+        self._forget_if_empty(group)
+
+    async def flush_for_ever(self) -> None:
+        """The flush task. Between two members it may let others run; what is pending then waits for the next round."""
+        while True:
+            if not self._dirty:
+                self._wake = trio.Event()
+                await self._wake.wait()
+            await trio.lowlevel.checkpoint()  # let whoever publishes in this pass publish all of it
+            writes = 0
+            for group in list(self._dirty):
+                self.flush_group(group)
+                writes += len(group.members)
+                if writes >= WRITES_PER_CHECKPOINT:
+                    writes = 0
+                    await trio.lowlevel.checkpoint()
+
+
+def _deliver(socket: Socket, joined: bytes, messages: list[Message]) -> None:
+    if socket.held is not None:
+        socket.held.extend(messages)
+    else:
+        socket.client.session.send_joined(joined, messages)
+
+
+def not_covered(messages: Iterable[Message], covered: dict[str, int]) -> list[Message]:
+    """Without those whose event a replay has shown already."""
+
+    def shown(tag: Tag | None) -> bool:
+        return tag is not None and covered.get(tag[0], 0) >= tag[1]
+
+    return [message for message in messages if not shown(message.tag)]

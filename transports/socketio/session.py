@@ -1,0 +1,151 @@
+"""One Engine.IO session: a client's connection over polling, a WebSocket, or the one upgraded to the other."""
+
+import base64
+import binascii
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from transports.edge_connection import Connection
+from transports.edge_frames import TEXT, build_frame, close_frame
+from transports.edge_http import Request
+from transports.socketio.message import CLOSE, NOOP, Message
+
+if TYPE_CHECKING:
+    from transports.socketio.engine import Engine
+
+SEPARATOR = "\x1e"
+POLLING_BACKLOG = 1 << 20
+"""Bytes that may wait for the next poll."""
+
+
+class Session:
+    """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
+
+    def __init__(self, engine: "Engine", sid: str, request: Request, transport: str) -> None:
+        self.engine = engine
+        self.id = sid
+        self.request = request
+        self.transport = transport
+        self.open = True
+        self.connection: Connection | None = None
+        self.base64 = request.argument("b64") is not None
+        self.buffer: deque[Message] = deque()
+        self.poll: trio.Event | None = None
+        """Set while a GET waits."""
+        self.posting = False
+        self.upgrading = False
+        self.probed = False
+        self.ping_due = 0.0
+        self.pong_due = 0.0
+        self.application: Any = None
+        self._buffered = 0
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message sent now would be on its way at once."""
+        if self.connection is not None:
+            return self.connection.writable
+        return self.poll is not None and not self.buffer
+
+    def send(self, message: Message) -> bool:
+        """One message. False when it is closed or too slow."""
+        if not self.open:
+            return False
+        if self.connection is None:
+            return self._buffer(message)
+        if self.base64 and message.binary is not None:
+            return self.connection.write(build_frame(TEXT, message.payload.encode()))
+        return self.connection.write(message.frame)
+
+    def send_joined(self, joined: bytes, messages: Sequence[Message]) -> None:
+        """Many messages, whose frames are joined already for those who can take them so."""
+        if self.connection is not None and not self.base64:
+            self.connection.write(joined)
+            return
+        for message in messages:
+            self.send(message)
+
+    def _buffer(self, message: Message) -> bool:
+        self.buffer.append(message)
+        self._buffered += message.size
+        if self._buffered > POLLING_BACKLOG and self.poll is None:
+            self.engine.cut_later(self)
+            return False
+        if self.poll is not None:
+            self.poll.set()
+        return True
+
+    def take(self) -> str:
+        """The payload of a poll's answer."""
+        payload = SEPARATOR.join(message.payload for message in self.buffer)
+        self.buffer.clear()
+        self._buffered = 0
+        return payload
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self, reason: str = "forced server close") -> None:
+        """Say so to the client, and be closed."""
+        if not self.open:
+            return
+        if self.connection is not None:
+            self.connection.write(close_frame())
+        else:
+            self.buffer.append(CLOSE)
+        self.ended(reason)
+
+    def ended(self, reason: str, *, noop: bool = False) -> None:
+        """It is over. `noop`: a waiting poll ends with a noop."""
+        if not self.open:
+            return
+        self.open = False
+        self.engine.sessions.pop(self.id, None)
+        if self.poll is not None:
+            if noop:
+                self.buffer.append(NOOP)
+            self.poll.set()
+        if self.connection is not None:
+            self.engine.spawn(self.connection.hang_up)
+        self.engine.on_close(self, reason)
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def receive(self, packet: str | bytes) -> bool:
+        """One Engine.IO packet; whether to go on."""
+        if not self.open:
+            return False
+        if isinstance(packet, bytes):
+            self.engine.on_message(self, packet)
+            return self.open
+        match packet[:1]:
+            case "4":
+                self.engine.on_message(self, packet[1:])
+            case "3":
+                self.pong_due = 0.0
+                self.engine.heartbeat.expect_ping(self)
+            case "b":
+                self._receive_base64(packet[1:])
+            case "1":
+                if self.poll is None and self.connection is None:
+                    self.engine.remember_closed(self.id)
+                self.ended("transport close", noop=True)
+            case "0" | "5" | "6":
+                pass
+            case "2":
+                self.ended("transport error")
+            case _:
+                self.ended("parse error")
+        return self.open
+
+    def _receive_base64(self, text: str) -> None:
+        try:
+            data = base64.b64decode(text)
+        except (binascii.Error, ValueError):
+            self.ended("parse error")
+            return
+        self.engine.on_message(self, data)
