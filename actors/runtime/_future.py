@@ -9,7 +9,7 @@ hook may run several times and should be pure, as pykka's own are.
 import queue
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 import pykka
@@ -34,9 +34,10 @@ class _Missing(BaseException):
 class _TaskWaker:
     """Wakes one parked trio task once, from whichever thread."""
 
-    __slots__ = ("_task", "_thread", "_token")
+    __slots__ = ("_future", "_task", "_thread", "_token")
 
-    def __init__(self) -> None:
+    def __init__(self, future: "TrioFuture[Any]") -> None:
+        self._future = future
         self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
         self._thread = threading.get_ident()
         self._token = trio.lowlevel.current_trio_token()
@@ -52,8 +53,13 @@ class _TaskWaker:
             task, self._task = self._task, None
             trio.lowlevel.reschedule(task)
 
-    def abort(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
+    def forget(self) -> None:
+        """The task does not wait any more."""
         self._task = None
+        self._future.forget(self)
+
+    def abort(self, _raise_cancel: Any) -> trio.lowlevel.Abort:
+        self.forget()
         return trio.lowlevel.Abort.SUCCEEDED
 
 
@@ -95,7 +101,8 @@ class TrioFuture(pykka.Future[T]):
         # dict.setdefault is atomic: of two threads that set at once, one gets queue.Full, as in pykka.
         if self._get_hook is not None or self.__dict__.setdefault("_outcome", outcome) is not outcome:
             raise queue.Full
-        for wake in self._wakers:
+        wakers, self._wakers = self._wakers, ()
+        for wake in wakers:
             wake()
 
     def get(self, *, timeout: float | None = None) -> T:
@@ -132,7 +139,7 @@ class TrioFuture(pykka.Future[T]):
         if self._get_hook is not None:
             return await self._run_hook()
         if self._outcome is None:
-            await self._park()
+            await self._parked()
         else:
             await trio.lowlevel.checkpoint()
         return self._unwrap()
@@ -147,16 +154,20 @@ class TrioFuture(pykka.Future[T]):
                 missing = signal.future
             finally:
                 _probing.on = False
-            await missing._park()
+            await missing._parked()
 
-    async def _park(self) -> None:
-        waker = _TaskWaker()
+    def _parked(self) -> Awaitable[Any]:
+        """Await it until there is an outcome. Not a coroutine itself: one frame less to wake."""
+        waker = _TaskWaker(self)
         self._wakers = (*self._wakers, waker)
-        try:
-            if self._outcome is None:
-                await trio.lowlevel.wait_task_rescheduled(waker.abort)
-        finally:
-            self._wakers = tuple(other for other in self._wakers if other is not waker)
+        if self._outcome is not None:  # look again: a set() from another thread in between woke nobody
+            waker.forget()
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105
+        return trio.lowlevel.wait_task_rescheduled(waker.abort)  # noqa: ASYNC105
+
+    def forget(self, waker: Callable[[], None]) -> None:
+        """Do not call this waker any more."""
+        self._wakers = tuple(other for other in self._wakers if other is not waker)
 
     def __await__(self) -> Generator[Any, Any, T]:
         return self._wait().__await__() if trio.lowlevel.in_trio_run() else super().__await__()

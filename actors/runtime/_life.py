@@ -56,13 +56,6 @@ class Life:
 
     # -- from start to end
 
-    async def alone(self) -> None:
-        """The whole life of an actor that nobody supervises."""
-        try:
-            await self.run()
-        finally:
-            self.actor.actor_ref.retire(self.reason)
-
     async def run(self, started: Callable[[], None] = lambda: None) -> Reason:
         """One incarnation. Returns why it ended, never raises an Exception; cancellation from outside passes through.
 
@@ -86,7 +79,8 @@ class Life:
         try:
             await settle(actor.on_start())
             self.serving = True
-            telemetry.emit("started", **self.identity())
+            if telemetry.listening():
+                telemetry.emit("started", **self.identity())
             started()
             return await self._serve()
         except Exception as error:
@@ -209,6 +203,8 @@ class Life:
             telemetry.emit("stopped", **self.identity(), reason=describe(reason))
         elif not self.supervised:
             telemetry.emit("crashed", **self.identity(), reason=describe(reason), error=type(reason).__name__)
+        if not self.supervised:
+            self.actor.actor_ref.retire(reason)
         for future in self.later or ():
             future.fail(ActorDeadError(f"{self.actor.actor_ref} ended before it replied ({describe(reason)})"))
         links, self._links = self._links or (), None

@@ -8,7 +8,7 @@ threads come in. The law that the tests hold it to, for ordinary messages (not s
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -245,13 +245,15 @@ class Mailbox:
         """True when nothing waits, not even a system message."""
         return not (self.queue or self.system)
 
-    async def arrival(self) -> None:
-        """Wait until there is something to do. Always one checkpoint, and only one."""
+    def arrival(self) -> Awaitable[Any]:
+        """Await it until there is something to do. Always one checkpoint, and only one.
+
+        Not a coroutine itself: a parked actor holds one frame less, and a message wakes one less.
+        """
         if self.system or self.stop_asked or (self.queue and not self.suspended):
-            await trio.lowlevel.checkpoint()
-            return
+            return trio.lowlevel.checkpoint()  # noqa: ASYNC105
         self.receiver = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
+        return trio.lowlevel.wait_task_rescheduled(self._abort_receive)  # noqa: ASYNC105
 
     def _abort_receive(self, _: Any) -> trio.lowlevel.Abort:
         self.receiver = None

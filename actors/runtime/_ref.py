@@ -86,8 +86,12 @@ class ActorRef(pykka.ActorRef[A]):
             )
         future: TrioFuture[Any] = TrioFuture()
         mailbox = self.actor_inbox
+        envelope = Envelope(message, future, mailbox.now())
         try:
-            mailbox.put(Envelope(message, future, mailbox.now()))
+            if threading.get_ident() == mailbox.thread:
+                mailbox.offer(envelope)
+            else:
+                mailbox.put(envelope)
         except Exception as error:
             future.fail(error)
         return future.get(timeout=timeout) if block else future

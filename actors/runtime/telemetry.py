@@ -30,6 +30,11 @@ def subscribe(subscriber: Subscriber) -> Callable[[], None]:
     return unsubscribe
 
 
+def listening() -> bool:
+    """False while nobody has subscribed: a hot path may spare itself the fields."""
+    return bool(_subscribers)
+
+
 def emit(event: str, **fields: Any) -> None:
     """Tell all subscribers."""
     for subscriber in _subscribers:

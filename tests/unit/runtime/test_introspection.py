@@ -1,5 +1,6 @@
 """Looking at actors without stopping them; telemetry; finding them."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import trio.testing
 from pykka import ActorRegistry
 
 from actors.runtime import TrioActor, inspect, resume, suspend, telemetry, trace, whereis
+from actors.runtime._actor import new_urn
 from tests.support.actors import Crash, Recorder
 
 
@@ -161,6 +163,14 @@ async def test_pykkas_registry_knows_all_actors(world):
     assert ActorRegistry.get_by_urn(refs[0].actor_urn) is refs[0]
     ActorRegistry.broadcast("news", Special)
     assert (await refs[1].get_state())["seen"] == ["news"]
+
+
+def test_urns_are_random_uuids_of_version_4():
+    urns = {new_urn() for _ in range(1000)}
+    assert len(urns) == 1000
+    assert {uuid.UUID(urn).version for urn in urns} == {4}
+    assert {uuid.UUID(urn).variant for urn in urns} == {uuid.RFC_4122}
+    assert all(uuid.UUID(urn).urn == urn for urn in urns)
 
 
 class Forgetful(TrioActor):
