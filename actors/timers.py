@@ -31,7 +31,7 @@ class Timers(TrioActor):
         self._context = context
         self._nursery: trio.Nursery | None = None
 
-    async def _lead(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore[reportIncompatibleVariableOverride]
+    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore[reportIncompatibleVariableOverride]
         """An incarnation's life, inside the nursery that owns the sleeping tasks."""
         async with trio.open_nursery() as self._nursery:
             try:
@@ -43,7 +43,7 @@ class Timers(TrioActor):
         self._context.timers = self.actor_ref
 
     async def on_receive(self, message: After) -> None:
-        assert self._nursery is not None  # _lead() opened it before the first message
+        assert self._nursery is not None  # _surround() opened it before the first message
         self._nursery.start_soon(_tell_later, message)
 
 
