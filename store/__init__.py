@@ -1,0 +1,1 @@
+"""What lasts: the event log (`log`), and the tables with a module for each noun, called through `database`."""

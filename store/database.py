@@ -47,7 +47,7 @@ class Database:
             engine = create_engine(target, connect_args={"timeout": BUSY_MS / 1000}, pool_size=SQLITE_THREADS)
             _prepare_sqlite(engine)
         else:
-            engine = create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True)
+            engine = _postgres_engine(target)
         database = cls(engine)
         try:
             database.run(migrate)
@@ -92,6 +92,13 @@ def _url(url: str | Path) -> URL:
     if made.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(f"database: {made.get_backend_name()} is not supported, use sqlite or postgresql")
     return made
+
+
+def _postgres_engine(target: URL) -> Engine:
+    try:
+        return create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True)
+    except ModuleNotFoundError:
+        raise ValueError("database: PostgreSQL needs psycopg; install townwatch[postgres]") from None
 
 
 def _make_private_file(path: Path) -> None:
