@@ -1,6 +1,6 @@
 """The moment before a WebSocket: the request that knocks, and the plain HTTP answer to one that may not come in."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -11,6 +11,7 @@ import trio
 from trio_websocket import ConnectionClosed, HandshakeError
 
 from contracts.codec import encode
+from transports.edge_http import Request
 
 log = structlog.get_logger("websocket")
 
@@ -29,9 +30,9 @@ class Knock:
     address: str
 
     @classmethod
-    def of(cls, request: Any) -> Self:
+    def of(cls, request: Request) -> Self:
         """From the edge's request."""
-        return cls(tuple(_texts(request.headers)), _text(request.query), _text(request.client))
+        return cls(tuple(request.headers), request.query, request.client)
 
     def header(self, name: str) -> str | None:
         """The header's value; None without it, "" where it is there more than once (so that no one value is picked)."""
@@ -40,15 +41,6 @@ class Knock:
 
     def has(self, name: str) -> bool:
         return any(key == name for key, _ in self.headers)
-
-
-def _texts(headers: Iterable[tuple[Any, Any]]) -> Iterable[tuple[str, str]]:
-    for name, value in headers:
-        yield _text(name).lower(), _text(value)
-
-
-def _text(value: Any) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 @attrs.frozen

@@ -154,6 +154,10 @@ class MessageSocket:
         else:  # nothing runs yet, and nothing will
             self.over.set()
 
+    async def discard(self) -> None:
+        """Free the stream of a connection that `run` never had or has left."""
+        await trio.aclose_forcefully(self._stream)
+
     # --- the tasks --------------------------------------------------------------------------------
 
     async def first(self, seconds: float) -> Message | None:

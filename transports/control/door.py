@@ -22,6 +22,9 @@ from supervision import ChildSpec, Refused
 from transports.control.client import GOING_AWAY, ControlClient, Said
 from transports.control.incoming import Trouble, parse
 from transports.control.ports import ControlDeps
+from transports.edge_connection import Connection
+from transports.edge_http import Request
+from transports.edge_stream import ReplayStream
 from transports.ws_actor import Hangup
 from transports.ws_door import Knock, Rejection, contained, reject
 from transports.ws_socket import GuardedStream, Message, MessageSocket
@@ -74,10 +77,8 @@ class ControlDoor:
 
     # --- a connection -----------------------------------------------------------------------------
 
-    async def serve(self, request: Any, connection: Any, leftover: bytes) -> None:
+    async def serve(self, request: Request, connection: Connection, leftover: bytes) -> None:
         """For the edge: a request to upgrade, and its connection."""
-        from transports.edge_stream import ReplayStream
-
         await self.serve_stream(Knock.of(request), ReplayStream(request, connection, leftover))
 
     async def serve_stream(self, knock: Knock, stream: trio.abc.Stream) -> None:

@@ -1,5 +1,7 @@
 """From a fresh WebSocket to a link's actor: the hello, and the start. For those who dial in and those we dial."""
 
+from itertools import count
+
 import attrs
 import structlog
 
@@ -18,6 +20,8 @@ log = structlog.get_logger("links")
 POLICY, TRY_AGAIN = 1008, 1013
 START_SECONDS = 30.0
 
+_numbers = count(1)
+
 
 @attrs.frozen
 class Admission:
@@ -29,7 +33,7 @@ class Admission:
 
 async def hear_hello(socket: MessageSocket, admission: Admission, settings: LinkSettings) -> Hello | None:
     """The runner's first message; None when it was none, was another runner's, or came too late: the connection is
-    then closed with the reason. Raises `ConnectionClosed`.
+    then closed with the reason. An admission without a runner id takes any runner. Raises `ConnectionClosed`.
     """
     runner_id = admission.identity.runner_id
     if admission.dialect.lenient:
@@ -41,7 +45,7 @@ async def hear_hello(socket: MessageSocket, admission: Admission, settings: Link
         hello = admission.dialect.read(text_of(message, settings.socket.message_bytes))
         if not isinstance(hello, Hello):
             raise FrameProblem("E_HELLO", "the first message must be hello", POLICY)
-        if hello.runner_id != runner_id:
+        if runner_id and hello.runner_id != runner_id:
             raise FrameProblem("E_FORBIDDEN", "runnerId: is not the runner of the token", POLICY)
     except FrameProblem as problem:
         await turn_away(socket, problem)
@@ -57,11 +61,11 @@ async def turn_away(socket: MessageSocket, problem: FrameProblem) -> None:
     await socket.run(None)
 
 
-async def start_link(deps: LinkDeps, arrival: Arrival, number: int) -> Ref | None:
+async def start_link(deps: LinkDeps, arrival: Arrival) -> Ref | None:
     """Start the connection's actor under its supervisor; None where that failed: the runner was told to come back."""
     runner_id = arrival.identity.runner_id
     spec = ChildSpec(
-        id=f"link:{runner_id}:{number}",
+        id=f"link:{runner_id}:{next(_numbers)}",
         actor=RunnerLink,
         args=(deps.context, deps.settings, arrival),
         restart="temporary",

@@ -6,8 +6,6 @@
 Nothing that a stranger sends gets further than the nursery of its own connection.
 """
 
-from itertools import count
-from typing import Any
 from urllib.parse import parse_qs
 
 import structlog
@@ -18,6 +16,9 @@ from actors import messages as m
 from actors.directory import tell_if_alive
 from actors.ports import Ref
 from contracts.link import PROTOCOL, Hello
+from transports.edge_connection import Connection
+from transports.edge_http import Request
+from transports.edge_stream import ReplayStream
 from transports.runners.arrival import Admission, hear_hello, start_link
 from transports.runners.frames import V1, Ackless
 from transports.runners.link import Arrival
@@ -34,7 +35,6 @@ class RunnerDoor:
     def __init__(self, deps: LinkDeps) -> None:
         self._deps = deps
         self._settings = deps.settings
-        self._numbers = count(1)
         self._knocking = 0
         self._links: dict[str, set[Ref]] = {}
 
@@ -43,10 +43,8 @@ class RunnerDoor:
         links = self._links.get(runner_id, set())
         return sum(tell_if_alive(link, m.CloseLink(reason, retry=False)) for link in list(links))
 
-    async def serve(self, request: Any, connection: Any, leftover: bytes) -> None:
+    async def serve(self, request: Request, connection: Connection, leftover: bytes) -> None:
         """For the edge: a request to upgrade, and its connection."""
-        from transports.edge_stream import ReplayStream
-
         await self.serve_stream(Knock.of(request), ReplayStream(request, connection, leftover))
 
     async def serve_stream(self, knock: Knock, stream: trio.abc.Stream) -> None:
@@ -137,7 +135,7 @@ class RunnerDoor:
 
     async def _stay(self, arrival: Arrival) -> None:
         """Until the connection is over."""
-        link = await start_link(self._deps, arrival, next(self._numbers))
+        link = await start_link(self._deps, arrival)
         if link is None:
             return
         links = self._links.setdefault(arrival.identity.runner_id, set())
