@@ -1,0 +1,171 @@
+"""The REST room on the real edge, before a real cast, a real log and a real database, asked over a real socket."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import httpx
+import trio
+from prometheus_client import CollectorRegistry, Counter
+
+import dashboard
+from access import secrets
+from access.authenticator import Authenticator
+from access.bootstrap import OWNER_ID, bootstrap
+from access.gate import Gate
+from access.grants import grant_api_token, grant_runner_token
+from access.jwt import OwnTokens
+from access.sign_in import SignIn
+from access.subject import ALL_SCOPES
+from actors import messages as m
+from actors.ports import Ref
+from actors.runtime import TrioActor
+from contracts.link import Capabilities, Command, ErrorBody, Hello, Result
+from store import members, runners, users, villages
+from store.database import Database
+from store.runners import Runner
+from tests.support.cast import Cast, batch, open_cast
+from transports.edge import Edge, EdgeSettings
+from transports.http.deps import Api, Rates
+from transports.http.mount import mount
+
+PEOPLE = ("owner", "operator", "viewer", "stranger")
+"""Of the village `closed`: its members by role, and somebody who is none."""
+
+
+class FakeLink(TrioActor):
+    """A runner's connection that answers every command at once."""
+
+    def __init__(self, refuse: str | None = None) -> None:
+        super().__init__()
+        self.refuse = refuse
+        self.silent = False
+        self.commands: list[Command] = []
+        self.runner: Ref | None = None
+
+    def on_receive(self, message: Any) -> Any:
+        match message:
+            case m.Order(command=command):
+                self.commands.append(command)
+                if self.silent:
+                    return
+                error = ErrorBody(code="E_REFUSED", message=self.refuse) if self.refuse else None
+                assert self.runner is not None
+                self.runner.tell(m.Settled(Result(command_id=command.command_id, ok=error is None, error=error)))
+            case _:
+                pass
+
+
+@attrs.define
+class Rest:
+    """What a test holds in its hands."""
+
+    cast: Cast
+    api: Api
+    database: Database
+    url: str
+    http: httpx.AsyncClient
+    tokens: dict[str | None, str | None]
+    failures: list[str] = attrs.field(factory=list)
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, who: str | None = "owner", **options: Any
+    ) -> httpx.Response:
+        """A request of somebody (None: anonymous)."""
+        headers = dict(options.pop("headers", {}))
+        token = self.tokens.get(who, who)
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
+        if body is not None:
+            headers.setdefault("content-type", "application/json")
+            options["content"] = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return await self.http.request(method, path, headers=headers, **options)
+
+    async def get(self, path: str, who: str | None = "owner", **options: Any) -> httpx.Response:
+        return await self.ask("GET", path, who=who, **options)
+
+    async def post(self, path: str, body: Any = None, who: str | None = "owner", **options: Any) -> httpx.Response:
+        return await self.ask("POST", path, body, who, **options)
+
+    async def runner(
+        self, runner_id: str = "r1", village: str | None = None, refuse: str | None = None, **hello: Any
+    ) -> FakeLink:
+        """A connected runner; the link holds what it was told."""
+        known = Runner(runner_id=runner_id, name=runner_id, created_ms=1, village_id=village)
+        await self.database.call(runners.put, known)
+        ref = await self.cast.context.router_call(m.EnsureRunner(runner_id))
+        link_ref = FakeLink.start(refuse)
+        link: Any = link_ref._actor_weakref()
+        link.runner = ref
+        options = {"providers": ["codex", "claude_code", "command"], **hello}
+        greeting = Hello(runner_id=runner_id, name=runner_id, version="1", capabilities=Capabilities(**options))
+        await ref.call(m.LinkUp(link_ref, greeting), timeout=5)
+        return link
+
+    async def session(self, *events: dict[str, Any], session_id: str = "s1", village: str = "closed") -> Ref:
+        """A session with these durable events."""
+        ref = await self.cast.session(session_id, village, "r1")
+        link = FakeLink.start()
+        await ref.send(batch(link, *[{**one, "sessionId": session_id, "orgId": village} for one in events]))
+        await self.cast.settle()
+        return ref
+
+
+@asynccontextmanager
+async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
+    """Everything but Socket.IO and the WebSockets."""
+    database = await trio.to_thread.run_sync(Database.open, path / "townwatch.db")
+    try:
+        async with open_cast(path) as cast:
+            now = cast.clock.now_ms()
+            await database.call(bootstrap, path, now)
+            own = OwnTokens(b"x" * 32, lambda: cast.clock.now_ms() / 1000)
+            tokens = await database.call(_people, own, now)
+            registry = CollectorRegistry()
+            Counter("townwatch_tests", "of this fixture", registry=registry).inc()
+            options.setdefault("rates", Rates())
+            api = Api(
+                context=cast.context,
+                database=database,
+                authenticator=Authenticator(database, own, now_ms=cast.clock.now_ms),
+                gate=Gate(database),
+                sign_in=SignIn(database, own, now_ms=cast.clock.now_ms),
+                version="0.test",
+                root=lambda: cast.root,
+                registry=registry,
+                **options,
+            )
+            edge = Edge(EdgeSettings(port=0))
+            bridge = await mount(edge, api, dashboard.ROOT)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(bridge.lifespan)
+                host, port = (await nursery.start(edge.serve))[0][:2]
+                url = f"http://{host}:{port}"
+                async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+                    yield Rest(cast, api, database, url, http, tokens)
+                nursery.cancel_scope.cancel()
+            assert edge.failed_connections == 0
+    finally:
+        database.close()
+
+
+def _people(connection: Any, own: OwnTokens, now: int) -> dict[str | None, str | None]:
+    """Two villages: `closed` with its members, `open` that anybody may read. Tokens of everybody."""
+    found: dict[str | None, str | None] = {None: None, "admin": own.issue(OWNER_ID).token}
+    villages.create(connection, "closed", "A closed village", now)
+    villages.create(connection, "open", "An open village", now, public=True)
+    for name in PEOPLE:
+        user = users.create(connection, name.title(), now, user_id=f"user_{name}_1", email=f"{name}@example.org")
+        if name != "stranger":
+            for village in ("closed", "open"):
+                members.put(connection, village, user.user_id, name, now)  # type: ignore[arg-type]
+        found[name] = own.issue(user.user_id).token
+    found["agent"] = grant_api_token(connection, "user_owner_1", "agent", ALL_SCOPES, now, session_id="s1").token
+    found["reader"] = grant_api_token(connection, "user_owner_1", "reader", frozenset({"read"}), now).token
+    runners.put(connection, Runner(runner_id="r1", name="r1", created_ms=now))
+    found["runner"] = grant_runner_token(connection, "r1", now).token
+    assert secrets.RUNNER_TOKEN in (found["runner"] or "")
+    return found

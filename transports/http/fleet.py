@@ -1,0 +1,122 @@
+"""The runners as they are now: what the tables want of them together with what their actors see."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+from sqlalchemy import Connection
+
+from actors import messages as m
+from actors.placement import Candidate
+from actors.runner import RunnerState
+from actors.runtime import ActorDeadError
+from contracts import rest
+from contracts.codec import ContractError, Decoder
+from contracts.link import Capabilities
+from store import runners
+from store.runners import Runner
+from transports.http.deps import Api
+
+DESCRIBE_SECONDS = 2.0
+_capabilities: Decoder[Capabilities] = Decoder(Capabilities)
+
+
+async def seen(api: Api, runner_ids: Iterable[str]) -> dict[str, RunnerState]:
+    """What the actors of these runners say of them; those without an actor, or a silent one, are missing."""
+    found: dict[str, RunnerState] = {}
+
+    async def ask(runner_id: str) -> None:
+        ref = api.context.directory.alive(api.context.directory.runners, runner_id)
+        if ref is None:
+            return
+        try:
+            found[runner_id] = await ref.call(m.Describe(), timeout=DESCRIBE_SECONDS)
+        except (ActorDeadError, trio.TooSlowError):
+            return
+
+    async with trio.open_nursery() as nursery:
+        for runner_id in set(runner_ids):
+            nursery.start_soon(ask, runner_id)
+    return found
+
+
+def status_of(runner: Runner | None, state: RunnerState | None) -> rest.RunnerStatus:
+    """What the service sees first; of one that is there, what people want of it."""
+    if state is None or state.status == "offline":
+        return "offline"
+    if runner is not None and runner.state != "active":
+        return runner.state
+    return state.status
+
+
+def capabilities_of(runner: Runner | None, state: RunnerState | None) -> Capabilities:
+    """What it said when it connected, else what it registered."""
+    if state is not None and state.hello is not None:
+        return state.hello.capabilities
+    try:
+        return _capabilities.convert(runner.capabilities if runner is not None else {})
+    except ContractError:  # registered by another version
+        return Capabilities()
+
+
+def live_sessions(api: Api, runner_id: str) -> int:
+    """Sessions of a runner that have not ended."""
+    return sum(not state.ended for state in api.context.board.of_runner(runner_id))
+
+
+def candidate(api: Api, runner: Runner, state: RunnerState | None) -> Candidate:
+    """The runner as placement sees it."""
+    capabilities = capabilities_of(runner, state)
+    heartbeat = state.heartbeat if state is not None else None
+    return Candidate(
+        runner_id=runner.runner_id,
+        status=status_of(runner, state),
+        connected=state is not None and state.connected,
+        providers=frozenset(capabilities.providers),
+        labels=labels_of(runner, state),
+        sessions=live_sessions(api, runner.runner_id),
+        max_sessions=capabilities.max_concurrent_sessions,
+        cpu_percent=heartbeat.load.cpu_percent if heartbeat is not None else 0,
+    )
+
+
+def labels_of(runner: Runner, state: RunnerState | None) -> dict[str, str]:
+    """The runner's own, over those it was registered with."""
+    own = state.hello.labels if state is not None and state.hello is not None else {}
+    return {**runner.labels, **own}
+
+
+def view(api: Api, runner: Runner, state: RunnerState | None) -> rest.RunnerView:
+    """The runner as REST shows it."""
+    hello: Any = state.hello if state is not None else None
+    heartbeat = state.heartbeat if state is not None else None
+    heard = state.heard_at if state is not None else None
+    return rest.RunnerView(
+        runner_id=runner.runner_id,
+        name=hello.name if hello is not None else runner.name,
+        village_id=runner.village_id,
+        hostname=runner.hostname,
+        version=hello.version if hello is not None else runner.version,
+        mode=hello.mode if hello is not None else runner.mode,
+        status=status_of(runner, state),
+        connected=state is not None and state.connected,
+        heard_at=heard if heard is not None else runner.last_seen_ms,
+        created_at=runner.created_ms,
+        capabilities=capabilities_of(runner, state),
+        labels=labels_of(runner, state),
+        metadata=runner.details,
+        active_sessions=live_sessions(api, runner.runner_id),
+        load=heartbeat.load if heartbeat is not None else None,
+    )
+
+
+async def statuses(api: Api, runner_ids: set[str]) -> dict[str, rest.RunnerStatus]:
+    """The status of each of these runners."""
+    states = await seen(api, runner_ids)
+    rows = await api.database.read(_rows, runner_ids)
+    return {runner_id: status_of(rows.get(runner_id), states.get(runner_id)) for runner_id in runner_ids}
+
+
+def _rows(connection: Connection, runner_ids: set[str]) -> dict[str, Runner]:
+    found = (runners.get(connection, runner_id) for runner_id in runner_ids)
+    return {runner.runner_id: runner for runner in found if runner is not None}

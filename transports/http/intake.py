@@ -1,0 +1,66 @@
+"""What comes in, decoded: bodies and query parameters into the attrs classes of the contract, strictly."""
+
+from collections import Counter
+from functools import cache
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from contracts.codec import ContractError, Decoder, camel, contract_error, twin
+from transports.http.operation import Operation
+from transports.http.problems import JSON, ProblemError
+
+MAX_FIELDS = 64
+
+
+@cache
+def _decoder(cls: type[Any]) -> Decoder[Any]:
+    return Decoder(cls)
+
+
+def body_of(operation: Operation, content: bytes, content_type: str | None, encoding: str | None) -> Any:
+    """The body as the operation's class. Raises `ContractError` (400, 413) or `ProblemError` (415)."""
+    if encoding not in (None, "", "identity"):
+        raise ProblemError(415, f"bodies are taken as they are, not compressed with {encoding[:40]}")
+    if operation.body is None:
+        return None
+    if not content and operation.body_optional:
+        return operation.body()
+    media_type = (content_type or "").partition(";")[0].strip().lower()
+    if media_type != JSON:
+        raise ProblemError(415, f"the body must be {JSON}" + (f", not {media_type[:80]}" if media_type else ""))
+    if not content:
+        raise ContractError("", "a JSON body is required")
+    body = _decoder(operation.body).decode(content)
+    check = getattr(body, "check", None)
+    if check is not None:
+        check()
+    return body
+
+
+def query_of(operation: Operation, text: str) -> Any:
+    """The query parameters as the operation's class. One that is not known is refused: it would have been a typo."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except (ValueError, UnicodeError):
+        raise ContractError("", "the query is not one that can be read") from None
+    known = _names(operation.query) if operation.query else ()
+    for name, count in Counter(name for name, _ in pairs).items():
+        if name not in known:
+            told = f"known are {', '.join(known)}" if known else "there are none here"
+            raise ContractError(name[:100], f"is not a parameter of this address; {told}")
+        if count > 1:
+            raise ContractError(name, "is there more than once")
+    if operation.query is None:
+        return None
+    made = twin(operation.query)
+    try:
+        return made.to_attrs(msgspec.convert(dict(pairs), made.struct, strict=False))
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise contract_error(error) from None
+
+
+@cache
+def _names(cls: type[Any]) -> tuple[str, ...]:
+    return tuple(camel(field.name) for field in cls.__attrs_attrs__)
