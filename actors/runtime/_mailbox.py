@@ -127,13 +127,25 @@ class Mailbox:
 
     async def send(self, envelope: Envelope) -> None:
         """`offer()` that waits for room under the policy `wait`, in turn. A checkpoint like any of trio's sends."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self.must_wait(envelope):
+            await self.enter(envelope)
+        else:
+            self.offer(envelope)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+
+    def must_wait(self, envelope: Envelope) -> bool:
+        """Whether a sender of this message would have to wait: for room, or for the loop of another trio run."""
+        if threading.get_ident() != self.thread:
+            return True
+        full = len(self.queue) + self.reserved >= self.capacity
+        unbounded = self.closed is not None or isinstance(envelope.message, System | ActorStop)
+        return full and self.spec.policy == "wait" and not unbounded
+
+    async def enter(self, envelope: Envelope) -> None:
+        """Wait for room behind those who came before."""
         if threading.get_ident() != self.thread:  # another trio loop: let a thread wait for it there
             return await trio.to_thread.run_sync(_doorstep.put, self, envelope)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        full = len(self.queue) + self.reserved >= self.capacity
-        if not full or self.spec.policy != "wait" or self.closed or isinstance(envelope.message, System | ActorStop):
-            self.offer(envelope)
-            return await trio.lowlevel.cancel_shielded_checkpoint()
         self.waiting = self.waiting if self.waiting is not None else deque()
         ticket = _Waiting(envelope, trio.lowlevel.current_task())
         self.waiting.append(ticket)

@@ -105,10 +105,14 @@ class ActorRef(pykka.ActorRef[A]):
         future: TrioFuture[Any] = TrioFuture()
         mailbox = self.actor_inbox
         envelope = Envelope(message, future, mailbox.now())
+        await trio.lowlevel.checkpoint_if_cancelled()
         with trio.CancelScope() as scope:
             if timeout is not None:
                 scope.deadline = trio.current_time() + timeout
-            await mailbox.send(envelope)
+            if mailbox.must_wait(envelope):
+                await mailbox.enter(envelope)
+            else:
+                mailbox.offer(envelope)
             return await future
         raise trio.TooSlowError(f"{self} did not answer {type(message).__name__} within {timeout} s")
 
