@@ -48,7 +48,7 @@ function ending(agent) {
 function waiting(agent, pending) {
   if (pending.length === 0) return agent.reason ?? "asks for an approval";
   const more = pending.length > 1 ? ` (and ${pending.length - 1} more)` : "";
-  return `${pending[0].category}: ${pending[0].summary}${more}`;
+  return `${pending[0].category.replace("_", " ")}: ${pending[0].summary}${more}`;
 }
 
 /** Who needs a person first: the order of every list of agents. */

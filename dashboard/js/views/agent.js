@@ -64,7 +64,7 @@ function Head({ agent }) {
     <a class="back" href=${toVillage(agent.villageId)} aria-label="Back to the village">←</a>
     <div class="agent-title">
       <h1>${agent.agentName}</h1>
-      <p class="agent-state" data-testid="agent-state"><${Glyph} tone=${status.tone} /><strong>${status.label}</strong> <${Age} at=${status.since} />${status.why ? html`<span class="agent-why">${status.why}</span>` : null}</p>
+      <p class="agent-state" data-testid="agent-state"><${Glyph} tone=${status.tone} /><strong>${status.label}</strong> <${Age} at=${status.since} />${status.why && agent.waiting.length === 0 ? html`<span class="agent-why">${status.why}</span>` : null}</p>
       <${Facts} agent=${agent} house=${house} />
     </div>
     <${Controls} agent=${agent} />

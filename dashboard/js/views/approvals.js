@@ -49,7 +49,7 @@ function Deadline({ one }) {
   const round = 2 * Math.PI * 6;
   return html`<span class="deadline" title="Without an answer by then it is denied">
     <svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6" class="ring" /><circle cx="8" cy="8" r="6" class="ring-left" stroke-dasharray=${`${round * share} ${round}`} transform="rotate(-90 8 8)" /></svg>
-    denied in <${Countdown} until=${one.timeoutAt} /></span>`;
+    ${one.timeoutAt > store.now.value ? html`denied in <${Countdown} until=${one.timeoutAt} />` : "time is up"}</span>`;
 }
 
 function Answer({ one, note, setNote, verdict, compact }) {

@@ -35,7 +35,7 @@ function Details({ state }) {
 
 /** The last round trips, 0 at the bottom. */
 function Trace({ values }) {
-  if (values.length < 2) return null;
+  if (values.length < 4) return null;
   const top = Math.max(...values, 20);
   const points = values.map((value, i) => `${(36 * i) / (values.length - 1)},${12 - (11 * value) / top}`).join(" ");
   return html`<svg class="trace" viewBox="0 0 36 12" aria-hidden="true"><polyline points=${points} fill="none" stroke="currentColor" /></svg>`;

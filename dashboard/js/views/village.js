@@ -30,6 +30,7 @@ export function VillagePage() {
 }
 
 function Gauges() {
+  if (store.roster.value.length === 0) return null;
   const tones = store.roster.value.map((agent) => agent.status.tone);
   const of = (...names) => tones.filter((tone) => names.includes(tone)).length;
   const usage = store.villageUsage.value;
