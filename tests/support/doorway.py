@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
@@ -54,7 +55,7 @@ async def doorway(serve: Serve) -> AsyncIterator[int]:
         await serve(knock_of(head), Replayed(stream, head))
 
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(trio.serve_tcp, one, 0)
+        listeners = await nursery.start(partial(trio.serve_tcp, one, 0, host="127.0.0.1"))
         yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
 

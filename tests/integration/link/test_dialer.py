@@ -91,7 +91,7 @@ async def test_a_peer_that_accepts_and_says_nothing_is_given_up(house: Any, monk
 
     monkeypatch.setattr(dialer, "DIAL_SECONDS", 0.05)
     async with house() as h, trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(trio.serve_tcp, silent, 0)
+        listener, *_ = await nursery.start(trio.serve_tcp, silent, 0)
         port = listener.socket.getsockname()[1]
         async with dialling(h, monkeypatch, url=f"ws://127.0.0.1:{port}/"):
             await until(lambda: calls >= 3)
