@@ -18,7 +18,7 @@ from pykka import ActorDeadError
 from actors.runtime import _doorstep, telemetry
 from actors.runtime._envelope import Envelope
 from actors.runtime._errors import MailboxFull, MailboxOverflow
-from actors.runtime._messages import ActorStop, System
+from actors.runtime._messages import INTERNAL, ActorStop, System
 from actors.runtime._spec import MailboxSpec
 from actors.runtime._world import World
 
@@ -208,8 +208,8 @@ class Mailbox:
         self._drop(envelope, "crash", "the actor crashed on it")
 
     def _coalesced(self, envelope: Envelope) -> bool:
-        assert self.keyed is not None and self.spec.key is not None
-        key = self.spec.key(envelope.message)
+        assert self.keyed is not None
+        key = self._key_of(envelope)
         if key is None:
             return False
         older = self.keyed.get(key)
@@ -242,12 +242,17 @@ class Mailbox:
             self._admit_waiting()
         return envelope
 
+    def _key_of(self, envelope: Envelope) -> Hashable:
+        """What the message coalesces by; stops and calls by proxy never do."""
+        if self.spec.key is None or type(envelope.message) in INTERNAL:
+            return None
+        return self.spec.key(envelope.message)
+
     def _forget_key(self, envelope: Envelope) -> None:
-        assert self.keyed is not None and self.spec.key is not None
-        if not isinstance(envelope.message, ActorStop):
-            key = self.spec.key(envelope.message)
-            if self.keyed.get(key) is envelope:
-                del self.keyed[key]
+        assert self.keyed is not None
+        key = self._key_of(envelope)
+        if self.keyed.get(key) is envelope:
+            del self.keyed[key]
 
     def get(self) -> Envelope:
         """pykka's exit: the next message, or IndexError."""

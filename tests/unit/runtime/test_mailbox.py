@@ -196,6 +196,13 @@ async def test_coalesce_leaves_what_is_in_hand_and_what_has_no_key(world, autoju
     assert (await ref.get_state())["seen"][-1] == "f3"
 
 
+async def test_calls_by_proxy_pass_a_coalescing_mailbox_untouched(world, autojump_clock):
+    ref = slow("coalesce", 9, key=lambda message: message["cell"]).start()
+    ref.tell({"cell": 1})
+    first, second = ref.proxy().seen, ref.proxy().seen
+    assert await first is await second
+
+
 # -- disconnect
 
 
