@@ -18,7 +18,7 @@ export function TerminalPane({ agent }) {
   const [trouble, setTrouble] = useState("");
   const [size, setSize] = useState("");
   const possible = canDrive.value && !isFinal(agent.state);
-  wire.current = { driving: driving && possible, sessionId: agent.sessionId };
+  wire.current.sessionId = agent.sessionId;
 
   const send = async (data) => {
     if (!wire.current.driving) return;
@@ -45,27 +45,31 @@ export function TerminalPane({ agent }) {
     };
   }, [agent.agentId]);
 
-  useEffect(() => {
-    screen.current.setDriving(driving && possible);
-    if (driving && possible) screen.current.focus();
-  }, [driving, possible]);
-
-  const drive = () => possible && setDriving(true);
-  return html`<section class=${`tty ${driving && possible ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`}>
+  // At once and not after the next drawing: what is typed right after the click must arrive.
+  const drive = (wanted) => {
+    const takes = wanted && possible;
+    if (wire.current.driving === takes) return;
+    wire.current.driving = takes;
+    screen.current.setDriving(takes);
+    setDriving(takes);
+    if (takes) screen.current.focus();
+  };
+  useEffect(() => drive(driving), [possible]);
+  return html`<section class=${`tty ${driving ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`}>
     <div class="tty-strip">
-      <${Keyboard} driving=${driving} possible=${possible} setDriving=${setDriving} ended=${isFinal(agent.state)} />
+      <${Keyboard} driving=${driving} possible=${possible} drive=${drive} ended=${isFinal(agent.state)} />
       <span class="faint num tty-size">${size}</span>
       <span class="tty-link">${link.value.phase === "live" ? "" : link.value.phase.replace("-", " ")}</span>
       ${trouble ? html`<span class="trouble" role="alert">${trouble}</span>` : null}
     </div>
-    <div class="glass" data-testid="terminal" onFocusIn=${drive} onClick=${drive}><div class="glass-inner" ref=${place}></div></div>
+    <div class="glass" data-testid="terminal" onFocusIn=${() => drive(true)} onClick=${() => drive(true)}><div class="glass-inner" ref=${place}></div></div>
     ${possible ? html`<div class="keys" role="group" aria-label="Keys">
-      ${KEYS.map(([name, data]) => html`<button type="button" class="key" onClick=${() => (setDriving(true), (wire.current.driving = true), send(data))}>${name}</button>`)}
+      ${KEYS.map(([name, data]) => html`<button type="button" class="key" onClick=${() => (drive(true), send(data))}>${name}</button>`)}
     </div>` : null}
   </section>`;
 }
 
-function Keyboard({ driving, possible, setDriving, ended }) {
+function Keyboard({ driving, possible, drive, ended }) {
   if (!possible) return html`<span class="badge-text">${ended ? "the process has ended" : "watching"}</span>`;
-  return html`<button type="button" class="drive" data-testid="drive" aria-pressed=${driving} onClick=${() => setDriving(!driving)}>${driving ? "you have the keyboard" : "take the keyboard"}</button>`;
+  return html`<button type="button" class="drive" data-testid="drive" aria-pressed=${driving} onClick=${() => drive(!driving)}>${driving ? "you have the keyboard" : "take the keyboard"}</button>`;
 }
