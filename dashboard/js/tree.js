@@ -12,14 +12,20 @@ export function normalise(node, path = "") {
   return {
     id,
     path: here,
-    kind: node.kind ?? node.type ?? "",
+    kind: node.actor ?? node.kind ?? "",
+    supervises: node.kind === "supervisor" || Boolean(node.strategy),
+    uptime: node.uptime,
+    inHand: get("inHand", "in_hand"),
+    incarnation: node.incarnation ?? 0,
     state: node.state ?? "unknown",
     strategy: node.strategy ?? "",
     mailbox: mailbox(node.mailbox),
-    rate: get("messagesPerSecond", "messages_per_second"),
-    restarts: Array.isArray(node.restarts) ? node.restarts.length : (node.restarts ?? 0),
-    intensity: node.intensity,
-    period: node.period,
+    rate: undefined, // messages/s, from two answers: see withRates
+    restarts: node.restarts ?? 0,
+    recent: node.recent ?? 0, // failures of its children within the period
+    intensity: node.intensity ?? undefined,
+    period: node.period ?? undefined,
+    more: node.more ?? 0, // children that the service left out
     lastExit: exit ? { reason: String(exit.reason ?? ""), age: exit.age ?? exit.ageSeconds } : undefined,
     events: Array.isArray(node.events) ? node.events : [],
     children: (node.children ?? []).map((child) => normalise(child, here)),
@@ -28,7 +34,24 @@ export function normalise(node, path = "") {
 
 function mailbox(box) {
   if (!box) return undefined;
-  return { depth: box.depth ?? 0, capacity: box.capacity ?? 0, high: box.highWater ?? box.high_water ?? 0, dropped: box.dropped ?? 0 };
+  return { depth: box.depth ?? 0, capacity: box.capacity ?? 0, high: box.highWater ?? box.high_water ?? 0, dropped: box.dropped ?? 0, handled: box.handled };
+}
+
+/** The same tree with each node's messages per second since the answer before. */
+export function withRates(root, before, seconds) {
+  const handled = new Map();
+  const note = (node) => {
+    handled.set(`${node.path}#${node.incarnation}`, node.mailbox?.handled);
+    node.children.forEach(note);
+  };
+  if (before) note(before);
+  const rated = (node) => {
+    const was = handled.get(`${node.path}#${node.incarnation}`);
+    const is = node.mailbox?.handled;
+    const rate = was === undefined || is === undefined || !(seconds > 0) ? undefined : Math.max(0, is - was) / seconds;
+    return { ...node, rate, children: node.children.map(rated) };
+  };
+  return rated(root);
 }
 
 /** Depth-first rows: {node, rails: [is there a sibling below, for each level], more: hidden children or 0}. */
@@ -37,8 +60,9 @@ export function rowsOf(root, opened = new Set()) {
   const visit = (node, rails) => {
     rows.push({ node, rails, more: 0 });
     const all = opened.has(node.path) ? node.children : shown(node.children);
-    all.forEach((child, i) => visit(child, [...rails, i < all.length - 1 || all.length < node.children.length]));
-    if (all.length < node.children.length) rows.push({ node, rails: [...rails, false], more: node.children.length - all.length });
+    const hidden = node.children.length - all.length + node.more;
+    all.forEach((child, i) => visit(child, [...rails, i < all.length - 1 || hidden > 0]));
+    if (hidden > 0) rows.push({ node, rails: [...rails, false], more: hidden });
   };
   visit(root, []);
   return rows;
@@ -56,7 +80,7 @@ const GOOD = new Set(["running", "alive", "up", "ok", "started"]);
 export const isRunning = (state) => GOOD.has(String(state).toLowerCase());
 
 export function hasTrouble(node) {
-  return !isRunning(node.state) || node.restarts > 0 || (node.mailbox?.dropped ?? 0) > 0;
+  return !isRunning(node.state) || node.restarts > 0 || node.recent > 0 || (node.mailbox?.dropped ?? 0) > 0;
 }
 
 /** Totals of the whole tree for the page's head. */

@@ -104,10 +104,21 @@ function listedAgents(world, items, context) {
       if ((agent.startedAt ?? 0) < context.now - 10_000) delete agents[agent.agentId];
     }
   }
-  return { ...world, agents };
+  return { ...world, agents, approvals: askedIn(items, world.approvals) };
 }
 
-function fromList(item) {
+/** The questions that agents are listed with: whoever may see the agent sees what it waits for. */
+function askedIn(items, known) {
+  const approvals = { ...known };
+  for (const { agentId, villageId, pendingApprovals } of items) {
+    for (const one of Array.isArray(pendingApprovals) ? pendingApprovals : []) {
+      if (!approvals[one.approvalId]?.decision) approvals[one.approvalId] = { villageId, agentId, ...approvals[one.approvalId], ...one };
+    }
+  }
+  return approvals;
+}
+
+function fromList({ pendingApprovals, ...item }) {
   const lastEventAt = millis(item.lastEventAt);
   return {
     ...item,
@@ -289,7 +300,7 @@ export function pendingOf(approvals, matches = () => true) {
 
 function houseActivity(world, e) {
   const known = world.houses[e.repoId];
-  if (known?.version !== undefined && e.version < known.version && !e.fresh) return world;
+  if (known?.version > e.version) return world;
   const { houseId, ...fields } = e;
   return { ...world, houses: { ...world.houses, [e.repoId]: { name: baseName(known?.repoPath ?? e.repoId), ...known, ...fields } } };
 }
@@ -297,15 +308,9 @@ function houseActivity(world, e) {
 function listedHouses(world, items, context) {
   const houses = Object.fromEntries(Object.entries(world.houses).filter(([, house]) => house.villageId !== context.villageId));
   for (const item of items) {
-    const snapshot = item.indicators?.indicators ? item.indicators : { indicators: item.indicators };
     const known = world.houses[item.repoId];
-    const live = known?.version !== undefined && snapshot.version !== undefined && known.version > snapshot.version;
-    houses[item.repoId] = {
-      ...item,
-      name: item.name || baseName(item.repoPath),
-      version: live ? known.version : snapshot.version,
-      indicators: live ? known.indicators : snapshot.indicators,
-    };
+    const newer = known?.version > item.version ? { version: known.version, indicators: known.indicators } : {};
+    houses[item.repoId] = { ...item, name: item.name || baseName(item.repoPath), ...newer };
   }
   return { ...world, houses };
 }

@@ -3,7 +3,7 @@
 import { html, signal, useEffect, useState } from "../html.js";
 import * as api from "../api.js";
 import { age } from "../format.js";
-import { hasTrouble, isRunning, normalise, rowsOf, totals } from "../tree.js";
+import { hasTrouble, isRunning, normalise, rowsOf, totals, withRates } from "../tree.js";
 import { Empty } from "./empty.js";
 import { Gauge } from "./village.js";
 
@@ -13,6 +13,7 @@ const STRATEGY = { one_for_one: "one for one", one_for_all: "one for all", rest_
 const tree = signal(undefined);
 const trouble = signal("");
 const opened = signal(new Set());
+let answeredAt = 0;
 
 /** Asks once a second while somebody looks. */
 function usePolling() {
@@ -22,7 +23,9 @@ function usePolling() {
       if (!document.hidden) {
         try {
           const answer = await api.supervision();
-          tree.value = normalise(answer.tree ?? answer);
+          const asked = performance.now();
+          tree.value = withRates(normalise(answer), tree.peek(), (asked - answeredAt) / 1000);
+          answeredAt = asked;
           trouble.value = "";
         } catch (error) {
           trouble.value = error.status === 401 || error.status === 403 ? "Sign in to see the supervision tree." : error.message;
@@ -80,15 +83,14 @@ function Rails({ rails }) {
 
 function NodeRow({ row, chosen, choose }) {
   const { node, rails } = row;
-  const supervisor = node.strategy !== "" || node.children.length > 0;
   return html`<tr class=${`${hasTrouble(node) ? "troubled" : ""} ${chosen ? "chosen" : ""}`} data-node=${node.path}>
     <th scope="row"><span class="node"><${Rails} rails=${rails} />
-      <button type="button" class=${`node-name ${supervisor ? "node-supervisor" : ""}`} aria-expanded=${chosen} onClick=${() => choose(chosen ? "" : node.path)}>${node.id}</button>
+      <button type="button" class=${`node-name ${node.supervises ? "node-supervisor" : ""}`} aria-expanded=${chosen} onClick=${() => choose(chosen ? "" : node.path)}>${node.id}</button>
       ${node.strategy ? html`<span class="strategy">${STRATEGY[node.strategy] ?? node.strategy}</span>` : html`<span class="faint node-kind">${node.kind}</span>`}</span></th>
     <td><span class=${`actor-state ${isRunning(node.state) ? "up" : "down"}`}>${node.state}</span></td>
     <td><${Mailbox} box=${node.mailbox} /></td>
     <td class="right num">${node.rate === undefined ? html`<span class="faint">–</span>` : node.rate.toFixed(node.rate < 10 ? 1 : 0)}</td>
-    <td><${Restarts} key=${node.restarts} node=${node} /></td>
+    <td><${Restarts} key=${`${node.restarts}/${node.recent}`} node=${node} /></td>
     <td class="exit">${node.lastExit ? html`<span class="num">${age((node.lastExit.age ?? NaN) * 1000)}</span> <span class="faint">${node.lastExit.reason}</span>` : html`<span class="faint">–</span>`}</td>
   </tr>`;
 }
@@ -108,12 +110,15 @@ function Mailbox({ box }) {
     <span class="num">${box.depth}<span class="faint"> / ${box.capacity || "∞"}</span>${box.dropped ? html` <span class="minus">−${box.dropped}</span>` : null}</span></span>`;
 }
 
-/** Pips: restarts within the window against the limit. */
+/** How often it was itself restarted; of a supervisor also its children's restarts within the window against the limit. */
 function Restarts({ node }) {
+  const own = html`<span class=${`num ${node.restarts ? "restarted" : "faint"}`}>${node.restarts || "–"}</span>`;
   const limit = node.intensity;
-  if (limit === undefined || limit > 12) return html`<span class=${`num ${node.restarts ? "restarted" : "faint"}`}>${node.restarts || "–"}${limit === undefined || !node.restarts ? "" : ` / ${limit}`}</span>`;
-  const pips = Array.from({ length: limit }, (_, i) => html`<i class=${i < node.restarts ? "pip used" : "pip"}></i>`);
-  return html`<span class="restarts" title=${`${node.restarts} of ${limit} restarts within ${node.period} s`}><span class="pips" aria-hidden="true">${pips}</span><span class="num faint">${node.restarts}/${limit}</span></span>`;
+  if (limit === undefined) return html`<span class="restarts">${own}</span>`;
+  const title = `${node.recent} of at most ${limit} restarts of its children within ${node.period} s`;
+  if (limit > 12) return html`<span class="restarts" title=${title}>${own}<span class=${`num ${node.recent ? "restarted" : "faint"}`}>${node.recent}/${limit}</span></span>`;
+  const pips = Array.from({ length: limit }, (_, i) => html`<i class=${i < node.recent ? "pip used" : "pip"}></i>`);
+  return html`<span class="restarts" title=${title}>${own}<span class="pips" aria-hidden="true">${pips}</span><span class="num faint">${node.recent}/${limit}</span></span>`;
 }
 
 function Drawer({ node, close }) {
@@ -122,6 +127,8 @@ function Drawer({ node, close }) {
     <dl class="facts">
       <dt>path</dt><dd class="path">${node.path}</dd><dt>kind</dt><dd>${node.kind || "–"}</dd><dt>state</dt><dd>${node.state}</dd>
       ${node.strategy ? html`<dt>strategy</dt><dd>${STRATEGY[node.strategy] ?? node.strategy}</dd><dt>gives up</dt><dd>after ${node.intensity} restarts in ${node.period} s</dd>` : null}
+      ${node.uptime ? html`<dt>up</dt><dd class="num">${age(node.uptime * 1000)}, life ${node.incarnation}</dd>` : null}
+      ${node.inHand ? html`<dt>in hand</dt><dd>${node.inHand}</dd>` : null}
       ${node.mailbox ? html`<dt>mailbox</dt><dd class="num">${node.mailbox.depth} of ${node.mailbox.capacity}, at most ${node.mailbox.high}, dropped ${node.mailbox.dropped}</dd>` : null}
       <dt>restarts</dt><dd class="num">${node.restarts}</dd>
       ${node.lastExit ? html`<dt>last exit</dt><dd>${age((node.lastExit.age ?? NaN) * 1000)} ago: ${node.lastExit.reason}</dd>` : null}

@@ -8,7 +8,7 @@ import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../das
 import { Pacer } from "../../../dashboard/js/pacer.js";
 import { parseRoute, toAgent } from "../../../dashboard/js/routes.js";
 import { byAttention, mayDrive, statusOf } from "../../../dashboard/js/status.js";
-import { normalise, rowsOf, SHOWN_CHILDREN, totals } from "../../../dashboard/js/tree.js";
+import { normalise, rowsOf, SHOWN_CHILDREN, totals, withRates } from "../../../dashboard/js/tree.js";
 
 test("numbers read as people say them", () => {
   assert.deepEqual([duration(900), duration(72_000), duration(4_000_000)], ["0.9 s", "1 min 12 s", "1 h 6 min"]);
@@ -93,8 +93,15 @@ test("every kind of work stream event has a line, output has none", () => {
 const leaf = (id, change = {}) => ({ id, kind: "Client", state: "running", ...change });
 
 test("the tree's names may be in either spelling", () => {
-  const node = normalise({ id: "r", mailbox: { depth: 1, capacity: 4, high_water: 3, dropped: 0 }, last_exit: { reason: "boom", age: 2 }, restarts: [1, 2] });
+  const node = normalise({ id: "r", mailbox: { depth: 1, capacity: 4, high_water: 3, dropped: 0 }, last_exit: { reason: "boom", age: 2 }, restarts: 2 });
   assert.deepEqual([node.mailbox.high, node.lastExit.reason, node.restarts], [3, "boom", 2]);
+});
+
+test("messages per second come from two answers, of the same life only", () => {
+  const at = (handled, incarnation) => normalise({ id: "r", incarnation, mailbox: { handled } });
+  assert.equal(withRates(at(30, 1), at(10, 1), 2).rate, 10);
+  assert.equal(withRates(at(30, 2), at(10, 1), 2).rate, undefined);
+  assert.equal(withRates(at(30, 1), undefined, 2).rate, undefined);
 });
 
 test("many children are folded into a number, but never the one in trouble", () => {
