@@ -42,6 +42,12 @@ class Knock:
     def has(self, name: str) -> bool:
         return any(key == name for key, _ in self.headers)
 
+    def check(self) -> None:
+        """Raises `Rejection` for headers that wsproto would fall over: it decodes all of them as ASCII."""
+        for name, value in self.headers:
+            if not (name.isascii() and value.isascii()):
+                raise Rejection(400, "E_BAD_REQUEST", f"header {name[:40]!r}: only ASCII is understood here")
+
 
 @attrs.frozen
 class Rejection(Exception):

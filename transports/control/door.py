@@ -100,6 +100,7 @@ class ControlDoor:
 
     def _admit(self, knock: Knock) -> None:
         """Raises `Rejection`."""
+        knock.check()
         if not self._deps.allow_origin(knock.header("origin"), knock.header("host")):
             raise Rejection(403, "E_ORIGIN", "pages of this origin may not connect here")
         known = sum(visit.client is not None for visit in self._visits.values())

@@ -65,6 +65,7 @@ class RunnerDoor:
 
     async def _admit(self, knock: Knock) -> Admission:
         """Raises `Rejection`."""
+        knock.check()
         if knock.has("origin"):
             raise Rejection(403, "E_ORIGIN", "browsers may not connect here: a runner sends no Origin header")
         if self._knocking >= self._settings.handshakes:

@@ -15,7 +15,7 @@ from actors.context import Context
 from actors.ports import Ref
 from actors.runtime import ActorDeadError
 from contracts.codec import ContractError
-from contracts.events import RunnerEvent, decode_event, peek_address
+from contracts.events import RunnerEvent, SessionStarted, decode_event, peek_address
 from contracts.link import Nack
 from transports.runners.flight import BATCH_EVENTS, Flight, Run
 from transports.runners.frames import unknown_fields
@@ -117,11 +117,13 @@ class Feeder:
 
     # --- sessions ---------------------------------------------------------------------------------
 
-    async def held(self, session_id: str, village_id: str, first_seq: int) -> Flight:
-        """The session's actor knows that its runner is here; the flight says where to resume. Raises
-        `ForeignSession` or `Unavailable`.
+    async def held(
+        self, session_id: str, village_id: str, first_seq: int, started: SessionStarted | None = None
+    ) -> Flight:
+        """The session's actor knows that its runner is here; the flight says where to resume. `started`: the event
+        that may name the agent. Raises `ForeignSession` or `Unavailable`.
         """
-        ref = await self._ensure(session_id, village_id)
+        ref = await self._ensure(session_id, village_id, started)
         resume_from = await self._ask_held(ref, first_seq)
         state = self._context.board.session(session_id)
         flight = Flight(session_id, village_id, ref, resume_from, first_seq, 0 if state is None else state.seq)
@@ -135,8 +137,14 @@ class Feeder:
         """Hello named a session that nobody knows yet: its spool begins there."""
         self._spool_from[session_id] = max(1, first_seq)
 
-    async def _ensure(self, session_id: str, village_id: str) -> Ref:
-        wanted = m.EnsureSession(session_id, village_id, self._identity.runner_id)
+    async def _ensure(self, session_id: str, village_id: str, started: SessionStarted | None = None) -> Ref:
+        wanted = m.EnsureSession(
+            session_id,
+            village_id,
+            self._identity.runner_id,
+            agent_id=None if started is None else started.agent_id,
+            agent_name=None if started is None else started.agent_name,
+        )
         try:
             return await self._context.router_call(wanted)
         except m.ForeignSession:
@@ -245,7 +253,8 @@ class Feeder:
         known = self._context.board.session(event.session_id) is not None
         first_seq = self._spool_from.get(event.session_id, 0 if known or self._lenient else event.seq)
         try:
-            await self.held(event.session_id, event.org_id, first_seq)
+            started = event if isinstance(event, SessionStarted) else None
+            await self.held(event.session_id, event.org_id, first_seq, started)
         except m.ForeignSession:
             why = "sessionId: the session belongs to another runner or village"
             if len(self._foreign) < self._settings.window:
