@@ -140,13 +140,24 @@ class Connection:
                 await self._drained.wait()
 
     async def hang_up(self, seconds: float = 2.0) -> None:
-        """Flush, half-close, and let the peer finish: so that the last words are not lost in a reset."""
-        await self.flush(seconds)
-        with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_WR)
+        """For the reader: flush, half-close, and let the peer finish, so that the last words are not lost in a reset."""
+        await self.half_close(seconds)
         with trio.move_on_after(seconds):
             while await self.recv():
                 pass
+        self.abort()
+
+    async def half_close(self, seconds: float = 2.0) -> None:
+        """For everybody else: flush and say that no more comes; the reader sees the peer's end."""
+        await self.flush(seconds)
+        if not self.closed:
+            with suppress(OSError):
+                self.sock.shutdown(socket.SHUT_WR)
+
+    async def finish(self, seconds: float = 2.0) -> None:
+        """As `half_close`, and abort when the peer takes too long over its part."""
+        await self.half_close(seconds)
+        await trio.sleep(seconds)
         self.abort()
 
     def abort(self) -> None:

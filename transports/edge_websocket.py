@@ -1,7 +1,7 @@
 """WebSockets that we speak ourselves (Socket.IO's): the 101, and the messages that come in, within limits."""
 
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
 
 import attrs
 import trio
@@ -65,31 +65,35 @@ class Incoming:
         self._connection = connection
         self._protocol = Protocol(ConnectionType.SERVER, [], leftover)
         self._limits = limits
+        self._events: Iterator[Event] = self._protocol.events()
+        self._over = False
         self._parts: list[str | bytes] = []
         self._size = 0
         self._frames = 0
         self._second = 0.0
         self.heard_at = trio.current_time()
 
-    async def messages(self) -> AsyncGenerator[str | bytes, None]:
-        """Until the peer closes, breaks the protocol, or exceeds a limit."""
-        while True:
-            try:
-                for event in self._protocol.events():
+    async def receive(self) -> str | bytes | None:
+        """The next message; None when the peer closed, broke the protocol, or exceeded a limit."""
+        try:
+            while not self._over:
+                for event in self._events:
                     await self._pace()
                     message = self._take(event)
                     if message is not None:
-                        yield message
+                        return message
                 data = await self._connection.recv()
                 if not data:
-                    return
+                    break
                 self.heard_at = trio.current_time()
                 self._protocol.receive_data(data)
-            except _Over:
-                return
-            except (RemoteProtocolError, UnicodeDecodeError, struct.error):
-                self._connection.write(close_frame(1002, "protocol error"))
-                return
+                self._events = self._protocol.events()
+        except _Over:
+            pass
+        except (RemoteProtocolError, UnicodeDecodeError, struct.error):
+            self._connection.write(close_frame(1002, "protocol error"))
+        self._over = True
+        return None
 
     async def _pace(self) -> None:
         """A flood of frames must not keep the loop; beyond the limit it is slowed to a halt by its own socket."""

@@ -299,7 +299,8 @@ class Engine:
         connection = session.connection
         assert connection is not None
         with trio.move_on_after(LINGER_SECONDS):
-            await connection.hang_up()
+            while await connection.recv():  # its close frame, which answers ours
+                pass
 
     async def _maybe_upgrade(self, session: Session | None, connection: Connection, incoming: Incoming) -> None:
         """A WebSocket for a session that polls. One that cannot be is opened and closed at once, as officially."""

@@ -110,7 +110,7 @@ class Session:
                 self.buffer.append(NOOP)
             self.poll.set()
         if self.connection is not None:
-            self.engine.spawn(self.connection.hang_up)
+            self.engine.spawn(self.connection.finish)
         self.engine.on_close(self, reason)
 
     # --- in ---------------------------------------------------------------------------------------------------------
