@@ -56,7 +56,7 @@ class BaseSupervisor(TrioActor):
         self._rng = rng or Random()
         self._children: dict[str, Child] = {}
         self._nursery: trio.Nursery | None = None
-        if name is not None:
+        if name is not None and self.actor_ref.path is None:
             self.actor_ref.set_path(name)
 
     # -- asked from outside

@@ -50,7 +50,7 @@ class Life:
         self.exit_reason: Reason | None = None
         self.scope: trio.CancelScope | None = None
         self.tracer: Tracer | None = None
-        self._links: set[ActorRef[Any]] | None = None
+        self._links: dict[ActorRef[Any], None] | None = None
         self.later: set[TrioFuture[Any]] | None = None
         """replies that handlers promised to give after they returned"""
 
@@ -241,10 +241,10 @@ class Life:
     # -- from outside
 
     @property
-    def links(self) -> "set[ActorRef[Any]]":
-        """Actors that fail together with this incarnation."""
+    def links(self) -> "dict[ActorRef[Any], None]":
+        """Actors that fail together with this incarnation, in the order linked: a set has another each time."""
         if self._links is None:
-            self._links = set()
+            self._links = {}
         return self._links
 
     def reply_later(self) -> "TrioFuture[Any]":

@@ -2,6 +2,7 @@
 
 import threading
 import weakref
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import pykka
@@ -128,6 +129,20 @@ class ActorRef(pykka.ActorRef[A]):
         """`proxy.attribute = value` for trio tasks, where pykka's assignment would block. `a.b` sets b of a."""
         await self.call(ProxySetAttr(tuple(attribute.split(".")), value), timeout)
 
+    @overload
+    def stop(self, *, block: Literal[False], timeout: float | None = None) -> TrioFuture[bool]: ...
+    @overload
+    def stop(self, *, block: Literal[True] = True, timeout: float | None = None) -> bool: ...
+    @overload
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> Any: ...
+    def stop(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
+        """pykka's: True if it was alive. In trio tasks `await ref.stop(block=False)`, else BlockingCallError."""
+        if block and trio.lowlevel.in_trio_run():
+            raise BlockingCallError("stop() would block the loop: use `await ref.stop(block=False)`")
+        return super().stop(block=block, timeout=timeout)
+
     def proxy(self) -> Any:
         """pykka's proxy; the same one each time. Raises ActorDeadError if the actor is not alive."""
         if self._proxy is None or not self.is_alive():
@@ -166,22 +181,23 @@ class ActorRef(pykka.ActorRef[A]):
         elif theirs is None or not other.is_alive():
             self.exit(NOPROC, other)
         else:
-            mine._life.links.add(other)
-            theirs._life.links.add(self)
+            mine._life.links[other] = None
+            theirs._life.links[self] = None
 
     def unlink(self, other: "ActorRef[Any]") -> None:
         """Undo `link()`."""
         for one, two in ((self, other), (other, self)):
             actor = one._actor_weakref()
             if actor is not None:
-                actor._life.links.discard(two)
+                actor._life.links.pop(two, None)
 
     def exit(self, reason: Reason, sender: "ActorRef[Any] | None" = None) -> None:
         """Erlang's exit signal: the actor is cancelled where it stands and ends with `reason`.
 
         An actor that traps exits gets `Exit(sender, reason)` instead, except for `killed`. `normal` is ignored.
         """
-        self.actor_inbox.world.on_loop(lambda: self._signal(reason, sender or self))
+        with suppress(trio.RunFinishedError):  # an actor whose whole trio run is over has ended already
+            self.actor_inbox.world.on_loop(lambda: self._signal(reason, sender or self))
 
     def _signal(self, reason: Reason, sender: "ActorRef[Any]") -> None:
         actor = self._actor_weakref()
@@ -227,7 +243,7 @@ class ActorRef(pykka.ActorRef[A]):
         self._answer_the_rest(reason)
         watchers, self._watchers = self._watchers or {}, None
         for watcher in watchers:
-            if watcher.is_alive():
+            with suppress(ActorDeadError):
                 watcher.tell(Down(self, reason))
 
     def _answer_the_rest(self, reason: Reason) -> None:
@@ -255,6 +271,8 @@ class ActorRef(pykka.ActorRef[A]):
 
     def set_path(self, path: str) -> None:
         """Make the actor findable: `whereis(path)`. The path also names it in logs, errors and metrics."""
+        if self.path is not None:
+            _registry.unname(self.path, self)
         self.path = path
         _registry.name(path, self)
 

@@ -152,6 +152,13 @@ async def test_a_path_taken_over_is_not_forgotten_when_the_first_owner_ends(worl
     assert whereis("desk") is two
 
 
+async def test_an_actor_has_one_path_at_a_time(world):
+    ref = Recorder.start()
+    ref.set_path("old")
+    ref.set_path("new")
+    assert (whereis("old"), whereis("new")) == (None, ref)
+
+
 async def test_pykkas_registry_knows_all_actors(world):
     class Special(Recorder):
         pass

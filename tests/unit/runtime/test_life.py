@@ -355,9 +355,19 @@ async def test_blocking_calls_in_a_task_are_refused_before_anything_is_sent(worl
         ref.ask("x")
     with pytest.raises(BlockingCallError):
         ref.proxy().seen = []
+    with pytest.raises(BlockingCallError, match=r"await ref\.stop\(block=False\)"):
+        ref.stop()
     await ref.assign("trace", ["assigned"])
     state = await ref.get_state()
     assert (state["seen"], state["trace"]) == ([], ["assigned"])
+
+
+async def test_a_call_that_is_cancelled_already_sends_nothing(world):
+    ref = Recorder.start()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await ref.call("never sent")
+    assert (await ref.get_state())["seen"] == []
 
 
 async def test_is_up_tells_whether_somebody_is_there_to_answer(world):

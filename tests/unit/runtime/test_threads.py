@@ -172,6 +172,23 @@ async def test_after_the_run_a_thread_gets_actor_dead_error():
         await ref.call("anybody there?")
 
 
+async def test_the_end_of_an_actor_is_not_disturbed_by_a_watcher_or_link_whose_loop_is_over(world):
+    ref, other = Recorder.start(), Recorder.start()
+
+    async def elsewhere() -> None:
+        async with open_world():
+            gone = Recorder.start()
+            await gone.ping()
+            ref.watch(gone)
+            ref._actor_weakref()._life.links[gone] = None
+
+    await trio.to_thread.run_sync(trio.run, elsewhere)
+    ref.watch(other)
+    ref.tell("crash")
+    await trio.testing.wait_all_tasks_blocked()
+    assert len((await other.get_state())["seen"]) == 1
+
+
 async def test_actors_of_two_loops_talk_without_blocking_either(world):
     ref = Recorder.start()
 

@@ -265,6 +265,16 @@ async def test_children_of_a_restarted_supervisor_are_found_again_by_path(world)
     assert await new.call("hello") == "hello"
 
 
+async def test_a_supervisor_under_a_supervisor_has_the_path_its_parent_gives_it(world):
+    sub = ChildSpec("sub", Supervisor, (specs([], "a"),), {"intensity": 0, "name": "mine"})
+    await start([sub])
+    for _ in range(2):
+        assert whereis("mine") is None
+        assert whereis("top/sub").path == "top/sub"
+        whereis("top/sub/a").tell("crash")
+        await trio.testing.wait_all_tasks_blocked()
+
+
 async def test_if_one_does_not_start_those_before_it_are_stopped(world):
     trace: list[str] = []
     watcher = Recorder.start()
