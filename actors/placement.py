@@ -25,7 +25,7 @@ class Candidate:
     status: Status
     connected: bool
     providers: frozenset[str] = frozenset()
-    labels: Mapping[str, str] = attrs.field(factory=dict)
+    labels: Mapping[str, str] = attrs.field(factory=dict[str, str])
     sessions: int = 0
     max_sessions: int = 0
     cpu_percent: float = 0

@@ -34,10 +34,12 @@ def create_app(api: Api) -> Litestar:
     async def openapi_document() -> Answer:
         return Answer(200, documentation)
 
-    handlers = [_handler(operation, api) for operation in OPERATIONS]
-    handlers.append(_fixed("/api/openapi.json", openapi_document))
-    for path, answer in docs_page.answers().items():
-        handlers.append(_fixed(path, answer))
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    handlers = [_handler(path, methods, api) for path, methods in by_path.items()]
+    fixed = {"/api/openapi.json": openapi_document, **docs_page.answers()}
+    handlers += [_fixed(path, answer) for path, answer in fixed.items()]
     return Litestar(
         route_handlers=handlers,
         openapi_config=None,
@@ -48,13 +50,13 @@ def create_app(api: Api) -> Litestar:
     )
 
 
-def _handler(operation: Operation, api: Api) -> HTTPRouteHandler:
-    path = operation.path.replace("}", ":str}")
+def _handler(path: str, operations: dict[str, Operation], api: Api) -> HTTPRouteHandler:
+    """All that can be done at one path: the framework's own OPTIONS and 405 then name every method."""
 
     async def handle(request: Request[Any, Any, Any]) -> Response[bytes]:
-        client = request.scope.get("client")
+        client: tuple[str, int] | None = request.scope["client"]
         incoming = Incoming(
-            method=operation.method,
+            method=request.method,
             path=request.scope["path"],
             query=request.scope["query_string"].decode("latin-1"),
             headers={name.lower(): value for name, value in request.headers.items()},
@@ -62,9 +64,10 @@ def _handler(operation: Operation, api: Api) -> HTTPRouteHandler:
             path_values={name: str(value) for name, value in request.path_params.items()},
             address=client[0] if client else None,
         )
-        return _response(await serve(api, operation, incoming))
+        return _response(await serve(api, operations[request.method], incoming))
 
-    return HTTPRouteHandler(path, http_method=[operation.method], name=operation.name, status_code=200)(handle)  # type: ignore[arg-type]
+    template = path.replace("}", ":str}")
+    return HTTPRouteHandler(template, http_method=list(operations), status_code=200)(handle)  # type: ignore
 
 
 def _fixed(path: str, answer: Callable[[], Awaitable[Answer]]) -> HTTPRouteHandler:

@@ -1,7 +1,6 @@
 """What the REST room needs from the rest of the house: filled by the composition root."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -37,12 +36,6 @@ class Rates:
     """By address: what a guesser of codes and passwords gets."""
 
 
-class StopRunner(Protocol):
-    """Closes a runner's connection and forgets its actor."""
-
-    async def __call__(self, runner_id: str) -> None: ...
-
-
 @attrs.define(eq=False, kw_only=True)
 class Api:
     """Everything the routes use. Only the first six have no default."""
@@ -62,7 +55,8 @@ class Api:
     """Whether /metrics needs no token. The root sets it for loopback; else an administrator's token is asked for."""
     forget_session: Callable[[str], Awaitable[None]] = _forget_nothing
     """Ends the actor of a session that never began (its runner refused it)."""
-    stop_runner: StopRunner = _change_nothing
+    stop_runner: Callable[[str], Awaitable[None]] = _change_nothing
+    """Closes a removed runner's connection and ends its actor."""
     membership_changed: Callable[[str], Awaitable[None]] = _change_nothing
     """Somebody's role in this village changed: live connections are to be checked again."""
     start_seconds: float = 15.0

@@ -2,16 +2,18 @@
 
 from collections import Counter
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
 import msgspec
 
-from contracts.codec import ContractError, Decoder, camel, contract_error, twin
+from contracts.codec import ContractError, Decoder, camel, contract_error, decode_json, twin
 from transports.http.operation import Operation
 from transports.http.problems import JSON, ProblemError
 
 MAX_FIELDS = 64
+EXACT = 2.0**53
+"""Floats below this are whole numbers without doubt."""
 
 
 @cache
@@ -32,11 +34,22 @@ def body_of(operation: Operation, content: bytes, content_type: str | None, enco
         raise ProblemError(415, f"the body must be {JSON}" + (f", not {media_type[:80]}" if media_type else ""))
     if not content:
         raise ContractError("", "a JSON body is required")
-    body = _decoder(operation.body).decode(content)
+    body = _decoder(operation.body).convert(_whole(decode_json(content)))
     check = getattr(body, "check", None)
     if check is not None:
         check()
     return body
+
+
+def _whole(value: Any) -> Any:
+    """1.0 as 1: JSON knows no difference between them, our classes do."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in cast("dict[str, Any]", value).items()}
+    return value
 
 
 def query_of(operation: Operation, text: str) -> Any:

@@ -134,7 +134,7 @@ class Operation:
             found |= {429}
         if self.who == "person" or self.who == "runner" or self.on != "nothing":
             found |= {403}
-        if self.path_names:
+        if self.path_names or (self.query is not None and "cursor" in attrs.fields_dict(self.query)):
             found |= {404}
         if self.query or self.body or self.idempotent_by_key or not self.writes:
             found |= {400}

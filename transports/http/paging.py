@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from contracts.codec import ContractError
+from transports.http.problems import ProblemError
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -19,9 +19,14 @@ def cut(items: Iterable[T], key: Callable[[T], Key], cursor: str | None, limit: 
         try:
             ordered = [item for item in ordered if key(item) > after]
         except TypeError:
-            raise ContractError("cursor", "is not one that this list gave out") from None
+            raise unknown_cursor() from None
     page = ordered[:limit]
     return page, _write(key(page[-1])) if len(ordered) > limit else None
+
+
+def unknown_cursor() -> ProblemError:
+    """404: there is no such page."""
+    return ProblemError(404, "cursor: is not one that this list gave out; begin again without it", "E_CURSOR")
 
 
 def _write(key: Key) -> str:
@@ -34,5 +39,5 @@ def _read(cursor: str) -> Key:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, list):
-        raise ContractError("cursor", "is not one that this list gave out")
+        raise unknown_cursor()
     return tuple(cast("list[Any]", found))

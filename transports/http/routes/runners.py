@@ -96,7 +96,7 @@ async def register_runner(call: Call[rest.RegisterRunner, None]) -> rest.RunnerV
     return await _view(call, runner_id)
 
 
-@routes.get("/api/runners", rest.RunnerList, query=rest.RunnerQuery, fails=(404,))
+@routes.get("/api/runners", rest.RunnerList, query=rest.RunnerQuery)
 async def list_runners(call: Call[None, rest.RunnerQuery]) -> rest.RunnerList:
     """The runners that serve one's villages, by name."""
     api, village_id = call.api, call.query.village_id

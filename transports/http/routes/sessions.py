@@ -129,7 +129,7 @@ async def _take_back(api: Api, session_id: str) -> None:
         await api.database.call(sessions.remove, session_id)
 
 
-@routes.get(BASE, rest.SessionList, who="visitor", query=rest.SessionQuery, fails=(404,))
+@routes.get(BASE, rest.SessionList, who="visitor", query=rest.SessionQuery)
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
     """The sessions that one may see, the newest first."""
     query = call.query

@@ -2,10 +2,12 @@
 
 from typing import Any, cast
 
+import attrs
+
 from access.policy import Action
 from contracts import rest
 from contracts.codec import camel, encode
-from supervision import tree
+from supervision import Node, tree
 from transports.http import metrics_route
 from transports.http.operation import Call, Routes
 from transports.http.problems import Answer, ProblemError, unauthorized
@@ -55,11 +57,27 @@ async def get_status(call: Call[None, None]) -> rest.ServiceStatus:
 
 @routes.get("/api/supervision", rest.SupervisionNode, on="service")
 async def get_supervision(call: Call[None, None]) -> Answer:
-    """The live tree of actors and supervisors."""
+    """The live tree of actors and supervisors.
+
+    Ids and paths of sessions, villages, agents, runners and clients are shown to administrators only."""
     root = call.api.root()
     if root is None:
         raise ProblemError(503, "the tree is not up")
-    return Answer(200, encode(_camel_keys(tree(root).as_dict())))
+    node = tree(root)
+    shown = node if call.subject.admin else _anonymous(node)
+    return Answer(200, encode(_camel_keys(shown.as_dict())))
+
+
+def _anonymous(node: Node, name: str | None = None, path: str = "") -> Node:
+    """Numbers instead of names: what lives in other people's villages is not everybody's to know."""
+    shown = name or node.id
+    here = f"{path}/{shown}" if path else shown
+    children = [
+        _anonymous(child, f"{child.id.partition(':')[0]} {number}" if ":" in child.id else None, here)
+        for number, child in enumerate(node.children, 1)
+    ]
+    last = node.last_exit and attrs.evolve(node.last_exit, reason=node.last_exit.reason.partition(":")[0])
+    return attrs.evolve(node, id=shown, path=here, urn=None, last_exit=last, children=children)
 
 
 def _camel_keys(node: Any) -> Any:
