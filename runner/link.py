@@ -89,8 +89,11 @@ class Link:
         try:
             async with trio.open_nursery() as nursery:
                 socket = await self._connect(nursery)
-                await self._greet(socket)
-                await self._talk(socket)
+                try:
+                    await self._greet(socket)
+                    await self._talk(socket)
+                finally:  # the library leaves its stream open when the other end closed first
+                    await trio.aclose_forcefully(socket._stream)
         except BaseExceptionGroup as group:
             raise _first(group) from None
 

@@ -45,7 +45,7 @@ async def hear_hello(socket: MessageSocket, admission: Admission, settings: Link
         hello = admission.dialect.read(text_of(message, settings.socket.message_bytes))
         if not isinstance(hello, Hello):
             raise FrameProblem("E_HELLO", "the first message must be hello", POLICY)
-        if runner_id and hello.runner_id != runner_id:
+        if runner_id and not admission.identity.speaks_for(hello.runner_id):
             raise FrameProblem("E_FORBIDDEN", "runnerId: is not the runner of the token", POLICY)
     except FrameProblem as problem:
         await turn_away(socket, problem)

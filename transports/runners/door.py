@@ -8,6 +8,7 @@ Nothing that a stranger sends gets further than the nursery of its own connectio
 
 from urllib.parse import parse_qs
 
+import attrs
 import structlog
 import trio
 from trio_websocket import wrap_server_stream
@@ -106,7 +107,8 @@ class RunnerDoor:
             greeted = await self._greet(nursery, guarded, admission)
             if greeted is not None:
                 socket, hello = greeted
-                dialect, identity = admission.dialect, admission.identity
+                dialect = admission.dialect
+                identity = attrs.evolve(admission.identity, runner_id=hello.runner_id)
                 await self._stay(Arrival(socket=socket, dialect=dialect, identity=identity, hello=hello))
             nursery.cancel_scope.cancel()
 

@@ -124,9 +124,12 @@ class Feeder:
         that may name the agent. Raises `ForeignSession` or `Unavailable`.
         """
         ref = await self._ensure(session_id, village_id, started)
-        resume_from = await self._ask_held(ref, first_seq)
+        await self._ask_held(ref, first_seq)
         state = self._context.board.session(session_id)
-        flight = Flight(session_id, village_id, ref, resume_from, first_seq, 0 if state is None else state.seq)
+        durable = 0 if state is None else state.seq
+        # Not what the session says, which counts what it has in hand: the runner lets go of all before resumeFrom.
+        resume_from = max(durable + 1, first_seq)
+        flight = Flight(session_id, village_id, ref, resume_from, first_seq, durable)
         if self._lenient:
             flight.last = 0  # such a runner may repeat what we have: the session drops it
         flight.moved_at, flight.patience = trio.current_time(), self._settings.resend

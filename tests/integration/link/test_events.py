@@ -253,7 +253,8 @@ async def test_the_journal_and_all_sessions_are_killed(house: Any) -> None:
         assert seqs(h) == list(range(1, 12))
 
 
-async def test_a_session_that_lost_what_only_the_runner_still_has_sends_the_runner_back_to_hello(house: Any) -> None:
+async def test_what_a_session_merely_has_in_hand_is_asked_for_again(house: Any) -> None:
+    """The runner lets go of everything before resumeFrom, so that must be on the disk."""
     async with house() as h, h.welcomed() as old:
         await old.send(chunk(1))
         await old.acked(1)
@@ -264,17 +265,25 @@ async def test_a_session_that_lost_what_only_the_runner_still_has_sends_the_runn
         await trio.sleep(0.05)
         async with h.runner() as new:
             held = [{"sessionId": "s1", "firstSeq": 1, "lastSeq": 3, "state": "RUNNING"}]
-            assert (await new.hello(sessions=held))["sessions"] == [{"sessionId": "s1", "resumeFrom": 4}]
+            assert (await new.hello(sessions=held))["sessions"] == [{"sessionId": "s1", "resumeFrom": 2}]
+            await new.send(chunk(2), chunk(3))
             h.context.journal = real
             h.context.directory.sessions["s1"].exit("killed")
-            code, reason = await new.closed()
-            assert code == 1012
-            assert "from 2 on" in reason
-        async with h.runner() as third:
-            assert (await third.hello(sessions=held))["sessions"] == [{"sessionId": "s1", "resumeFrom": 2}]
-            await third.send(chunk(2), chunk(3))
-            await third.acked(3)
+            await new.acked(3)
         assert seqs(h) == [1, 2, 3]
+
+
+async def test_what_lies_before_this_connection_sends_the_runner_back_to_hello(house: Any) -> None:
+    async with house() as h:
+        async with h.welcomed() as runner:
+            await runner.send(*[chunk(n) for n in range(1, 6)])
+            await runner.acked(5)
+        async with h.runner() as runner:
+            await runner.hello(sessions=[{"sessionId": "s1", "firstSeq": 1, "lastSeq": 5, "state": "RUNNING"}])
+            (await only_link(h)).tell(m.Rewind("s1", 2))
+            code, reason = await runner.closed()
+            assert code == 1012
+            assert "from 3 on" in reason
 
 
 class Blackhole:
