@@ -36,6 +36,8 @@ class Context:
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …}). Must not block."""
+    trouble: str | None = None
+    """Why the journal cannot write; None while it can. Written by the journal alone."""
     router_timeout: float = 10.0
     """Seconds the router has to find or start somebody."""
     journal: Ref | None = None

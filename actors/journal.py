@@ -38,7 +38,6 @@ class JournalActor(TrioActor):
         self._snapshots: dict[str, tuple[int, bytes]] = {}
         self._flush_due = False
         self._limiter = trio.CapacityLimiter(1)
-        self.trouble: str | None = None
 
     def on_start(self) -> None:
         self._context.journal = self.actor_ref
@@ -81,14 +80,14 @@ class JournalActor(TrioActor):
             try:
                 await trio.to_thread.run_sync(self._journal.append, records, limiter=self._limiter)
             except OSError as error:
-                if self.trouble is None:
+                if self._context.trouble is None:
                     log.error("journal_cannot_write", reason=str(error), advice="make room on the disk; retrying")
-                self.trouble = str(error)
+                self._context.trouble = str(error)
                 await trio.sleep(RETRY_SECONDS)
             else:
-                if self.trouble is not None:
+                if self._context.trouble is not None:
                     log.info("journal_writes_again")
-                self.trouble = None
+                self._context.trouble = None
                 return
 
 

@@ -86,7 +86,9 @@ class Decisions(Protocol):
         """Decisions of the session that its runner has not confirmed yet."""
         ...
 
-    async def confirm(self, approval_id: str) -> None: ...
+    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
+        """The runner has it."""
+        ...
 
 
 class Subject(Protocol):

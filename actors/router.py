@@ -36,7 +36,7 @@ class SessionRouter(TrioActor):
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
     message_in_hand = "retry"  # who gets it drops what was shown already
-    expected = (m.ForeignSession,)
+    expected_errors = (m.ForeignSession,)
 
     def __init__(self, context: Context, nurseries: Mapping[str, str]) -> None:
         """`nurseries`: kind → path of the dynamic supervisor of its actors."""

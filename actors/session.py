@@ -39,7 +39,7 @@ class SessionActor(TrioActor):
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
     message_in_hand = "retry"  # the journal drops repeats
-    expected = (m.RunnerOffline, m.UnknownApproval)
+    expected_errors = (m.RunnerOffline, m.UnknownApproval)
 
     def __init__(self, context: Context, initial: SessionState) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ class SessionActor(TrioActor):
     async def _confirm_decisions(self, events: Sequence[e.RunnerEvent]) -> None:
         for event in events:
             if isinstance(event, e.ApprovalResolved):
-                await self._context.decisions.confirm(event.approval_id)
+                await self._context.decisions.confirm(event.session_id, event.approval_id, self._context.clock.now_ms())
 
 
 async def read_events(context: Context, session_id: str, after: int, limit: int = READ_LIMIT) -> list[e.RunnerEvent]:

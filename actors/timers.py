@@ -1,6 +1,5 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +8,8 @@ import trio
 
 from actors.context import Context
 from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxSpec, Reason, TrioActor
+from actors.runtime import ActorDeadError, MailboxSpec
+from actors.runtime.tasks import TaskOwner
 
 
 @attrs.frozen
@@ -21,7 +21,7 @@ class After:
     message: Any
 
 
-class Timers(TrioActor):
+class Timers(TaskOwner):
     """A timer is a promise of this incarnation: after a crash, owners set theirs again in their `on_start`."""
 
     mailbox = MailboxSpec(capacity=100_000, policy="wait")
@@ -29,22 +29,12 @@ class Timers(TrioActor):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._nursery: trio.Nursery | None = None
-
-    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """An incarnation's life, inside the nursery that owns the sleeping tasks."""
-        async with trio.open_nursery() as self._nursery:
-            try:
-                return await live()
-            finally:
-                self._nursery.cancel_scope.cancel()
 
     def on_start(self) -> None:
         self._context.timers = self.actor_ref
 
     async def on_receive(self, message: After) -> None:
-        assert self._nursery is not None  # _surround() opened it before the first message
-        self._nursery.start_soon(_tell_later, message)
+        self.tasks.start_soon(_tell_later, message)
 
 
 async def _tell_later(timer: After) -> None:

@@ -201,7 +201,7 @@ class VillageActor(TrioActor):
 
     def _all_houses(self) -> list[House]:
         for state in self._context.board.of_village(self.village_id):
-            if state.seq:
+            if state.repo_path:
                 self._house_of(state)
         return list(self._houses.values())
 

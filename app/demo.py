@@ -1,32 +1,26 @@
 """The demo's runner as a process of its own, watched like everybody else."""
 
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import trio
 
-from actors.runtime import Reason, TrioActor
+from actors.runtime.tasks import TaskOwner
 
 
 class DemoEnded(Exception):
     """The demo's process ended by itself; its supervisor starts it again."""
 
 
-class DemoRunner(TrioActor):
+class DemoRunner(TaskOwner):
     """Keeps ``townwatch demo`` running; ends it with SIGTERM when it is stopped itself."""
 
     def __init__(self, state_dir: Path, seed: int) -> None:
         super().__init__()
         self._command = [sys.executable, "-m", "app", "demo", f"--seed={seed}", f"--state-dir={state_dir}"]
 
-    async def _lead(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run)
-            try:
-                return await live()
-            finally:
-                nursery.cancel_scope.cancel()
+    def on_start(self) -> None:
+        self.tasks.start_soon(self._run)
 
     async def _run(self) -> None:
         done = await trio.run_process(self._command, check=False, stdin=b"", deliver_cancel=_end)

@@ -21,21 +21,24 @@ from actors.context import Context
 from actors.runtime import open_world, telemetry
 from app import cast
 from app.demo import DemoRunner
-from app.listener import Listener
+from app.hosted import Hosted
 from app.metrics import Metrics
 from app.restore import restore
 from app.rights import Rights, StoredDecisions
 from app.watch import Watch
-from app.web import web
 from config.settings import Settings
+from dashboard import ROOT as PAGE
 from runner import identity
 from store.database import Database
 from store.log import EventLog
 from supervision import Backoff, ChildSpec, Supervisor
+from transports.control import ControlDeps, ControlDoor
 from transports.edge import Edge, EdgeSettings
+from transports.http.deps import Api
+from transports.http.mount import mount
 from transports.people import People, SocketIoOutlet
 from transports.runners import LinkDeps, LinkSettings, RunnerDoor
-from transports.socketio import TrioServer
+from transports.socketio import EngineSettings, TrioServer
 
 log = structlog.get_logger("service")
 
@@ -122,9 +125,7 @@ class open_service:
             raise
 
     async def __aexit__(self, *_error: Any) -> None:
-        with trio.move_on_after(STOP_SECONDS) as scope:
-            scope.shield = True
-            await self._stack.aclose()
+        await self._stack.aclose()  # each step has its own deadline; together they stay below STOP_SECONDS
 
     async def _open(self) -> Service:
         settings, stack = self._settings, self._stack
@@ -142,10 +143,9 @@ class open_service:
         metrics = Metrics()
         unsubscribe = telemetry.subscribe(metrics.telemetry)
         stack.callback(unsubscribe)
-        server = TrioServer(**socketio_options(settings))
-        context = Context(
-            event_log, SocketIoOutlet(server), WallClock(), StoredDecisions(database), measure=metrics.measure
-        )
+        server = TrioServer(engine=EngineSettings(origins=tuple(settings.server.allowed_origins)))
+        outlet, decisions = SocketIoOutlet(server), StoredDecisions(database)
+        context = Context(event_log, outlet, WallClock(), decisions, measure=metrics.measure)
         read = await trio.to_thread.run_sync(restore, event_log, context, {})
         log.info("restored", sessions=len(list(context.board)), events_read=read)
 
@@ -156,18 +156,26 @@ class open_service:
         stack.push_async_callback(_stop, root)
         stack.push_async_callback(server.drain, DRAIN_SECONDS)
 
+        socketio = ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1000)
+        await root.proxy().start_child(socketio)
         People(server, context, rights.person, rights, cast.CLIENTS)
-        link_settings = LinkSettings(
-            window=settings.runners.window,
-            heartbeat_ms=settings.runners.heartbeat_ms,
-            ackless=settings.runners.ackless,
-        )
-        links = LinkDeps(context=context, links=cast.LINKS, authenticate=rights.runner, settings=link_settings)
+        sign_in = SignIn(database, own)
         edge = Edge(edge_settings(settings))
         server.attach(edge)
-        edge.websocket("/runner", RunnerDoor(links).serve)
-        sign_in = SignIn(database, own)
-        await web(edge, stack, settings, context, database, authenticator, gate, sign_in, metrics, root)
+        self._doors(edge, server, context, rights)
+        api = Api(
+            context=context,
+            database=database,
+            authenticator=authenticator,
+            gate=gate,
+            sign_in=sign_in,
+            version=version("townwatch"),
+            root=lambda: root,
+            reasons_not_ready=partial(_not_ready, context),
+            registry=metrics.registry,
+            metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
+        )
+        await mount(edge, api, PAGE)
 
         url = await self._listen(root, edge)
         watch = (context, metrics, cast.ROOT, partial(_connections, server))
@@ -184,9 +192,27 @@ class open_service:
             server=server,
         )
 
+    def _doors(self, edge: Edge, server: TrioServer, context: Context, rights: Rights) -> None:
+        """Where runners and the control plane's clients come in."""
+        set_ = self._settings.runners
+        link_settings = LinkSettings(window=set_.window, heartbeat_ms=set_.heartbeat_ms, ackless=set_.ackless)
+        links = LinkDeps(context=context, links=cast.LINKS, authenticate=rights.runner, settings=link_settings)
+        edge.websocket("/runner", RunnerDoor(links).serve)
+        control = ControlDoor(
+            ControlDeps(
+                context=context,
+                clients=cast.CLIENTS,
+                authenticate=rights.person,
+                access=rights,
+                allow_origin=partial(own_origin, tuple(self._settings.server.allowed_origins)),
+            )
+        )
+        edge.websocket("/ws", control.serve)
+        self._stack.callback(control.shutdown)
+
     async def _listen(self, root: Any, edge: Edge) -> str:
         addresses: list[Any] = []
-        spec = ChildSpec(id="listener", actor=Listener, args=(edge.serve, addresses.extend), shutdown=1000)
+        spec = ChildSpec(id="listener", actor=Hosted, args=(edge.serve, addresses.extend), shutdown=1000)
         await root.proxy().start_child(spec)
         host, port = addresses[0][:2]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
@@ -204,9 +230,17 @@ class open_service:
             await root.proxy().start_child(spec)
 
 
-def socketio_options(settings: Settings) -> dict[str, Any]:
-    """CONTRACT section 3."""
-    return {"allowed_origins": tuple(settings.server.allowed_origins)}
+def own_origin(allowed: tuple[str, ...], origin: str | None, host: str | None) -> bool:
+    """No Origin (no browser), the service's own page, or one of the list."""
+    return origin is None or origin in allowed or origin in (f"http://{host}", f"https://{host}")
+
+
+def _not_ready(context: Context) -> list[str]:
+    """Why the service should get no work now."""
+    journal = context.journal
+    if journal is None or not journal.is_up:
+        return ["the journal is not running"]
+    return [f"the journal cannot write: {context.trouble}"] if context.trouble else []
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:
@@ -236,7 +270,7 @@ def open_database(settings: Settings) -> Database:
 
 async def _stop(root: Any) -> None:
     if root.is_alive():
-        with trio.move_on_after(STOP_SECONDS):
+        with trio.move_on_after(STOP_SECONDS - DRAIN_SECONDS - 1, shield=True):
             await root.stop(block=False)
 
 

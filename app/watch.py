@@ -1,7 +1,7 @@
 """Self-watch: how late the event loop is, and what the gauges of the tree show."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -9,7 +9,8 @@ import trio
 
 from actors.context import Context
 from actors.messages import Describe
-from actors.runtime import ActorDeadError, Reason, TrioActor, whereis
+from actors.runtime import ActorDeadError, whereis
+from actors.runtime.tasks import TaskOwner
 from app.metrics import Metrics
 from supervision import Node, tree
 
@@ -22,7 +23,7 @@ STALL_SECONDS = 1.0
 """A loop that is later than this is worth a line in the log."""
 
 
-class Watch(TrioActor):
+class Watch(TaskOwner):
     """Measures until it is stopped."""
 
     def __init__(self, context: Context, metrics: Metrics, root: str, extra: Callable[[], dict[str, float]]) -> None:
@@ -33,13 +34,8 @@ class Watch(TrioActor):
         self._root = root
         self._extra = extra
 
-    async def _lead(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._measure)
-            try:
-                return await live()
-            finally:
-                nursery.cancel_scope.cancel()
+    def on_start(self) -> None:
+        self.tasks.start_soon(self._measure)
 
     async def _measure(self) -> None:
         ticks = 0

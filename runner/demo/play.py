@@ -1,0 +1,86 @@
+"""Sets the stage and lets the agents begin."""
+
+import hashlib
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import trio
+
+from runner.demo import repositories
+from runner.identity import Identity
+from runner.runner import Runner, open_runner
+from runner.session import Plan
+
+CAST = (
+    # role, house, the agent's name, seconds after the start
+    ("cart", "shop", "Ada · fix the cart", 0.0),
+    ("docs", "shop", "Grace · write the docs", 1.0),
+    ("ledger", "payments", "Linus · two accounts", 2.0),
+)
+SHELL = ("shop", "A shell for you")
+
+
+async def run_demo(identity: Identity, state_dir: Path, seed: int) -> int:
+    """Until SIGTERM or SIGINT. The sessions' ids, what they do and in which order follow from the seed and the run."""
+    state_dir = state_dir.absolute()
+    houses = await repositories.make(state_dir / "demo")
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        async with open_runner(identity, state_dir, slot="demo") as runner, trio.open_nursery() as nursery:
+            nursery.start_soon(_play, runner, houses, seed, _run_number(state_dir))
+            async for _ in signals:
+                nursery.cancel_scope.cancel()
+                break
+    return 0
+
+
+async def _play(runner: Runner, houses: dict[str, Path], seed: int, run: int) -> None:
+    shell = shutil.which("bash") or "/bin/sh"
+    house, name = SHELL
+    environment = {"PS1": r"\[\e[1;32m\]demo\[\e[0m\]:\W \$ ", "PYTHONDONTWRITEBYTECODE": "1"}
+    interactive = [shell, "--norc", "--noprofile", "-i"] if shell.endswith("bash") else [shell, "-i"]
+    plans = [
+        (0.0, _plan(runner, seed, run, "shell", houses[house], name, interactive, environment)),
+        *(
+            (delay, _plan(runner, seed, run, role, houses[where], who, _script(role, seed), environment))
+            for role, where, who, delay in CAST
+        ),
+    ]
+    began = trio.current_time()
+    for delay, plan in sorted(plans, key=lambda one: one[0]):
+        await trio.sleep_until(began + delay)
+        runner.start(plan)
+    await trio.sleep_forever()  # no deadline: the shell is there until the demo is told to end
+
+
+def _script(role: str, seed: int) -> list[str]:
+    return [sys.executable, "-m", "runner.demo.afternoon", role, f"--seed={seed}"]
+
+
+def _plan(
+    runner: Runner, seed: int, run: int, role: str, house: Path, name: str, command: list[str], env: dict[str, str]
+) -> Plan:
+    digest = hashlib.sha256(f"{seed}/{run}/{role}".encode()).hexdigest()
+    return Plan(
+        session_id=digest[:32],
+        village=runner.identity.village,
+        command=command,
+        directory=house,
+        agent_id=f"demo_{role}_{digest[:6]}",
+        agent_name=name,
+        env=env,
+        cols=100,
+        rows=30,
+    )
+
+
+def _run_number(state_dir: Path) -> int:
+    """How often the demo ran here: a session's id is never used twice."""
+    counter = state_dir / "demo.count"
+    number = int(counter.read_text()) + 1 if counter.exists() else 1
+    part = counter.with_suffix(f".{os.getpid()}")
+    part.write_text(str(number))
+    part.replace(counter)
+    return number
