@@ -41,8 +41,8 @@ export function statusOf(agent, now, pending = []) {
 }
 
 function ending(agent) {
-  const code = agent.exitCode === undefined || agent.exitCode === null ? "" : `exit code ${agent.exitCode}`;
-  return [agent.reason, code].filter(Boolean).join(", ");
+  const known = agent.exitCode !== undefined && agent.exitCode !== null && !/\bcode \d/.test(agent.reason ?? "");
+  return [agent.reason, known ? `exit code ${agent.exitCode}` : ""].filter(Boolean).join(", ");
 }
 
 function waiting(agent, pending) {

@@ -56,7 +56,7 @@ export function withStatus(agent, at) {
 
 export const streetHouses = computed(() =>
   Object.values(houses.value)
-    .filter((house) => house.villageId === villageId.value)
+    .filter((house) => house.villageId === villageId.value && house.repoPath !== "") // "": sessions that have not said where they work
     .sort((a, b) => a.name.localeCompare(b.name)),
 );
 

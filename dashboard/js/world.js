@@ -96,7 +96,11 @@ function listedAgents(world, items, context) {
     const listed = fromList(item);
     const known = agents[item.agentId];
     const newer = known !== undefined && known.sessionId === item.sessionId && known.statusSeq > (item.lastEventSeq ?? 0);
-    agents[item.agentId] = newer ? { ...listed, ...known, runnerStatus: item.runnerStatus, runnerId: item.runnerId } : { ...known, ...listed };
+    const same = known?.sessionId === item.sessionId && known.state === item.state;
+    const since = same ? { stateAt: known.stateAt, stateSeq: known.stateSeq } : {};
+    agents[item.agentId] = newer
+      ? { ...listed, ...known, runnerStatus: item.runnerStatus, runnerId: item.runnerId }
+      : { ...known, ...listed, ...since };
   }
   for (const agent of Object.values(agents)) {
     // Of this village and not in its list any more: deleted, and so not shown.
@@ -126,7 +130,8 @@ function fromList({ pendingApprovals, ...item }) {
     startedAt: millis(item.startedAt),
     endedAt: millis(item.endedAt),
     lastEventAt,
-    stateAt: millis(item.stateSince) ?? lastEventAt,
+    stateAt: lastEventAt, // until an event of the past tells better
+    stateSeq: 0,
     statusSeq: item.lastEventSeq ?? 0,
     listedSeq: item.lastEventSeq ?? 0,
     online: !isFinal(item.state),
@@ -160,16 +165,23 @@ function touchAgent(world, e, at) {
 
 function statusFrom(world, e, at) {
   const agent = world.agents[e.agentId];
-  if (agent === undefined || agent.sessionId !== e.sessionId || (agent.statusSeq ?? 0) > e.seq) return world;
+  if (agent === undefined || agent.sessionId !== e.sessionId) return world;
   const p = e.payload ?? {};
+  if ((agent.statusSeq ?? 0) > e.seq) return began(world, agent, p.newState ?? p.finalState, e.seq, at);
   if (e.type === "session_end") {
     return patchAgent(world, e.agentId, {
-      state: p.finalState, exitCode: p.exitCode, usage: p.totalUsage ?? agent.usage, stateAt: at, endedAt: at, statusSeq: e.seq, online: false,
+      state: p.finalState, exitCode: p.exitCode, usage: p.totalUsage ?? agent.usage, stateAt: at, endedAt: at, statusSeq: e.seq, stateSeq: e.seq, online: false,
     });
   }
   if (e.type !== "status_change" || p.newState === undefined || isFinal(agent.state)) return world;
   const stateAt = agent.state === p.newState ? agent.stateAt : at;
-  return patchAgent(world, e.agentId, { state: p.newState, reason: p.reason, stateAt, statusSeq: e.seq });
+  return patchAgent(world, e.agentId, { state: p.newState, reason: p.reason, stateAt, statusSeq: e.seq, stateSeq: e.seq });
+}
+
+/** An event of the past tells since when the state that a list named has been so: the last one that set it. */
+function began(world, agent, state, seq, at) {
+  if (state !== agent.state || (agent.stateSeq ?? 0) >= seq) return world;
+  return patchAgent(world, agent.agentId, { stateAt: at, stateSeq: seq });
 }
 
 const NO_DETAILS = Object.freeze({ tests: [], diff: undefined, files: {}, ticks: [] });

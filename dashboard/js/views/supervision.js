@@ -89,7 +89,7 @@ function NodeRow({ row, chosen, choose }) {
       ${node.strategy ? html`<span class="strategy">${STRATEGY[node.strategy] ?? node.strategy}</span>` : html`<span class="faint node-kind">${node.kind}</span>`}</span></th>
     <td><span class=${`actor-state ${isRunning(node.state) ? "up" : "down"}`}>${node.state}</span></td>
     <td><${Mailbox} box=${node.mailbox} /></td>
-    <td class="right num">${node.rate === undefined ? html`<span class="faint">–</span>` : node.rate.toFixed(node.rate < 10 ? 1 : 0)}</td>
+    <td class="right num">${node.rate ? node.rate.toFixed(node.rate < 10 ? 1 : 0) : html`<span class="faint">${node.rate === 0 ? 0 : "–"}</span>`}</td>
     <td><${Restarts} key=${`${node.restarts}/${node.recent}`} node=${node} /></td>
     <td class="exit">${node.lastExit ? html`<span class="num">${age((node.lastExit.age ?? NaN) * 1000)}</span> <span class="faint">${node.lastExit.reason}</span>` : html`<span class="faint">–</span>`}</td>
   </tr>`;

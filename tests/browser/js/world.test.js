@@ -40,6 +40,16 @@ test("a newer answer of the REST list tells what the stream missed", () => {
   assert.equal(state(after(listed(), listed({ state: "COMPLETED", lastEventSeq: 20 }))), "COMPLETED");
 });
 
+test("since when a listed state has been so is told by the last event that set it", () => {
+  const change = (seq, newState) => work(seq, "status_change", { newState });
+  const since = (...events) => after(listed({ lastEventSeq: 9, lastEventAt: iso(9) }), ...events).agents[AGENT].stateAt;
+  const events = [change(2, "RUNNING"), change(5, "WAITING_FOR_APPROVAL"), change(7, "RUNNING")];
+  assert.equal(since(), NOW + 9000);
+  assert.equal(since(...events), NOW + 7000);
+  assert.equal(since(...events.toReversed()), NOW + 7000);
+  assert.equal(since(...events, listed({ lastEventSeq: 12, lastEventAt: iso(12) })), NOW + 7000);
+});
+
 test("a final state is final: a late agent_update changes nothing", () => {
   const world = after(listed(), work(9, "session_end", { finalState: "COMPLETED", exitCode: 0 }), ["agent_update", { agentId: AGENT, status: "RUNNING", ts: NOW + 99_000 }]);
   assert.equal(state(world), "COMPLETED");

@@ -1,0 +1,199 @@
+"""A real service with the demo's runner, and a real Chromium looking at its page.
+
+Nothing is mocked. Every page complains at the end of its test about anything the browser's console called an error or a
+warning, which includes every violation of the Content-Security-Policy.
+"""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+LINK = re.compile(r"(http://\S+/)\?code=(\S+)")
+START_SECONDS = 60.0
+STOP_SECONDS = 15.0
+CHROMIUM_ARGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DESKTOP = {"width": 1440, "height": 900}
+PHONE = {"width": 360, "height": 740}
+
+
+@attrs.define(eq=False)
+class Town:
+    """A service of its own in `folder`, started as people start it."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+    link: str = ""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def start(self) -> None:
+        """Returns when it has printed its sign-in link. Raises AssertionError with what it printed if it does not."""
+        output = self.folder / "serve.log"
+        command = ["serve", "--demo", "--seed=7", f"--port={self.port}", f"--state-dir={self.folder / 'state'}"]
+        with output.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "app", *command],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while (found := LINK.search(output.read_text(errors="replace"))) is None:
+            assert self.process.poll() is None, f"the service ended:\n{output.read_text(errors='replace')[-4000:]}"
+            assert time.monotonic() < deadline, f"no link:\n{output.read_text(errors='replace')[-4000:]}"
+            time.sleep(0.05)
+        self.link = found[0]
+
+    def new_link(self) -> str:
+        """As `townwatch link` prints it."""
+        command = [sys.executable, "-m", "app", "link", f"--state-dir={self.folder / 'state'}"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.strip()
+
+    def kill(self) -> None:
+        """kill -9 of the service alone; its runner lives on."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> None:
+        """In order, and then whatever is left of it: the demo's runner and the programs in its terminals."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(STOP_SECONDS)
+        end_processes_of(self.folder)
+
+
+def end_processes_of(folder: Path) -> None:
+    """Kills the processes of this machine that name `folder` in their arguments or work in it; ours by its name."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            belongs = os.fsencode(folder) in (entry / "cmdline").read_bytes()
+            belongs = belongs or (entry / "cwd").resolve().is_relative_to(folder)
+            if belongs and int(entry.name) != os.getpid():
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            continue
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A running service with the demo's agents at work."""
+    running = Town(tmp_path_factory.mktemp("town"), free_port())
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def chromium_path() -> str | None:
+    wanted = os.environ.get("TOWNWATCH_CHROMIUM")
+    return wanted or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """A browser. Skips, saying what is missing, where there is none."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium: apt-get install chromium, or name one in TOWNWATCH_CHROMIUM")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@attrs.define(eq=False)
+class Watcher:
+    """Opens pages and remembers what they complained about."""
+
+    browser: Any
+    expected: list[str] = attrs.field(factory=list)
+    """Parts of complaints that a test provokes."""
+    complaints: list[str] = attrs.field(factory=list)
+    contexts: list[Any] = attrs.field(factory=list)
+
+    def open(self, size: dict[str, int], state: Any = None, **options: Any) -> Any:
+        """A page of a person of its own; `state`: what signing in left in another one's storage."""
+        context = self.browser.new_context(viewport=size, storage_state=state, **options)
+        context.set_default_timeout(20_000)
+        self.contexts.append(context)
+        page = context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
+        return page
+
+    def _heard(self, message: Any) -> None:
+        if message.type in ("error", "warning") and not any(part in message.text for part in self.expected):
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def watcher(chromium: Any) -> Iterator[Watcher]:
+    watching = Watcher(chromium)
+    yield watching
+    for context in watching.contexts:
+        context.close()
+    assert watching.complaints == []
+
+
+@pytest.fixture(scope="module")
+def signed_in(chromium: Any, town: Town) -> Any:
+    """The storage of a browser in which the owner has signed in."""
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(town.link)
+    page.get_by_test_id("person").wait_for(timeout=20_000)
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+@pytest.fixture
+def desk(watcher: Watcher, signed_in: Any, town: Town) -> Callable[[str], Any]:
+    """Opens a hash route on a big screen, signed in."""
+
+    def open_route(route: str) -> Any:
+        page = watcher.open(DESKTOP, signed_in)
+        page.goto(f"{town.url}{route}")
+        return page
+
+    return open_route

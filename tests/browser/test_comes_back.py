@@ -1,0 +1,32 @@
+"""The service is killed while somebody looks: the page says so, comes back by itself, and has everything."""
+
+import re
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, Town, Watcher
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
+
+SHELL = "A shell for you"
+
+
+def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> None:
+    watcher.expected += ["ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "WebSocket", "Failed to load resource"]
+    page = watcher.open(DESKTOP, signed_in)
+    page.goto(town.url)
+    page.get_by_test_id("agent").filter(has_text=SHELL).get_by_role("link", name=SHELL).click()
+    expect(page.locator(".xterm-rows")).to_contain_text("demo:")
+    page.evaluate("window.sameVisit = true")
+
+    town.kill()
+    expect(page.get_by_test_id("connection")).to_have_text(re.compile("reconnecting"))
+    expect(page.locator(".xterm-rows")).to_contain_text("demo:")
+
+    town.start()
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live", timeout=30_000)
+    assert page.evaluate("window.sameVisit") is True
+    expect(page.get_by_role("heading", level=1)).to_have_text(SHELL)
+    expect(page.get_by_test_id("person")).to_be_visible()

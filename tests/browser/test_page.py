@@ -1,0 +1,233 @@
+"""What a person sees and does on the page, in headless Chromium against the running service and the demo's agents."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE, Town, Watcher
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
+
+Desk = Callable[[str], Any]
+SHELL = "A shell for you"
+CART = "Ada · fix the cart"
+LEDGER = "Linus · two accounts"
+PATIENCE = 60_000
+"""ms for what the demo does in its own time."""
+
+
+def agent_row(page: Any, name: str) -> Any:
+    return page.get_by_test_id("agent").filter(has_text=name)
+
+
+def open_agent(page: Any, name: str) -> None:
+    agent_row(page, name).get_by_role("link", name=name).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def screen(page: Any) -> Any:
+    return page.locator(".xterm-rows")
+
+
+def type_into_terminal(page: Any, text: str) -> None:
+    page.get_by_test_id("terminal").click()
+    expect(page.get_by_test_id("drive")).to_have_text("you have the keyboard")
+    page.keyboard.type(text)
+
+
+def test_the_link_signs_in_once_and_leaves_the_address(watcher: Watcher, town: Town) -> None:
+    link = town.new_link()
+    page = watcher.open(DESKTOP)
+    page.goto(link)
+    expect(page.get_by_test_id("person")).to_be_visible()
+    assert "code=" not in page.url
+    page.reload()
+    expect(page.get_by_test_id("person")).to_be_visible()
+
+    watcher.expected.append("401")
+    stranger = watcher.open(DESKTOP)
+    stranger.goto(link)
+    expect(stranger.get_by_role("alert")).to_contain_text("used already")
+
+
+def test_the_village_shows_its_houses_and_agents(desk: Desk) -> None:
+    page = desk("")
+    expect(page.get_by_test_id("house")).to_have_count(2)
+    expect(page.get_by_test_id("street")).to_contain_text("shop")
+    expect(page.get_by_test_id("street")).to_contain_text("payments")
+    for name in (SHELL, CART, LEDGER):
+        expect(agent_row(page, name)).to_be_visible()
+    assert re.search(r"#/v/.+", page.url)
+
+
+def test_the_connection_is_live_and_tells_its_round_trip(desk: Desk) -> None:
+    page = desk("")
+    expect(page.get_by_test_id("connection")).to_have_text(re.compile(r"live \d+ ms"))
+
+
+def test_a_terminal_shows_what_is_there_and_takes_the_keyboard(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, SHELL)
+    expect(screen(page)).to_contain_text("demo:")
+    type_into_terminal(page, "echo sum-$((6*7))\n")
+    expect(screen(page)).to_contain_text("sum-42")
+
+
+def test_who_comes_later_sees_the_same_screen(desk: Desk) -> None:
+    first = desk("")
+    open_agent(first, SHELL)
+    type_into_terminal(first, "echo early-$((2*21))\n")
+    expect(screen(first)).to_contain_text("early-42")
+    second = desk(first.url.partition("/#")[2] and "#" + first.url.partition("#")[2])
+    expect(screen(second)).to_contain_text("early-42")
+
+
+def test_the_size_of_the_screen_reaches_the_program(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, SHELL)
+    type_into_terminal(page, "stty size\n")
+    columns = page.locator(".tty-size").inner_text().split(" ")[0]
+    expect(screen(page)).to_contain_text(re.compile(rf"\b\d+ {columns}\b"))
+
+
+def test_an_approval_is_allowed_and_the_agent_goes_on(desk: Desk) -> None:
+    page = desk("#/approvals")
+    card = page.get_by_test_id("approval").filter(has_text="git push")
+    expect(card).to_have_attribute("data-open", "true", timeout=PATIENCE)
+    expect(card).to_contain_text("medium risk")
+    expect(card).to_contain_text(CART)
+    card.get_by_test_id("allow").click()
+    expect(page.get_by_test_id("outcome").filter(has_text="allowed by")).to_be_visible()
+    expect(page.get_by_test_id("pending-count")).to_have_count(0)
+    page.get_by_test_id("nav-village").click()
+    expect(agent_row(page, CART).get_by_test_id("status")).to_have_text("working", timeout=PATIENCE)
+
+
+def test_the_keyboard_denies_and_the_asker_hears_why(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, SHELL)
+    ask = f'{sys.executable} -m app ask --category shell --risk low "touch a-$((1+1))"'
+    type_into_terminal(page, f"{ask}; echo exit-$?\n")
+    card = page.get_by_test_id("approval").filter(has_text="touch a-2")
+    expect(card).to_have_attribute("data-open", "true", timeout=PATIENCE)
+    card.get_by_label("Note to the agent").fill("not today")
+    card.focus()
+    page.wait_for_timeout(500)  # a key within the first 400 ms answers nothing, by design
+    page.keyboard.press("d")
+    expect(card).to_have_count(0)
+    expect(screen(page)).to_contain_text("exit-1")
+    expect(screen(page)).to_contain_text("not today")
+
+
+def test_a_decision_made_elsewhere_arrives_by_itself(desk: Desk) -> None:
+    asker, other = desk(""), desk("#/approvals")
+    open_agent(asker, SHELL)
+    ask = f'{sys.executable} -m app ask --category network --risk low "fetch b-$((1+1))"'
+    type_into_terminal(asker, f"{ask}; echo exit-$?\n")
+    mine = asker.get_by_test_id("approval").filter(has_text="fetch b-2")
+    expect(mine).to_be_visible(timeout=PATIENCE)
+    theirs = other.get_by_test_id("approval").filter(has_text="fetch b-2")
+    theirs.get_by_test_id("allow").click()
+    expect(mine).to_have_count(0)
+    expect(screen(asker)).to_contain_text("exit-0")
+
+
+def test_test_runs_and_changes_are_shown(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, CART)
+    page.get_by_role("tab", name="tests").click()
+    runs = page.get_by_test_id("test-runs").locator("li")
+    expect(runs.filter(has_text="failed").first).to_be_visible(timeout=PATIENCE)
+    expect(runs.filter(has_text="passed").first).to_be_visible(timeout=PATIENCE)
+    expect(runs.first).to_contain_text("pytest")
+    page.get_by_role("tab", name="changes").click()
+    expect(page.get_by_text("cart.py").first).to_be_visible(timeout=PATIENCE)
+
+
+def test_a_crash_says_its_exit_code(desk: Desk) -> None:
+    page = desk("")
+    row = agent_row(page, LEDGER)
+    expect(row.get_by_test_id("status")).to_have_text("failed", timeout=PATIENCE)
+    open_agent(page, LEDGER)
+    expect(page.get_by_test_id("agent-state")).to_contain_text("exit code 3")
+    expect(screen(page)).to_contain_text("AttributeError")
+    expect(page.get_by_test_id("stop")).to_have_count(0)
+
+
+def test_an_alert_and_its_line_in_the_feed(desk: Desk) -> None:
+    page = desk("")
+    expect(page.get_by_test_id("alerts")).to_contain_text("No test covers a discount", timeout=PATIENCE)
+    page.get_by_role("button", name="alert", exact=True).click()
+    expect(page.get_by_test_id("feed")).to_contain_text("error: No test covers")
+
+
+def test_usage_is_shown(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, CART)
+    page.get_by_role("tab", name="usage").click()
+    expect(page.get_by_test_id("usage")).to_contain_text("agent time", timeout=PATIENCE)
+
+
+def test_the_supervision_tree_is_live(desk: Desk) -> None:
+    page = desk("#/supervision")
+    tree = page.get_by_test_id("tree")
+    expect(tree).to_contain_text("journal")
+    expect(tree).to_contain_text("router")
+    page.get_by_role("button", name="journal", exact=True).first.click()
+    expect(page.get_by_role("complementary")).to_contain_text("mailbox")
+
+
+@pytest.mark.parametrize("route", ["", "#/approvals", "#/supervision", "house", "agent"])
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_a_phone_reaches_everything_and_nothing_scrolls_sideways(
+    watcher: Watcher, signed_in: Any, town: Town, route: str, scheme: str
+) -> None:
+    page = watcher.open(PHONE, signed_in, has_touch=True, is_mobile=True, color_scheme=scheme)
+    page.goto(town.url + ("" if route in ("house", "agent") else route))
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
+    if route == "house":
+        page.get_by_test_id("house").first.tap()
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    if route == "agent":
+        agent_row(page, SHELL).get_by_role("link").first.tap()
+        expect(screen(page)).to_contain_text("demo:")
+        page.get_by_role("button", name="^C").tap()
+        expect(page.get_by_test_id("drive")).to_have_text("you have the keyboard")
+    for name in ("village", "approvals", "supervision"):
+        expect(page.get_by_test_id(f"nav-{name}")).to_be_in_viewport()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_key_on_a_phone_is_typed(watcher: Watcher, signed_in: Any, town: Town) -> None:
+    page = watcher.open(PHONE, signed_in, has_touch=True, is_mobile=True)
+    page.goto(town.url)
+    agent_row(page, SHELL).get_by_role("link").first.tap()
+    expect(screen(page)).to_contain_text("demo:")
+    page.get_by_test_id("terminal").tap()
+    page.keyboard.type("echo phone-$((40+2))")
+    page.get_by_role("button", name="⏎").tap()
+    expect(screen(page)).to_contain_text("phone-42")
+
+
+def test_without_signing_in_nothing_can_be_done(watcher: Watcher, town: Town) -> None:
+    watcher.expected.append("401")
+    page = watcher.open(DESKTOP)
+    page.goto(town.url)
+    expect(page.get_by_test_id("anonymous")).to_be_visible()
+    expect(page.get_by_label("Sign-in link or code").first).to_be_attached()
+    for name in ("allow", "deny", "stop", "drive"):
+        expect(page.get_by_test_id(name)).to_have_count(0)
+
+
+def test_a_session_is_stopped(desk: Desk) -> None:
+    page = desk("")
+    open_agent(page, SHELL)
+    page.get_by_test_id("stop").click()
+    expect(page.get_by_test_id("stop")).to_have_text("Really stop")
+    page.get_by_test_id("stop").click()
+    expect(page.get_by_test_id("agent-state")).to_contain_text(re.compile("done|failed"), timeout=PATIENCE)
+    expect(page.get_by_text("the process has ended")).to_be_visible()
