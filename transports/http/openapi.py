@@ -58,10 +58,8 @@ RULES: dict[str, dict[str, Any]] = {
         ]
     },
     "StartSession": {
-        "oneOf": [
-            _when("providerId", ["codex", "claude_code", "gemini_cli", "omnara"]),
-            _when("providerId", ["command"], command={"type": "array", "minItems": 1}),
-        ]
+        "if": _when("providerId", ["command"]),
+        "then": {"properties": {"command": {"type": "array", "minItems": 1}}, "required": ["command"]},
     },
 }
 """What the classes' checks demand beyond their shapes."""

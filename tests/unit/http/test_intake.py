@@ -1,0 +1,97 @@
+"""What comes in is decoded strictly, and what is wrong is named."""
+
+import pytest
+
+from contracts import rest
+from contracts.codec import ContractError
+from transports.http.app import OPERATIONS
+from transports.http.intake import body_of, query_of
+from transports.http.problems import ProblemError
+
+OF = {operation.name: operation for operation in OPERATIONS}
+JSON = "application/json"
+
+
+def body(name, content, content_type=JSON, encoding=None):
+    return body_of(OF[name], content, content_type, encoding)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "a JSON body is required"),
+        (b"{", "Input data was truncated"),
+        (b"[]", "Expected `object`, got `array`".replace("`", "")),
+        (b"{}", "data: is required"),
+        (b'{"data": 5}', "data: Expected str, got int"),
+        (b'{"data": "x", "mode": "loud"}', "mode: Invalid enum value 'loud'"),
+        (b'{"data": "x"} more', "JSON is malformed"),
+        (b'{"data": "\\ud800"}', ""),
+        (b'{"data": NaN}', "JSON is malformed"),
+        (b"[" * 5000, ""),
+    ],
+)
+def test_a_bad_body_names_the_field(content, message):
+    with pytest.raises(ContractError) as caught:
+        body("type_input", content)
+    assert str(caught.value).startswith(message)
+    assert caught.value.code == "E_BAD_PAYLOAD"
+
+
+def test_a_body_that_is_too_long():
+    with pytest.raises(ContractError) as caught:
+        body("type_input", b'{"data": "' + b"x" * (1 << 20) + b'"}')
+    assert caught.value.code == "E_TOO_LARGE"
+
+
+@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/xml", "multipart/form-data"])
+def test_only_json_is_taken(content_type):
+    with pytest.raises(ProblemError) as caught:
+        body("type_input", b'{"data": "x"}', content_type)
+    assert caught.value.status == 415
+
+
+def test_compressed_bodies_are_not_taken():
+    with pytest.raises(ProblemError) as caught:
+        body("type_input", b"\x1f\x8b", JSON, "gzip")
+    assert caught.value.status == 415
+
+
+def test_parameters_of_json_and_unknown_fields_do_not_matter():
+    found = body("type_input", b'{"data": "x", "more": {}}', "Application/JSON; charset=utf-8")
+    assert found == rest.TypedInput(data="x")
+
+
+def test_one_point_zero_is_one():
+    assert body("resize_session", b'{"cols": 80.0, "rows": 24}') == rest.TerminalSize(cols=80, rows=24)
+    with pytest.raises(ContractError, match="cols: Expected int, got float"):
+        body("resize_session", b'{"cols": 80.5, "rows": 24}')
+
+
+def test_an_optional_body_may_be_left_out():
+    assert body("stop_session", b"", None) == rest.StopSession(graceful=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("limit=0", "limit: Expected int >= 1"),
+        ("limit=201", "limit: Expected int <= 200"),
+        ("limit=many", "limit: Expected int, got str"),
+        ("limit=1&limit=2", "limit: is there more than once"),
+        ("limits=1", "limits: is not a parameter of this address; known are villageId, live, cursor, limit"),
+        ("live=perhaps", "live: Expected bool, got str"),
+        ("villageId=", "villageId: Expected str of length >= 1"),
+        ("villageId=%ff", "the query is not one that can be read"),
+        ("&".join(f"a{i}=1" for i in range(99)), "the query is not one that can be read"),
+    ],
+)
+def test_a_bad_query_names_the_parameter(query, message):
+    with pytest.raises(ContractError) as caught:
+        query_of(OF["list_sessions"], query)
+    assert str(caught.value) == message
+
+
+def test_a_good_query():
+    found = query_of(OF["list_sessions"], "villageId=d%C3%A9mo&live=true&limit=5")
+    assert found == rest.SessionQuery(village_id="démo", live=True, limit=5)
