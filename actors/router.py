@@ -7,6 +7,7 @@ moment make one actor.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import structlog
 
 from actors import messages as m
@@ -86,6 +87,8 @@ class SessionRouter(TrioActor):
                 created_at=self._context.clock.now_ms(),
             )
             self._context.board.post(state)
+        elif not state.runner_id:  # known from its events alone: it belongs to the runner that has it
+            self._context.board.post(attrs.evolve(state, runner_id=wanted.runner_id))
         elif (state.village_id, state.runner_id) != (wanted.village_id, wanted.runner_id):
             raise m.ForeignSession(f"session {wanted.session_id} belongs to another runner or village")
         return await self._session(state)

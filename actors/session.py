@@ -143,8 +143,10 @@ class SessionActor(TrioActor):
         await self._snapshot(important=any(not isinstance(event, e.TerminalChunk) for event in events))
 
     async def _snapshot(self, *, important: bool) -> None:
+        """The first one at once: it says which runner and agent the session has, and the events do not."""
         behind = self._state.seq - self._snapshot_at
-        if behind >= SNAPSHOT_EVERY or (important and (self._state.ended or behind >= SNAPSHOT_EVERY // 10)):
+        due = behind >= SNAPSHOT_EVERY or not self._snapshot_at
+        if due or (important and (self._state.ended or behind >= SNAPSHOT_EVERY // 10)):
             self._snapshot_at = self._state.seq
             body = session_state.dump(self._state)
             assert self._context.journal is not None

@@ -42,11 +42,10 @@ class StoredLog(Protocol):
     def read(self, session_id: str, after: int = 0, limit: int = 0, max_bytes: int = 0) -> list[LogRecord]: ...
 
 
-def restore(stored: StoredLog, context: Context, runner_of: Mapping[str, str]) -> int:
+def restore(stored: StoredLog, context: Context) -> int:
     """Fill the board; returns how many events had to be read. Runs in a worker thread before anybody is let in.
 
     What was durable before the restart counts as shown: who comes back says what it has seen and gets the rest.
-    `runner_of`: session → runner, for sessions that have no snapshot yet.
     """
     snapshots = stored.load_snapshots(SNAPSHOT_PREFIX)
     read = 0
@@ -57,7 +56,7 @@ def restore(stored: StoredLog, context: Context, runner_of: Mapping[str, str]) -
                 session_id=session_id,
                 village_id=head.village_id,
                 agent_id=ui.default_agent_id(session_id),
-                runner_id=runner_of.get(session_id, ""),
+                runner_id="",  # its runner names itself when it comes back
                 seq=max(0, head.first_seq - 1),
             )
         while state.seq < head.max_seq:

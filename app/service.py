@@ -146,7 +146,7 @@ class open_service:
         server = TrioServer(engine=EngineSettings(origins=tuple(settings.server.allowed_origins)))
         outlet, decisions = SocketIoOutlet(server), StoredDecisions(database)
         context = Context(event_log, outlet, WallClock(), decisions, measure=metrics.measure)
-        read = await trio.to_thread.run_sync(restore, event_log, context, {})
+        read = await trio.to_thread.run_sync(restore, event_log, context)
         log.info("restored", sessions=len(list(context.board)), events_read=read)
 
         await stack.enter_async_context(open_world())

@@ -68,7 +68,6 @@ def _plan(
         village=runner.identity.village,
         command=command,
         directory=house,
-        agent_id=f"demo_{role}_{digest[:6]}",
         agent_name=name,
         env=env,
         cols=100,

@@ -54,9 +54,12 @@ async def hear_hello(socket: MessageSocket, admission: Admission, settings: Link
 
 
 async def turn_away(socket: MessageSocket, problem: FrameProblem) -> None:
-    """Say what is wrong and close, before anybody else uses the socket."""
+    """Say what is wrong and close, before anybody else uses the socket. Where it is our fault, the close code says it
+    all: a runner takes an error frame for its own fault, and stays away longer.
+    """
     log.info("runner_turned_away", code=problem.code, reason=problem.message[:300])
-    socket.send(encode(LinkError(code=problem.code, message=problem.message)))
+    if problem.code != "E_UNAVAILABLE":
+        socket.send(encode(LinkError(code=problem.code, message=problem.message)))
     socket.close(problem.close or POLICY, problem.message)
     await socket.run(None)
 
