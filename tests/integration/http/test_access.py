@@ -1,0 +1,182 @@
+"""Every route by every kind of asker: who may not see gets 404, who may not do gets 403, who is nobody gets 401.
+
+The table is complete by construction: an operation that is not in it fails the first test.
+"""
+
+import pytest
+
+from tests.support.cast import event
+from transports.http.app import OPERATIONS
+
+ASKERS = ("owner", "operator", "viewer", "stranger", None, "reader", "agent", "runner")
+MANAGE = dict(zip(ASKERS, ("ok", 403, 403, 404, 401, 403, 403, 403), strict=True))
+DRIVE = dict(zip(ASKERS, ("ok", "ok", 403, 404, 401, 403, 403, 403), strict=True))
+READ = dict(zip(ASKERS, ("ok", "ok", "ok", 404, 401, "ok", "ok", 403), strict=True))
+SEE = dict(zip(ASKERS, ("ok", "ok", "ok", 404, 404, "ok", "ok", 403), strict=True))
+PERSON = dict(zip(ASKERS, ("ok", "ok", "ok", "ok", 401, "ok", "ok", 403), strict=True))
+ANY = dict.fromkeys(ASKERS, "ok")
+VISITOR = {**ANY, "runner": 403}
+ADMIN = {**dict.fromkeys(ASKERS, 403), None: 401}
+SELF = {**PERSON, "reader": 403, "agent": 403}
+MAKER = {**PERSON, "reader": 403, "agent": 403}
+SIGN_IN = dict.fromkeys(ASKERS, 401)
+
+TABLE = {
+    "exchange_code": SIGN_IN,
+    "sign_in_with_password": SIGN_IN,
+    "join_runner": SIGN_IN,
+    "make_link": SELF,
+    "get_me": PERSON,
+    "list_tokens": PERSON,
+    "make_token": SELF,
+    "revoke_token": {**dict.fromkeys(ASKERS, 404), None: 401, "runner": 403},
+    "list_villages": VISITOR,
+    "create_village": MAKER,
+    "get_village": SEE,
+    "change_village": MANAGE,
+    "delete_village": MANAGE,
+    "list_houses": SEE,
+    "list_agents": SEE,
+    "resolve_alert": DRIVE,
+    "list_members": READ,
+    "put_member": MANAGE,
+    "remove_member": MANAGE,
+    "list_audit": MANAGE,
+    "list_all_audit": ADMIN,
+    "start_session": DRIVE,
+    "list_sessions": SEE,
+    "get_session": SEE,
+    "type_input": DRIVE,
+    "stop_session": DRIVE,
+    "pause_session": DRIVE,
+    "resume_session": DRIVE,
+    "resize_session": DRIVE,
+    "list_events": SEE,
+    "get_recording": SEE,
+    "list_approvals": READ,
+    "decide_approval": DRIVE,
+    "make_enrolment": MANAGE,
+    "register_runner": {**ADMIN, "runner": "ok"},
+    "list_runners": READ,
+    "get_runner": {**READ, "runner": 404},
+    "remove_runner": {**MANAGE},
+    "beat_runner": {**MANAGE, "runner": 404},
+    "drain_runner": MANAGE,
+    "set_runner_state": MANAGE,
+    "rotate_runner_token": {**MANAGE, "runner": 404},
+    "get_health": ANY,
+    "get_readiness": ANY,
+    "get_metrics": VISITOR,
+    "get_status": ANY,
+    "get_supervision": PERSON,
+}
+BODIES = {
+    "exchange_code": {"code": "wrong"},
+    "sign_in_with_password": {"email": "a@b", "password": "wrong"},
+    "join_runner": {"code": "wrong", "name": "n"},
+    "make_token": {"name": "t", "scopes": ["read"]},
+    "create_village": {"villageId": "new", "name": "New"},
+    "change_village": {"name": "Renamed"},
+    "put_member": {"role": "viewer"},
+    "start_session": {
+        "villageId": "closed",
+        "providerId": "codex",
+        "repoRef": {"provider": "local", "path": "/x"},
+        "task": {"title": "t", "goal": "g"},
+        "runnerId": "r1",
+    },
+    "type_input": {"data": "x"},
+    "resize_session": {"cols": 80, "rows": 24},
+    "decide_approval": {"decision": "allow"},
+    "make_enrolment": {"villageId": "closed"},
+    "register_runner": {},
+    "set_runner_state": {"state": "maintenance"},
+}
+QUERIES = {
+    "list_sessions": "?villageId=closed",
+    "list_approvals": "?villageId=closed",
+    "list_runners": "?villageId=closed",
+}
+VALUES = {
+    "villageId": "closed",
+    "sessionId": "s1",
+    "approvalId": "a1",
+    "runnerId": "r2",
+    "userId": "user_viewer_1",
+    "tokenId": "tok_none",
+    "alertId": "alert1",
+}
+
+
+def test_the_table_has_every_operation():
+    assert set(TABLE) == {operation.name for operation in OPERATIONS}
+
+
+async def prepare(rest):
+    await rest.runner("r1")
+    await rest.runner("r2", village="closed")
+    approval = {
+        "approvalId": "a1", "sessionId": "s1", "category": "shell", "summary": "rm", "risk": "high", "requestedAt": 1,
+    }  # fmt: skip
+    await rest.session(
+        event("SESSION_STARTED", 1, providerId="codex", providerVersion="1", workspacePath="/w"),
+        event("APPROVAL_REQUESTED", 2, approval=approval),
+    )
+
+
+@pytest.mark.parametrize("who", ASKERS, ids=str)
+async def test_who_may_what(rest, who):
+    """Writes that succeed come last of all operations, and deletions behind them."""
+    await prepare(rest)
+    wrong = {}
+    for operation in sorted(OPERATIONS, key=lambda one: (one.method == "DELETE", one.name == "remove_member")):
+        if operation.name == "delete_village" and TABLE[operation.name][who] == "ok":
+            continue  # a session lives in it: tested beside the others
+        path = operation.path.format(**VALUES) + QUERIES.get(operation.name, "")
+        answer = await rest.ask(operation.method, path, BODIES.get(operation.name), who)
+        expected = TABLE[operation.name][who]
+        expected = operation.status if expected == "ok" else expected
+        if answer.status_code != expected:
+            wrong[operation.name] = (answer.status_code, expected, answer.text[:200])
+        elif answer.status_code >= 400:
+            assert answer.json()["error"].keys() >= {"code", "message"}
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("who", ["stranger", None], ids=str)
+async def test_what_may_not_be_seen_is_answered_like_what_is_not_there(rest, who):
+    await prepare(rest)
+    for path in ("/api/villages/{}", "/api/runner/sessions/{}", "/api/runners/{}"):
+        real = {"villages": "closed", "sessions": "s1", "runners": "r2"}[path.split("/")[-2]]
+        seen, missing = await rest.get(path.format(real), who), await rest.get(path.format("nothing"), who)
+        assert seen.status_code == missing.status_code
+        assert seen.text.replace(real, "?") == missing.text.replace("nothing", "?")
+
+
+@pytest.mark.parametrize("who", ["stranger", None], ids=str)
+async def test_anybody_reads_a_public_village_and_nobody_writes_to_it(rest, who):
+    await rest.session(event("TERMINAL_CHUNK", 1, data="hi", stream="stdout"), session_id="s2", village="open")
+    assert (await rest.get("/api/villages/open", who)).json()["role"] is None
+    assert [one["sessionId"] for one in (await rest.get("/api/runner/sessions", who)).json()["items"]] == ["s2"]
+    assert (await rest.get("/api/runner/sessions/s2/events", who)).json()["items"][0]["data"] == "hi"
+    refused = await rest.post("/api/runner/sessions/s2/stop", who=who)
+    assert refused.status_code == (401 if who is None else 403)
+    members = await rest.get("/api/villages/open/members", who)
+    assert members.status_code == (401 if who is None else 404)
+
+
+@pytest.mark.parametrize("token", ["x", "tw_api_nothing", "a.b.c", "Bearer", "é".encode().decode("latin-1")])
+async def test_a_bad_token_is_401_even_where_none_is_needed(rest, token):
+    answer = await rest.http.get("/api/villages", headers={"authorization": f"Bearer {token}".encode("latin-1")})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"]["code"] == "E_UNAUTH"
+    assert (await rest.http.get("/api/villages", headers={"authorization": "Basic eDp5"})).status_code == 401
+
+
+async def test_names_of_other_peoples_sessions_are_not_in_the_tree(rest):
+    await prepare(rest)
+    told = (await rest.get("/api/supervision", "stranger")).text
+    assert "s1" not in told
+    assert "closed" not in told
+    assert "session:s1" in (await rest.get("/api/supervision", "admin")).text
