@@ -141,7 +141,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=False)  # Playwright keeps a note on the object whose method it calls
 class Watcher:
     """Opens pages and remembers what they complained about."""
 
@@ -197,3 +197,32 @@ def desk(watcher: Watcher, signed_in: Any, town: Town) -> Callable[[str], Any]:
         return page
 
     return open_route
+
+
+@pytest.fixture
+def own_session(town: Town) -> Iterator[Callable[[str, str], None]]:
+    """`townwatch run`: a shell script as a session of one's own terminal."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(name: str, script: str) -> None:
+        command = [sys.executable, "-m", "app", "run", f"--name={name}", f"--state-dir={town.folder / 'state'}"]
+        log = (town.folder / f"{name}.log").open("wb")
+        with log:
+            process = subprocess.Popen(
+                [*command, "--", "sh", "-c", script],
+                cwd=town.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        started.append(process)
+
+    yield run
+    for process in started:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_SECONDS)

@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 Desk = Callable[[str], Any]
+OwnSession = Callable[[str, str], None]
 SHELL = "A shell for you"
 CART = "Ada · fix the cart"
 LEDGER = "Linus · two accounts"
@@ -91,7 +92,7 @@ def test_the_size_of_the_screen_reaches_the_program(desk: Desk) -> None:
     open_agent(page, SHELL)
     type_into_terminal(page, "stty size\n")
     columns = page.locator(".tty-size").inner_text().split(" ")[0]
-    expect(screen(page)).to_contain_text(re.compile(rf"\b\d+ {columns}\b"))
+    expect(screen(page)).to_contain_text(re.compile(rf"size\d+ {columns}demo:"))
 
 
 def test_an_approval_is_allowed_and_the_agent_goes_on(desk: Desk) -> None:
@@ -107,20 +108,41 @@ def test_an_approval_is_allowed_and_the_agent_goes_on(desk: Desk) -> None:
     expect(agent_row(page, CART).get_by_test_id("status")).to_have_text("working", timeout=PATIENCE)
 
 
-def test_the_keyboard_denies_and_the_asker_hears_why(desk: Desk) -> None:
-    page = desk("")
-    open_agent(page, SHELL)
-    ask = f'{sys.executable} -m app ask --category shell --risk low "touch a-$((1+1))"'
-    type_into_terminal(page, f"{ask}; echo exit-$?\n")
-    card = page.get_by_test_id("approval").filter(has_text="touch a-2")
+def test_the_keyboard_denies_and_the_asker_hears_why(desk: Desk, own_session: OwnSession) -> None:
+    page = desk("#/approvals")
+    own_session("Denied", f'{sys.executable} -m app ask --category shell --risk low "touch a"; echo exit-$?')
+    card = page.get_by_test_id("approval").filter(has_text="touch a")
     expect(card).to_have_attribute("data-open", "true", timeout=PATIENCE)
     card.get_by_label("Note to the agent").fill("not today")
     card.focus()
     page.wait_for_timeout(500)  # a key within the first 400 ms answers nothing, by design
     page.keyboard.press("d")
-    expect(card).to_have_count(0)
+    expect(page.get_by_test_id("outcome").filter(has_text="not today")).to_contain_text("denied by")
+    page.get_by_role("link", name="Denied").first.click()
     expect(screen(page)).to_contain_text("exit-1")
     expect(screen(page)).to_contain_text("not today")
+
+
+def test_a_high_risk_is_allowed_by_pressing_the_key_twice(desk: Desk, own_session: OwnSession) -> None:
+    page = desk("#/approvals")
+    own_session("Careful", f'{sys.executable} -m app ask --category deploy --risk high "deploy c"; echo exit-$?')
+    card = page.get_by_test_id("approval").filter(has_text="deploy c")
+    expect(card).to_have_attribute("data-open", "true", timeout=PATIENCE)
+    card.focus()
+    page.wait_for_timeout(500)  # as above
+    page.keyboard.press("a")
+    expect(card.get_by_test_id("allow")).to_have_class(re.compile("armed"))
+    expect(card).to_have_attribute("data-open", "true")
+    page.keyboard.press("a")
+    expect(page.get_by_test_id("outcome").filter(has_text="allowed by").first).to_be_visible()
+
+
+def test_a_command_of_this_terminal_is_on_the_page_at_the_same_moment(desk: Desk, own_session: OwnSession) -> None:
+    page = desk("")
+    own_session("Mine", "echo here-$((6*7)); sleep 20")
+    expect(agent_row(page, "Mine")).to_be_visible()
+    open_agent(page, "Mine")
+    expect(screen(page)).to_contain_text("here-42")
 
 
 def test_a_decision_made_elsewhere_arrives_by_itself(desk: Desk) -> None:
@@ -153,7 +175,7 @@ def test_a_crash_says_its_exit_code(desk: Desk) -> None:
     row = agent_row(page, LEDGER)
     expect(row.get_by_test_id("status")).to_have_text("failed", timeout=PATIENCE)
     open_agent(page, LEDGER)
-    expect(page.get_by_test_id("agent-state")).to_contain_text("exit code 3")
+    expect(page.get_by_test_id("agent-state")).to_contain_text("code 3")
     expect(screen(page)).to_contain_text("AttributeError")
     expect(page.get_by_test_id("stop")).to_have_count(0)
 
