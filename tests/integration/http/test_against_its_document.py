@@ -1,0 +1,42 @@
+"""schemathesis against the running service: every check on, every operation, a fixed seed.
+
+Nothing may answer with a 5xx but what the contract says: a session that no runner can take is a 503.
+"""
+
+import sys
+
+import pytest
+import trio
+
+from supervision import Rate
+from tests.support.cast import event
+from tests.support.rest import open_rest
+from transports.http.deps import Rates
+
+CONFIG = """
+[[operations]]
+include-operation-id = "start_session"
+[operations.checks.not_a_server_error]
+expected-statuses = [503]
+"""
+WIDE = Rate(per_second=1e6, burst=1e6)
+
+
+@pytest.mark.timeout(240)
+async def test_the_service_does_what_its_document_says(tmp_path):
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    async with open_rest(tmp_path, rates=Rates(reads=WIDE, writes=WIDE, sign_ins=WIDE)) as rest:
+        await rest.runner("r1")
+        await rest.session(
+            event("SESSION_STARTED", 1, providerId="codex", providerVersion="1", workspacePath="/w"),
+            event("TERMINAL_CHUNK", 2, data="hi", stream="stdout"),
+        )
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)]
+        command += ["run", f"{rest.url}/api/openapi.json", "--header", f"Authorization: Bearer {rest.tokens['admin']}"]
+        command += ["--checks", "all", "--continue-on-failure", "--max-examples", "8", "--max-time", "40"]
+        command += ["--seed", "4711", "--no-color", "--generation-database", "none", "--request-timeout", "10"]
+        done = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, cwd=tmp_path)
+    told = done.stdout.decode() + done.stderr.decode()
+    assert "Tested: 47" in told, told[-4000:]
+    assert done.returncode == 0, told[-8000:]

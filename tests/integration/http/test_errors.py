@@ -1,0 +1,100 @@
+"""Every refusal has its status, its code, and the contract's form."""
+
+import pytest
+
+from supervision import Rate
+from tests.support.rest import open_rest
+from transports.http.deps import Rates
+
+
+def code(answer):
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert {"code", "message"} <= set(body["error"]) <= {"code", "message", "details"}
+    assert "\n" not in body["error"]["message"]
+    return answer.status_code, body["error"]["code"]
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/nothing", "/api/runner", "/api/villages/a/b"])
+async def test_an_address_that_is_none(rest, path):
+    assert code(await rest.get(path)) == (404, "E_NOT_FOUND")
+
+
+async def test_a_method_that_is_none(rest):
+    answer = await rest.ask("PATCH", "/api/villages")
+    assert code(answer) == (405, "E_METHOD")
+    assert answer.headers["allow"] == "GET, POST"
+    options = await rest.ask("OPTIONS", "/api/villages")
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, OPTIONS, POST")
+
+
+async def test_head_is_get_without_its_body(rest):
+    answer = await rest.ask("HEAD", "/healthz")
+    assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "15")
+
+
+async def test_a_body_that_is_none(rest):
+    bad = await rest.post("/api/villages", b"{nope")
+    assert code(bad) == (400, "E_BAD_PAYLOAD")
+    missing = await rest.post("/api/villages", {"villageId": "v"})
+    assert missing.json()["error"] == {
+        "code": "E_BAD_PAYLOAD", "message": "name: is required", "details": {"field": "name"},
+    }  # fmt: skip
+    text = await rest.post("/api/villages", b"x", headers={"content-type": "text/plain"})
+    assert code(text) == (415, "E_MEDIA_TYPE")
+    huge = await rest.post("/api/villages", b" " * 1_000_001)
+    assert code(huge) == (413, "E_TOO_LARGE")
+
+
+async def test_what_contradicts_what_stands(rest):
+    assert code(await rest.post("/api/villages", {"villageId": "open", "name": "Mine"})) == (409, "E_CONFLICT")
+    last = await rest.ask("DELETE", "/api/villages/closed/members/user_owner_1")
+    assert code(last) == (409, "E_CONFLICT")
+
+
+async def test_a_fault_of_ours_says_nothing_about_itself(rest, monkeypatch):
+    async def fail(*_args, **_kwargs):
+        raise RuntimeError("secret inner workings")
+
+    monkeypatch.setattr(rest.database, "read", fail)
+    answer = await rest.get("/api/villages", None)
+    assert code(answer) == (500, "E_INTERNAL")
+    assert "secret" not in answer.text
+
+
+async def test_too_much_at_once(tmp_path):
+    slow = Rate(per_second=0.01, burst=3)
+    async with open_rest(tmp_path, rates=Rates(reads=slow, writes=slow, sign_ins=slow)) as rest:
+        for _ in range(3):
+            assert (await rest.get("/api/me")).status_code == 200
+        answer = await rest.get("/api/me")
+        assert code(answer) == (429, "E_RATE_LIMIT")
+        assert 1 <= int(answer.headers["retry-after"]) <= 100
+        assert (await rest.get("/api/me", "operator")).status_code == 200  # another's bucket is their own
+        guesses = [await rest.post("/api/auth/exchange", {"code": f"guess{n}"}, None) for n in range(4)]
+        assert [guess.status_code for guess in guesses] == [401, 401, 401, 429]
+
+
+async def test_a_service_that_is_not_ready_says_why_and_is_alive(tmp_path):
+    reasons = ["the journal cannot write: no space left on device"]
+    async with open_rest(tmp_path, reasons_not_ready=lambda: reasons) as rest:
+        answer = await rest.get("/readyz", None)
+        assert code(answer) == (503, "E_NOT_READY")
+        assert answer.json()["error"]["details"]["reasons"] == reasons
+        assert (await rest.get("/healthz", None)).json() == {"status": "ok"}
+        reasons.clear()
+        assert (await rest.get("/readyz", None)).json() == {"ready": True}
+
+
+async def test_metrics_may_be_closed_to_the_world(tmp_path):
+    async with open_rest(tmp_path, metrics_open=False) as rest:
+        assert code(await rest.get("/metrics", None)) == (401, "E_UNAUTH")
+        assert code(await rest.get("/metrics", "owner")) == (403, "E_FORBIDDEN")
+        answer = await rest.get("/metrics", "admin")
+        assert "townwatch_tests_total 1.0" in answer.text
+        assert answer.headers["content-type"].startswith("text/plain; version=")
+
+
+async def test_answers_are_kept_by_nobody_and_taken_for_nothing_else(rest):
+    headers = (await rest.get("/api/me")).headers
+    assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
