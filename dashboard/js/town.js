@@ -11,6 +11,7 @@ const REFRESH_MS = 30_000;
 const HISTORY_EVENTS = 500;
 const HISTORY_PAGES = 4;
 const PREFILLED_AGENTS = 6;
+const SIGNED_OUT = "townwatch.signed-out";
 
 let live;
 /** agentId → {write(output), seq()}: the open terminals. */
@@ -30,6 +31,10 @@ export async function start() {
 // --- who ---------------------------------------------------------------------------------------------------------------
 
 async function signIn() {
+  if (sessionStorage.getItem(SIGNED_OUT)) {
+    sessionStorage.removeItem(SIGNED_OUT);
+    store.notice.value = { tone: "wait", text: "You were signed out: `townwatch link` prints a link that signs you in again." };
+  }
   const url = new URL(location.href);
   const code = url.searchParams.get("code");
   if (code) {
@@ -48,7 +53,7 @@ export async function redeem(code) {
     return true;
   } catch (error) {
     if (api.token.get()) return true; // an old link, opened again by somebody who is signed in
-    const text = error.status === 0 ? "The service does not answer." : "That sign-in link was used already or is too old.";
+    const text = error.status === 0 ? "The service does not answer." : "That sign-in link was used already or is too old: `townwatch link` prints a new one.";
     store.notice.value = { tone: "fail", text };
     return false;
   }
@@ -72,7 +77,7 @@ async function whoAmI() {
       return;
     } catch (error) {
       if (error.status !== 401) return void retryWhoAmI();
-      forgetToken();
+      return signedOut();
     }
   }
   store.user.value = null;
@@ -85,9 +90,11 @@ function retryWhoAmI() {
   setTimeout(whoAmI, 2000);
 }
 
-function forgetToken() {
+/** The token is no good any more: from here on a visitor, who is told so. */
+function signedOut() {
   api.token.drop();
-  store.notice.value = { tone: "wait", text: "You were signed out. A new link signs you in again." };
+  sessionStorage.setItem(SIGNED_OUT, "yes");
+  location.reload();
 }
 
 // --- where ---------------------------------------------------------------------------------------------------------------
@@ -154,10 +161,7 @@ export async function refresh() {
     store.loaded.value = true;
     for (const house of houses) live.want("repo", house.repoId);
   } catch (error) {
-    if (error.status === 401) {
-      forgetToken();
-      location.reload();
-    }
+    if (error.status === 401 && api.token.get()) signedOut();
   }
 }
 
@@ -191,8 +195,7 @@ function openLive() {
     joined: refresh,
     refused: (code, message) => {
       if (code !== "WS_INVALID_TOKEN") return void (store.notice.value = { tone: "fail", text: message });
-      forgetToken();
-      location.reload();
+      signedOut();
     },
   });
 }

@@ -19,6 +19,9 @@ def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> 
     page.goto(town.url)
     page.get_by_test_id("agent").filter(has_text=SHELL).get_by_role("link", name=SHELL).click()
     expect(page.locator(".xterm-rows")).to_contain_text("demo:")
+    page.get_by_test_id("terminal").click()
+    page.keyboard.type("echo before-$((6*7))\n")
+    expect(page.locator(".xterm-rows")).to_contain_text("before-42")
     page.evaluate("window.sameVisit = true")
 
     town.kill()
@@ -30,3 +33,20 @@ def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> 
     assert page.evaluate("window.sameVisit") is True
     expect(page.get_by_role("heading", level=1)).to_have_text(SHELL)
     expect(page.get_by_test_id("person")).to_be_visible()
+
+    page.get_by_test_id("terminal").click()
+    page.keyboard.type("echo after-$((6*7))\n")
+    expect(page.locator(".xterm-rows")).to_contain_text("after-42", timeout=30_000)
+    shown = page.locator(".xterm-rows").inner_text()
+    assert shown.count("before-42") == 1 and shown.index("before-42") < shown.index("after-42")
+
+
+def test_a_token_that_is_no_good_any_more_is_told(watcher: Watcher, signed_in: Any, town: Town) -> None:
+    watcher.expected.append("401")
+    page = watcher.open(DESKTOP, signed_in)
+    page.goto(town.url)
+    expect(page.get_by_test_id("person")).to_be_visible()
+    page.evaluate("localStorage.setItem('townwatch.token', 'twj_nonsense')")
+    page.reload()
+    expect(page.get_by_test_id("anonymous")).to_be_visible()
+    expect(page.get_by_role("alert")).to_contain_text("signed out")
