@@ -55,6 +55,11 @@ class ClientActor(TrioActor):
     def on_stop(self) -> None:
         self._context.directory.clients.pop(self.client_id, None)
 
+    async def on_failure(self, *_error: object) -> None:
+        """Its connection is cut recoverably: the client comes back by itself, to a new actor."""
+        self.on_stop()
+        await self._context.outlet.disconnect(self.client_id)
+
     async def on_receive(self, message: Any) -> Any:
         match message:
             case m.FromClient(event=event, data=data):

@@ -130,6 +130,9 @@ class open_service:
     async def _open(self) -> Service:
         settings, stack = self._settings, self._stack
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        edge = Edge(edge_settings(settings))
+        edge.bind()
+        stack.callback(edge.close)
         journal = settings.state / "journal.db"
         event_log = await trio.to_thread.run_sync(EventLog.open, journal, settings.journal.synchronous)
         stack.callback(event_log.close)
@@ -160,7 +163,6 @@ class open_service:
         await root.proxy().start_child(socketio)
         People(server, context, rights.person, rights, cast.CLIENTS)
         sign_in = SignIn(database, own)
-        edge = Edge(edge_settings(settings))
         server.attach(edge)
         self._doors(edge, server, context, rights)
         api = Api(

@@ -150,6 +150,7 @@ class SessionStarted(RunnerEvent):
     provider_version: str
     workspace_path: str
     room_path: str | None = None
+    agent_id: Id | None = None
     agent_name: str | None = None
 
 

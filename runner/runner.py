@@ -207,6 +207,7 @@ class Runner:
                 command=command_line(config),
                 directory=directory,
                 provider=config.provider_id,
+                agent_id=config.agent_id,
                 agent_name=config.agent_name,
                 room_path=config.room_path,
                 env=config.env,

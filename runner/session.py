@@ -45,6 +45,7 @@ class Plan:
     directory: Path
     provider: str = "command"
     provider_version: str = ""
+    agent_id: str | None = None
     agent_name: str | None = None
     room_path: str | None = None
     env: Mapping[str, str] = attrs.field(factory=dict[str, str])
@@ -157,6 +158,7 @@ class Session:
             workspacePath=str(plan.directory),
             roomPath=plan.room_path,
             repoRef=self._repo,
+            agentId=plan.agent_id,
             agentName=plan.agent_name,
         )
 

@@ -72,6 +72,8 @@ class Edge:
         )
         self._trusted = frozenset(settings.trusted_proxies)
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+        self._listener: socket.socket | None = None
+        self._port = settings.port
         self.open_connections = 0
         self.failed_connections = 0
         """Connections that ended with an error nobody expected. Zero, or there is a bug."""
@@ -84,16 +86,29 @@ class Edge:
         """Upgrades below `prefix` go to `handler`, which owns the connection from before the 101 until it returns."""
         self._websocket[prefix] = handler
 
-    async def serve(self, *, task_status: trio.TaskStatus[list[Any]] = trio.TASK_STATUS_IGNORED) -> None:
-        """Listen until cancelled. Starts with the list of bound addresses; raises OSError (EADDRINUSE …)."""
+    def bind(self) -> socket.socket:
+        """Take the port now, so that one that is in use is known before anything is started. Raises OSError."""
         settings = self.settings
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        address = (settings.host, self._port)
+        self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._listener.setblocking(False)
+        self._port = self._listener.getsockname()[1]  # a restart comes back to the same one
+        return self._listener
+
+    def close(self) -> None:
+        """Let go of a port that was bound and never served."""
+        if self._listener is not None:
+            self._listener.close()
+
+    async def serve(self, *, task_status: trio.TaskStatus[list[Any]] = trio.TASK_STATUS_IGNORED) -> None:
+        """Listen until cancelled. Starts with the list of bound addresses; raises OSError (EADDRINUSE …)."""
+        listener = self._listener or self.bind()
+        self._listener = None  # a second start needs a socket of its own
         with listener:
-            listener.setblocking(False)
             task_status.started([listener.getsockname()])
             async with trio.open_nursery() as nursery:
-                if settings.tls_certificate:
+                if self.settings.tls_certificate:
                     await self._accept_tls(listener, nursery)
                 else:
                     await self._accept(listener, nursery)
