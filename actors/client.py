@@ -6,6 +6,7 @@ outlet writes it to the client's connection directly, and this actor only says w
 
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 import structlog
@@ -55,7 +56,12 @@ class ClientActor(TrioActor):
     def on_stop(self) -> None:
         self._context.directory.clients.pop(self.client_id, None)
 
-    async def on_failure(self, *_error: object) -> None:
+    async def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Its connection is cut recoverably: the client comes back by itself, to a new actor."""
         self.on_stop()
         await self._context.outlet.disconnect(self.client_id)
