@@ -78,6 +78,11 @@ export function millis(value) {
   return Number.isFinite(at) ? at : undefined;
 }
 
+/** A command as people type it: "/venv/bin/python -m pytest" → "python -m pytest". */
+export function shortCommand(command) {
+  return String(command ?? "").replace(/^\S*\/(?=[^/\s]+(\s|$))/, "");
+}
+
 /** The last folder of a path: what people call a repository. */
 export function baseName(path) {
   return String(path ?? "").replace(/\/+$/, "").split(/[/:]/).pop() || String(path ?? "");

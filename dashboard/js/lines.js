@@ -1,6 +1,6 @@
 // The feed: one readable line for each work stream event or alert. Pure.
 
-import { duration, plural } from "./format.js";
+import { duration, plural, shortCommand } from "./format.js";
 
 /** Feed filters, in the order of their buttons. */
 export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
@@ -24,7 +24,7 @@ export function lineOf(event) {
     case "file_read":
       return { kind: "file", tone: "faint", text: `read ${p.path}` };
     case "test_start":
-      return { kind: "test", tone: "plain", text: `running ${p.command}` };
+      return { kind: "test", tone: "plain", text: `running ${shortCommand(p.command)}` };
     case "test_finish":
       return tests(p);
     case "provider_event":
@@ -41,6 +41,13 @@ function ended(p) {
   return { kind: "state", tone: failed ? "fail" : "done", text: `${failed ? "failed" : "finished"}${code}${took}` };
 }
 
+/** States that another event of the same moment tells better: the question itself, and the session's end. */
+const SAID_BETTER = {
+  WAITING_FOR_APPROVAL: () => true,
+  COMPLETED: () => true,
+  FAILED: (reason) => reason === "" || reason.startsWith("exited with code"),
+};
+
 function statusChange(p) {
   if (p.approval) {
     return { kind: "approval", tone: "wait", text: `asks (${p.approval.category}, ${p.approval.risk}): ${p.approval.summary}` };
@@ -49,6 +56,7 @@ function statusChange(p) {
     const note = p.note ? `: ${p.note}` : "";
     return { kind: "approval", tone: p.decision === "allow" ? "good" : "fail", text: `${DECIDED[p.decision] ?? p.decision}${note}` };
   }
+  if (SAID_BETTER[p.newState]?.(p.reason ?? "")) return null;
   const state = String(p.newState ?? "").toLowerCase().replaceAll("_", " ");
   const tone = p.newState === "FAILED" ? "fail" : "plain";
   return { kind: "state", tone, text: p.reason ? `${state}: ${p.reason}` : state };
@@ -68,6 +76,23 @@ function tests(p) {
 export function lineOfAlert(alert) {
   const tone = { info: "plain", warn: "wait" }[alert.severity] ?? "fail";
   return { kind: "alert", tone, text: `${alert.severity}: ${alert.title}` };
+}
+
+const SAME_MOMENT_MS = 1500;
+
+/**
+ * Lines about files that several agents of one house said at the same moment become one line of the house: they share a
+ * working tree, and who of them wrote is not known. lines: oldest first; houseOf(line) → a house's id or undefined.
+ */
+export function shareLines(lines, houseOf) {
+  const shown = [];
+  for (const line of lines) {
+    const house = line.kind === "file" ? houseOf(line) : undefined;
+    const at = house === undefined ? -1 : shown.findLastIndex((one) => one.house === house && one.text === line.text && line.at - one.at < SAME_MOMENT_MS);
+    if (at < 0) shown.push({ ...line, house });
+    else if (shown[at].agentId !== line.agentId) shown[at] = { ...shown[at], shared: true };
+  }
+  return shown;
 }
 
 // eslint-disable-next-line no-control-regex -- the point is to take control sequences out

@@ -2,8 +2,8 @@
 
 import { html, useState } from "../html.js";
 import { clock } from "../format.js";
-import { KINDS } from "../lines.js";
-import { toAgent } from "../routes.js";
+import { KINDS, shareLines } from "../lines.js";
+import { toAgent, toHouse } from "../routes.js";
 import * as store from "../store.js";
 import { Panel } from "./bits.js";
 
@@ -16,7 +16,8 @@ export function Feed({ title, matches, oneAgent = false }) {
   const wanted = text.trim().toLowerCase();
   const name = (line) => store.agents.value[line.agentId]?.agentName ?? line.agentId;
   const fits = (line) => matches(line) && (!kind || line.kind === kind) && (!wanted || `${line.text} ${name(line)}`.toLowerCase().includes(wanted));
-  const lines = store.feed.value.filter(fits).slice(-SHOWN).reverse();
+  const found = store.feed.value.filter(fits).slice(-SHOWN);
+  const lines = (oneAgent ? found : shareLines(found, (line) => store.agents.value[line.agentId]?.repoId)).toReversed();
   const search = html`<input type="search" class="feed-search" aria-label="Search the feed" placeholder="filter" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />`;
   return html`<${Panel} name="feed" title=${title} end=${search}>
     <div class="chips" role="group" aria-label="Kinds of events">
@@ -25,9 +26,14 @@ export function Feed({ title, matches, oneAgent = false }) {
     <ol class="feed" data-testid="feed">
       ${lines.map((line) => html`<li key=${line.key} class=${`line line-${line.tone} kind-${line.kind}`}>
         <time class="num" datetime=${new Date(line.at).toISOString()}>${clock(line.at)}</time>
-        <span class="line-text">${oneAgent ? null : html`<a href=${toAgent(line.agentId)}>${name(line)}</a> `}${line.text}</span>
+        <span class="line-text">${oneAgent ? null : html`<${Who} line=${line} name=${name(line)} /> `}${line.text}</span>
       </li>`)}
       ${lines.length ? null : html`<li class="line faint">${wanted || kind ? "nothing fits the filter" : "nothing yet"}</li>`}
     </ol>
   <//>`;
+}
+
+function Who({ line, name }) {
+  if (!line.shared) return html`<a href=${toAgent(line.agentId)}>${name}</a>`;
+  return html`<span class="faint">somebody in</span> <a href=${toHouse(line.house)}>${store.houses.value[line.house]?.name ?? "this house"}</a>`;
 }

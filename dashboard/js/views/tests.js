@@ -1,7 +1,7 @@
 // Test runs: command, result, counts, duration; the newest first.
 
 import { html } from "../html.js";
-import { duration, plural } from "../format.js";
+import { duration, plural, shortCommand } from "../format.js";
 import { now } from "../store.js";
 import { testRuns } from "../world.js";
 import { Age, Panel } from "./bits.js";
@@ -19,7 +19,7 @@ function Run({ run, ended }) {
   const open = run.finishedAt === undefined;
   const tone = open ? (ended ? "cut" : "open") : run.ok ? "good" : "bad";
   return html`<li class=${`test-run run-${tone}`}>
-    <p class="test-command"><code>${run.command}</code></p>
+    <p class="test-command" title=${run.command}><code>${shortCommand(run.command)}</code></p>
     ${open ? html`<p class="faint">${ended ? "never finished" : html`running for ${duration(now.value - run.startedAt)}`}</p>` : html`
       <${Counts} run=${run} />
       <p class="faint">${run.ok ? "passed" : run.failed ? `${run.failed} failed` : `exit code ${run.exitCode}`} · ${duration(run.duration)} · <${Age} at=${run.finishedAt} suffix=" ago" /></p>`}

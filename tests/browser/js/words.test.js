@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, baseName, bytes, count, countdown, duration, millis } from "../../../dashboard/js/format.js";
-import { lastLine, lineOf } from "../../../dashboard/js/lines.js";
+import { age, baseName, bytes, count, countdown, duration, millis, shortCommand } from "../../../dashboard/js/format.js";
+import { lastLine, lineOf, shareLines } from "../../../dashboard/js/lines.js";
 import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../dashboard/js/link.js";
 import { Pacer } from "../../../dashboard/js/pacer.js";
 import { parseRoute, toAgent } from "../../../dashboard/js/routes.js";
@@ -79,6 +79,28 @@ test("control sequences never reach a preview line", () => {
   assert.equal(lastLine("\x1b[2J\x1b[31mred\x1b[0m \x1b]8;;http://x\x07link\x1b]8;;\x07\r\n\r\n"), "red link");
   assert.equal(lastLine("progress 10%\rprogress 20%"), "progress 20%");
   assert.equal(lastLine("\x1b[?25l\x07"), "");
+});
+
+test("a command is shown as it is typed", () => {
+  assert.deepEqual(["/venv/bin/python -m pytest a/b", "go test ./...", "/bin/sh"].map(shortCommand), ["python -m pytest a/b", "go test ./...", "sh"]);
+});
+
+test("what another event tells better has no line of its own", () => {
+  const line = (newState, reason) => lineOf({ type: "status_change", payload: { newState, reason } })?.text;
+  assert.deepEqual([line("WAITING_FOR_APPROVAL", "x"), line("COMPLETED"), line("FAILED", "exited with code 3")], [undefined, undefined, undefined]);
+  assert.equal(line("FAILED", "runner process lost"), "failed: runner process lost");
+});
+
+test("what several agents of one house say at one moment about a file is one line of the house", () => {
+  const line = (agentId, at, text, kind = "file") => ({ key: `${agentId}${at}`, agentId, at, text, kind });
+  const houses = { ada: "shop", grace: "shop", linus: "bank" };
+  const shown = shareLines(
+    [line("ada", 0, "wrote a"), line("grace", 9, "wrote a"), line("linus", 9, "wrote a"), line("ada", 10, "2 passed", "test"), line("grace", 11, "2 passed", "test"), line("grace", 5000, "wrote a")],
+    (one) => houses[one.agentId],
+  );
+  assert.deepEqual(shown.map((one) => [one.agentId, one.text, one.shared ?? false]), [
+    ["ada", "wrote a", true], ["linus", "wrote a", false], ["ada", "2 passed", false], ["grace", "2 passed", false], ["grace", "wrote a", false],
+  ]);
 });
 
 test("every kind of work stream event has a line, output has none", () => {
