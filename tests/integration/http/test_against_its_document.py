@@ -17,7 +17,7 @@ CONFIG = """
 [[operations]]
 include-operation-id = "start_session"
 [operations.checks.not_a_server_error]
-expected-statuses = [503]
+expected-statuses = ["2XX", "4XX", 503]
 """
 WIDE = Rate(per_second=1e6, burst=1e6)
 

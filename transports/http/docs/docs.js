@@ -61,11 +61,15 @@ function operation(path, method, one) {
 }
 
 function schema(name, one) {
-  const required = new Set(one.required ?? []);
-  const rows = Object.entries(one.properties ?? {}).map(([field, kind]) => [code(field), required.has(field) ? "" : "optional", typeOf(kind)]);
+  const variants = (one.oneOf ?? [one]).filter((variant) => variant.properties);
   return el("details", { class: "operation", id: anchor(name) },
     el("summary", {}, el("span", { class: "path" }, name), el("span", { class: "faint" }, one.description ?? "")),
-    el("div", { class: "body" }, rows.length ? table(rows) : el("p", {}, typeOf(one))));
+    el("div", { class: "body" }, variants.length ? variants.flatMap((variant, i) => [i ? el("p", {}, "or") : null, fields(variant)]) : el("p", {}, typeOf(one))));
+}
+
+function fields(one) {
+  const required = new Set(one.required ?? []);
+  return table(Object.entries(one.properties).map(([field, kind]) => [code(field), required.has(field) ? "" : "optional", typeOf(kind)]));
 }
 
 function draw(doc) {
