@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+import attrs
 import msgspec
 
 from contracts.codec import ContractError, Decoder, camel, contract_error, decode_json, twin
@@ -69,9 +70,14 @@ def query_of(operation: Operation, text: str) -> Any:
         return None
     made = twin(operation.query)
     try:
-        return made.to_attrs(msgspec.convert(dict(pairs), made.struct, strict=False))
+        query = made.to_attrs(msgspec.convert(dict(pairs), made.struct, strict=False))
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise contract_error(error) from None
+    given = {name for name, _ in pairs}
+    for name, field in zip(known, attrs.fields(operation.query), strict=True):
+        if name in given and getattr(query, field.name) is None:  # the text "null" is no null
+            raise ContractError(name, "is not what it should be; leave it out instead")
+    return query
 
 
 @cache

@@ -92,6 +92,12 @@ def test_a_bad_query_names_the_parameter(query, message):
     assert str(caught.value) == message
 
 
+def test_the_text_null_is_no_null():
+    with pytest.raises(ContractError, match=r"^cursor: is not what it should be"):
+        query_of(OF["list_events"], "cursor=null")
+    assert query_of(OF["list_sessions"], "villageId=null") == rest.SessionQuery(village_id="null")
+
+
 def test_a_good_query():
     found = query_of(OF["list_sessions"], "villageId=d%C3%A9mo&live=true&limit=5")
     assert found == rest.SessionQuery(village_id="démo", live=True, limit=5)
