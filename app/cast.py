@@ -37,7 +37,16 @@ def _many(name: str, *, intensity: int = 100, max_children: int = 100_000) -> Ch
 def tree(context: Context, limits: Limits, observe_commit: Callable[[int, float], None]) -> list[ChildSpec]:
     """The root's children, in the order in which they start."""
     ledger = [
-        ChildSpec(id="journal", actor=JournalActor, args=(context, observe_commit), shutdown=4000, backoff=BACKOFF),
+        ChildSpec(
+            id="journal",
+            actor=JournalActor,
+            args=(context, observe_commit),
+            shutdown=4000,
+            backoff=BACKOFF,
+            # What waits behind an append that a crash lost must not be stored without it: that is a hole, and an
+            # acknowledgement covers it. The sessions start over with the journal and are sent everything again.
+            mailbox="clear",
+        ),
         _many("sessions"),
         _many("links", max_children=limits.runners),
     ]

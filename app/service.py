@@ -163,7 +163,7 @@ class open_service:
         await root.proxy().start_child(socketio)
         People(server, context, rights.person, rights, cast.CLIENTS)
         sign_in = SignIn(database, own)
-        server.attach(edge)
+        server.mount(edge)
         self._doors(edge, server, context, rights)
         api = Api(
             context=context,

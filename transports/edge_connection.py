@@ -140,7 +140,7 @@ class Connection:
                 await self._drained.wait()
 
     async def hang_up(self, seconds: float = 2.0) -> None:
-        """For the reader: flush, half-close, and let the peer finish, so that the last words are not lost in a reset."""
+        """For the reader: flush, half-close, let the peer finish: the last words are not lost in a reset."""
         await self.half_close(seconds)
         with trio.move_on_after(seconds):
             while await self.recv():

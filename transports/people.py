@@ -6,7 +6,7 @@ actor's answer is the ack. What is published to rooms goes straight to the Socke
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 import structlog
@@ -78,11 +78,12 @@ class People:
         self._authenticate = authenticate
         self._access = access
         self._clients = clients
-        server.on("connect", self._connect)
-        server.on("disconnect", self._disconnect)
-        server.on("ping", self._ping)
+        bind = cast(Any, server).on  # python-socketio's own signature has no types
+        bind("connect", self._connect)
+        bind("disconnect", self._disconnect)
+        bind("ping", self._ping)
         for event in PAYLOADS:
-            server.on(event, self._handler(event))
+            bind(event, self._handler(event))
 
     async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
         try:

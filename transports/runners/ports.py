@@ -21,7 +21,7 @@ class RunnerIdentity:
     villages: frozenset[str] | None = None
 
     def speaks_for(self, runner_id: str) -> bool:
-        """Whether a hello may name this runner: its own, or one of its slots (``r1.run-2``: processes beside each other)."""
+        """Whether a hello may name this runner: itself, or one of its slots (``r1.run-2``)."""
         return runner_id == self.runner_id or runner_id.startswith(f"{self.runner_id}.")
 
     def may_use(self, village_id: str) -> bool:

@@ -1,6 +1,7 @@
 """One Engine.IO session as Socket.IO sees it: the namespaces it is in, and its events, handled one after another."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -66,10 +67,8 @@ class Client:
         """The transport reads no further while the mailbox is full."""
         if self._overflow is not None:
             work, self._overflow = self._overflow, None
-            try:
+            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
                 await self._send.send(work)
-            except (trio.ClosedResourceError, trio.BrokenResourceError):
-                pass
 
     async def work(self) -> None:
         """Until `close`."""

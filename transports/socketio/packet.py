@@ -82,7 +82,7 @@ def _has_binary(value: Any) -> bool:
 def _take_out(value: Any, attachments: list[bytes]) -> Any:
     match value:
         case bytes() | bytearray() | memoryview():
-            attachments.append(bytes(value))
+            attachments.append(bytes(cast(bytes, value)))
             return {"_placeholder": True, "num": len(attachments) - 1}
         case list() | tuple():
             return [_take_out(one, attachments) for one in cast(Sequence[Any], value)]

@@ -1,19 +1,19 @@
-"""TrioServer: python-socketio's server on trio. Its decorators, namespaces and signatures; our engine and fan-out below."""
+"""TrioServer: python-socketio's server on trio. Its decorators and signatures; our engine and fan-out below."""
 
 import inspect
 import secrets
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
 import attrs
-import socketio
 import structlog
 import trio
 from socketio import exceptions
 
 from transports.edge import Edge
+from transports.socketio.api import ServerApi
 from transports.socketio.client import Client
 from transports.socketio.engine import Engine, EngineSettings
 from transports.socketio.message import Message, Tag
@@ -47,7 +47,7 @@ NO_ACK = object()
 
 @attrs.frozen(kw_only=True)
 class Stats:
-    """What the server can count. Connections by transport; `cut`: clients that were too slow; bytes that recovery keeps."""
+    """What the server counts. `cut`: clients that were too slow. recovery_bytes: kept for those who may come back."""
 
     polling_connections: int
     websocket_connections: int
@@ -72,8 +72,8 @@ class Replay:
             self.covered[tag[0]] = max(self.covered.get(tag[0], 0), tag[1])
 
 
-class TrioServer(socketio.AsyncServer):
-    """Serve it with `attach(edge)` and run `run()` in a nursery.
+class TrioServer(ServerApi):
+    """Serve it with `mount(edge)` and run `run()` in a nursery.
 
     recovery           None turns connection state recovery off
     connect_timeout    seconds an Engine.IO session may live without joining a namespace
@@ -97,13 +97,13 @@ class TrioServer(socketio.AsyncServer):
         self._clients: dict[Session, Client] = {}
         self._connect_timeout = connect_timeout
         self._tasks: trio.Nursery | None = None
-        super().__init__(client_manager=_NoManager(), namespaces=namespaces, async_handlers=False)
+        cast(Any, super()).__init__(client_manager=_NoManager(), namespaces=namespaces, async_handlers=False)
         self.engine.on_connect = self._opened
         self.engine.on_message = self._received
         self.engine.on_close = self._closed
         self.engine.gate = self._gate
 
-    def attach(self, edge: Edge) -> None:
+    def mount(self, edge: Edge) -> None:
         """Serve polling and WebSockets at the path."""
         edge.http(self.path, self.engine.handle)
         edge.websocket(self.path, self.engine.handle_websocket)
@@ -146,7 +146,7 @@ class TrioServer(socketio.AsyncServer):
             raise KeyError("Session not found")
         return socket
 
-    # --- what the engine tells ------------------------------------------------------------------------------------------
+    # --- what the engine tells -------------------------------------------------------------------------------
 
     def _opened(self, session: Session) -> None:
         client = self._clients[session] = Client(session)
@@ -201,15 +201,12 @@ class TrioServer(socketio.AsyncServer):
                 self._gone(socket, reason)
             client.close()
 
-    # --- connecting -----------------------------------------------------------------------------------------------------
+    # --- connecting ------------------------------------------------------------------------------------------
 
     def _exists(self, name: str) -> bool:
-        return (
-            name in self.handlers
-            or name in self.namespace_handlers
-            or self.namespaces == "*"
-            or name in self.namespaces
-        )
+        base = cast(Any, self)
+        known = name in base.handlers or name in base.namespace_handlers
+        return bool(known or base.namespaces == "*" or name in base.namespaces)
 
     async def _connect(self, client: Client, name: str, auth: dict[str, Any]) -> None:
         session = client.session
@@ -301,7 +298,7 @@ class TrioServer(socketio.AsyncServer):
         except Exception:
             log.exception("disconnect_handler_failed")
 
-    # --- events ---------------------------------------------------------------------------------------------------------
+    # --- events ----------------------------------------------------------------------------------------------
 
     async def _event(self, socket: Socket, packet: Packet) -> None:
         if not socket.connected:
@@ -310,7 +307,7 @@ class TrioServer(socketio.AsyncServer):
         answer = await self._trigger(str(event), socket.namespace.name, socket.sid, *arguments)
         if packet.ack is None or answer is self.not_handled or answer is NO_ACK:
             return
-        data: list[Any] = [] if answer is None else list(answer) if isinstance(answer, tuple) else [answer]
+        data = _as_list(answer)
         socket.send(encode(Kind.ACK, socket.namespace.name, data, packet.ack))
 
     def _acknowledged(self, socket: Socket, packet: Packet) -> None:
@@ -334,10 +331,10 @@ class TrioServer(socketio.AsyncServer):
             return await space.trigger_event(event, *arguments)
         return self.not_handled
 
-    # --- the hot path -----------------------------------------------------------------------------------------------------
+    # --- the hot path ----------------------------------------------------------------------------------------
 
     def publish(self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None) -> None:
-        """One event, its argument as JSON, to everybody in any of the rooms (or ids): once each, encoded once. Sync."""
+        """One event, its argument as JSON, to everybody in any of the rooms or ids: once each, encoded once."""
         wanted = tuple(rooms)
         space = self._space("/")
         space.broadcast(wanted, self.prepare(event, payload, wanted, tag))
@@ -371,154 +368,7 @@ class TrioServer(socketio.AsyncServer):
                 socket.held = not_covered(socket.held or (), replay.covered)
                 socket.release()
 
-    # --- python-socketio's API ----------------------------------------------------------------------------------------------
-
-    def emit_nowait(
-        self,
-        event: str,
-        data: Any = None,
-        to: str | Collection[str] | None = None,
-        room: str | Collection[str] | None = None,
-        skip_sid: str | Collection[str] | None = None,
-        namespace: str | None = None,
-        callback: Any = None,
-        volatile: bool = False,
-    ) -> int:
-        """As `emit`, without waiting. Returns how many sockets it was sent to."""
-        space = self._space(namespace or "/")
-        target = to if to is not None else room
-        rooms = None if target is None else (target,) if isinstance(target, str) else tuple(target)
-        skip = {skip_sid} if isinstance(skip_sid, str) else set(skip_sid or ())
-        arguments = [event, *(data if isinstance(data, tuple) else () if data is None else (data,))]
-        ack = None
-        if callback is not None:
-            ack, space.next_ack = space.next_ack, space.next_ack + 1
-        elif space.recovery is not None:
-            # volatile events carry the current offset, so that they do not spoil what the client remembers
-            arguments.append(space.recovery.offset(space.recovery.next - 1 if volatile else None))
-        messages = encode(Kind.EVENT, space.name, arguments, ack)
-        if callback is None and not volatile and space.recovery is not None:
-            space.recovery.record(rooms, messages, skip)
-        count = 0
-        for socket in space.members(rooms):
-            if socket.sid in skip or (volatile and not socket.client.session.writable):
-                continue
-            if ack is not None:
-                socket.acks[ack] = callback
-            socket.send(messages)
-            count += 1
-        return count
-
-    async def emit(self, event: str, data: Any = None, **options: Any) -> None:  # type: ignore[override]
-        """python-socketio's `emit`: to, room, skip_sid, namespace, callback; and volatile."""
-        options.pop("ignore_queue", None)
-        self.emit_nowait(event, data, **options)
-        await trio.lowlevel.checkpoint()
-
-    async def send(self, data: Any, **options: Any) -> None:  # type: ignore[override]
-        """The event `message`."""
-        await self.emit("message", data, **options)
-
-    async def call(  # type: ignore[override]
-        self,
-        event: str,
-        data: Any = None,
-        to: str | None = None,
-        sid: str | None = None,
-        namespace: str | None = None,
-        timeout: float | None = 60,
-        ignore_queue: bool = False,
-    ) -> Any:
-        """Emit to one client and wait for its acknowledgement. Raises `socketio.exceptions.TimeoutError`, KeyError."""
-        target = to or sid
-        if target is None:
-            raise ValueError("call() needs a client: to=sid")
-        self._socket(target, namespace)
-        answered = trio.Event()
-        answers: list[tuple[Any, ...]] = []
-
-        def callback(*values: Any) -> None:
-            answers.append(values)
-            answered.set()
-
-        self.emit_nowait(event, data, to=target, namespace=namespace, callback=callback)
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await answered.wait()
-        if not answers:
-            raise exceptions.TimeoutError
-        values = answers[0]
-        return values if len(values) > 1 else values[0] if values else None
-
-    def enter_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
-        """KeyError for a client that is gone."""
-        socket = self._socket(sid, namespace)
-        socket.namespace.set_rooms(socket, socket.rooms | {room})
-
-    def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
-        """Leaving a room one is not in changes nothing."""
-        with suppress(KeyError):
-            socket = self._socket(sid, namespace)
-            socket.namespace.set_rooms(socket, socket.rooms - {room})
-
-    async def enter_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
-        self.enter_room_nowait(sid, room, namespace)
-
-    async def leave_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
-        self.leave_room_nowait(sid, room, namespace)
-
-    async def close_room(self, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
-        for socket in self._space(namespace or "/").members((room,)):
-            self.leave_room_nowait(socket.sid, room, namespace)
-
-    def rooms(self, sid: str, namespace: str | None = None) -> list[str]:  # type: ignore[override]
-        return [sid, *sorted(self._socket(sid, namespace).rooms)]
-
-    async def disconnect(  # type: ignore[override]
-        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
-    ) -> None:
-        """Out of the namespace, for good: the client does not come back by itself."""
-        with suppress(KeyError):
-            socket = self._socket(sid, namespace)
-            socket.send(encode(Kind.DISCONNECT, socket.namespace.name))
-            self._gone(socket, "server namespace disconnect")
-        await trio.lowlevel.checkpoint()
-
-    async def close_transport(self, sid: str, namespace: str | None = None) -> None:
-        """Cut the connection under it: the client comes back and recovers."""
-        with suppress(KeyError):
-            self._socket(sid, namespace).client.session.close("forced close")
-        await trio.lowlevel.checkpoint()
-
-    def get_environ(self, sid: str, namespace: str | None = None) -> dict[str, Any]:  # type: ignore[override]
-        return self._socket(sid, namespace).client.environ
-
-    async def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:  # type: ignore[override]
-        return self._socket(sid, namespace).state
-
-    async def save_session(  # type: ignore[override]
-        self, sid: str, session: dict[str, Any], namespace: str | None = None
-    ) -> None:
-        self._socket(sid, namespace).state = session
-
-    @asynccontextmanager
-    async def session(self, sid: str, namespace: str | None = None) -> AsyncGenerator[dict[str, Any], None]:  # type: ignore[override]
-        state = await self.get_session(sid, namespace)
-        yield state
-        await self.save_session(sid, state, namespace)
-
-    def transport(self, sid: str, namespace: str | None = None) -> str:  # type: ignore[override]
-        return self._socket(sid, namespace).client.session.transport
-
-    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """In the server's nursery."""
-        self._spawn(partial(target, *args, **kwargs))
-
-    async def sleep(self, seconds: float = 0) -> None:  # type: ignore[override]
-        await trio.sleep(seconds)
-
-    async def shutdown(self) -> None:  # type: ignore[override]
-        """Close every session, recoverably."""
-        await self.drain(1.0)
+    # --- the end ---------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
         """Tell everybody to come back, in batches over the time, and flush what is on its way."""
@@ -544,10 +394,17 @@ class TrioServer(socketio.AsyncServer):
             recovery_bytes=sum(space.recovery.size for space in self._spaces.values() if space.recovery),
         )
 
-    # --- what python-socketio's constructor wants ------------------------------------------------------------------------------
+    # --- what python-socketio's constructor wants ------------------------------------------------------------
 
     def _engineio_server_class(self) -> Any:
         return _NoEngine
+
+
+def _as_list(answer: Any) -> list[Any]:
+    """A handler's result as the acknowledgement's arguments: a tuple is several, None is none."""
+    if answer is None:
+        return []
+    return list(cast(tuple[Any, ...], answer)) if isinstance(answer, tuple) else [answer]
 
 
 def _send(session: Session, messages: Iterable[Message]) -> None:
@@ -569,7 +426,7 @@ def _fitting(handler: Any, arguments: Sequence[Any]) -> Sequence[Any]:
 
 
 class _NoManager:
-    """python-socketio's manager keeps rooms in a way that scans all of them at each disconnect; ours are in `Namespace`."""
+    """python-socketio's manager scans all rooms at each disconnect; ours are in `Namespace`."""
 
     def set_server(self, server: Any) -> None:
         """Called by the base class."""

@@ -1,0 +1,182 @@
+"""python-socketio's public server API on our rooms and messages: the same names, signatures and meanings."""
+
+from collections.abc import AsyncGenerator, Collection
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any, cast
+
+import socketio
+import trio
+from socketio import exceptions
+
+from transports.socketio.namespace import Namespace, Socket
+from transports.socketio.packet import Kind, encode
+
+
+class ServerApi(socketio.AsyncServer):
+    """What programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
+
+    def _space(self, name: str) -> Namespace:
+        raise NotImplementedError
+
+    def _socket(self, sid: str, namespace: str | None) -> Socket:
+        """KeyError for a client that is gone."""
+        raise NotImplementedError
+
+    def _gone(self, socket: Socket, reason: str) -> None:
+        raise NotImplementedError
+
+    def _spawn(self, function: Any, *args: Any) -> None:
+        raise NotImplementedError
+
+    async def drain(self, seconds: float) -> None:
+        raise NotImplementedError
+
+    def emit_nowait(
+        self,
+        event: str,
+        data: Any = None,
+        to: str | Collection[str] | None = None,
+        room: str | Collection[str] | None = None,
+        skip_sid: str | Collection[str] | None = None,
+        namespace: str | None = None,
+        callback: Any = None,
+        volatile: bool = False,
+    ) -> int:
+        """As `emit`, without waiting. Returns how many sockets it was sent to."""
+        space = self._space(namespace or "/")
+        target = to if to is not None else room
+        rooms = None if target is None else (target,) if isinstance(target, str) else tuple(target)
+        skip = {skip_sid} if isinstance(skip_sid, str) else set(skip_sid or ())
+        arguments: list[Any] = [event]
+        if data is not None:
+            arguments += cast(tuple[Any, ...], data) if isinstance(data, tuple) else (data,)
+        ack = None
+        if callback is not None:
+            ack, space.next_ack = space.next_ack, space.next_ack + 1
+        elif space.recovery is not None:
+            # volatile events carry the current offset, so that they do not spoil what the client remembers
+            arguments.append(space.recovery.offset(space.recovery.next - 1 if volatile else None))
+        messages = encode(Kind.EVENT, space.name, arguments, ack)
+        if callback is None and not volatile and space.recovery is not None:
+            space.recovery.record(rooms, messages, skip)
+        count = 0
+        for socket in space.members(rooms):
+            if socket.sid in skip or (volatile and not socket.client.session.writable):
+                continue
+            if ack is not None:
+                socket.acks[ack] = callback
+            socket.send(messages)
+            count += 1
+        return count
+
+    async def emit(self, event: str, data: Any = None, **options: Any) -> None:  # type: ignore[override]
+        """python-socketio's `emit`: to, room, skip_sid, namespace, callback; and volatile."""
+        options.pop("ignore_queue", None)
+        self.emit_nowait(event, data, **options)
+        await trio.lowlevel.checkpoint()
+
+    async def send(self, data: Any, **options: Any) -> None:  # type: ignore[override]
+        """The event `message`."""
+        await self.emit("message", data, **options)
+
+    async def call(  # type: ignore[override]
+        self,
+        event: str,
+        data: Any = None,
+        to: str | None = None,
+        sid: str | None = None,
+        namespace: str | None = None,
+        timeout: float | None = 60,
+        ignore_queue: bool = False,
+    ) -> Any:
+        """Emit to one client and wait for its acknowledgement. Raises `socketio.exceptions.TimeoutError`, KeyError."""
+        target = to or sid
+        if target is None:
+            raise ValueError("call() needs a client: to=sid")
+        self._socket(target, namespace)
+        answered = trio.Event()
+        answers: list[tuple[Any, ...]] = []
+
+        def callback(*values: Any) -> None:
+            answers.append(values)
+            answered.set()
+
+        self.emit_nowait(event, data, to=target, namespace=namespace, callback=callback)
+        with trio.move_on_after(float("inf") if timeout is None else timeout):
+            await answered.wait()
+        if not answers:
+            raise exceptions.TimeoutError
+        values = answers[0]
+        return values if len(values) > 1 else values[0] if values else None
+
+    def enter_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
+        """KeyError for a client that is gone."""
+        socket = self._socket(sid, namespace)
+        socket.namespace.set_rooms(socket, socket.rooms | {room})
+
+    def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
+        """Leaving a room one is not in changes nothing."""
+        with suppress(KeyError):
+            socket = self._socket(sid, namespace)
+            socket.namespace.set_rooms(socket, socket.rooms - {room})
+
+    async def enter_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
+        self.enter_room_nowait(sid, room, namespace)
+
+    async def leave_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
+        self.leave_room_nowait(sid, room, namespace)
+
+    async def close_room(self, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
+        for socket in self._space(namespace or "/").members((room,)):
+            self.leave_room_nowait(socket.sid, room, namespace)
+
+    def rooms(self, sid: str, namespace: str | None = None) -> list[str]:  # type: ignore[override]
+        return [sid, *sorted(self._socket(sid, namespace).rooms)]
+
+    async def disconnect(  # type: ignore[override]
+        self, sid: str, namespace: str | None = None, ignore_queue: bool = False
+    ) -> None:
+        """Out of the namespace, for good: the client does not come back by itself."""
+        with suppress(KeyError):
+            socket = self._socket(sid, namespace)
+            socket.send(encode(Kind.DISCONNECT, socket.namespace.name))
+            self._gone(socket, "server namespace disconnect")
+        await trio.lowlevel.checkpoint()
+
+    async def close_transport(self, sid: str, namespace: str | None = None) -> None:
+        """Cut the connection under it: the client comes back and recovers."""
+        with suppress(KeyError):
+            self._socket(sid, namespace).client.session.close("forced close")
+        await trio.lowlevel.checkpoint()
+
+    def get_environ(self, sid: str, namespace: str | None = None) -> dict[str, Any]:  # type: ignore[override]
+        return self._socket(sid, namespace).client.environ
+
+    async def get_session(self, sid: str, namespace: str | None = None) -> dict[str, Any]:  # type: ignore[override]
+        return self._socket(sid, namespace).state
+
+    async def save_session(  # type: ignore[override]
+        self, sid: str, session: dict[str, Any], namespace: str | None = None
+    ) -> None:
+        self._socket(sid, namespace).state = session
+
+    @asynccontextmanager
+    async def session(self, sid: str, namespace: str | None = None) -> AsyncGenerator[dict[str, Any], None]:  # type: ignore[override]
+        state = await self.get_session(sid, namespace)
+        yield state
+        await self.save_session(sid, state, namespace)
+
+    def transport(self, sid: str, namespace: str | None = None) -> str:  # type: ignore[override]
+        return self._socket(sid, namespace).client.session.transport
+
+    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """In the server's nursery."""
+        self._spawn(partial(target, *args, **kwargs))
+
+    async def sleep(self, seconds: float = 0) -> None:  # type: ignore[override]
+        await trio.sleep(seconds)
+
+    async def shutdown(self) -> None:  # type: ignore[override]
+        """Close every session, recoverably."""
+        await self.drain(1.0)
