@@ -9,6 +9,7 @@ let armed; // approvalId of a high-risk question that was pressed once
 
 export function listenForKeys() {
   addEventListener("keydown", onKey);
+  addEventListener("click", (event) => closePopUps((open) => !open.contains(event.target)));
   new MutationObserver(notice).observe(document.documentElement, { childList: true, subtree: true });
 }
 
@@ -20,7 +21,12 @@ function notice() {
   shownSince = next;
 }
 
+function closePopUps(which) {
+  for (const open of document.querySelectorAll("details.pop[open]")) if (which(open)) open.open = false;
+}
+
 function onKey(event) {
+  if (event.key === "Escape") closePopUps(() => true);
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
   if (event.key === "j" || event.key === "k") return choose(event.key === "j" ? 1 : -1);
   const decision = { a: "allow", d: "deny" }[event.key];
