@@ -6,6 +6,9 @@ from pathlib import Path
 import trio
 
 from actors.runtime.tasks import TaskOwner
+from runner.demo.play import RUNS_ALREADY
+
+LOOK_AGAIN_SECONDS = 5.0
 
 
 class DemoEnded(Exception):
@@ -23,7 +26,13 @@ class DemoRunner(TaskOwner):
         self.tasks.start_soon(self._run)
 
     async def _run(self) -> None:
-        done = await trio.run_process(self._command, check=False, stdin=b"", deliver_cancel=_end)
+        while True:
+            done = await trio.run_process(self._command, check=False, stdin=b"", deliver_cancel=_end)
+            if done.returncode != RUNS_ALREADY:
+                break
+            await trio.sleep(
+                LOOK_AGAIN_SECONDS
+            )  # the one of before a kill -9 of the service lives on, with its sessions
         self.actor_ref.exit(DemoEnded(f"the demo ended with status {done.returncode}"))
 
 

@@ -11,7 +11,7 @@ import trio
 
 from runner.demo import repositories
 from runner.identity import Identity
-from runner.runner import Runner, open_runner
+from runner.runner import Runner, SlotTaken, open_runner
 from runner.session import Plan
 
 CAST = (
@@ -20,19 +20,25 @@ CAST = (
     ("docs", "shop", "Grace · write the docs", 1.0),
     ("ledger", "payments", "Linus · two accounts", 2.0),
 )
+RUNS_ALREADY = 3
+"""Exit status: another process plays this demo."""
 SHELL = ("shop", "A shell for you")
 
 
 async def run_demo(identity: Identity, state_dir: Path, seed: int) -> int:
     """Until SIGTERM or SIGINT. The sessions' ids, what they do and in which order follow from the seed and the run."""
-    state_dir = state_dir.absolute()
-    houses = await repositories.make(state_dir / "demo")
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async with open_runner(identity, state_dir, slot="demo") as runner, trio.open_nursery() as nursery:
-            nursery.start_soon(_play, runner, houses, seed, _run_number(state_dir))
-            async for _ in signals:
-                nursery.cancel_scope.cancel()
-                break
+    state_dir = await trio.to_thread.run_sync(state_dir.absolute)
+    try:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with open_runner(identity, state_dir, slot="demo") as runner, trio.open_nursery() as nursery:
+                houses = await repositories.make(state_dir / "demo")
+                number = await trio.to_thread.run_sync(_run_number, state_dir)
+                nursery.start_soon(_play, runner, houses, seed, number)
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+                    break
+    except SlotTaken:
+        return RUNS_ALREADY
     return 0
 
 

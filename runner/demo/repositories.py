@@ -3,6 +3,8 @@
 import shutil
 from pathlib import Path
 
+import trio
+
 from runner.git import git
 
 CART = '''\
@@ -78,18 +80,21 @@ _WHEN = "2026-01-05T09:00:00+00:00"
 
 async def make(directory: Path) -> dict[str, Path]:
     """name → working tree, made anew."""
-    if directory.exists():
-        shutil.rmtree(directory)
+    await trio.to_thread.run_sync(lambda: shutil.rmtree(directory, ignore_errors=True))
     return {name: await _make(directory / name, files) for name, files in FILES.items()}
 
 
 async def _make(top: Path, files: dict[str, str]) -> Path:
-    top.mkdir(parents=True)
-    for name, text in files.items():
-        (top / name).write_text(text, encoding="utf-8")
+    await trio.to_thread.run_sync(_write, top, files)
     await git(top, "init", "--quiet", "--initial-branch=main")
     for key, value in (("user.name", "Demo"), ("user.email", "demo@example.invalid"), ("commit.gpgsign", "false")):
         await git(top, "config", key, value)
     await git(top, "add", "--all")
     await git(top, "commit", "--quiet", "--message", "The beginning", "--date", _WHEN)
     return top
+
+
+def _write(top: Path, files: dict[str, str]) -> None:
+    top.mkdir(parents=True)
+    for name, text in files.items():
+        (top / name).write_text(text, encoding="utf-8")
