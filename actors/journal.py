@@ -14,7 +14,7 @@ import trio
 from actors.context import Context
 from actors.messages import Append, Durable, Flush, SaveSnapshot
 from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxSpec, TrioActor
+from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
 from contracts.records import LogRecord
 
 log = structlog.get_logger("journal")
@@ -57,7 +57,11 @@ class JournalActor(TrioActor):
                 return await self._commit()
         if not self._flush_due:  # behind whatever is in the mailbox already: those appends join this commit
             self._flush_due = True
-            self.actor_ref.tell(Flush())
+            try:
+                self.actor_ref.tell(Flush())
+            except MailboxFull:  # full of appends, which wait for this one to be written
+                self._flush_due = False
+                await self._commit()
 
     async def _commit(self) -> None:
         appends, self._pending = self._pending, []

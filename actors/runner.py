@@ -53,7 +53,7 @@ class RunnerActor(TrioActor):
     """Messages: LinkUp, Beat, Settled, Down from its link; Send and SessionRestarted from sessions; Describe."""
 
     mailbox = MailboxSpec(capacity=1024, policy="wait")
-    expected = (m.RunnerOffline,)
+    expected_errors = (m.RunnerOffline,)
 
     def __init__(self, context: Context, runner_id: str) -> None:
         super().__init__()

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -18,7 +18,9 @@ from access.gate import Gate
 from access.jwt import OwnTokens
 from access.sign_in import SignIn
 from actors.context import Context
-from actors.runtime import open_world, telemetry
+from actors.directory import tell_if_alive
+from actors.messages import Evict
+from actors.runtime import open_world, telemetry, whereis
 from app import cast
 from app.demo import DemoRunner
 from app.hosted import Hosted
@@ -31,13 +33,13 @@ from dashboard import ROOT as PAGE
 from runner import identity
 from store.database import Database
 from store.log import EventLog
-from supervision import Backoff, ChildSpec, Supervisor
+from supervision import Backoff, ChildError, ChildSpec, Supervisor
 from transports.control import ControlDeps, ControlDoor
 from transports.edge import Edge, EdgeSettings
 from transports.http.deps import Api
 from transports.http.mount import mount
 from transports.people import People, SocketIoOutlet
-from transports.runners import LinkDeps, LinkSettings, RunnerDoor
+from transports.runners import DialTarget, LinkDeps, LinkSettings, RunnerDoor, dial_specs
 from transports.socketio import EngineSettings, TrioServer
 
 log = structlog.get_logger("service")
@@ -164,7 +166,7 @@ class open_service:
         People(server, context, rights.person, rights, cast.CLIENTS)
         sign_in = SignIn(database, own)
         server.mount(edge)
-        self._doors(edge, server, context, rights)
+        door = await self._doors(edge, context, rights)
         api = Api(
             context=context,
             database=database,
@@ -176,6 +178,9 @@ class open_service:
             reasons_not_ready=partial(_not_ready, context),
             registry=metrics.registry,
             metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
+            forget_session=partial(_forget_session, context),
+            stop_runner=partial(_stop_runner, door),
+            membership_changed=partial(_membership_changed, context),
         )
         await mount(edge, api, PAGE)
 
@@ -194,12 +199,18 @@ class open_service:
             server=server,
         )
 
-    def _doors(self, edge: Edge, server: TrioServer, context: Context, rights: Rights) -> None:
-        """Where runners and the control plane's clients come in."""
+    async def _doors(self, edge: Edge, context: Context, rights: Rights) -> RunnerDoor:
+        """Where runners and the control plane's clients come in, and the runners that are dialled."""
         set_ = self._settings.runners
         link_settings = LinkSettings(window=set_.window, heartbeat_ms=set_.heartbeat_ms, ackless=set_.ackless)
         links = LinkDeps(context=context, links=cast.LINKS, authenticate=rights.runner, settings=link_settings)
-        edge.websocket("/runner", RunnerDoor(links).serve)
+        door = RunnerDoor(links)
+        edge.websocket("/runner", door.serve)
+        targets = [DialTarget(url=dial.url, token=dial.token, runner_id=dial.runner_id or None) for dial in set_.dial]
+        for spec in dial_specs(links, targets):
+            supervisor = whereis(cast.LINKS)
+            assert supervisor is not None  # the tree has started
+            await supervisor.proxy().start_child(spec)
         control = ControlDoor(
             ControlDeps(
                 context=context,
@@ -211,6 +222,7 @@ class open_service:
         )
         edge.websocket("/ws", control.serve)
         self._stack.callback(control.shutdown)
+        return door
 
     async def _listen(self, root: Any, edge: Edge) -> str:
         addresses: list[Any] = []
@@ -258,6 +270,31 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         tls_certificate=server.tls_certificate or None,
         tls_key=server.tls_key or None,
     )
+
+
+async def _forget_session(context: Context, session_id: str) -> None:
+    """A session that never began: its actor ends, nobody knows it any more."""
+    supervisor = whereis(cast.SESSIONS)
+    if supervisor is not None:
+        with suppress(ChildError):
+            await supervisor.proxy().terminate_child(f"session:{session_id}")
+    context.directory.sessions.pop(session_id, None)
+    context.board.remove(session_id)
+
+
+async def _stop_runner(door: RunnerDoor, runner_id: str) -> None:
+    """A removed runner's connections end."""
+    door.cut(runner_id, "this runner was removed")
+    supervisor = whereis(cast.RUNNERS)
+    if supervisor is not None:
+        with suppress(ChildError):
+            await supervisor.proxy().terminate_child(f"runner:{runner_id}")
+
+
+async def _membership_changed(context: Context, _village_id: str) -> None:
+    """Everybody looks again whether they may still be where they are."""
+    for client in list(context.directory.clients.values()):
+        tell_if_alive(client, Evict())
 
 
 def _connections(server: TrioServer) -> dict[str, float]:

@@ -41,9 +41,10 @@ def configure(settings: Logging, stream: TextIO) -> None:
     if settings.format == "json":
         tail: list[Any] = [structlog.processors.format_exc_info, _mask, structlog.processors.JSONRenderer()]
     else:
-        tail = [_mask, structlog.dev.ConsoleRenderer(
-                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )]
+        tail = [
+            _mask,
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+        ]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),

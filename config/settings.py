@@ -64,7 +64,11 @@ class Dial:
     """A runner that listens and that the service connects to."""
 
     url: str
+    """ws:// or wss://, with the path."""
     token: str = ""
+    """What the runner asks of us."""
+    runner_id: str = ""
+    """Who must answer. Empty: whoever does."""
 
 
 @attrs.frozen(kw_only=True)

@@ -103,7 +103,7 @@ class MemoryDecisions:
     async def unconfirmed(self, session_id: str) -> list[Standing]:
         return [s for key, s in self.standing.items() if key not in self.confirmed]
 
-    async def confirm(self, approval_id: str) -> None:
+    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
         self.confirmed.add(approval_id)
 
 

@@ -1,6 +1,5 @@
 """What is wrong gets one clear line in the wire's own form, and nothing else stops."""
 
-import json
 import os
 import socket
 import subprocess
