@@ -63,11 +63,8 @@ async def test_whoever_is_killed_every_event_is_stored_once_and_in_order(house: 
             spool.open_session(session, village="demo", provider="command", started_ms=1)
         nursery.start_soon(link.run)
         for n in range(total // 20):
-            events = [
-                (name, {"type": "TERMINAL_CHUNK", "sessionId": name, "orgId": "demo", "ts": n, "data": "x", "stream": "stdout"})
-                for name in SESSIONS
-                for _ in range(20)
-            ]  # fmt: skip
+            chunk = {"type": "TERMINAL_CHUNK", "orgId": "demo", "ts": n, "data": "x", "stream": "stdout"}
+            events = [(name, {**chunk, "sessionId": name}) for name in SESSIONS for _ in range(20)]
             spool.append(events)
             link.wake()
             await trio.sleep(0.01)
