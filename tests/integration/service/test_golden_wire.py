@@ -87,11 +87,12 @@ async def make_known(town: Town, runner: Any) -> None:
             await trio.sleep(0.01)
 
 
-async def test_joining_a_house_shows_it_at_once_and_then_what_changes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transports", TRANSPORTS, ids="+".join)
+async def test_joining_a_house_shows_it_at_once_and_then_what_changes(tmp_path: Path, transports: list[str]) -> None:
     async with open_town(tmp_path) as town, town.runner() as runner:
         await make_known(town, runner)
         house = repo_id(golden.VILLAGE, "github:acme/app")
-        async with town.client(joins=[["join_repo", {"repoId": house}]]) as client:
+        async with town.client(transports=transports, joins=[["join_repo", {"repoId": house}]]) as client:
             first = next(line["args"][0] for line in client.lines if line.get("event") == "house.activity")
             assert (first["repoId"], first["villageId"]) == (house, golden.VILLAGE)
             assert first["indicators"]["lights"]["active"] is True
