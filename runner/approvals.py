@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from runner.session import Session
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0
+LONGEST_TIMEOUT_SECONDS = 366 * 24 * 3600.0
 DENY_GRACE_SECONDS = 1.0
 """How long an asker that was denied has to say so, before its session is stopped."""
 _request = Decoder(ApprovalRequest)
@@ -62,17 +63,16 @@ class Approvals:
     def _make_request(self, fields: dict[str, Any]) -> ApprovalRequest:
         now = time.time_ns() // 1_000_000
         seconds = fields.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
-        if not isinstance(seconds, int | float) or seconds <= 0:
-            raise ContractError("timeoutSeconds", "must be a number of seconds above 0")
-        summary = fields.get("summary")
+        if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
+            raise ContractError("timeoutSeconds", f"must be a number of seconds, 0 to {LONGEST_TIMEOUT_SECONDS:.0f}")
         return _request.convert(
             {
                 "approvalId": f"ap_{uuid.uuid4().hex[:16]}",
                 "sessionId": self._session.plan.session_id,
                 "category": fields.get("category"),
                 "risk": fields.get("risk"),
-                "summary": self._session.clean(summary) if isinstance(summary, str) else summary,
-                "context": fields.get("context"),
+                "summary": self._session.clean(fields.get("summary")),
+                "context": self._session.clean(fields.get("context")),
                 "requestedAt": now,
                 "timeoutAt": now + int(seconds * 1000),
             }
@@ -91,8 +91,7 @@ class Approvals:
         await session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision=decision, resolvedBy=by, note=note)
         session.lifecycle.waiting.discard(approval_id)
         opened.done.set()
-        if session.lifecycle.state == "WAITING_FOR_APPROVAL":
-            await self._go_on(decision, by)
+        await self._go_on(decision, by)
 
     async def _go_on(self, decision: Decision, by: str | None) -> None:
         """Allowed: running again once nobody waits. Denied: the session stops, after the asker could say so."""
@@ -101,12 +100,17 @@ class Approvals:
             await trio.sleep(DENY_GRACE_SECONDS)
             await session.stop(reason=f"approval denied by {by}" if by else "approval denied")
             return
+        if session.lifecycle.state != "WAITING_FOR_APPROVAL":
+            return  # paused: whoever resumes it finds nobody waiting
         resting: State = session.lifecycle.resting()
         await session.become(resting, "approved" if resting == "RUNNING" else None)
 
-    def deny_all(self, note: str) -> None:
-        """Whoever still waits gets a no, here and now."""
-        for opened in self._open.values():
+    async def deny_all(self, note: str) -> None:
+        """Whoever still waits gets a no, here and now, and the log says so."""
+        while self._open:
+            approval_id, opened = self._open.popitem()
+            self._decided[approval_id] = "deny"
+            self._session.lifecycle.waiting.discard(approval_id)
             opened.note = note
             opened.done.set()
-        self._open.clear()
+            await self._session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision="deny", note=note)

@@ -55,7 +55,7 @@ class AskServer:
         """One request. The answer may take as long as a person does."""
         try:
             await _say(stream, await self._answer(stream))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError) as error:
             log.debug("asker_gone", reason=type(error).__name__)  # a decision that comes still reaches the log
         finally:
             await trio.aclose_forcefully(stream)
@@ -67,6 +67,11 @@ class AskServer:
             return await self._handler(request.pop("session"), request)
         except ContractError as error:
             return {"ok": False, "error": str(error)}
+        except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
+            raise
+        except Exception as error:  # one asker's trouble must not end every session of this runner
+            log.error("request_failed", reason=f"{type(error).__name__}: {error}")
+            return {"ok": False, "error": "the runner could not do this; its log says why"}
 
     def _check(self, line: bytes) -> dict[str, Any]:
         """The request, if its token is its session's. Raises `ContractError`."""

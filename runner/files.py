@@ -8,6 +8,8 @@ from watchfiles import Change, DefaultFilter, awatch
 
 from runner import git
 
+GIT_MOVED = ("/.git/index", "/.git/HEAD", "/.git/logs/HEAD")
+"""Files of git's own that say that the difference is another one: a commit, a checkout, something staged."""
 STEP_MS, DEBOUNCE_MS = 50, 250
 """Changes of a file within the debounce are one."""
 
@@ -17,15 +19,22 @@ class _NotGit(DefaultFilter):
 
     ignore_dirs = (".git", ".townwatch", "__pycache__", "node_modules")
 
+    def __call__(self, change: Change, path: str) -> bool:
+        return path.endswith(GIT_MOVED) or super().__call__(change, path)
+
 
 async def touched(root: Path, stop: trio.Event) -> AsyncIterator[list[tuple[str, str]]]:
-    """Batches of (path relative to `root`, write | delete), in order of their paths, until `stop`."""
+    """Batches of (path relative to `root`, write | delete), in order of their paths, until `stop`.
+
+    An empty batch says that only git's own idea of the tree changed.
+    """
     async for changes in awatch(
         root, watch_filter=_NotGit(), stop_event=stop, step=STEP_MS, debounce=DEBOUNCE_MS, rust_timeout=500
     ):
         seen = await trio.to_thread.run_sync(_what_happened, root, changes)
         skip = await _ignored(root, list(seen))
-        if batch := [(path, how) for path, how in sorted(seen.items()) if path not in skip]:
+        batch = [(git.shown(path), how) for path, how in sorted(seen.items()) if path not in skip]
+        if batch or not seen:
             yield batch
 
 
@@ -34,7 +43,7 @@ def _what_happened(root: Path, changes: set[tuple[Change, str]]) -> dict[str, st
     seen: dict[str, str] = {}
     for change, name in changes:
         path = Path(name)
-        if path.is_relative_to(root) and not path.is_dir():
+        if path.is_relative_to(root) and not name.endswith(GIT_MOVED) and not path.is_dir():
             gone = change == Change.deleted or not path.exists()
             seen[path.relative_to(root).as_posix()] = "delete" if gone else "write"
     return seen

@@ -9,8 +9,6 @@ import trio
 
 from contracts.events import DiffFile, RepoRef
 
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""git's own name for a tree without files: what a repository without commits is compared with."""
 COUNTED_BYTES = 1 << 20
 """A new file larger than this counts as one line: reading it would cost more than the number is worth."""
 TIMEOUT_SECONDS = 20
@@ -21,13 +19,18 @@ FileStatus = Literal["added", "modified", "deleted", "renamed"]
 _STATUS: dict[str, FileStatus] = {"A": "added", "C": "added", "D": "deleted", "R": "renamed"}
 
 
+_POINTERS = frozenset({"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"})
+"""Set in hooks: they would make git look somewhere else than we say."""
+
+
 class GitError(Exception):
     """git is missing, failed, or took too long."""
 
 
 async def git(directory: Path, *arguments: str, feed: bytes = b"", ok: Sequence[int] = (0,)) -> bytes:
     """The output of one git command. Raises `GitError`."""
-    env = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    inherited = {name: value for name, value in os.environ.items() if name not in _POINTERS}
+    env = {**inherited, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(directory), "-c", "core.quotepath=off", *arguments]
     try:
         with trio.fail_after(TIMEOUT_SECONDS):
@@ -46,7 +49,7 @@ async def git(directory: Path, *arguments: str, feed: bytes = b"", ok: Sequence[
 async def top_level(directory: Path) -> Path | None:
     """The root of the working tree that `directory` is in; None outside of one."""
     try:
-        return Path((await git(directory, "rev-parse", "--show-toplevel")).decode().strip())
+        return Path(os.fsdecode(await git(directory, "rev-parse", "--show-toplevel")).removesuffix("\n"))
     except GitError:
         return None
 
@@ -93,22 +96,37 @@ async def ignored(top: Path, paths: Sequence[str]) -> set[str]:
     return {os.fsdecode(path) for path in out.split(b"\0") if path}
 
 
+async def _empty_tree(top: Path) -> str:
+    """git's own name for a tree without files, which a repository without commits is compared with."""
+    return (await git(top, "hash-object", "-t", "tree", "--stdin")).decode().strip()
+
+
+def shown(path: str) -> str:
+    """A path as it can be told: bytes that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode(errors="replace")
+
+
 async def diff_summary(top: Path) -> list[DiffFile]:
     """All that differs from the last commit, new files that are not ignored included, in order of their paths."""
-    base = "HEAD" if await _text(top, "rev-parse", "--verify", "-q", "HEAD") else EMPTY_TREE
+    base = "HEAD" if await _text(top, "rev-parse", "--verify", "-q", "HEAD") else await _empty_tree(top)
     names = await git(top, "diff", "--name-status", "-z", "--find-renames", base)
     counts = parse_numstat(await git(top, "diff", "--numstat", "-z", "--find-renames", base))
     files = [
-        DiffFile(path=path, status=status, additions=counts.get(path, (0, 0))[0], deletions=counts.get(path, (0, 0))[1])
+        DiffFile(
+            path=shown(path),
+            status=status,
+            additions=counts.get(path, (0, 0))[0],
+            deletions=counts.get(path, (0, 0))[1],
+        )
         for status, path in parse_name_status(names)
     ]
     new = (await git(top, "ls-files", "--others", "--exclude-standard", "-z")).split(b"\0")
     known = {file.path for file in files}
     for raw in new[:MAX_FILES]:
         path = os.fsdecode(raw)
-        if path and path not in known:
+        if path and shown(path) not in known:
             lines = await trio.to_thread.run_sync(_count_lines, top / path)
-            files.append(DiffFile(path=path, status="added", additions=lines, deletions=0))
+            files.append(DiffFile(path=shown(path), status="added", additions=lines, deletions=0))
     return sorted(files, key=lambda file: file.path)[:MAX_FILES]
 
 

@@ -1,12 +1,16 @@
 """The runner's connection to the service: dial, resume, send what the spool holds, do what is commanded; for ever.
 
 Heartbeats have a task of their own that starts first. One task writes to the socket; a write that cannot finish aborts
-the connection, for half a frame would corrupt all that follows. Any byte from the service is a sign of life.
+the connection, for half a frame would corrupt all that follows. Any byte from the service is a sign of life: an idle
+runner hears nothing but pings.
 """
 
 import random
+import sqlite3
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import psutil
@@ -30,6 +34,8 @@ WRITE_SECONDS = 30.0
 SILENCE_SECONDS = 75.0
 """A service that has said nothing for so long (it pings every 20 s) is gone."""
 BACKOFF_BASE, BACKOFF_CAP, HEALTHY_SECONDS = 0.2, 30.0, 10.0
+REFUSED_FAILURES, MOST_FAILURES = 5, 8
+"""A refusal waits as long as this many failures in a row; more than the second make no wait longer."""
 FRAME_EVENTS, FRAME_BYTES = 256, 512 * 1024
 MAX_FRAME = 4 << 20
 
@@ -38,6 +44,38 @@ Handler = Callable[[wire.Command], Awaitable[wire.Result]]
 
 class Refused(Exception):
     """The service does not want this runner; dialling again soon is no use. The message is its reason."""
+
+
+class _Heard(trio.abc.Stream):
+    """A stream that knows when something last came."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self.heard_at = trio.current_time()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data = await self._stream.receive_some(max_bytes)
+        self.heard_at = trio.current_time()
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _dial(url: str) -> trio.abc.Stream:
+    """Raises OSError."""
+    where = urlsplit(url)
+    if where.scheme == "wss":
+        return await trio.open_ssl_over_tcp_stream(
+            where.hostname or "", where.port or 443, ssl_context=ssl.create_default_context(), https_compatible=True
+        )
+    return await trio.open_tcp_stream(where.hostname or "", where.port or 80)
 
 
 @attrs.define
@@ -61,8 +99,15 @@ class Link:
         self._window = wire.DEFAULT_WINDOW
         self._out: trio.MemorySendChannel[bytes] | None = None
         self._healthy_since = 0.0
+        self._turns: dict[str, trio.Event] = {}
+        self._heartbeat = wire.DEFAULT_HEARTBEAT_MS / 1000
         self.connected = trio.Event()
-        """Set by each welcome."""
+        """Set by the first welcome."""
+
+    @property
+    def online(self) -> bool:
+        """Whether the service is there at this moment."""
+        return self._out is not None
 
     def wake(self) -> None:
         """There is something to send."""
@@ -77,35 +122,41 @@ class Link:
                 await self._one_connection()
             except Refused as error:
                 log.error("service_refuses", reason=str(error))
-                failures = max(failures, 5)
-            except (OSError, HandshakeError, ConnectionClosed, trio.TooSlowError, ContractError) as error:
+                failures = max(failures, REFUSED_FAILURES)
+            except sqlite3.Error as error:
+                log.error("spool_cannot_be_used", reason=str(error), advice="make room on this disk; retrying")
+            except _TROUBLE as error:
                 log.info("not_connected", url=self._identity.url, reason=_brief(error))
             self._out = None
             healthy = self._healthy_since > began and trio.current_time() - self._healthy_since >= HEALTHY_SECONDS
-            failures = 1 if healthy else failures + 1
+            failures = 1 if healthy else min(failures + 1, MOST_FAILURES)
             await trio.sleep(random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**failures)))
 
     async def _one_connection(self) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                socket = await self._connect(nursery)
-                try:
+            with trio.fail_after(CONNECT_SECONDS):
+                stream = _Heard(await _dial(self._identity.url))
+            try:
+                async with trio.open_nursery() as nursery:
+                    socket = await self._open(nursery, stream)
                     await self._greet(socket)
-                    await self._talk(socket)
-                finally:  # the library leaves its stream open when the other end closed first
-                    await trio.aclose_forcefully(socket._stream)
+                    await self._talk(socket, stream)
+            finally:  # a goodbye could wait for ever behind half a frame
+                await trio.aclose_forcefully(stream)
         except BaseExceptionGroup as group:
             raise _first(group) from None
 
-    async def _connect(self, nursery: trio.Nursery) -> WebSocketConnection:
+    async def _open(self, nursery: trio.Nursery, stream: _Heard) -> WebSocketConnection:
         """The outer deadline is the one that holds: the library's own can wait for ever on a silent peer."""
-        headers = [(b"authorization", f"Bearer {self._identity.token}".encode())]
+        where = urlsplit(self._identity.url)
         with trio.fail_after(CONNECT_SECONDS):
             try:
-                return await trio_websocket.connect_websocket_url(
+                return await trio_websocket.wrap_client_stream(
                     nursery,
-                    self._identity.url,
-                    extra_headers=headers,
+                    stream,
+                    where.netloc.rpartition("@")[2],
+                    where.path + (f"?{where.query}" if where.query else ""),
+                    extra_headers=[(b"authorization", f"Bearer {self._identity.token}".encode())],
                     subprotocols=[wire.PROTOCOL],
                     max_message_size=MAX_FRAME,
                 )
@@ -133,12 +184,13 @@ class Link:
         self.connected.set()
         log.info("connected", url=self._identity.url, sessions=len(welcome.sessions))
 
-    async def _talk(self, socket: WebSocketConnection) -> None:
+    async def _talk(self, socket: WebSocketConnection, stream: _Heard) -> None:
         self._out, outgoing = trio.open_memory_channel[bytes](64)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._write, socket, outgoing)
             nursery.start_soon(self._send_events)
+            nursery.start_soon(_patrol, stream)
             await self._listen(socket, nursery)
 
     async def _beat(self) -> None:
@@ -170,8 +222,7 @@ class Link:
 
     async def _listen(self, socket: WebSocketConnection, nursery: trio.Nursery) -> None:
         while True:
-            with trio.fail_after(SILENCE_SECONDS):
-                text = await socket.get_message()
+            text = await socket.get_message()  # its deadline is the patrol's
             try:
                 message = wire.decode_from_service.decode(text)
             except ContractError as error:
@@ -187,9 +238,10 @@ class Link:
             case wire.Nack():
                 log.error("event_refused", session=message.session_id, seq=message.seq, reason=message.message)
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
-            case wire.Command(command="start" | "stop"):
+                await trio.to_thread.run_sync(self._spool.forget, message.session_id)
+            case wire.Command(command="start"):  # a clone takes its time
                 nursery.start_soon(self._obey, message)
-            case wire.Command():  # in order: these are keys
+            case wire.Command():  # in order: these are keys, and nothing that waits
                 await self._obey(message)
             case wire.LinkError():
                 log.error("service_says", code=message.code, reason=message.message)
@@ -204,6 +256,24 @@ class Link:
             await trio.to_thread.run_sync(self._spool.ack, session_id, seq)
             await trio.to_thread.run_sync(self._spool.forget, session_id)
         self.wake()
+
+    def _obey_in_turn(self, command: wire.Command, nursery: trio.Nursery) -> None:
+        """After the one before for the same session. A terminal that takes no keys holds up nobody else."""
+        session_id = command.session_id or ""
+        before, done = self._turns.get(session_id), trio.Event()
+        self._turns[session_id] = done
+
+        async def obey() -> None:
+            try:
+                if before is not None:
+                    await before.wait()
+                await self._obey(command)
+            finally:
+                done.set()
+                if self._turns.get(session_id) is done:
+                    del self._turns[session_id]
+
+        nursery.start_soon(obey)
 
     async def _obey(self, command: wire.Command) -> None:
         await self._say(await self._handle(command))
@@ -238,6 +308,25 @@ class Link:
                 await self._out.send(b'{"type":"events","events":[' + b",".join(frame) + b"]}")
                 sent = True
         return sent
+
+
+async def _patrol(stream: _Heard) -> None:
+    """Raises `trio.TooSlowError` when the service has said nothing at all for too long."""
+    while (silent := trio.current_time() - stream.heard_at) < SILENCE_SECONDS:
+        await trio.sleep(SILENCE_SECONDS - silent)
+    raise trio.TooSlowError
+
+
+_TROUBLE = (
+    OSError,
+    HandshakeError,
+    ConnectionClosed,
+    ContractError,
+    trio.TooSlowError,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+)
+"""What ends a connection, and is mended by the next one."""
 
 
 def held(spool: Spool) -> list[wire.HeldSession]:

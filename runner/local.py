@@ -1,6 +1,7 @@
 """The local keyboard and screen of `townwatch run`: as if nobody stood between them and the command."""
 
 import os
+import select
 import shutil
 import signal
 import sys
@@ -49,8 +50,10 @@ def _write_all(data: bytes) -> None:
     while view:
         try:
             view = view[os.write(1, view) :]
-        except BrokenPipeError:
-            return  # who read our output has gone; the session goes on
+        except BlockingIOError:  # somebody who shares it made it non-blocking
+            select.select([], [1], [])
+        except OSError:
+            return  # who read our output has gone (a closed pipe or window); the session goes on
 
 
 async def keyboard(session: Session) -> None:

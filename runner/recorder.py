@@ -1,9 +1,11 @@
 """Between what happens and the spool: one writer, which numbers and stores events in batches off the loop."""
 
+import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import attrs
 import structlog
 import trio
 
@@ -31,6 +33,7 @@ class Recorder:
         self.spool = spool
         self._stored = stored
         self._send, self._receive = trio.open_memory_channel[tuple[str, dict[str, Any]]](QUEUE)
+        self._batch: list[tuple[str, dict[str, Any]]] = []
         self._unwritten = 0
         self._written = trio.Event()
 
@@ -38,51 +41,81 @@ class Recorder:
         """One event. Fields are as on the wire; those that are None are left out."""
         event = {"type": kind, "sessionId": session_id, "orgId": village, "ts": now_ms()}
         event |= {name: value for name, value in fields.items() if value is not None}
-        encode(event)  # what cannot be said must fail here, at its source, and not in the writer
         self._unwritten += 1
-        await self._send.send((session_id, event))
+        await self._send.send((session_id, sayable(event)))
 
     async def settle(self) -> None:
-        """Until everything recorded so far is on the disk."""
+        """Until everything recorded so far is on the disk. As long as the disk is full."""
         while self._unwritten:
             self._written = trio.Event()
             await self._written.wait()
 
     async def run(self) -> None:
-        """The writer. When it is cancelled, what was recorded is written first (5 s at most)."""
+        """The writer. When it is cancelled, what was recorded is written first, 5 s at most."""
         try:
             while True:
-                await self._write(await self._take())
+                if not self._batch:
+                    self._batch.append(await self._receive.receive())
+                self._take_more()
+                await self._write()
         finally:
             with trio.move_on_after(5, shield=True):
-                while rest := self._take_now():
-                    await self._write(rest)
+                self._take_more()
+                while self._batch:
+                    await self._write()
+                    self._take_more()
 
-    async def _take(self) -> list[tuple[str, dict[str, Any]]]:
-        first = await self._receive.receive()
-        return [first, *self._take_now()]
-
-    def _take_now(self) -> list[tuple[str, dict[str, Any]]]:
-        taken: list[tuple[str, dict[str, Any]]] = []
-        while len(taken) < BATCH:
+    def _take_more(self) -> None:
+        while len(self._batch) < BATCH:
             try:
-                taken.append(self._receive.receive_nowait())
+                self._batch.append(self._receive.receive_nowait())
             except trio.WouldBlock:
-                break
-        return taken
+                return
 
-    async def _write(self, events: list[tuple[str, dict[str, Any]]]) -> None:
+    async def _write(self) -> None:
+        """Until the batch is on the disk. While the disk is full it is kept and tried again, in order."""
         complained = False
-        with trio.CancelScope(shield=True):
-            while True:
-                try:
-                    await trio.to_thread.run_sync(self.spool.append, events)
-                    break
-                except Exception as error:  # a full disk: keep them and try again, in order
-                    if not complained:
-                        log.error("spool_cannot_write", reason=str(error), advice="make room on this disk; retrying")
-                        complained = True
-                    await trio.sleep(RETRY_SECONDS)
-        self._unwritten -= len(events)
-        self._written.set()
+        while True:
+            try:
+                await trio.to_thread.run_sync(self.spool.append, self._batch)  # a thread is never left half-way
+                break
+            except sqlite3.Error as error:
+                if not complained:
+                    log.error("spool_cannot_write", reason=str(error), advice="make room on this disk; retrying")
+                    complained = True
+                await trio.sleep(RETRY_SECONDS)
+            except KeyError as unknown:  # of a session that the spool does not know: nobody could ever send it
+                log.error("event_without_session", session=str(unknown.args[0]))
+                self._forget([one for one in self._batch if one[0] != unknown.args[0]])
+        self._forget([])
         self._stored()
+
+    def _forget(self, left: list[tuple[str, dict[str, Any]]]) -> None:
+        self._unwritten -= len(self._batch) - len(left)
+        self._batch = left
+        self._written.set()
+
+
+def sayable(event: dict[str, Any]) -> dict[str, Any]:
+    """The event as JSON can say it. Names of files and arguments of programs are bytes to the system, and Python's
+    stand-ins for those that are no UTF-8 are no text: they become U+FFFD.
+    """
+    try:
+        encode(event)
+    except UnicodeEncodeError:
+        return _plain(event)
+    return event
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        case dict():
+            return {name: _plain(inner) for name, inner in cast(dict[str, Any], value).items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in cast(list[Any], value)]
+        case _ if attrs.has(type(value)):
+            return attrs.evolve(value, **{n: _plain(getattr(value, n)) for n in attrs.fields_dict(type(value))})
+        case _:
+            return value

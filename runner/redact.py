@@ -28,7 +28,10 @@ _SHAPES = re.compile(
     re.VERBOSE,
 )
 _PREFIXES = r"gh[pousr]_|github_pat_|glpat-|sk-|xox[abposr]-|AKIA|ASIA|AIza|twr?_|eyJ"
-_BEGINNING = re.compile(rf"(?:\b(?:{_PREFIXES})[\w.-]{{0,512}}|-----B[^\x00]{{0,4096}})$")
+_BEGINNING = re.compile(rf"(?:\b(?:{_PREFIXES})[\w.-]{{0,4096}}|-----B[^\x00]{{0,16384}})\Z")
+_CONTEXT = 16
+"""Characters that were given out already and may be the first of a token's shape, which is public: ghp_ and the like."""
+_NO_SECRET = re.compile(r"(?i)(_SOCK|_FILE|_PATH|_DIR|_HOME)$")
 KEEP_NAMES = frozenset({"TOWNWATCH_ASK", "TOWNWATCH_SESSION"})
 
 
@@ -37,7 +40,7 @@ def secrets_of(environment: Mapping[str, str]) -> list[str]:
     found = {
         value
         for name, value in environment.items()
-        if _NAME.search(name) and len(value) >= MIN_SECRET and name not in KEEP_NAMES and not value.startswith("/")
+        if _NAME.search(name) and len(value) >= MIN_SECRET and name not in KEEP_NAMES and not _NO_SECRET.search(name)
     }
     return sorted(found, key=len, reverse=True)
 
@@ -46,7 +49,10 @@ class Redactor:
     """Masks in one stream of text. `feed` may hold back the beginning of what may be a secret; `flush` gives it out."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets = [secret for secret in secrets if len(secret) >= MIN_SECRET]
+        known = {secret for secret in secrets if len(secret) >= MIN_SECRET}
+        known |= {secret.replace("\n", "\r\n") for secret in known}  # as a terminal shows it
+        self._secrets = sorted(known, key=len, reverse=True)
+        self._before = ""
         self._exact = re.compile("|".join(map(re.escape, self._secrets))) if self._secrets else None
         self._held = ""
 
@@ -61,12 +67,30 @@ class Redactor:
         text = self._held + text
         cut = self._undecided(text)
         self._held = text[cut:]
-        return self.clean(text[:cut])
+        return self._give(text[:cut])
 
     def flush(self) -> str:
         """What was held back."""
         held, self._held = self._held, ""
-        return self.clean(held)
+        return self._give(held)
+
+    def _give(self, text: str) -> str:
+        """Masked as the continuation of what was given before."""
+        start = len(self._before)
+        whole = self._before + text
+        self._before = whole[-_CONTEXT:]
+        given: list[str] = []
+        at = start
+        for begin, end in self._spans(whole):
+            if end > at:
+                given += [whole[at : max(at, begin)], MASK]
+                at = end
+        return "".join([*given, whole[at:]])
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets are."""
+        patterns = [_SHAPES] if self._exact is None else [self._exact, _SHAPES]
+        return sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
 
     @property
     def holds(self) -> bool:

@@ -16,7 +16,7 @@ import trio
 
 from contracts import link as wire
 from contracts.codec import ContractError
-from contracts.events import UsageMetrics
+from contracts.events import FINAL_STATES, UsageMetrics
 from contracts.tasks import SessionConfig
 from runner import git, workspace
 from runner.asks import AskServer
@@ -73,6 +73,7 @@ class Runner:
         self._max_sessions = max_sessions
         self._draining = False
         self._results: dict[str, wire.Result] = {}
+        self._under_way: dict[str, trio.Event] = {}
         self.link = Link(self.identity, self._hello, spool, self._handle)
         self.recorder = Recorder(spool, self.link.wake)
         self.asks = AskServer(self._asked)
@@ -90,6 +91,8 @@ class Runner:
     async def _run(self, session: Session) -> None:
         try:
             await session.run()
+        except Exception as error:  # one session's trouble is not the others'; it has told its own end
+            log.error("session_failed", session=session.plan.session_id, reason=f"{type(error).__name__}: {error}")
         finally:
             self.sessions.pop(session.plan.session_id, None)
             self.asks.forget(session.plan.session_id)
@@ -106,16 +109,17 @@ class Runner:
         async def tell(kind: str, **fields: Any) -> None:
             await self.recorder.record(left.session_id, left.village, kind, **fields)
 
-        await tell("SESSION_STATE_CHANGED", previousState=left.state, newState="FAILED", reason=LOST)
+        final = left.state if left.state in FINAL_STATES else "FAILED"
+        if left.state != final:
+            await tell("SESSION_STATE_CHANGED", previousState=left.state, newState=final, reason=LOST)
         await tell(
             "SESSION_ENDED",
-            finalState="FAILED",
+            finalState=final,
             reason=LOST,
             totalDurationMs=max(0, now_ms() - left.started_ms),
             totalUsage=UsageMetrics.zero(),
         )
         await self.recorder.settle()
-        await trio.to_thread.run_sync(lambda: self._spool.note(left.session_id, state="FAILED", live=False))
 
     async def sent_all(self, seconds: float) -> bool:
         """Whether the service had everything within the time. What it has not stays in the spool."""
@@ -142,9 +146,20 @@ class Runner:
 
     async def _handle(self, command: wire.Command) -> wire.Result:
         """Do it once: a command that was done is answered as it was, not done again."""
+        under_way = self._under_way.get(command.command_id)
+        if under_way is not None:
+            await under_way.wait()
         known = self._results.get(command.command_id)
         if known is not None:
             return known
+        done = self._under_way[command.command_id] = trio.Event()
+        try:
+            return await self._do_once(command)
+        finally:
+            del self._under_way[command.command_id]
+            done.set()
+
+    async def _do_once(self, command: wire.Command) -> wire.Result:
         try:
             await self._do(command)
             result = wire.Result(command_id=command.command_id, ok=True)
@@ -199,6 +214,8 @@ class Runner:
             raise NotPossible(f"this runner has {len(self.sessions)} of {self._max_sessions} sessions")
         if config.session_id in self.sessions:
             return
+        if any(known.session_id == config.session_id for known in await trio.to_thread.run_sync(self._spool.sessions)):
+            raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
         directory = await workspace.prepare(config, self._directory)
         self.start(
             Plan(

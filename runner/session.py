@@ -53,6 +53,10 @@ class Plan:
     rows: int = 24
 
 
+class _StoppedEarly(Exception):
+    """It was stopped before its command began."""
+
+
 class Session:
     """`run` it in a nursery; everything else may be called while it runs."""
 
@@ -67,11 +71,12 @@ class Session:
         self.exit: Exit | None = None
         self._recorder = recorder
         self._env = {**_terminal_environment(), **plan.env, **environment}
-        self._redactor = Redactor(secrets_of({**os.environ, **plan.env}))
+        self._redactor = Redactor(secrets_of(self._env))
         self._terminal: Terminal | None = None
         self._began = time.monotonic()
         self._stop_reason: str | None = None
         self._stopping = trio.Event()
+        self._stop_asked, self._kill_asked, self._gone = trio.Event(), trio.Event(), trio.Event()
         self._tests = TestWatch(self)
         self._repo: RepoRef | None = None
         self._start_error: CannotStart | None = None
@@ -93,13 +98,19 @@ class Session:
         if change is None:
             return
         self.lifecycle.reason = reason
-        spool, session_id = self._recorder.spool, self.plan.session_id
-        await trio.to_thread.run_sync(lambda: spool.note(session_id, state=state))
         await self.tell("SESSION_STATE_CHANGED", previousState=change[0], newState=change[1], reason=reason)
 
-    def clean(self, text: str) -> str:
-        """Text for the wire, without secrets."""
-        return self._redactor.clean(text)
+    def clean(self, value: Any) -> Any:
+        """What goes on the wire (a text, or JSON data that holds texts) without secrets."""
+        match value:
+            case str():
+                return self._redactor.clean(value)
+            case dict():
+                return {self.clean(name): self.clean(inner) for name, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
+            case list():
+                return [self.clean(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
+            case _:
+                return value
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -113,6 +124,11 @@ class Session:
             reason = self._stop_reason or self._why_not_started() or ended.reason
         except CannotStart as error:
             ended, reason = Exit(code=127), f"could not start: {error}"
+        except _StoppedEarly:
+            ended, reason = Exit(signal=signal.SIGTERM), self._stop_reason or ""
+        except Exception as error:
+            reason = f"the runner failed: {type(error).__name__}"
+            raise
         except trio.Cancelled:
             self._stop_reason = reason = "runner shutting down"
             raise
@@ -137,14 +153,22 @@ class Session:
 
     async def _start(self) -> Terminal:
         plan, spool = self.plan, self._recorder.spool
+        self._go_on_unless_stopped()
         await self.become("STARTING_PROVIDER")
         self._terminal = terminal = await Terminal.start(
             plan.command, cwd=plan.directory, env=self._env, cols=plan.cols, rows=plan.rows
         )
-        await trio.to_thread.run_sync(lambda: spool.note(plan.session_id, pid=terminal.pid))
+        await trio.to_thread.run_sync(spool.note_process, plan.session_id, terminal.pid)
         await self._say_started()
-        await self.become("RUNNING")
+        if self._stop_reason is None:  # a stop that came meanwhile ends it as soon as it lives
+            await self.become("RUNNING")
+            if self.lifecycle.waiting:
+                await self.become("WAITING_FOR_APPROVAL")
         return terminal
+
+    def _go_on_unless_stopped(self) -> None:
+        if self._stop_reason is not None:
+            raise _StoppedEarly
 
     def _why_not_started(self) -> str | None:
         return f"could not start: {self._start_error}" if self._start_error is not None else None
@@ -169,18 +193,19 @@ class Session:
             nursery.start_soon(watch_files, self, top or self.plan.directory, self._stopping)
             try:
                 terminal = await self._start()
-            except CannotStart as error:
+            except (CannotStart, _StoppedEarly) as error:
                 nursery.cancel_scope.cancel()
-                self._start_error = error
+                self._start_error = error if isinstance(error, CannotStart) else None
                 self._stopping.set()
-                return Exit(code=127)
+                return Exit(code=127) if self._start_error is not None else Exit(signal=signal.SIGTERM)
             pumped = trio.Event()
             nursery.start_soon(self._pump, terminal, pumped)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._end_when_asked, terminal)
             nursery.start_soon(watch_processes, self, terminal.pid, self._tests)
             if top is not None:
                 nursery.start_soon(watch_diff, self, top)
-            self._tests.own_command(self.plan.command)
+            await self._tests.own_command(terminal.pid, self.plan.command)
             ended = await terminal.wait()
             with trio.move_on_after(LINGER_SECONDS):
                 await pumped.wait()
@@ -239,8 +264,9 @@ class Session:
                 ended = await self._terminal.wait()
             await self._terminal.end(0)
             self._terminal.close()
+        self._gone.set()
         self.exit = ended
-        self.approvals.deny_all("the session ended")
+        await self.approvals.deny_all("the session ended")
         stopped = self._stop_reason is not None
         ok = ended.ok or (stopped and self._stop_reason != "runner shutting down")
         for state in self.lifecycle.path_to_end(ok):
@@ -256,8 +282,6 @@ class Session:
             totalUsage=self.total_usage,
         )
         await self._recorder.settle()
-        spool, session_id = self._recorder.spool, self.plan.session_id
-        await trio.to_thread.run_sync(lambda: spool.note(session_id, live=False))
 
     @property
     def total_usage(self) -> UsageMetrics:
@@ -266,7 +290,7 @@ class Session:
     async def alert(self, request: dict[str, Any]) -> None:
         """`townwatch alert`. Raises `ContractError`."""
         fields = {name: request.get(name) for name in ("severity", "category", "title", "description", "context")}
-        fields = {n: self.clean(value) if isinstance(value, str) else value for n, value in fields.items()}
+        fields = self.clean(fields)
         fields["alertId"] = request.get("alertId") or f"al_{uuid.uuid4().hex[:16]}"
         self._check("ALERT_RAISED", fields)
         await self.tell("ALERT_RAISED", **fields)
@@ -297,13 +321,31 @@ class Session:
             self._terminal.resize(cols, rows)
 
     async def stop(self, *, graceful: bool = True, reason: str = "stopped by user") -> None:
-        """End it: ask, then kill. Returns when nothing of it is left."""
-        if self.lifecycle.ended or self._stop_reason is not None:
+        """End it: ask, then kill; a second stop that is not graceful kills now. Returns when its processes are gone.
+
+        Who asked may go away meanwhile: the ending is the session's own task.
+        """
+        if self.lifecycle.ended:
             return
-        self._stop_reason = reason
-        await self.become("STOPPING", reason)
-        if self._terminal is not None:
-            await self._terminal.end(GRACE_SECONDS if graceful else 0)
+        if not graceful:
+            self._kill_asked.set()
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            if self.lifecycle.state != "CREATED":
+                await self.become("STOPPING", reason)
+            self._stop_asked.set()
+        await self._gone.wait()
+
+    async def _end_when_asked(self, terminal: Terminal) -> None:
+        await self._stop_asked.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._kill_when_asked, terminal)
+            await terminal.end(GRACE_SECONDS)
+            nursery.cancel_scope.cancel()
+
+    async def _kill_when_asked(self, terminal: Terminal) -> None:
+        await self._kill_asked.wait()
+        terminal.signal(signal.SIGKILL)
 
     async def pause(self) -> None:
         """Stop the clock for every process of it. Raises `NotPossible`."""

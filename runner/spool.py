@@ -1,25 +1,32 @@
 """The runner's spool: every event is on this disk before it is sent, and stays until the service has it.
 
 One SQLite file. The spool gives out the numbers: +1 per event within a session, never used again, also after a kill -9.
-It survives the death of the process (WAL, synchronous NORMAL); after a loss of power the very last events may be
-missing, and they were never sent. Bounded: beyond its limit the oldest terminal output is emptied (the event stays,
-with its number, so that no hole appears; the first of them tells what is gone), structured events never.
+It survives kill -9 and a loss of power (WAL, synchronous FULL): a number that the service has seen is never given out
+twice, for the service would take the second event for a repeat of the first. Bounded: beyond its limit the oldest
+terminal output is dropped, and the first event of each dropped run tells in its place which numbers and how many bytes
+are gone; structured events never are.
 """
 
 import json
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
+import structlog
 
 from contracts.codec import encode
 from contracts.events import Gap
 
+log = structlog.get_logger("spool")
+
 DEFAULT_LIMIT_BYTES = 256 << 20
 MARKER = "\r\n\x1b[7m[ {kilobytes} KB of output were dropped here: the spool was full ]\x1b[0m\r\n"
+MARKER_BYTES = 400
+"""About what a marker's event takes."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS event (
@@ -58,6 +65,19 @@ class Stored:
     body: bytes
 
 
+@attrs.frozen
+class _Chunk:
+    """A piece of terminal output in the spool; `size` is its event's, in bytes."""
+
+    session_id: str
+    seq: int
+    size: int
+    event: dict[str, Any]
+
+    def is_before(self, other: "_Chunk") -> bool:
+        return self.session_id == other.session_id and self.seq + 1 == other.seq
+
+
 class Spool:
     """Synchronous, for worker threads; calls wait for each other on a lock."""
 
@@ -67,7 +87,7 @@ class Spool:
         self._limit = limit_bytes
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         path.chmod(0o600)
-        for statement in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000", "wal_autocheckpoint=2000"):
+        for statement in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "wal_autocheckpoint=2000"):
             self._db.execute(f"PRAGMA {statement}")
         self._db.executescript(_SCHEMA)
         (self._bytes,) = self._db.execute("SELECT coalesce(sum(size), 0) FROM event").fetchone()
@@ -80,41 +100,63 @@ class Spool:
                 (session_id, started_ms, village, provider),
             )
 
-    def note(self, session_id: str, *, state: str | None = None, pid: int | None = None, live: bool = True) -> None:
-        """What a restarted runner must know of a session."""
+    def note(self, session_id: str, *, pid: int) -> None:
+        """The process that a restarted runner must look for. State and end it knows from the events themselves."""
         with self._lock:
-            self._db.execute(
-                "UPDATE session SET state = coalesce(?, state), pid = coalesce(?, pid), live = ? WHERE session = ?",
-                (state, pid, int(live), session_id),
-            )
+            self._db.execute("UPDATE session SET pid = ? WHERE session = ?", (pid, session_id))
 
     def append(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[Stored]:
-        """Number the events (session id, event without seq) and write them, all in one commit.
+        """Number the events (session id, event without seq) and write them, all in one commit, and what a restarted
+        runner must know of them: the session's state, and whether its end was told.
 
         Raises KeyError for a session that was never opened, `sqlite3.Error` when the disk refuses (nothing is written).
         """
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
+            with self._transaction():
                 stored = self._number(events)
                 self._db.executemany(
                     "INSERT INTO event VALUES (?, ?, ?, ?, ?)",
                     [(one.session_id, one.seq, one.type, len(one.body), one.body) for one in stored],
                 )
-                self._db.execute("COMMIT")
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
+                for session_id, event in events:
+                    self._follow(session_id, event)
             self._bytes += sum(len(one.body) for one in stored)
             if self._bytes > self._limit:
-                self._thin_out()
+                with self._transaction():
+                    freed = self._thin_out()
+                self._bytes -= freed
         return stored
+
+    @contextmanager
+    def _transaction(self) -> Generator[None, None, None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # a full disk rolls back by itself
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _follow(self, session_id: str, event: dict[str, Any]) -> None:
+        """The session's line says what its events say, in the same commit: a kill -9 finds both or neither."""
+        match event["type"]:
+            case "SESSION_STATE_CHANGED":
+                self._db.execute("UPDATE session SET state = ? WHERE session = ?", (event["newState"], session_id))
+            case "SESSION_ENDED":
+                self._db.execute("UPDATE session SET live = 0 WHERE session = ?", (session_id,))
+            case _:
+                pass
 
     def _number(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[Stored]:
         stored: list[Stored] = []
         for session_id, event in events:
+            state = event.get("newState") if event["type"] == "SESSION_STATE_CHANGED" else None
+            over = event["type"] == "SESSION_ENDED"
             row = self._db.execute(
-                "UPDATE session SET last_seq = last_seq + 1 WHERE session = ? RETURNING last_seq", (session_id,)
+                "UPDATE session SET last_seq = last_seq + 1, state = coalesce(?, state), live = live AND NOT ?"
+                " WHERE session = ? RETURNING last_seq",
+                (state, over, session_id),
             ).fetchone()
             if row is None:
                 raise KeyError(session_id)
@@ -136,21 +178,27 @@ class Spool:
             (gone,) = self._db.execute(
                 "SELECT coalesce(sum(size), 0) FROM event WHERE session = ? AND seq <= ?", (session_id, seq)
             ).fetchone()
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute("DELETE FROM event WHERE session = ? AND seq <= ?", (session_id, seq))
-            self._db.execute("UPDATE session SET acked = max(acked, ?) WHERE session = ?", (seq, session_id))
-            self._db.execute("COMMIT")
+            with self._transaction():
+                self._db.execute("DELETE FROM event WHERE session = ? AND seq <= ?", (session_id, seq))
+                self._db.execute("UPDATE session SET acked = max(acked, ?) WHERE session = ?", (seq, session_id))
             self._bytes -= gone
 
     def drop(self, session_id: str, seq: int) -> None:
         """The service will never take this event (nack)."""
         with self._lock:
-            self._db.execute("DELETE FROM event WHERE session = ? AND seq = ?", (session_id, seq))
+            row = self._db.execute(
+                "DELETE FROM event WHERE session = ? AND seq = ? RETURNING size", (session_id, seq)
+            ).fetchone()
+            self._bytes -= row[0] if row is not None else 0
 
     def forget(self, session_id: str) -> None:
-        """A session that ended and is acknowledged to its end needs no line here any more."""
+        """A session that ended, and of which nothing waits to be sent, needs no line here any more."""
         with self._lock:
-            self._db.execute("DELETE FROM session WHERE session = ? AND live = 0 AND acked >= last_seq", (session_id,))
+            self._db.execute(
+                "DELETE FROM session WHERE session = ? AND live = 0"
+                " AND NOT EXISTS (SELECT 1 FROM event WHERE event.session = session.session)",
+                (session_id,),
+            )
 
     def sessions(self) -> list[SpoolSession]:
         """All that are not forgotten, oldest first."""
@@ -170,33 +218,49 @@ class Spool:
         with self._lock:
             self._db.close()
 
-    def _thin_out(self) -> None:
-        """Empty the oldest terminal output until a tenth of the limit is free."""
-        goal = self._limit - self._limit // 10
+    def _thin_out(self) -> int:
+        """Drop the oldest terminal output until a tenth of the limit is free. Returns the bytes gained."""
+        goal = self._bytes - (self._limit - self._limit // 10)
+        gained = 0
+        for run in self._runs(goal):
+            gained += self._shrink(run)
+            if gained >= goal:
+                break
+        return gained
+
+    def _runs(self, goal: int) -> list[list[_Chunk]]:
+        """Neighbouring pieces of output, oldest session first; a little more than `goal` bytes of them."""
         rows = self._db.execute(
             "SELECT e.session, e.seq, e.size, e.body FROM event e JOIN session s ON s.session = e.session"
-            " WHERE e.type = 'TERMINAL_CHUNK' AND e.size > 512 ORDER BY s.started_ms, e.seq"
+            " WHERE e.type = 'TERMINAL_CHUNK' ORDER BY s.started_ms, e.session, e.seq"
         )
-        runs: dict[str, list[tuple[int, dict[str, Any], int]]] = {}
-        freed = 0
+        runs: list[list[_Chunk]] = []
+        found = 0
         for session_id, seq, size, body in rows:
-            if self._bytes - freed <= goal:
+            chunk = _Chunk(session_id, seq, size, json.loads(body))
+            if "gap" in chunk.event:  # dropped before
+                continue
+            if runs and runs[-1][-1].is_before(chunk):
+                runs[-1].append(chunk)
+            else:
+                runs.append([chunk])
+            found += size
+            if found >= goal + len(runs) * MARKER_BYTES:
                 break
-            runs.setdefault(session_id, []).append((seq, json.loads(body), size))
-            freed += size - 200
-        for session_id, run in runs.items():
-            self._empty(session_id, run)
+        return runs
 
-    def _empty(self, session_id: str, run: Sequence[tuple[int, dict[str, Any], int]]) -> None:
-        dropped = sum(len(event["data"].encode()) for _, event, _ in run)
-        first, last = run[0][0], run[-1][0]
-        for seq, event, size in run:
-            emptied = {**event, "data": ""}
-            if seq == first:
-                gap = Gap(from_seq=first, to_seq=last, bytes=dropped)
-                emptied |= {"data": MARKER.format(kilobytes=max(1, dropped // 1000)), "gap": gap}
-            body = encode(emptied)
-            self._db.execute(
-                "UPDATE event SET body = ?, size = ? WHERE session = ? AND seq = ?", (body, len(body), session_id, seq)
-            )
-            self._bytes += len(body) - size
+    def _shrink(self, run: Sequence[_Chunk]) -> int:
+        """One marker in place of a run of output, under the first of its numbers. Returns the bytes gained."""
+        first, last = run[0], run[-1]
+        dropped = sum(len(chunk.event["data"].encode(errors="replace")) for chunk in run)
+        gap = Gap(from_seq=first.seq, to_seq=last.seq, bytes=dropped)
+        body = encode({**first.event, "data": MARKER.format(kilobytes=max(1, dropped // 1000)), "gap": gap})
+        gained = sum(chunk.size for chunk in run) - len(body)
+        if gained <= 0:
+            return 0
+        where = "session = ? AND seq"
+        self._db.execute(f"DELETE FROM event WHERE {where} > ? AND seq <= ?", (first.session_id, first.seq, last.seq))
+        self._db.execute(
+            f"UPDATE event SET body = ?, size = ? WHERE {where} = ?", (body, len(body), first.session_id, first.seq)
+        )
+        return gained

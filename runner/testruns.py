@@ -18,6 +18,10 @@ _WRAPPERS = frozenset(
 )
 
 
+_ONLY_ASKS = frozenset({"--help", "--version", "--collect-only", "--co", "--listTests", "--no-run"})
+"""With these the tool says something and runs no test."""
+
+
 @attrs.frozen
 class Counts:
     passed: int
@@ -32,6 +36,8 @@ def recognise(command: Sequence[str]) -> Tool | None:
     ('pytest', 'unittest', None)
     """
     words = [word for word in command if word]
+    if _ONLY_ASKS.intersection(words):
+        return None
     for position, word in enumerate(words):
         name = PurePath(word).name.removesuffix(".exe").removesuffix(".js").removesuffix(".mjs")
         following = words[position + 1 : position + 3]
@@ -88,7 +94,9 @@ def count(tool: Tool, output: str) -> Counts | None:
     return _PARSERS[tool](ANSI.sub("", output[-OUTPUT_CHARS:]))
 
 
-_PYTEST = re.compile(r"^=*\s*((?:\d+ [a-z]+(?:, )?)+|no tests ran)(?: in [\d.]+s)?(?: \([\d:]+\))?\s*=*$", re.MULTILINE)
+_PYTEST = re.compile(
+    r"^=*\s*((?:\d+ [a-z]+(?: [a-z]+)?(?:, )?)+|no tests ran)(?: in [\d.]+s)?(?: \([\d:]+\))?\s*=*$", re.MULTILINE
+)
 
 
 def _pytest(text: str) -> Counts | None:
@@ -123,13 +131,14 @@ def _jest(text: str) -> Counts | None:
 
 
 def _go(text: str) -> Counts | None:
+    """Without -v, go names only the tests that failed: then every package that passed counts as one."""
     each = re.findall(r"^\s*--- (PASS|FAIL|SKIP): ", text, re.MULTILINE)
-    if each:
-        return Counts(each.count("PASS"), each.count("FAIL"), each.count("SKIP"))
     packages = re.findall(r"^(ok|FAIL|\?)\s+\S+\s+(?:[\d.]+s|\(cached\)|\[)", text, re.MULTILINE)
-    if not packages:
+    if "PASS" in each:
+        return Counts(each.count("PASS"), each.count("FAIL"), each.count("SKIP"))
+    if not packages and not each:
         return None
-    return Counts(packages.count("ok"), packages.count("FAIL"), packages.count("?"))
+    return Counts(packages.count("ok"), each.count("FAIL") or packages.count("FAIL"), packages.count("?"))
 
 
 def _cargo(text: str) -> Counts | None:
@@ -151,7 +160,7 @@ _PARSERS: dict[Tool, Callable[[str], Counts | None]] = {
 }
 
 
-def count_junit(xml: str) -> Counts | None:
+def count_junit(xml: str | bytes) -> Counts | None:
     """The counts of a JUnit file; None where it is not one."""
     try:
         root = ElementTree.fromstring(xml)
@@ -160,8 +169,11 @@ def count_junit(xml: str) -> Counts | None:
     suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
     if not suites:
         return None
-    tests, failures, errors, skipped = (
-        sum(int(float(suite.get(name, "0") or 0)) for suite in suites)
-        for name in ("tests", "failures", "errors", "skipped")
-    )
+    try:
+        tests, failures, errors, skipped = (
+            sum(int(suite.get(name, "0") or 0) for suite in suites)
+            for name in ("tests", "failures", "errors", "skipped")
+        )
+    except ValueError:
+        return None
     return Counts(max(0, tests - failures - errors - skipped), failures + errors, skipped)

@@ -20,8 +20,9 @@ log = structlog.get_logger("watch")
 
 DIFF_SECONDS = 1.0
 """A DIFF_SUMMARY at most this often."""
+JUNIT_BYTES = 32 << 20
 LOOK_SECONDS = 0.2
-"""How often the session's processes are looked at. A test run shorter than this is still seen by its summary."""
+"""How often the session's processes are looked at. Shorter commands of a shell are not seen."""
 
 
 async def watch_files(session: "Session", root: Path, stop: trio.Event) -> None:
@@ -103,11 +104,13 @@ class TestWatch:
     def __init__(self, session: "Session") -> None:
         self._session = session
         self._run: _Run | None = None
-        self._own: testruns.Tool | None = None
+        self._own: int | None = None
 
-    def own_command(self, command: Sequence[str]) -> None:
-        """The session itself runs tests: it ends with the session's own exit code."""
-        self._own = testruns.recognise(command)
+    async def own_command(self, pid: int, command: Sequence[str]) -> None:
+        """The session's command itself may be a test run: it is told however short it is, with its own exit code."""
+        if testruns.recognise(command) is not None:
+            self._own = pid
+            await self.process(pid, list(command))
 
     async def process(self, pid: int, command: list[str]) -> None:
         """A new process of the session."""
@@ -126,14 +129,14 @@ class TestWatch:
     async def gone(self, alive: set[int]) -> None:
         """The processes there are now: has the run ended?"""
         run = self._run
-        if run is not None and run.pid not in alive:
+        if run is not None and run.pid not in alive and run.pid != self._own:
             await trio.sleep(LOOK_SECONDS / 2)  # its last words are still on their way through the terminal
             await self._say_finished(run, None)
 
     async def finish(self, ended: Exit) -> None:
         """The session's command has ended, and every run with it."""
         if self._run is not None:
-            await self._say_finished(self._run, ended.shell_code if self._own is not None else None)
+            await self._say_finished(self._run, ended.shell_code if self._run.pid == self._own else None)
 
     async def _say_finished(self, run: _Run, exit_code: int | None) -> None:
         if self._run is not run:
@@ -154,8 +157,10 @@ def _counts(run: _Run, directory: Path) -> testruns.Counts | None:
     """From the JUnit file where the run was told to write one, else from its output."""
     path = testruns.junit_path(run.command)
     if path is not None:
+        file = directory / path
         try:
-            counts = testruns.count_junit((directory / path).read_text(encoding="utf-8"))
+            fresh = file.stat().st_mtime_ns // 1_000_000 >= run.began_ms - 1000 and file.stat().st_size <= JUNIT_BYTES
+            counts = testruns.count_junit(file.read_bytes()) if fresh else None  # one of an earlier run says nothing
         except OSError:
             counts = None
         if counts is not None:
