@@ -158,7 +158,7 @@ class Session:
         self._terminal = terminal = await Terminal.start(
             plan.command, cwd=plan.directory, env=self._env, cols=plan.cols, rows=plan.rows
         )
-        await trio.to_thread.run_sync(spool.note_process, plan.session_id, terminal.pid)
+        await trio.to_thread.run_sync(lambda: spool.note(plan.session_id, pid=terminal.pid))
         await self._say_started()
         if self._stop_reason is None:  # a stop that came meanwhile ends it as soon as it lives
             await self.become("RUNNING")
