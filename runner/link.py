@@ -100,6 +100,7 @@ class Link:
         self._out: trio.MemorySendChannel[bytes] | None = None
         self._healthy_since = 0.0
         self._turns: dict[str, trio.Event] = {}
+        """The end of the latest command of each session."""
         self._heartbeat = wire.DEFAULT_HEARTBEAT_MS / 1000
         self.connected = trio.Event()
         """Set by the first welcome."""
@@ -239,10 +240,10 @@ class Link:
                 log.error("event_refused", session=message.session_id, seq=message.seq, reason=message.message)
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
                 await trio.to_thread.run_sync(self._spool.forget, message.session_id)
-            case wire.Command(command="start"):  # a clone takes its time
+            case wire.Command(command="start" | "stop" | "approve"):  # a clone, a grace period take their time
                 nursery.start_soon(self._obey, message)
-            case wire.Command():  # in order: these are keys, and nothing that waits
-                await self._obey(message)
+            case wire.Command():  # in order within a session: these are keys
+                self._obey_in_turn(message, nursery)
             case wire.LinkError():
                 log.error("service_says", code=message.code, reason=message.message)
             case wire.Welcome():
@@ -312,7 +313,7 @@ class Link:
 
 async def _patrol(stream: _Heard) -> None:
     """Raises `trio.TooSlowError` when the service has said nothing at all for too long."""
-    while (silent := trio.current_time() - stream.heard_at) < SILENCE_SECONDS:
+    while (silent := trio.current_time() - stream.heard_at) < SILENCE_SECONDS:  # noqa: ASYNC110 - a deadline that moves
         await trio.sleep(SILENCE_SECONDS - silent)
     raise trio.TooSlowError
 

@@ -30,7 +30,7 @@ _SHAPES = re.compile(
 _PREFIXES = r"gh[pousr]_|github_pat_|glpat-|sk-|xox[abposr]-|AKIA|ASIA|AIza|twr?_|eyJ"
 _BEGINNING = re.compile(rf"(?:\b(?:{_PREFIXES})[\w.-]{{0,4096}}|-----B[^\x00]{{0,16384}})\Z")
 _CONTEXT = 16
-"""Characters that were given out already and may be the first of a token's shape, which is public: ghp_ and the like."""
+"""Characters that were given out already and may begin a token: its prefix (ghp_ and the like) is public."""
 _NO_SECRET = re.compile(r"(?i)(_SOCK|_FILE|_PATH|_DIR|_HOME)$")
 KEEP_NAMES = frozenset({"TOWNWATCH_ASK", "TOWNWATCH_SESSION"})
 

@@ -51,6 +51,8 @@ class Plan:
     env: Mapping[str, str] = attrs.field(factory=dict[str, str])
     cols: int = 80
     rows: int = 24
+    stdin: int | None = None
+    """A descriptor that the command reads from instead of its terminal: what was piped into `townwatch run`."""
 
 
 class _StoppedEarly(Exception):
@@ -66,8 +68,10 @@ class Session:
         self.lifecycle = Lifecycle()
         self.usage = UsageMeter()
         self.approvals = Approvals(self)
-        self.on_output: Callable[[str], Awaitable[None]] | None = None
-        """The local screen, before anything else happens with the output."""
+        self.on_output: Callable[[bytes], Awaitable[None]] | None = None
+        """The local screen: every byte at once, as it is, before anything else happens with it."""
+        self.local_size = False
+        """Whether the local screen says how large the terminal is, and nobody else."""
         self.exit: Exit | None = None
         self._recorder = recorder
         self._env = {**_terminal_environment(), **plan.env, **environment}
@@ -156,8 +160,9 @@ class Session:
         self._go_on_unless_stopped()
         await self.become("STARTING_PROVIDER")
         self._terminal = terminal = await Terminal.start(
-            plan.command, cwd=plan.directory, env=self._env, cols=plan.cols, rows=plan.rows
+            plan.command, cwd=plan.directory, env=self._env, cols=plan.cols, rows=plan.rows, stdin=plan.stdin
         )
+        terminal.on_bytes = self.on_output
         await trio.to_thread.run_sync(lambda: spool.note(plan.session_id, pid=terminal.pid))
         await self._say_started()
         if self._stop_reason is None:  # a stop that came meanwhile ends it as soon as it lives
@@ -207,14 +212,23 @@ class Session:
                 nursery.start_soon(watch_diff, self, top)
             await self._tests.own_command(terminal.pid, self.plan.command)
             ended = await terminal.wait()
-            with trio.move_on_after(LINGER_SECONDS):
-                await pumped.wait()
+            await self._read_out(terminal, pumped)
             await self._tests.finish(ended)
             if top is not None:
                 await watch_diff(self, top, once=True)
             self._stopping.set()
             nursery.cancel_scope.cancel()
         return ended
+
+    async def _read_out(self, terminal: Terminal, pumped: trio.Event) -> None:
+        """All that the ended command had written, however slow the local screen is; what it left running in the
+        background may hold the terminal for ever, and is waited for only while it goes on writing at once.
+        """
+        while not pumped.is_set():
+            with trio.move_on_after(LINGER_SECONDS):
+                await pumped.wait()
+            if terminal.idle or self._stop_reason is not None:
+                break
 
     async def _pump(self, terminal: Terminal, pumped: trio.Event) -> None:
         """Output: to the local screen, then masked, then told. Never waits for the service."""
@@ -233,8 +247,6 @@ class Session:
 
             nursery.start_soon(flush_held)
             async for text in terminal.output():
-                if self.on_output is not None:
-                    await self.on_output(text)
                 self._tests.output(text)
                 await self._say_output(self._redactor.feed(text))
                 heard.set()
@@ -311,14 +323,28 @@ class Session:
     # --- what others want of it ---------------------------------------------------------------------------------------
 
     async def type(self, data: str) -> None:
-        """Keys, as they are."""
+        """Keys, as they are. Raises `NotPossible`."""
+        await self.type_bytes(data.encode(errors="replace"))
+
+    async def type_bytes(self, data: bytes) -> None:
+        """Raises `NotPossible`."""
         if self._terminal is None or self.lifecycle.ended:
             raise NotPossible("the session has no terminal to type into")
-        await self._terminal.write(data.encode(errors="replace"))
+        await self._terminal.write(data)
 
     def resize(self, cols: int, rows: int) -> None:
+        """Somebody's wish from afar: a terminal that is on a local screen keeps that screen's size."""
+        if not self.local_size:
+            self.fit(cols, rows)
+
+    def fit(self, cols: int, rows: int) -> None:
         if self._terminal is not None:
             self._terminal.resize(cols, rows)
+
+    def interrupt(self, number: int) -> None:
+        """A signal as from the keyboard: to the foreground of the terminal."""
+        if self._terminal is not None:
+            self._terminal.interrupt(number)
 
     async def stop(self, *, graceful: bool = True, reason: str = "stopped by user") -> None:
         """End it: ask, then kill; a second stop that is not graceful kills now. Returns when its processes are gone.

@@ -122,10 +122,17 @@ class Spool:
                     self._follow(session_id, event)
             self._bytes += sum(len(one.body) for one in stored)
             if self._bytes > self._limit:
-                with self._transaction():
-                    freed = self._thin_out()
-                self._bytes -= freed
+                self._make_room()
         return stored
+
+    def _make_room(self) -> None:
+        """Where the disk refuses this, the events are stored all the same: an error would have them written twice."""
+        try:
+            with self._transaction():
+                freed = self._thin_out()
+            self._bytes -= freed
+        except sqlite3.Error as error:
+            log.error("spool_not_thinned", reason=str(error))
 
     @contextmanager
     def _transaction(self) -> Generator[None, None, None]:
@@ -151,12 +158,8 @@ class Spool:
     def _number(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[Stored]:
         stored: list[Stored] = []
         for session_id, event in events:
-            state = event.get("newState") if event["type"] == "SESSION_STATE_CHANGED" else None
-            over = event["type"] == "SESSION_ENDED"
             row = self._db.execute(
-                "UPDATE session SET last_seq = last_seq + 1, state = coalesce(?, state), live = live AND NOT ?"
-                " WHERE session = ? RETURNING last_seq",
-                (state, over, session_id),
+                "UPDATE session SET last_seq = last_seq + 1 WHERE session = ? RETURNING last_seq", (session_id,)
             ).fetchone()
             if row is None:
                 raise KeyError(session_id)
@@ -180,7 +183,10 @@ class Spool:
             ).fetchone()
             with self._transaction():
                 self._db.execute("DELETE FROM event WHERE session = ? AND seq <= ?", (session_id, seq))
-                self._db.execute("UPDATE session SET acked = max(acked, ?) WHERE session = ?", (seq, session_id))
+                self._db.execute(  # numbers that the service has are used up, whatever this disk remembers
+                    "UPDATE session SET acked = max(acked, ?1), last_seq = max(last_seq, ?1) WHERE session = ?2",
+                    (seq, session_id),
+                )
             self._bytes -= gone
 
     def drop(self, session_id: str, seq: int) -> None:
