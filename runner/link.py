@@ -154,7 +154,7 @@ class Link:
             try:
                 return await trio_websocket.wrap_client_stream(
                     nursery,
-                    stream,
+                    stream,  # pyright: ignore[reportArgumentType]  # any stream will do
                     where.netloc.rpartition("@")[2],
                     where.path + (f"?{where.query}" if where.query else ""),
                     extra_headers=[(b"authorization", f"Bearer {self._identity.token}".encode())],

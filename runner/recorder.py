@@ -9,7 +9,7 @@ import attrs
 import structlog
 import trio
 
-from contracts.codec import encode
+from contracts.codec import encode, to_json_values
 from runner.spool import Spool
 
 log = structlog.get_logger("recorder")
@@ -115,7 +115,5 @@ def _plain(value: Any) -> Any:
             return {name: _plain(inner) for name, inner in cast(dict[str, Any], value).items()}
         case list() | tuple():
             return [_plain(inner) for inner in cast(list[Any], value)]
-        case _ if attrs.has(type(value)):
-            return attrs.evolve(value, **{n: _plain(getattr(value, n)) for n in attrs.fields_dict(type(value))})
         case _:
-            return value
+            return _plain(to_json_values(value)) if attrs.has(type(value)) else value  # pyright: ignore[reportUnknownArgumentType]

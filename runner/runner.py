@@ -33,6 +33,8 @@ LOST = "runner process lost"
 PROVIDERS = {"claude_code": "claude", "codex": "codex", "gemini_cli": "gemini", "omnara": "omnara"}
 RESULTS_KEPT = 1000
 DEFAULT_SESSIONS = 8
+GOODBYE_SECONDS, NOBODY_SECONDS = 2.0, 0.3
+"""How long the end waits for the last events to be acknowledged, where the service is there and where it is not."""
 
 
 class SlotTaken(Exception):
@@ -296,7 +298,7 @@ async def open_runner(
                 with trio.CancelScope(shield=True), trio.move_on_after(20):
                     for session in list(runner.sessions.values()):
                         await session.over.wait()
-                    await runner.sent_all(2)
+                    await runner.sent_all(GOODBYE_SECONDS if runner.link.online else NOBODY_SECONDS)
                 services.cancel_scope.cancel()
     finally:
         spool.close()

@@ -221,13 +221,13 @@ class Session:
         return ended
 
     async def _read_out(self, terminal: Terminal, pumped: trio.Event) -> None:
-        """All that the ended command had written, however slow the local screen is; what it left running in the
-        background may hold the terminal for ever, and is waited for only while it goes on writing at once.
+        """All that the ended command had written, however slow the local screen is. What it left running in the
+        background may hold the terminal for ever, and is read for a moment only.
         """
         while not pumped.is_set():
             with trio.move_on_after(LINGER_SECONDS):
                 await pumped.wait()
-            if terminal.idle or self._stop_reason is not None:
+            if terminal.idle or self._stop_reason or await trio.to_thread.run_sync(terminal.members):
                 break
 
     async def _pump(self, terminal: Terminal, pumped: trio.Event) -> None:
