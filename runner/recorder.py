@@ -18,6 +18,8 @@ QUEUE = 1000
 """Events waiting for the disk; beyond it, who makes them waits (the terminal is as fast as this disk, no slower)."""
 BATCH = 500
 RETRY_SECONDS = 0.5
+LAST_SECONDS = 5.0
+"""How long the end waits for a disk that takes nothing."""
 
 
 def now_ms() -> int:
@@ -51,7 +53,7 @@ class Recorder:
             await self._written.wait()
 
     async def run(self) -> None:
-        """The writer. When it is cancelled, what was recorded is written first, 5 s at most."""
+        """The writer. When it is cancelled, what was recorded is written first, if the disk takes it."""
         try:
             while True:
                 if not self._batch:
@@ -59,7 +61,7 @@ class Recorder:
                 self._take_more()
                 await self._write()
         finally:
-            with trio.move_on_after(5, shield=True):
+            with trio.move_on_after(LAST_SECONDS, shield=True):
                 self._take_more()
                 while self._batch:
                     await self._write()

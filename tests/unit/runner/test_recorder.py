@@ -1,0 +1,108 @@
+"""The recorder: what is said is written, in order, as soon as the disk takes it."""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from contracts.events import DiffFile
+from runner.recorder import Recorder, sayable
+from runner.spool import Spool, Stored
+
+
+class FullDisk(Spool):
+    """Refuses as SQLite does, until there is room."""
+
+    full = False
+    refused = 0
+
+    def append(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[Stored]:
+        if self.full:
+            self.refused += 1
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().append(events)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[FullDisk]:
+    found = FullDisk(tmp_path / "spool.db")
+    found.open_session("s", village="demo", provider="command", started_ms=1)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to wait for a disk that a person would empty."""
+    monkeypatch.setattr("runner.recorder.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("runner.recorder.LAST_SECONDS", 0.05)
+
+
+def written(spool: Spool) -> list[str]:
+    return [json.loads(one.body)["data"] for one in spool.unacked("s", 0, 10_000)]
+
+
+async def say(recorder: Recorder, *texts: str, session: str = "s") -> None:
+    for text in texts:
+        await recorder.record(session, "demo", "TERMINAL_CHUNK", data=text, stream="stdout")
+
+
+async def test_a_full_disk_loses_nothing_and_changes_no_order(spool: FullDisk, soon: None) -> None:
+    recorder = Recorder(spool, lambda: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.run)
+        spool.full = True
+        await say(recorder, "1", "2")
+        while not spool.refused:
+            await trio.sleep(0.001)
+        await say(recorder, "3")
+        spool.full = False
+        await recorder.settle()
+        nursery.cancel_scope.cancel()
+    assert written(spool) == ["1", "2", "3"]
+
+
+async def test_a_disk_that_stays_full_does_not_keep_the_runner_from_ending(spool: FullDisk, soon: None) -> None:
+    recorder = Recorder(spool, lambda: None)
+    spool.full = True
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recorder.run)
+            await say(recorder, "1")
+            while not spool.refused:
+                await trio.sleep(0.001)
+            nursery.cancel_scope.cancel()
+    assert written(spool) == []
+
+
+async def test_what_was_said_before_the_end_is_written_at_the_end(spool: FullDisk) -> None:
+    recorder = Recorder(spool, lambda: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.run)
+        await say(recorder, *"abc")
+        nursery.cancel_scope.cancel()
+    assert written(spool) == ["a", "b", "c"]
+
+
+async def test_an_event_of_an_unknown_session_holds_up_no_other(spool: FullDisk) -> None:
+    recorder = Recorder(spool, lambda: None)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.run)
+        await say(recorder, "1")
+        await say(recorder, "lost", session="gone")
+        await say(recorder, "2")
+        with trio.fail_after(5):
+            await recorder.settle()
+        nursery.cancel_scope.cancel()
+    assert written(spool) == ["1", "2"]
+
+
+def test_names_that_are_no_text_can_still_be_told() -> None:
+    file = DiffFile(path="caf\udce9.py", status="added", additions=1, deletions=0)
+    said = sayable({"type": "DIFF_SUMMARY", "files": [file], "path": "ok.py"})
+    assert said["path"] == "ok.py"
+    assert said["files"][0]["path"].startswith("caf�")
