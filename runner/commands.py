@@ -38,10 +38,11 @@ async def run_command(
         agent_name=name or Path(command[0]).name,
         cols=cols,
         rows=rows,
+        stdin=local.piped_input(),
     )
 
     def prepare(session: Session) -> None:
-        session.on_output = local.show
+        session.on_output = local.Screen().show
 
     async with open_runner(identity, state_dir, dispatch=False) as runner:
         with local.raw_keyboard():
@@ -49,22 +50,26 @@ async def run_command(
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(local.keyboard, session)
                 nursery.start_soon(local.follow_size, session)
-                nursery.start_soon(_stop_on_signal, session)
+                nursery.start_soon(_pass_on_signals, session)
                 await session.over.wait()
                 nursery.cancel_scope.cancel()
-        await runner.sent_all(2)
     if session.exit is None:
         return TROUBLE
-    if session.exit.code == 127 and session.lifecycle.reason:
+    if (session.lifecycle.reason or "").startswith("could not start"):
         print(f"townwatch: {session.lifecycle.reason}", file=sys.stderr)
     return session.exit.shell_code
 
 
-async def _stop_on_signal(session: Session) -> None:
-    """A SIGTERM or SIGHUP to us is the session's end, told as such."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP) as signals:
+async def _pass_on_signals(session: Session) -> None:
+    """A SIGTERM or SIGHUP to us is the session's end, told as such. A SIGINT, which comes only where no keyboard of
+    ours is raw (piped input), is the command's, as without us.
+    """
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT) as signals:
         async for number in signals:
-            await session.stop(reason=f"runner got {signal.Signals(number).name}")
+            if number in (signal.SIGINT, signal.SIGQUIT):
+                session.interrupt(number)
+            else:
+                await session.stop(reason=f"runner got {signal.Signals(number).name}")
 
 
 async def run_daemon(

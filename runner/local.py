@@ -2,7 +2,6 @@
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -15,14 +14,33 @@ import trio
 from runner.lifecycle import NotPossible
 from runner.session import Session
 
-END_OF_INPUT = "\x04"
-"""What a terminal sends for ^D: how a program hears that piped input is over."""
+SCREENS = (1, 2, 0)
+"""Where to ask for the size: any of the three may be redirected."""
 
 
 def size() -> tuple[int, int]:
-    """(columns, rows) of the local screen, 80 × 24 where there is none."""
-    found = shutil.get_terminal_size((80, 24))
-    return found.columns, found.lines
+    """(columns, rows) of the local screen, 80 × 24 where there is none. Asked of the terminal itself: COLUMNS and
+    LINES in the environment are as old as the shell that set them.
+    """
+    for descriptor in SCREENS:
+        try:
+            found = os.get_terminal_size(descriptor)
+        except OSError:
+            continue
+        if found.columns and found.lines:
+            return found.columns, found.lines
+    return 80, 24
+
+
+def has_screen() -> bool:
+    return os.isatty(1)
+
+
+def piped_input() -> int | None:
+    """The descriptor of our input where that is no keyboard: the command then reads from it itself, with its own end
+    and byte for byte, as it would without us. What is typed on the page still comes to the command's terminal.
+    """
+    return None if os.isatty(0) else 0
 
 
 @contextmanager
@@ -40,9 +58,20 @@ def raw_keyboard() -> Generator[None, None, None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-async def show(text: str) -> None:
-    """To the local screen, all of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
-    await trio.to_thread.run_sync(_write_all, text.encode(errors="replace"))
+class Screen:
+    """Our output. A terminal ends its lines with CR LF; a file or a pipe gets the LF that the command wrote."""
+
+    def __init__(self) -> None:
+        self._plain = not has_screen()
+        self._held = b""
+
+    async def show(self, data: bytes) -> None:
+        """All of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
+        if self._plain:
+            data = self._held + data
+            self._held = b"\r" if data.endswith(b"\r") else b""
+            data = data[: len(data) - len(self._held)].replace(b"\r\n", b"\n")
+        await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True)
 
 
 def _write_all(data: bytes) -> None:
@@ -57,29 +86,26 @@ def _write_all(data: bytes) -> None:
 
 
 async def keyboard(session: Session) -> None:
-    """What is typed here is typed there, until the input ends."""
-    while True:
-        data = await _read_input()
+    """What is typed here is typed there, until our terminal is gone. Where input is piped there is no keyboard."""
+    while os.isatty(0):
         try:
-            await session.type(data.decode(errors="replace") if data else END_OF_INPUT)
-        except NotPossible:
+            await trio.lowlevel.wait_readable(0)
+            data = os.read(0, 4096)
+        except BlockingIOError:
+            continue
+        except OSError:
             return
         if not data:
             return
-
-
-async def _read_input() -> bytes:
-    try:
-        await trio.lowlevel.wait_readable(0)
-        return os.read(0, 4096)
-    except PermissionError:  # epoll takes no regular files: those are always readable
-        return await trio.to_thread.run_sync(os.read, 0, 4096)
-    except OSError:
-        return b""
+        try:
+            await session.type_bytes(data)
+        except NotPossible:
+            return
 
 
 async def follow_size(session: Session) -> None:
     """The session's terminal is as large as the local one."""
+    session.local_size = has_screen()
     with trio.open_signal_receiver(signal.SIGWINCH) as signals:
         async for _ in signals:
-            session.resize(*size())
+            session.fit(*size())

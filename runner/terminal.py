@@ -7,11 +7,12 @@ SIGWINCH work as in any terminal, and the whole group can be ended at once.
 import codecs
 import errno
 import fcntl
+import math
 import os
 import signal
 import struct
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,18 +63,29 @@ class Terminal:
         self._process = process
         self._master = master
         self._closed = False
+        self.on_bytes: Callable[[bytes], Awaitable[None]] | None = None
+        """Hears every byte at once and as it is: the local screen."""
+        self.idle = False
+        """Whether nothing is there to be read at this moment."""
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], *, cwd: Path, env: Mapping[str, str], cols: int = 80, rows: int = 24
+        cls,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        cols: int = 80,
+        rows: int = 24,
+        stdin: int | None = None,
     ) -> "Terminal":
-        """Raises `CannotStart`."""
+        """`stdin`: a descriptor to read from instead of the terminal. Raises `CannotStart`."""
         master, slave = os.openpty()
         try:
             _set_size(master, cols, rows)
             process = await trio.lowlevel.open_process(
                 list(command),
-                stdin=slave,
+                stdin=slave if stdin is None else stdin,
                 stdout=slave,
                 stderr=slave,
                 cwd=str(cwd),
@@ -109,29 +121,51 @@ class Terminal:
             yield rest
 
     async def _read_piece(self) -> bytes:
-        """What comes within a moment of the first byte; b"" at the end."""
-        first = await self._read(CHUNK_BYTES)
-        parts, length = [first], len(first)
-        with trio.move_on_after(COALESCE_SECONDS):
-            while first and length < CHUNK_BYTES:
-                more = await self._read(CHUNK_BYTES - length)
-                if not more:
-                    break
-                parts.append(more)
-                length += len(more)
+        """What comes within a moment of the first byte; b"" at the end. Only the waiting has a deadline: what was read
+        is never lost.
+        """
+        parts: list[bytes] = []
+        length, deadline = 0, math.inf
+        while length < CHUNK_BYTES:
+            with trio.move_on_at(deadline) as moment:
+                await self._until_readable()
+            if moment.cancelled_caught:
+                break
+            data = self._read(CHUNK_BYTES - length)
+            if data is None:
+                continue
+            if not data:
+                break
+            if self.on_bytes is not None:
+                await self.on_bytes(data)
+            deadline = min(deadline, trio.current_time() + COALESCE_SECONDS)
+            parts.append(data)
+            length += len(data)
         return b"".join(parts)
 
-    async def _read(self, limit: int) -> bytes:
-        while not self._closed:
-            try:
-                return os.read(self._master, limit)
-            except BlockingIOError:
-                await trio.lowlevel.wait_readable(self._master)
-            except OSError as error:
-                if error.errno == errno.EIO:  # Linux: the last holder of the other side is gone
-                    return b""
-                raise
-        return b""
+    async def _until_readable(self) -> None:
+        if self._closed:
+            return
+        self.idle = True
+        try:
+            await trio.lowlevel.wait_readable(self._master)
+        except trio.ClosedResourceError:
+            return
+        finally:
+            self.idle = False
+
+    def _read(self, limit: int) -> bytes | None:
+        """b"" at the end, None where there is nothing after all."""
+        if self._closed:
+            return b""
+        try:
+            return os.read(self._master, limit)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno == errno.EIO:  # Linux: the last holder of the other side is gone
+                return b""
+            raise
 
     async def write(self, data: bytes) -> None:
         """Type into it. What a terminal that nobody reads does not take within 5 s is dropped."""
@@ -163,6 +197,11 @@ class Terminal:
         for pid in self.members():
             with suppress(ProcessLookupError, PermissionError):  # ended meanwhile, or became somebody else's
                 os.kill(pid, number)
+
+    def interrupt(self, number: int) -> None:
+        """To the terminal's foreground process group, as ^C does."""
+        with suppress(OSError):  # it has ended
+            os.killpg(os.tcgetpgrp(self._master), number)
 
     async def end(self, grace: float) -> None:
         """SIGTERM (and SIGHUP, which interactive shells heed) to all, SIGKILL after `grace` seconds to who is left."""
@@ -208,8 +247,8 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _take_terminal() -> None:
-    """In the child, after setsid(): make the slave on stdin the controlling terminal."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    """In the child, after setsid(): make the slave on stdout the controlling terminal."""
+    fcntl.ioctl(1, termios.TIOCSCTTY, 0)
 
 
 def _set_size(descriptor: int, cols: int, rows: int) -> None:
