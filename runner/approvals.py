@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0
 LONGEST_TIMEOUT_SECONDS = 366 * 24 * 3600.0
-DENY_GRACE_SECONDS = 1.0
-"""How long an asker that was denied has to say so, before its session is stopped."""
 _request = Decoder(ApprovalRequest)
 
 
@@ -94,11 +92,12 @@ class Approvals:
         await self._go_on(decision, by)
 
     async def _go_on(self, decision: Decision, by: str | None) -> None:
-        """Allowed: running again once nobody waits. Denied: the session stops, after the asker could say so."""
+        """Allowed: running again once nobody waits. Denied: the session ends soon; nobody waits for that here, for
+        the asker has to hear its no.
+        """
         session = self._session
         if decision == "deny":
-            await trio.sleep(DENY_GRACE_SECONDS)
-            await session.stop(reason=f"approval denied by {by}" if by else "approval denied")
+            session.stop_soon(f"approval denied by {by}" if by else "approval denied")
             return
         if session.lifecycle.state != "WAITING_FOR_APPROVAL":
             return  # paused: whoever resumes it finds nobody waiting

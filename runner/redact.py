@@ -106,4 +106,7 @@ class Redactor:
                 if text.endswith(secret[:length]):
                     cut = min(cut, len(text) - length)
                     break
+        for begin, end in reversed(self._spans(text)):  # a secret whose end may be the beginning of the next
+            if begin < cut < end:
+                cut = begin
         return cut

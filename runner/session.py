@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import structlog
@@ -28,6 +28,8 @@ log = structlog.get_logger("session")
 
 GRACE_SECONDS = 10.0
 """How long a command has to end after SIGTERM, before SIGKILL."""
+DENY_GRACE_SECONDS = 1.0
+"""How long an asker that was denied has to say so, before its session is stopped."""
 USAGE_SECONDS = 30.0
 HOLD_SECONDS = 0.3
 """How long output that may be the beginning of a secret is held back."""
@@ -81,6 +83,7 @@ class Session:
         self._stop_reason: str | None = None
         self._stopping = trio.Event()
         self._stop_asked, self._kill_asked, self._gone = trio.Event(), trio.Event(), trio.Event()
+        self._stop_soon_asked, self._stop_soon_reason = trio.Event(), cast(str | None, None)
         self._tests = TestWatch(self)
         self._repo: RepoRef | None = None
         self._start_error: CannotStart | None = None
@@ -207,6 +210,7 @@ class Session:
             nursery.start_soon(self._pump, terminal, pumped)
             nursery.start_soon(self._tick)
             nursery.start_soon(self._end_when_asked, terminal)
+            nursery.start_soon(self._stop_when_denied)
             nursery.start_soon(watch_processes, self, terminal.pid, self._tests)
             if top is not None:
                 nursery.start_soon(watch_diff, self, top)
@@ -361,6 +365,17 @@ class Session:
                 await self.become("STOPPING", reason)
             self._stop_asked.set()
         await self._gone.wait()
+
+    def stop_soon(self, reason: str) -> None:
+        """A stop that leaves an asker that was denied the time to say so."""
+        if self._stop_soon_reason is None:
+            self._stop_soon_reason = reason
+            self._stop_soon_asked.set()
+
+    async def _stop_when_denied(self) -> None:
+        await self._stop_soon_asked.wait()
+        await trio.sleep(DENY_GRACE_SECONDS)
+        await self.stop(reason=self._stop_soon_reason or "")
 
     async def _end_when_asked(self, terminal: Terminal) -> None:
         await self._stop_asked.wait()

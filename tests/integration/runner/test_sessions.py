@@ -1,0 +1,268 @@
+"""A session from its start to its end: a real command in a real terminal, told truly."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from contracts.link import Command, decode_from_service
+from runner import asks
+from tests.integration.runner.conftest import Bench, until
+
+ASK = f"{sys.executable} -m app ask --category shell --risk high"
+
+
+async def test_a_command_that_ends_well_is_completed_and_every_number_is_there_once(bench: Bench) -> None:
+    session = bench.start("bash", "-c", "echo hello; exit 0")
+    ended = await bench.over(session)
+    assert (ended["exitCode"], ended["finalState"], ended["reason"]) == (0, "COMPLETED", "exited by itself")
+    assert bench.states(session) == ["PREPARING_WORKSPACE", "STARTING_PROVIDER", "RUNNING", "COMPLETED"]
+    assert "hello" in bench.output(session)
+    events = bench.events(session)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[-1]["type"] == "SESSION_ENDED"
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [("exit 7", 7, "exited with code 7"), ("kill -SEGV $$", 128 + signal.SIGSEGV, "killed by SIGSEGV")],
+)
+async def test_a_command_that_ends_badly_is_failed_with_its_own_code(
+    bench: Bench, script: str, code: int, reason: str
+) -> None:
+    ended = await bench.over(bench.start("bash", "-c", script))
+    assert (ended["exitCode"], ended["finalState"], ended["reason"]) == (code, "FAILED", reason)
+
+
+async def test_a_command_that_is_not_there_says_so(bench: Bench) -> None:
+    ended = await bench.over(bench.start("no-such-program"))
+    assert ended["exitCode"] == 127
+    assert "no-such-program: No such file" in ended["reason"]
+
+
+async def test_the_screen_is_as_large_as_told_also_later(bench: Bench) -> None:
+    session = bench.start(
+        "bash", "-c", "stty size; trap 'stty size; exit' WINCH; while :; do sleep 0.02; done", cols=91
+    )
+    await bench.shows(session, "24 91")
+    session.resize(132, 43)
+    await bench.shows(session, "43 132")
+    await bench.over(session)
+
+
+async def test_what_is_typed_arrives_and_a_split_character_stays_whole(bench: Bench) -> None:
+    script = "printf 'gr\\303'; sleep 0.1; printf '\\274n\\n'; read -r line; echo got:$line"
+    session = bench.start("bash", "-c", script)
+    await bench.shows(session, "grün")
+    await session.type("päper\r")
+    await bench.shows(session, "got:päper")
+    await bench.over(session)
+    assert "�" not in bench.output(session)
+
+
+async def test_a_stop_that_is_not_graceful_ends_who_ignores_sigterm(bench: Bench) -> None:
+    session = bench.start("bash", "-c", "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+    await bench.shows(session, "ready")
+    await session.stop(graceful=False)
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "stopped by user")
+    assert bench.states(session)[-2:] == ["STOPPING", "COMPLETED"]
+
+
+async def test_a_second_impatient_stop_kills_now(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.session.GRACE_SECONDS", 1000)
+    session = bench.start("bash", "-c", "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+    await bench.shows(session, "ready")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.stop)
+        await until(lambda: "STOPPING" in bench.states(session))
+        await session.stop(graceful=False)
+    await bench.over(session)
+
+
+async def test_a_stop_goes_on_when_who_asked_has_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.session.GRACE_SECONDS", 0.2)
+    session = bench.start("bash", "-c", "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
+    await bench.shows(session, "ready")
+    with trio.move_on_after(0.05):
+        await session.stop()
+    ended = await bench.over(session)
+    assert ended["exitCode"] == 128 + signal.SIGKILL
+
+
+async def test_a_stop_before_the_command_began_is_its_end(bench: Bench) -> None:
+    session = bench.start("bash", "-c", "sleep 100")
+    await session.stop()
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "stopped by user")
+
+
+async def test_what_it_left_in_the_background_is_gone_too(bench: Bench) -> None:
+    session = bench.start("bash", "-c", "trap '' HUP; sleep 1000 & echo pid=$!=; disown")
+    await bench.over(session)
+    pid = int(bench.output(session).split("=")[1])
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+async def test_a_paused_session_stands_still_until_it_is_resumed(bench: Bench) -> None:
+    session = bench.start("bash", "-c", "echo pid=$$=; read -r; echo done")
+    await bench.shows(session, "=\r\n")
+    process = psutil.Process(int(bench.output(session).split("=")[1]))
+    await session.pause()
+    await until(lambda: process.status() == psutil.STATUS_STOPPED)
+    await session.resume()
+    await session.type("\r")
+    await bench.over(session)
+    assert bench.states(session)[2:] == ["RUNNING", "PAUSED_BY_HUMAN", "RUNNING", "COMPLETED"]
+
+
+async def test_secrets_of_the_environment_never_reach_the_spool(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_API_KEY", "hunter2-hunter2")
+    session = bench.start(
+        "bash", "-c", "env; printf hunter2-; sleep 0.05; echo hunter2", env={"DB_PASSWORD": "/s3cret/+x=="}
+    )
+    await bench.over(session)
+    raw = b"".join(one.body for one in bench.spool.unacked(session.plan.session_id, 0, 10_000))
+    token = session._env["TOWNWATCH_ASK_TOKEN"]
+    for secret in ("hunter2-hunter2", "/s3cret/+x==", token):
+        assert secret.encode() not in raw
+    assert "MY_API_KEY=••••••" in bench.output(session)
+
+
+async def test_a_short_test_run_is_told_with_its_own_exit_code(bench: Bench) -> None:
+    (bench.directory / "test_it.py").write_text(
+        "import unittest\nclass T(unittest.TestCase):\n def test_a(self): pass\n def test_b(self): self.fail()\n"
+    )
+    session = bench.start(sys.executable, "-m", "unittest", "test_it.py")
+    await bench.over(session)
+    (started,) = bench.events(session, "TEST_RUN_STARTED")
+    (finished,) = bench.events(session, "TEST_RUN_FINISHED")
+    assert started["testFiles"] == ["test_it.py"]
+    assert {name: finished[name] for name in ("exitCode", "passed", "failed", "skipped")} == {
+        "exitCode": 1, "passed": 1, "failed": 1, "skipped": 0,
+    }  # fmt: skip
+
+
+async def test_the_ticks_add_up_to_the_total(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runner.session.USAGE_SECONDS", 0.1)
+    session = bench.start("bash", "-c", "for i in 1 2 3 4; do echo some output; sleep 0.1; done")
+    ended = await bench.over(session)
+    ticks = bench.events(session, "USAGE_TICK")
+    assert len(ticks) >= 2
+    for name in ("agentSeconds", "terminalKb", "commandsRun"):
+        assert sum(tick["units"][name] for tick in ticks) == pytest.approx(ended["totalUsage"][name])
+
+
+# --- approvals --------------------------------------------------------------------------------------------------------
+
+
+async def asked(bench: Bench, session: object, count: int = 1) -> list[str]:
+    events = await until(lambda: len(e := bench.events(session, "APPROVAL_REQUESTED")) >= count and e)  # type: ignore[arg-type]
+    return [event["approval"]["approvalId"] for event in events]
+
+
+async def test_an_approval_that_is_allowed_goes_on(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} 'rm -rf build/'; echo status=$?")
+    (approval,) = await asked(bench, session)
+    await until(lambda: bench.states(session)[-1] == "WAITING_FOR_APPROVAL")
+    await session.approvals.decide(approval, "allow", "ada", "go on")
+    await bench.over(session)
+    assert "allow by ada: go on" in bench.output(session)
+    assert "status=0" in bench.output(session)
+    assert bench.states(session)[2:] == ["RUNNING", "WAITING_FOR_APPROVAL", "RUNNING", "COMPLETED"]
+
+
+async def test_an_approval_that_is_denied_says_so_and_ends_the_session(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} 'rm -rf /'; echo status=$?; sleep 100")
+    (approval,) = await asked(bench, session)
+    await session.approvals.decide(approval, "deny", "ada")
+    ended = await bench.over(session)
+    assert "status=1" in bench.output(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "approval denied by ada")
+    assert bench.states(session)[-3:] == ["WAITING_FOR_APPROVAL", "STOPPING", "COMPLETED"]
+
+
+async def test_no_answer_in_time_is_a_no(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} --timeout 0.2 'anybody?'; echo status=$?; sleep 100")
+    ended = await bench.over(session)
+    (resolved,) = bench.events(session, "APPROVAL_RESOLVED")
+    assert (resolved["decision"], resolved["resolvedBy"]) == ("deny", "timeout")
+    assert ended["reason"] == "approval denied by timeout"
+    assert "status=1" in bench.output(session)
+
+
+async def test_it_runs_again_when_the_last_of_several_is_allowed(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} one & {ASK} two; wait; echo all")
+    first, second = await asked(bench, session, 2)
+    await session.approvals.decide(second, "allow")
+    assert session.lifecycle.state == "WAITING_FOR_APPROVAL"
+    await session.approvals.decide(second, "deny")  # the first decision stands
+    await session.approvals.decide(first, "allow")
+    await bench.over(session)
+    assert bench.states(session)[2:] == ["RUNNING", "WAITING_FOR_APPROVAL", "RUNNING", "COMPLETED"]
+
+
+async def test_a_stop_while_somebody_is_asked_is_a_no_that_is_told(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} 'rm -rf build/'")
+    (approval,) = await asked(bench, session)
+    await session.stop()
+    ended = await bench.over(session)
+    (resolved,) = bench.events(session, "APPROVAL_RESOLVED")
+    assert (resolved["approvalId"], resolved["decision"]) == (approval, "deny")
+    assert resolved["seq"] < ended["seq"]
+    assert ended["finalState"] == "COMPLETED"
+
+
+async def test_a_no_to_a_paused_session_ends_it(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} 'rm -rf build/'; sleep 100")
+    (approval,) = await asked(bench, session)
+    await session.pause()
+    await session.approvals.decide(approval, "deny", "ada")
+    assert (await bench.over(session))["reason"] == "approval denied by ada"
+
+
+@pytest.mark.parametrize("wrong", [{"category": "fun"}, {"risk": "none"}, {"summary": None}, {"timeoutSeconds": 1e308}])
+async def test_a_wrong_request_is_refused_and_nothing_else_happens(bench: Bench, wrong: dict[str, object]) -> None:
+    session = bench.start("cat")
+    await until(lambda: "RUNNING" in bench.states(session))
+    right = {"action": "ask", "category": "shell", "risk": "low", "summary": "x"}
+    answer = await asks.request("ask", {**right, **wrong}, session._env)
+    assert answer["ok"] is False
+    assert bench.events(session, "APPROVAL_REQUESTED") == []
+    await session.stop()
+    await bench.over(session)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_is_done_once_however_often_it_comes(bench: Bench) -> None:
+    session = bench.start("cat")
+    await until(lambda: "RUNNING" in bench.states(session))
+    typed = Command(command_id="c1", command="input", session_id=session.plan.session_id, data="once\r")
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(bench.runner._handle, typed)
+    await session.type("\x04")
+    await bench.over(session)
+    assert bench.output(session).count("once") == 2  # the terminal's echo, and cat
+
+
+async def test_a_session_that_ended_here_is_not_run_a_second_time(bench: Bench) -> None:
+    session = bench.start("true")
+    await bench.over(session)
+    config = {
+        "sessionId": session.plan.session_id, "agentId": "a", "orgId": "demo",
+        "providerId": "command", "command": ["true"],
+        "repoRef": {"provider": "local", "path": str(bench.directory)}, "task": {"title": "t", "goal": "g"},
+    }  # fmt: skip
+    start = {"type": "command", "commandId": "c", "command": "start", "config": config}
+    result = await bench.runner._handle(decode_from_service.decode(json.dumps(start)))
+    assert result.ok is False
+    assert result.error.message.endswith("it is not run a second time")

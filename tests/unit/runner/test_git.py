@@ -1,0 +1,153 @@
+"""What git says of real repositories, and what is told of it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+
+from runner import files, git
+from runner.git import diff_summary, parse_name_status, parse_numstat, parse_remote, repo_ref, top_level
+
+
+def run(top: Path, *arguments: str) -> None:
+    who = ("-c", "user.name=T", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(top), *who, *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A repository with one commit."""
+    where = tmp_path / "repo"
+    where.mkdir()
+    run(where, "init", "-q", "-b", "main")
+    for name in ("changed.txt", "gone.txt", "old name.txt"):
+        (where / name).write_text("".join(f"{name} {n}\n" for n in range(10)))
+    (where / ".gitignore").write_text("ignored/\n*.log\n")
+    (where / "picture.bin").write_bytes(bytes(range(256)))
+    run(where, "add", "-A")
+    run(where, "commit", "-q", "-m", "one")
+    return where
+
+
+async def told(top: Path) -> list[tuple[str, str, int, int]]:
+    return [(file.path, file.status, file.additions, file.deletions) for file in await diff_summary(top)]
+
+
+async def test_a_clean_tree_differs_in_nothing(top: Path) -> None:
+    (top / "some.log").write_text("ignored")
+    assert await told(top) == []
+
+
+async def test_every_kind_of_change_is_told_in_order_of_the_paths(top: Path) -> None:
+    with (top / "changed.txt").open("a") as file:
+        file.write("more\n")
+    (top / "gone.txt").unlink()
+    run(top, "mv", "old name.txt", "a new name.txt")
+    (top / "picture.bin").write_bytes(bytes(reversed(range(256))))
+    (top / "odd\tname\nübel.txt").write_text("one\ntwo")
+    (top / "empty.txt").write_text("")
+    assert await told(top) == [
+        ("a new name.txt", "renamed", 0, 0),
+        ("changed.txt", "modified", 1, 0),
+        ("empty.txt", "added", 0, 0),
+        ("gone.txt", "deleted", 0, 10),
+        ("odd\tname\nübel.txt", "added", 2, 0),
+        ("picture.bin", "modified", 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("form", ["sha1", "sha256"])
+async def test_before_the_first_commit_everything_is_new(tmp_path: Path, form: str) -> None:
+    run(tmp_path, "init", "-q", f"--object-format={form}")
+    (tmp_path / "a.txt").write_text("1\n2\n")
+    (tmp_path / "b.txt").write_text("1\n")
+    run(tmp_path, "add", "a.txt")
+    assert await told(tmp_path) == [("a.txt", "added", 2, 0), ("b.txt", "added", 1, 0)]
+
+
+async def test_a_name_that_is_no_utf8_is_told_as_well_as_it_can_be(top: Path) -> None:
+    (top / os.fsdecode(b"b\xffd.txt")).write_text("x\n")
+    assert await told(top) == [("b�d.txt", "added", 1, 0)]
+
+
+async def test_a_hook_that_points_git_elsewhere_is_not_heeded(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert await top_level(top) == top
+    assert await told(top) == []
+
+
+async def test_where_the_code_lives(top: Path, tmp_path: Path) -> None:
+    (top / "sub").mkdir()
+    found = await repo_ref(top / "sub")
+    assert (found.provider, found.path, found.name, found.default_branch) == ("local", str(top), "repo", "main")
+    run(top, "remote", "add", "origin", "git@github.com:acme/app.git")
+    found = await repo_ref(top)
+    assert (found.provider, found.owner, found.name) == ("github", "acme", "app")
+    outside = await repo_ref(tmp_path)
+    assert (outside.provider, outside.path) == ("local", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("url", "parts"),
+    [
+        ("https://user:pw@gitlab.com/group/sub/app.git", ("gitlab", "group/sub", "app")),
+        ("ssh://git@bitbucket.org:22/team/app", ("bitbucket", "team", "app")),
+        ("https://github.com/acme/app/", ("github", "acme", "app")),
+        ("https://git.example.org/acme/app", None),
+        ("../app.git", None),
+        ("", None),
+    ],
+)
+def test_remotes(url: str, parts: tuple[str, str, str] | None) -> None:
+    assert parse_remote(url) == parts
+
+
+def test_what_git_prints() -> None:
+    assert parse_name_status(b"M\0a\0R100\0old\0new\0D\0b\0T\0c\0") == [
+        ("modified", "a"), ("renamed", "new"), ("deleted", "b"), ("modified", "c"),
+    ]  # fmt: skip
+    assert parse_numstat(b"1\t2\ta\0-\t-\tbin\0000\t3\t\0old\0new\0") == {"a": (1, 2), "bin": (0, 0), "new": (0, 3)}
+
+
+async def test_files_that_are_touched_without_those_git_ignores(top: Path) -> None:
+    seen: dict[str, str] = {}
+    moved = trio.Event()
+
+    async def watch(stop: trio.Event) -> None:
+        async for batch in files.touched(top, stop):
+            seen.update(batch)
+            if not batch:
+                moved.set()
+
+    async def until(path: str, how: str) -> None:
+        with trio.fail_after(15):
+            while seen.get(path) != how:
+                await trio.sleep(0.02)
+
+    async with trio.open_nursery() as nursery:
+        stop = trio.Event()
+        nursery.start_soon(watch, stop)
+        with trio.fail_after(15):
+            while "first.txt" not in seen:  # the watcher is there
+                (top / "first.txt").write_text("x")
+                await trio.sleep(0.1)
+        (top / "ignored").mkdir()
+        (top / "ignored" / "x.txt").write_text("x")
+        (top / "noise.log").write_text("x")
+        (top / "changed.txt").write_text("new")
+        (top / "gone.txt").unlink()
+        await until("changed.txt", "write")
+        await until("gone.txt", "delete")
+        run(top, "commit", "-q", "-a", "-m", "two")
+        with trio.fail_after(15):
+            await moved.wait()  # a commit is no file, but another difference
+        stop.set()
+    assert set(seen) == {"first.txt", "changed.txt", "gone.txt"}
+
+
+async def test_outside_of_a_repository_nothing_is_ignored(tmp_path: Path) -> None:
+    with pytest.raises(git.GitError):
+        await git.ignored(tmp_path, ["a"])
+    assert await top_level(tmp_path) is None
