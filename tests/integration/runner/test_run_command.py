@@ -62,7 +62,7 @@ class Screen:
 
 @asynccontextmanager
 async def own_terminal(state: Path, *command: str) -> AsyncIterator[Screen]:
-    terminal = await Terminal.start(wrapped(state, *command), cwd=state.parent, env=os.environ, cols=81, rows=31)
+    terminal = await Terminal.start(command, cwd=state.parent, env=os.environ, cols=81, rows=31)
     async with trio.open_nursery() as nursery:
         screen = Screen(terminal)
         nursery.start_soon(screen.read)
@@ -71,8 +71,15 @@ async def own_terminal(state: Path, *command: str) -> AsyncIterator[Screen]:
         finally:
             with trio.CancelScope(shield=True):
                 await terminal.end(10)
+                await terminal.wait()
             nursery.cancel_scope.cancel()
             terminal.close()
+
+
+def in_a_shell(state: Path, *command: str) -> list[str]:
+    """A person's shell that runs the wrapped command, and then says its status and how the terminal was left."""
+    script = 'before=$(stty -g); "$@"; echo status-$?; [ "$before" = "$(stty -g)" ] && echo same-as-before'
+    return ["bash", "-c", script, "bash", *wrapped(state, *command)]
 
 
 @pytest.mark.parametrize(
@@ -111,52 +118,36 @@ async def test_a_slow_reader_of_the_output_gets_all_of_it(state: Path) -> None:
     assert done.stdout == b"200000\n"
 
 
-async def test_keys_size_and_title_pass_as_they_are(state: Path) -> None:
-    script = "stty size; trap 'stty size' WINCH; printf '\\033]0;title\\007\\377'; while read -r l; do echo got:$l; done"
-    async with own_terminal(state, "bash", "-c", script) as screen:
-        await screen.shows("31 81")
+async def test_keys_and_bytes_pass_as_they_are(state: Path) -> None:
+    script = "printf '\\033]0;title\\007\\377'; read -r line; echo got:$line"
+    async with own_terminal(state, *wrapped(state, "bash", "-c", script)) as screen:
         await screen.shows("\x1b]0;title\x07�")
-        screen.terminal.resize(100, 40)
         await screen.type("päper\r")
         await screen.shows("got:päper")
+
+
+async def test_the_size_follows_the_persons_screen(state: Path) -> None:
+    script = "while :; do stty size; sleep 0.05; done"
+    async with own_terminal(state, *wrapped(state, "bash", "-c", script)) as screen:
+        await screen.shows("31 81")
+        screen.terminal.resize(100, 40)
         await screen.shows("40 100")
 
 
-async def test_control_c_is_the_commands_and_the_terminal_is_as_before(state: Path) -> None:
-    inner = " ".join(wrapped(state, "sh", "-c", "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.05; done"))
-    script = inner.replace("sh -c trap", "sh -c \"trap").replace("; done", "; done\"")
-    async with own_terminal_of_a_shell(state, f"before=$(stty -g); {script}; echo status-$?; "
-                                       '[ "$before" = "$(stty -g)" ] && echo same-as-before') as screen:  # fmt: skip
+async def test_control_c_is_the_commands_and_the_terminal_is_left_as_it_was(state: Path) -> None:
+    script = "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.05; done"
+    async with own_terminal(state, *in_a_shell(state, "sh", "-c", script)) as screen:
         await screen.shows("ready")
         await screen.type("\x03")
-        await screen.shows("caught")
-        await screen.shows("status-3")
-        await screen.shows("same-as-before")
+        for text in ("caught", "status-3", "same-as-before"):
+            await screen.shows(text)
 
 
-@asynccontextmanager
-async def own_terminal_of_a_shell(state: Path, script: str) -> AsyncIterator[Screen]:
-    terminal = await Terminal.start(["bash", "-c", script], cwd=state.parent, env=os.environ)
-    async with trio.open_nursery() as nursery:
-        screen = Screen(terminal)
-        nursery.start_soon(screen.read)
-        try:
-            yield screen
-        finally:
-            with trio.CancelScope(shield=True):
-                await terminal.end(10)
-            nursery.cancel_scope.cancel()
-            terminal.close()
-
-
-async def test_a_terminal_killed_from_outside_is_put_back(state: Path) -> None:
-    command = " ".join(wrapped(state, "cat"))
-    script = f"before=$(stty -g); {command} & job=$!; fg %1 2>/dev/null || wait $job; echo status-$?; "
-    script += '[ "$before" = "$(stty -g)" ] && echo same-as-before'
-    async with own_terminal_of_a_shell(state, "set -m; " + script) as screen:
+async def test_the_terminal_is_left_as_it_was_when_the_wrapper_is_ended_from_outside(state: Path) -> None:
+    async with own_terminal(state, *in_a_shell(state, "cat")) as screen:
         await screen.type("hello\r")
         await screen.shows("hello\r\nhello")
-        (runner,) = [pid for pid in screen.terminal.members() if "app run" in command_line(pid)]
+        (runner,) = [pid for pid in screen.terminal.members() if " -m app run " in command_line(pid).split("bash")[0]]
         os.kill(runner, signal.SIGTERM)
         await screen.shows(f"status-{128 + signal.SIGTERM}")
         await screen.shows("same-as-before")
