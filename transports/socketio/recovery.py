@@ -44,8 +44,6 @@ class Lost:
     rooms: frozenset[str]
     state: dict[str, object]
     start: int
-    last_for_it: int
-    gone_at: int
     until: float
 
 
@@ -67,8 +65,9 @@ class RecoveryLog:
         self._first = 1
         self._log: deque[_Logged] = deque()
         self._bytes = 0
-        self._last_for_all = 0
-        self._last_for_room: dict[str, int] = {}
+        self._purged_for_all = 0
+        self._purged_for_room: dict[str, tuple[int, float]] = {}
+        """room → the highest number of an event for it that is gone, and until when somebody might ask for it"""
         self._lost: dict[str, Lost] = {}
 
     def offset(self, number: int | None = None) -> str:
@@ -93,26 +92,18 @@ class RecoveryLog:
         kept = None if rooms is None else frozenset(rooms)
         self._log.append(_Logged(until, kept, frozenset(skipped), messages, size))
         self._bytes += size
-        if kept is None:
-            self._last_for_all = self.next
-        else:
-            for room in kept:
-                self._last_for_room[room] = self.next
         self.next += 1
         if len(self._log) > self.settings.packets or self._bytes > self.settings.bytes:
             self.expire()
 
     def lose(self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int) -> None:
         """A client lost its connection."""
-        last = max((self._last_for_room.get(room, 0) for room in (*rooms, sid)), default=0)
         self._lost[pid] = Lost(
             sid=sid,
             pid=pid,
             rooms=rooms,
             state=state,
             start=start,
-            last_for_it=max(last, self._last_for_all),
-            gone_at=self.next,
             until=trio.current_time() + self.settings.seconds,
         )
 
@@ -126,12 +117,12 @@ class RecoveryLog:
         if seen is None or seen >= self.next:
             return None
         seen = max(seen, lost.start - 1)
+        mine = {*lost.rooms, lost.sid}
         if seen + 1 < self._first:  # some of what came after its offset is purged …
-            if seen < lost.last_for_it or lost.gone_at < self._first:
+            if self._purged_for(mine) > seen:
                 return None
             seen = self._first - 1  # … but none of that was for this client
         del self._lost[pid]
-        mine = {*lost.rooms, lost.sid}
         missed = [
             message
             for index in range(seen + 1 - self._first, len(self._log))
@@ -144,12 +135,25 @@ class RecoveryLog:
         """Drop what is too old or too much."""
         now, limits = trio.current_time(), self.settings
         while self._log and (self._log[0].until < now or len(self._log) > limits.packets or self._bytes > limits.bytes):
-            self._bytes -= self._log.popleft().size
-            self._first += 1
+            self._purge(self._log.popleft())
         for pid in [pid for pid, lost in self._lost.items() if lost.until < now]:
             del self._lost[pid]
-        for room in [room for room, number in self._last_for_room.items() if number < self._first]:
-            del self._last_for_room[room]
+        for room in [room for room, (_, until) in self._purged_for_room.items() if until < now]:
+            del self._purged_for_room[room]
+
+    def _purge(self, logged: _Logged) -> None:
+        self._bytes -= logged.size
+        if logged.rooms is None:
+            self._purged_for_all = self._first
+        else:
+            for room in logged.rooms:
+                self._purged_for_room[room] = (self._first, logged.until + self.settings.seconds)
+        self._first += 1
+
+    def _purged_for(self, rooms: Collection[str]) -> int:
+        """The highest number of a purged event that was for any of the rooms."""
+        numbers = (self._purged_for_room.get(room, (0, 0.0))[0] for room in rooms)
+        return max(self._purged_for_all, *numbers)
 
     @property
     def size(self) -> int:
