@@ -51,7 +51,7 @@ def raw_keyboard() -> Generator[None, None, None]:
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
-    tty.setraw(descriptor)
+    tty.setraw(descriptor, termios.TCSADRAIN)  # not FLUSH: what was typed ahead is the command's
     try:
         yield
     finally:
@@ -87,6 +87,7 @@ def _write_all(data: bytes) -> None:
 
 async def keyboard(session: Session) -> None:
     """What is typed here is typed there, until our terminal is gone. Where input is piped there is no keyboard."""
+    await session.started.wait()  # what is typed before waits in our own terminal
     while os.isatty(0):
         try:
             await trio.lowlevel.wait_readable(0)
@@ -107,5 +108,7 @@ async def follow_size(session: Session) -> None:
     """The session's terminal is as large as the local one."""
     session.local_size = has_screen()
     with trio.open_signal_receiver(signal.SIGWINCH) as signals:
+        await session.started.wait()
+        session.fit(*size())
         async for _ in signals:
             session.fit(*size())

@@ -90,6 +90,8 @@ class Session:
         self.tree_changed = trio.Event()
         self.tree_changed.set()
         self.last_diff: list[DiffFile] = []
+        self.started = trio.Event()
+        """Set when there is a terminal to type into."""
         self.over = trio.Event()
         """Set when nothing is left to be told."""
 
@@ -166,6 +168,7 @@ class Session:
             plan.command, cwd=plan.directory, env=self._env, cols=plan.cols, rows=plan.rows, stdin=plan.stdin
         )
         terminal.on_bytes = self.on_output
+        self.started.set()
         await trio.to_thread.run_sync(lambda: spool.note(plan.session_id, pid=terminal.pid))
         await self._say_started()
         if self._stop_reason is None:  # a stop that came meanwhile ends it as soon as it lives

@@ -126,6 +126,12 @@ async def test_keys_and_bytes_pass_as_they_are(state: Path) -> None:
         await screen.shows("got:päper")
 
 
+async def test_what_is_typed_ahead_is_not_lost(state: Path) -> None:
+    async with own_terminal(state, *wrapped(state, "sh", "-c", "read -r line; echo got:$line")) as screen:
+        await screen.type("early\r")
+        await screen.shows("got:early")
+
+
 async def test_the_size_follows_the_persons_screen(state: Path) -> None:
     script = "while :; do stty size; sleep 0.05; done"
     async with own_terminal(state, *wrapped(state, "bash", "-c", script)) as screen:
@@ -144,7 +150,8 @@ async def test_control_c_is_the_commands_and_the_terminal_is_left_as_it_was(stat
 
 
 async def test_the_terminal_is_left_as_it_was_when_the_wrapper_is_ended_from_outside(state: Path) -> None:
-    async with own_terminal(state, *in_a_shell(state, "cat")) as screen:
+    async with own_terminal(state, *in_a_shell(state, "sh", "-c", "echo ready; cat")) as screen:
+        await screen.shows("ready")
         await screen.type("hello\r")
         await screen.shows("hello\r\nhello")
         (runner,) = [pid for pid in screen.terminal.members() if " -m app run " in command_line(pid).split("bash")[0]]
