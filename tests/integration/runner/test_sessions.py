@@ -159,6 +159,22 @@ async def test_the_ticks_add_up_to_the_total(bench: Bench, monkeypatch: pytest.M
         assert sum(tick["units"][name] for tick in ticks) == pytest.approx(ended["totalUsage"][name])
 
 
+async def test_what_changes_in_the_repository_is_told(bench: Bench) -> None:
+    for words in (["init", "-q", "-b", "main"], ["commit", "-q", "--allow-empty", "-m", "one"]):
+        who = ["-c", "user.name=T", "-c", "user.email=t@example.invalid", "-c", "commit.gpgsign=false"]
+        await trio.run_process(["git", *who, *words], cwd=bench.directory)
+    session = bench.start("bash", "-c", "echo ready; read -r; printf '1\\n2\\n' > new.txt; read -r")
+    await bench.shows(session, "ready")
+    await session.type("\r")
+    touched = await bench.one(session, "FILE_TOUCHED")
+    assert (touched["path"], touched["reason"]) == ("new.txt", "write")
+    diff = await bench.one(session, "DIFF_SUMMARY")
+    assert diff["files"] == [{"path": "new.txt", "status": "added", "additions": 2, "deletions": 0}]
+    await session.type("\r")
+    await bench.over(session)
+    assert bench.events(session, "SESSION_STARTED")[0]["repoRef"]["defaultBranch"] == "main"
+
+
 # --- approvals --------------------------------------------------------------------------------------------------------
 
 
