@@ -7,6 +7,7 @@ next piece, or for a moment of silence (the session's pump flushes then).
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 MASK = "••••••"
 MIN_SECRET = 8
@@ -61,6 +62,18 @@ class Redactor:
         if self._exact is not None:
             text = self._exact.sub(MASK, text)
         return _SHAPES.sub(MASK, text)
+
+    def clean_data(self, value: Any) -> Any:
+        """JSON data, masked in every text it holds."""
+        match value:
+            case str():
+                return self.clean(value)
+            case dict():
+                return {self.clean_data(n): self.clean_data(v) for n, v in cast(dict[str, Any], value).items()}
+            case list():
+                return [self.clean_data(inner) for inner in cast(list[Any], value)]
+            case _:
+                return value
 
     def feed(self, text: str) -> str:
         """The next piece of a stream, masked as far as it can be decided."""

@@ -1,8 +1,6 @@
 """One session: a command in a terminal next to a repository, and everything that is told about it."""
 
-import os
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,7 +18,7 @@ from runner.approvals import Approvals
 from runner.lifecycle import Lifecycle, NotPossible
 from runner.recorder import Recorder
 from runner.redact import Redactor, secrets_of
-from runner.terminal import CannotStart, Exit, Terminal
+from runner.terminal import CannotStart, Exit, Terminal, terminal_environment
 from runner.usage import UsageMeter
 from runner.watchers import TestWatch, watch_diff, watch_files, watch_processes
 
@@ -76,7 +74,7 @@ class Session:
         """Whether the local screen says how large the terminal is, and nobody else."""
         self.exit: Exit | None = None
         self._recorder = recorder
-        self._env = {**_terminal_environment(), **plan.env, **environment}
+        self._env = {**terminal_environment(), **plan.env, **environment}
         self._redactor = Redactor(secrets_of(self._env))
         self._terminal: Terminal | None = None
         self._began = time.monotonic()
@@ -111,15 +109,7 @@ class Session:
 
     def clean(self, value: Any) -> Any:
         """What goes on the wire (a text, or JSON data that holds texts) without secrets."""
-        match value:
-            case str():
-                return self._redactor.clean(value)
-            case dict():
-                return {self.clean(name): self.clean(inner) for name, inner in value.items()}  # pyright: ignore[reportUnknownVariableType]
-            case list():
-                return [self.clean(inner) for inner in value]  # pyright: ignore[reportUnknownVariableType]
-            case _:
-                return value
+        return self._redactor.clean_data(value)
 
     # --- its life ---------------------------------------------------------------------------------------------------
 
@@ -201,7 +191,7 @@ class Session:
         """Everything that goes on while the command runs. Who watches is there before who is watched."""
         top = await git.top_level(self.plan.directory)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch_files, self, top or self.plan.directory, self._stopping)
+            nursery.start_soon(watch_files, self, top or self.plan.directory, self._stopping, top is not None)
             try:
                 terminal = await self._start()
             except (CannotStart, _StoppedEarly) as error:
@@ -406,11 +396,3 @@ class Session:
         await self.become("RUNNING", "resumed by a person")
         if self.lifecycle.waiting:
             await self.become("WAITING_FOR_APPROVAL")
-
-
-def _terminal_environment() -> dict[str, str]:
-    """Our own, with a terminal's name, and with the `townwatch` command at the end of the path."""
-    environ = dict(os.environ)
-    environ.setdefault("TERM", "xterm-256color")
-    environ["PATH"] = os.pathsep.join([environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
-    return environ

@@ -11,6 +11,7 @@ import math
 import os
 import signal
 import struct
+import sys
 import termios
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -225,6 +226,14 @@ class Terminal:
             self._closed = True
             trio.lowlevel.notify_closing(self._master)
             os.close(self._master)
+
+
+def terminal_environment() -> dict[str, str]:
+    """Our own, with a terminal's name, and with the `townwatch` command at the end of the path."""
+    environ = dict(os.environ)
+    environ.setdefault("TERM", "xterm-256color")
+    environ["PATH"] = os.pathsep.join([environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    return environ
 
 
 def session_members(leader: int) -> list[int]:

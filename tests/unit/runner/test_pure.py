@@ -106,6 +106,11 @@ def test_what_is_no_secret_comes_out_as_it_went_in(pieces: list[str]) -> None:
     assert "".join(redactor.feed(piece) for piece in pieces) + redactor.flush() == "".join(pieces)
 
 
+def test_data_is_masked_in_every_text_it_holds() -> None:
+    data = {"a": ["hunter2-hunter2", 1, None], "hunter2-hunter2": {"b": "x hunter2-hunter2"}}
+    assert Redactor(["hunter2-hunter2"]).clean_data(data) == {"a": [MASK, 1, None], MASK: {"b": f"x {MASK}"}}
+
+
 def test_which_variables_are_secret() -> None:
     environment = {
         "API_KEY": "12345678", "DB_PASSWORD": "/starts/with=a=slash", "SHORT_TOKEN": "1", "HOME": "/home/somebody",
