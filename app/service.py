@@ -26,6 +26,7 @@ from app.demo import DemoRunner
 from app.hosted import Hosted
 from app.metrics import Metrics
 from app.restore import restore
+from app.retention import Keeper, retention
 from app.rights import Rights, StoredDecisions
 from app.watch import Watch
 from config.settings import Settings
@@ -187,6 +188,9 @@ class open_service:
         url = await self._listen(root, edge)
         watch = (context, metrics, cast.ROOT, partial(_connections, server))
         await root.proxy().start_child(ChildSpec(id="watch", actor=Watch, args=watch))
+        keep = retention(settings.journal)
+        if keep is not None:
+            await root.proxy().start_child(ChildSpec(id="keeper", actor=Keeper, args=(context, event_log, keep)))
         await self._local_runner(root, url)
         return Service(
             settings=settings,

@@ -96,7 +96,6 @@ class Limits:
     """Live connections of the anonymous behind one IP address."""
     connections: int = 10_000
     runners: int = 1000
-    sessions_per_runner: int = 256
 
 
 @attrs.frozen(kw_only=True)
@@ -105,18 +104,6 @@ class Database:
 
     url: str = ""
     """SQLAlchemy URL, postgresql+psycopg://… for PostgreSQL. Empty: SQLite in the state directory."""
-
-
-@attrs.frozen(kw_only=True)
-class Auth:
-    """Who is who."""
-
-    issuer: str = "townwatch"
-    audience: str = "townwatch"
-    token_minutes: float = 60 * 24 * 7
-    """Minutes an access token is good for."""
-    key: str = ""
-    """PEM or JWK file, or JWKS URL, of another issuer's keys (RS256, ES256, EdDSA). Empty: our own secret, HS256."""
 
 
 @attrs.frozen(kw_only=True)
@@ -136,7 +123,6 @@ class Settings:
     runners: Runners = attrs.field(factory=Runners)
     limits: Limits = attrs.field(factory=Limits)
     database: Database = attrs.field(factory=Database)
-    auth: Auth = attrs.field(factory=Auth)
     log: Logging = attrs.field(factory=Logging)
 
     @property
