@@ -38,6 +38,11 @@ async def touched(root: Path, stop: trio.Event) -> AsyncIterator[list[tuple[str,
             yield batch
 
 
+def too_much(root: Path, is_repository: bool) -> bool:
+    """Whether `root` is somebody's whole home, or more: nobody works on all of that, and to watch it takes minutes."""
+    return not is_repository and Path.home().is_relative_to(root)
+
+
 def _what_happened(root: Path, changes: set[tuple[Change, str]]) -> dict[str, str]:
     """Path → write or delete. A file that is gone by now is gone, whatever else happened to it."""
     seen: dict[str, str] = {}

@@ -27,20 +27,22 @@ class GitError(Exception):
     """git is missing, failed, or took too long."""
 
 
-async def git(directory: Path, *arguments: str, feed: bytes = b"", ok: Sequence[int] = (0,)) -> bytes:
+async def git(
+    directory: Path, *arguments: str, feed: bytes = b"", ok: Sequence[int] = (0,), seconds: float = TIMEOUT_SECONDS
+) -> bytes:
     """The output of one git command. Raises `GitError`."""
     inherited = {name: value for name, value in os.environ.items() if name not in _POINTERS}
     env = {**inherited, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     command = ["git", "-C", str(directory), "-c", "core.quotepath=off", *arguments]
     try:
-        with trio.fail_after(TIMEOUT_SECONDS):
+        with trio.fail_after(seconds):
             done = await trio.run_process(
                 command, stdin=feed, capture_stdout=True, capture_stderr=True, check=False, env=env
             )
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror}") from None
     except trio.TooSlowError:
-        raise GitError(f"git {arguments[0]} took more than {TIMEOUT_SECONDS} s") from None
+        raise GitError(f"git {arguments[0]} took more than {seconds:g} s") from None
     if done.returncode not in ok:
         raise GitError(done.stderr.decode(errors="replace").strip() or f"git {arguments[0]} failed")
     return done.stdout

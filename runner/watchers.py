@@ -25,15 +25,18 @@ LOOK_SECONDS = 0.2
 """How often the session's processes are looked at. Shorter commands of a shell are not seen."""
 
 
-async def watch_files(session: "Session", root: Path, stop: trio.Event) -> None:
+async def watch_files(session: "Session", root: Path, stop: trio.Event, is_repository: bool = True) -> None:
     """FILE_TOUCHED for what is created, changed and removed."""
+    if files.too_much(root, is_repository):
+        log.info("files_not_watched", directory=str(root), reason="a home directory is no repository")
+        return
     try:
         async for batch in files.touched(root, stop):
             for path, how in batch:
                 session.usage.file()
                 await session.tell("FILE_TOUCHED", path=path, reason=how)
             session.tree_changed.set()
-    except OSError as error:  # the limit of inotify watches, a directory that was removed: the rest goes on
+    except (OSError, RuntimeError) as error:  # the limit of watches, a directory that was removed: the rest goes on
         log.warning("files_not_watched", directory=str(root), reason=str(error))
 
 

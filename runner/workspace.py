@@ -1,5 +1,6 @@
 """The directory a session works in: a local repository as it is, one of a forge as a clone of our own."""
 
+import shutil
 from pathlib import Path
 
 import trio
@@ -8,6 +9,7 @@ from contracts.codec import ContractError
 from contracts.tasks import SessionConfig
 from runner import git
 
+CLONE_SECONDS = 900.0
 HOSTS = {"github": "https://github.com", "gitlab": "https://gitlab.com", "bitbucket": "https://bitbucket.org"}
 
 
@@ -29,8 +31,14 @@ async def prepare(config: SessionConfig, directory: Path) -> Path:
 
 async def _clone(config: SessionConfig, target: Path) -> Path:
     ref = config.repo_ref
+    address = f"{HOSTS[ref.provider]}/{ref.owner}/{ref.name}.git"
     await trio.Path(target.parent).mkdir(parents=True, exist_ok=True)
-    await git.git(target.parent, "clone", "--quiet", f"{HOSTS[ref.provider]}/{ref.owner}/{ref.name}.git", str(target))
+    try:
+        await git.git(target.parent, "clone", "--quiet", "--", address, str(target), seconds=CLONE_SECONDS)
+    except BaseException:  # half a clone would be in the way of the next try
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(target, ignore_errors=True))
+        raise
     return target
 
 
