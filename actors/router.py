@@ -5,10 +5,12 @@ moment make one actor.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import attrs
 import structlog
+import trio
 
 from actors import messages as m
 from actors.agent import AgentActor
@@ -28,6 +30,8 @@ from supervision import ChildSpec
 log = structlog.get_logger("router")
 
 
+RESTART_LOOKS, RESTART_LOOK_SECONDS = 50, 0.02
+"""How often, and how long apart, to look for a supervisor that is being restarted."""
 NURSERIES = {"session": SessionActor, "village": VillageActor, "agent": AgentActor, "runner": RunnerActor}
 """What the router has made: each kind under a dynamic supervisor of its own, found by its path."""
 
@@ -110,9 +114,12 @@ class SessionRouter(TrioActor):
         found = Directory.alive(table, name)
         if found is not None:
             return found
-        supervisor = whereis(self._nurseries[kind])
-        if supervisor is None:
-            raise ActorDeadError(f"there is no supervisor at {self._nurseries[kind]}")
         spec = ChildSpec(id=f"{kind}:{name}", actor=NURSERIES[kind], args=(self._context, *args))
-        table[name] = await supervisor.proxy().start_child(spec)
-        return table[name]
+        for _ in range(RESTART_LOOKS):
+            supervisor = whereis(self._nurseries[kind])
+            if supervisor is not None:
+                with suppress(ActorDeadError):  # it was restarted in the middle of this: ask the next incarnation
+                    table[name] = await supervisor.proxy().start_child(spec)
+                    return table[name]
+            await trio.sleep(RESTART_LOOK_SECONDS)
+        raise ActorDeadError(f"there is no supervisor at {self._nurseries[kind]}")
