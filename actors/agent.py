@@ -48,20 +48,14 @@ class AgentActor(TrioActor):
             return
         self._session_id = state.session_id
         shown = self._context.shown.get(state.session_id, 0)
-        after = max(0, min(shown, state.seq) - SCREEN_EVENTS)
-        while events := await read_for_viewers(self._context, state.session_id, after):
-            events = [event for event in events if event.seq <= state.seq]
-            self._draw(event for event in events if event.seq <= shown)
-            missed = [event for event in events if event.seq > shown]
-            if missed:
-                self._publish(state, missed, compose(state, missed))
-            if not events or events[-1].seq >= state.seq:
-                break
-            after = events[-1].seq
+        await self._read_back(state, after=max(0, min(shown, state.seq) - SCREEN_EVENTS), until=state.seq)
 
     async def on_receive(self, message: Any) -> Any:
         match message:
             case m.Translated(state=state, events=events, messages=messages):
+                shown, first = self._context.shown.get(state.session_id, 0), events[0].seq
+                if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
+                    await self._read_back(state, after=shown, until=first - 1)
                 self._publish(state, events, messages)
             case m.Enter(client_id=client_id, room=room):
                 self._context.outlet.enter(client_id, room)
@@ -70,6 +64,17 @@ class AgentActor(TrioActor):
                 return self._context.board.of_agent(self.agent_id)
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
+
+    async def _read_back(self, state: SessionState, after: int, until: int) -> None:
+        """From the journal: what was shown is drawn again, what was not is shown."""
+        shown = self._context.shown.get(state.session_id, 0)
+        while after < until and (events := await read_for_viewers(self._context, state.session_id, after)):
+            after = events[-1].seq
+            events = [event for event in events if event.seq <= until]
+            self._draw(event for event in events if event.seq <= shown)
+            missed = [event for event in events if event.seq > shown]
+            if missed:
+                self._publish(state, missed, compose(state, missed))
 
     def _publish(self, state: SessionState, events: Sequence[e.RunnerEvent], messages: Sequence[m.Outgoing]) -> None:
         if state.session_id != self._session_id:  # the agent has a new session: a new terminal

@@ -79,9 +79,9 @@ class VillageActor(TrioActor):
     async def _show(self, translated: m.Translated) -> None:
         session_id, first = translated.state.session_id, translated.events[0].seq
         shown = self._context.published.get(session_id, 0)
-        if shown and first > shown + 1 and not translated.state.holes:
+        if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
             await self._publish_from_journal(translated.state, until=first - 1)
-            shown = self._context.published[session_id]
+            shown = self._context.published.get(session_id, 0)
         self._publish(translated.state, translated.events, translated.messages, shown)
 
     async def _publish_from_journal(self, state: SessionState, until: int | None = None) -> None:

@@ -153,3 +153,22 @@ async def test_the_first_decision_wins_and_the_later_one_hears_which(tmp_path: P
         assert cast.out.of("approval_resolved")[0]["resolvedBy"] == "ann"
         third = await session.call(m.Decide("a1", "allow", by="cy"))
         assert third.decision == "deny"
+
+
+async def test_what_was_lost_on_the_way_to_village_and_agent_is_read_back(tmp_path: Path) -> None:
+    """A message in flight to an actor that dies for good is a dead letter; the next one shows that something is missing."""
+    async with open_cast(tmp_path) as cast:
+        runner, session, directory = link(), await cast.session(), cast.context.directory
+        await session.send(batch(runner, event("SESSION_STARTED", 1, **STARTED)))
+        await until(lambda: cast.context.shown.get("s1") == 1)
+        village, agent = directory.villages["demo"], directory.agents["runner_s1"]
+        directory.villages["demo"] = directory.agents["runner_s1"] = lost = link()
+        await session.send(batch(runner, chunk(2, "two"), chunk(3, "three")))
+        with trio.fail_after(5):
+            while len(await received(lost)) < 2:
+                await trio.sleep(0.002)
+        directory.villages["demo"], directory.agents["runner_s1"] = village, agent
+        await session.send(batch(runner, chunk(4, "four")))
+        await until(lambda: cast.context.shown.get("s1") == 4)
+        assert seqs(cast) == [1, 2, 3, 4]
+        assert [shown["data"] for shown in cast.out.of("terminal_output")] == ["two", "three", "four"]
