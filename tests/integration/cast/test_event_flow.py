@@ -156,7 +156,7 @@ async def test_the_first_decision_wins_and_the_later_one_hears_which(tmp_path: P
 
 
 async def test_what_was_lost_on_the_way_to_village_and_agent_is_read_back(tmp_path: Path) -> None:
-    """A message in flight to an actor that dies for good is a dead letter; the next one shows that something is missing."""
+    """A message in flight to an actor that dies for good is a dead letter; the next one tells it."""
     async with open_cast(tmp_path) as cast:
         runner, session, directory = link(), await cast.session(), cast.context.directory
         await session.send(batch(runner, event("SESSION_STARTED", 1, **STARTED)))
