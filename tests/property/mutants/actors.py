@@ -12,6 +12,7 @@ import io
 import logging
 import os
 import pathlib
+import resource
 import sys
 import time
 import tomllib
@@ -22,6 +23,8 @@ from typing import Any
 import attrs
 import pytest
 
+CPU_SECONDS = 60
+"""What a fork may use; those that end by themselves use about one."""
 ROOT = pathlib.Path(__file__).parents[3]
 
 
@@ -102,6 +105,8 @@ def fork(mutant: Mutant | None, tests: tuple[str, ...], timeout: int) -> int:
     try:
         if mutant is not None:
             plant(mutant)
+            # A mutant may spin where no test's own timeout reaches it: the kernel ends it, which is noticing it too.
+            resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
         code = 1
         code = 0 if run(tests, timeout) == 0 else 1
     except BaseException as error:  # a run that breaks pytest itself is noticed too
