@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from actors.directory import Board, Directory, Taps
-from actors.ports import Clock, Decisions, Journal, Outlet, Ref
+from actors.ports import Clock, Decisions, DiskPressure, Journal, Outlet, Ref
 from actors.runtime import ActorDeadError
 
 
@@ -36,8 +36,7 @@ class Context:
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …}). Must not block."""
-    trouble: str | None = None
-    """Why the journal cannot write; None while it can. Written by the journal alone."""
+    disk: DiskPressure = attrs.field(factory=DiskPressure)
     router_timeout: float = 10.0
     """Seconds the router has to find or start somebody."""
     journal: Ref | None = None

@@ -12,10 +12,10 @@ import structlog
 import trio
 
 from actors.context import Context
-from actors.messages import Append, Durable, Flush, SaveSnapshot
+from actors.directory import tell_if_alive
+from actors.messages import Append, DiskChanged, Durable, Flush, SaveSnapshot
 from actors.ports import Ref
 from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
-from contracts.records import LogRecord
 
 log = structlog.get_logger("journal")
 
@@ -69,30 +69,42 @@ class JournalActor(TrioActor):
         records = [record for append in appends for record in append.records]
         begun = trio.current_time()
         if records:
-            await self._write(records)
-        if snapshots:
-            await trio.to_thread.run_sync(self._journal.save_snapshots, snapshots, limiter=self._limiter)
+            await self._write(lambda: self._journal.append(records))
         self._observe(len(records), trio.current_time() - begun)
         for append in appends:
             _confirm(append.reply_to, append.records[-1].seq)
+        if snapshots:
+            await self._write(lambda: self._journal.save_snapshots(snapshots))
 
-    async def _write(self, records: list[LogRecord]) -> None:
-        """Until it is written: no event is acknowledged that is not stored. The queue behind it is what slows the
-        runners.
-        """
+    async def _write(self, work: Callable[[], Any]) -> None:
+        """Until it is written: no event is acknowledged that is not stored. Meanwhile the runners' windows shrink."""
+        disk = self._context.disk
         while True:
+            disk.commit_began = trio.current_time()
             try:
-                await trio.to_thread.run_sync(self._journal.append, records, limiter=self._limiter)
+                await trio.to_thread.run_sync(work, limiter=self._limiter)
             except OSError as error:
-                if self._context.trouble is None:
-                    log.error("journal_cannot_write", reason=str(error), advice="make room on the disk; retrying")
-                self._context.trouble = str(error)
+                self._refused(str(error))
                 await trio.sleep(RETRY_SECONDS)
             else:
-                if self._context.trouble is not None:
-                    log.info("journal_writes_again")
-                self._context.trouble = None
+                self._refused(None)
                 return
+            finally:
+                disk.commit_began = None
+
+    def _refused(self, reason: str | None) -> None:
+        """The disk's answer. Everybody who watches is told when it changes."""
+        disk = self._context.disk
+        was, disk.refusal = disk.refusal, reason
+        if (was is None) == (reason is None):
+            return
+        if reason is None:
+            log.info("journal_writes_again")
+        else:
+            log.error("journal_cannot_write", reason=reason, advice="make room on the disk; retrying")
+        for village in self._context.directory.villages.values():
+            with suppress(MailboxFull):  # it looks at the disk with every message that it has
+                tell_if_alive(village, DiskChanged())
 
 
 def _confirm(session: Ref, seq: int) -> None:

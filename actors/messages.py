@@ -271,6 +271,11 @@ class RunnerStatus:
     status: str
 
 
+@attrs.frozen
+class DiskChanged:
+    """To a village: `context.disk` refuses now, or takes again."""
+
+
 # --- router --------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,16 @@ class Journal(Protocol):
         ...
 
 
+@attrs.define
+class DiskPressure:
+    """How the journal's disk does. Written by the journal alone; links and readiness read it."""
+
+    refusal: str | None = None
+    """Why nothing can be written (a full disk, an I/O error); None while it can."""
+    commit_began: float | None = None
+    """When the commit under way began, by trio's clock; None between commits."""
+
+
 class Clock(Protocol):
     """Wall-clock time, for what is shown and stored; deadlines use trio's clock."""
 

@@ -5,7 +5,7 @@ It alone publishes what goes to the village's rooms, each event once, in the ord
 the journal.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -46,6 +46,7 @@ class VillageActor(TrioActor):
         self._dirty: set[str] = set()
         self._timer_due: float | None = None
         self._bug_bots: set[str] = set()
+        self._disk_alert = False
 
     async def on_start(self) -> None:
         self._context.directory.villages[self.village_id] = self.actor_ref
@@ -55,11 +56,17 @@ class VillageActor(TrioActor):
                 await self._publish_from_journal(state)
 
     async def on_receive(self, message: Any) -> Any:
+        if self._disk_alert is (self._context.disk.refusal is None):
+            self._disk_changed()
         match message:
+            case m.DiskChanged():
+                pass  # seen above
             case m.Translated():
                 await self._show(message)
             case m.Enter(client_id=client_id, room=room):
                 self._context.outlet.enter(client_id, room)
+                if self._disk_alert and room == self._room:
+                    self._tell_disk_alert(lambda event, payload: self._context.outlet.send(client_id, event, payload))
                 return m.Entered(self._positions(room))
             case m.ShowHouse():
                 return self._show_house(message)
@@ -138,6 +145,20 @@ class VillageActor(TrioActor):
         if alert_id in self._bug_bots:
             self._bug_bots.discard(alert_id)
             self._say(translate.bug_bot("bug_bot_resolved", alert_id))
+
+    def _disk_changed(self) -> None:
+        """An alert of the service's own while the journal's disk refuses. It cannot be stored, so it is said to whoever
+        comes, too.
+        """
+        self._disk_alert = not self._disk_alert
+        if self._disk_alert:
+            self._tell_disk_alert(lambda event, payload: self._context.outlet.publish(event, payload, (self._room,)))
+        else:
+            self._say(translate.bug_bot("bug_bot_resolved", translate.DISK_ALERT_ID))
+
+    def _tell_disk_alert(self, tell: Callable[[str, bytes], None]) -> None:
+        for message in translate.disk_alert(self._context.disk.refusal or "", self._context.clock.now_ms()):
+            tell(message.event, encode(message.payload))
 
     def _say(self, message: ui.UiMessage) -> None:
         self._context.outlet.publish(message.event, encode(message.payload), (self._room,))

@@ -258,7 +258,8 @@ def _not_ready(context: Context) -> list[str]:
     journal = context.journal
     if journal is None or not journal.is_up:
         return ["the journal is not running"]
-    return [f"the journal cannot write: {context.trouble}"] if context.trouble else []
+    refusal = context.disk.refusal
+    return [f"the journal cannot write: {refusal}"] if refusal else []
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:

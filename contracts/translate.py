@@ -167,6 +167,24 @@ def _spawn(event: e.SessionStarted, origin: Origin) -> UiMessage:
     return UiMessage("agent_spawn", spawn, Scope.VILLAGE)
 
 
+DISK_ALERT_ID = "service:journal"
+"""The alert that the service raises itself: it cannot store what happens."""
+
+
+def disk_alert(reason: str, now_ms: int) -> list[UiMessage]:
+    """Additions of ours: the alert has no agent and no session."""
+    alert = ui.AlertMessage(
+        alert_id=DISK_ALERT_ID,
+        severity="critical",
+        category="performance",
+        title="The service cannot store events: its disk refuses",
+        description=f"{reason}. Make room on the disk of the state directory. Nothing is lost meanwhile: runners keep"
+        " what is not acknowledged, and send it when there is room.",
+        timestamp=ui.iso(now_ms),
+    )
+    return [UiMessage("alert_raised", alert, Scope.VILLAGE), bug_bot("bug_bot_spawn", DISK_ALERT_ID)]
+
+
 def bug_bot(name: str, alert_id: str) -> UiMessage:
     """bug_bot_spawn and bug_bot_resolved."""
     return UiMessage(name, ui.BugBot(id=alert_id), Scope.VILLAGE)

@@ -118,8 +118,8 @@ class AlertMessage:
     title: str
     description: str
     timestamp: str
-    agent_id: str
-    session_id: str
+    agent_id: str | None = None
+    session_id: str | None = None
     context: Any = None
 
 

@@ -97,6 +97,10 @@ class Feeder:
         self._let_go(events, size)
         return events
 
+    def any_ack(self) -> tuple[str, int] | None:
+        """A session and how far it is durable: something true to say when there is only a window to tell."""
+        return next(((flight.session_id, flight.acked) for flight in self._flights.values()), None)
+
     def rewind(self, session_id: str, after: int) -> None:
         """A session wants everything after `after` again."""
         flight = self._flights.get(session_id)

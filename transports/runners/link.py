@@ -16,11 +16,24 @@ from actors import messages as m
 from actors.context import Context
 from actors.ports import Ref
 from actors.runtime import ActorDeadError, MailboxSpec
-from contracts.link import Command, ErrorBody, Events, Heartbeat, Hello, LinkError, Nack, Result, ResumePoint, Welcome
+from contracts.link import (
+    Ack,
+    Command,
+    ErrorBody,
+    Events,
+    Heartbeat,
+    Hello,
+    LinkError,
+    Nack,
+    Result,
+    ResumePoint,
+    Welcome,
+)
 from transports.runners.feeder import CALL_SECONDS, Feeder, ResumeElsewhere, Unavailable
 from transports.runners.flight import AckBook
 from transports.runners.frames import Beating, Dialect, FrameProblem, text_of, unknown_fields
 from transports.runners.ports import LinkSettings, RunnerIdentity
+from transports.runners.window import first_step, next_window
 from transports.ws_actor import Hangup, SocketActor
 from transports.ws_socket import Message, MessageSocket
 
@@ -63,6 +76,7 @@ class RunnerLink(SocketActor):
             context, arrival.identity, self.actor_ref, settings, self._say_nack, lenient=arrival.dialect.lenient
         )
         self._acks = AckBook()
+        self._window = self._window_announced = settings.window
         self._acks_wake, self._acks_full = trio.Event(), trio.Event()
         self._to_report, self._reports = trio.open_memory_channel[Any](REPORTS_WAITING)
         self._runner: Ref | None = None
@@ -73,6 +87,9 @@ class RunnerLink(SocketActor):
 
     async def on_start(self) -> None:
         """Welcome the runner, then tell its actor. Raises `Unavailable` where the cast is not there."""
+        if self._context.disk.refusal is not None:
+            # Not 0: there may be no session yet whose acknowledgement could open it again.
+            self._window = self._window_announced = first_step(self._settings.window)
         self.socket.send_if(self._dialect.write(await self._welcome()))
         await self._introduce()
         self.beside(lambda: self.hold(self._take))
@@ -122,7 +139,7 @@ class RunnerLink(SocketActor):
         return Welcome(
             runner_id=runner_id,
             heartbeat_ms=self._settings.heartbeat_ms,
-            window=self._settings.window,
+            window=self._window_announced,
             sessions=points,
             lost=lost,
         )
@@ -267,11 +284,24 @@ class RunnerLink(SocketActor):
             with trio.move_on_after(ACK_SECONDS):
                 await self._acks_full.wait()
 
+    def _adapt_window(self) -> None:
+        """A disk that is slow or full shrinks the window; the runner hears of it with an acknowledgement said again."""
+        self._window = next_window(self._window, self._settings.window, self._context.disk, trio.current_time())
+        last = self._feeder.any_ack()
+        if self._window == self._window_announced or last is None:
+            return
+        if (self._window == 0) != (self._window_announced == 0):
+            log.warning("window_changed", runner=self._identity.runner_id, window=self._window)
+        session_id, seq = last
+        self.socket.send_if(self._dialect.write(Ack(session_id=session_id, seq=seq, window=self._window)))
+        self._window_announced = self._window
+
     async def _patrol(self) -> None:
         """What no message tells: a runner's actor that started over and forgot us, events that were lost on the way."""
         while True:
             await trio.sleep(PATROL_SECONDS)
             self._feeder.patrol()
+            self._adapt_window()
             if self._runner is not None and self._runner.incarnation != self._runner_life:
                 try:
                     await self._introduce()
