@@ -226,9 +226,9 @@ class LinkUp:
 
 @attrs.frozen
 class Beat:
-    """To a runner: its heartbeat."""
+    """To a runner: its heartbeat. None: its connection stands, and it is we who do not read it now."""
 
-    heartbeat: Heartbeat
+    heartbeat: Heartbeat | None
 
 
 @attrs.frozen

@@ -79,7 +79,7 @@ class RunnerActor(TrioActor):
                 self._link_up(message)
             case m.Beat(heartbeat=heartbeat):
                 self._hear()
-                self._heartbeat = heartbeat
+                self._heartbeat = heartbeat or self._heartbeat
             case m.Settled(result=result):
                 self._hear()
                 self._settle(result)

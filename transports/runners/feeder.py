@@ -71,6 +71,11 @@ class Feeder:
         """Events received and not durable yet."""
         return self.events_waiting + self.events_held
 
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is held that nothing more is read."""
+        return self.bytes_held > self._settings.held_bytes
+
     # --- from the link ----------------------------------------------------------------------------
 
     def offer(self, events: list[msgspec.Raw]) -> None:
@@ -82,7 +87,7 @@ class Feeder:
 
     async def room(self, events: int) -> None:
         """Wait until less than `held_bytes` and fewer than `events` events are on their way."""
-        while self.bytes_held > self._settings.held_bytes or self.in_flight >= events:
+        while self.is_full or self.in_flight >= events:
             self._room = trio.Event()
             await self._room.wait()
 

@@ -302,6 +302,9 @@ class RunnerLink(SocketActor):
             await trio.sleep(PATROL_SECONDS)
             self._feeder.patrol()
             self._adapt_window()
+            if self._feeder.is_full and self._runner is not None:  # its heartbeats wait unread: that is our doing
+                with suppress(ActorDeadError):
+                    await self._runner.send(m.Beat(None))
             if self._runner is not None and self._runner.incarnation != self._runner_life:
                 try:
                     await self._introduce()

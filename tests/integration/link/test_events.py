@@ -352,3 +352,27 @@ async def test_a_refusal_of_the_session_becomes_a_nack(house: Any) -> None:
         (await only_link(h)).tell(m.Refused("s1", 7, "E_ORDER", "seq: 7 is not to be"))
         nack = await runner.hear("nack")
         assert (nack["seq"], nack["code"]) == (7, "E_ORDER")
+
+
+async def test_a_runner_that_is_not_read_is_not_called_silent(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk holds up its events, and behind them its heartbeats: that says nothing about the runner."""
+    async with house(held_bytes=100) as h, h.welcomed() as runner:
+
+        def refuse(*_: Any) -> None:
+            raise OSError("no space left")
+
+        monkeypatch.setattr(h.cast.log, "append", refuse)
+        await runner.send(*(chunk(seq, text="x" * 100) for seq in range(1, 5)))
+        address = h.context.directory.runners["r1"]
+        await until(lambda: h.context.disk.refusal is not None)
+        heard = (await address.call(m.Describe())).heard_at
+        h.cast.clock.now += 1000
+        await until(lambda: _heard_after(address, heard))
+        assert (await runner.hear("ack"))["window"] == 0
+        monkeypatch.undo()
+        await runner.acked(4)
+        assert h.context.disk.refusal is None
+
+
+async def _heard_after(address: Any, heard: int) -> bool:
+    return (await address.call(m.Describe())).heard_at > heard
