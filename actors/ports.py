@@ -62,6 +62,10 @@ class Journal(Protocol):
         """Events of a session with seq > `after`, oldest first."""
         ...
 
+    def size(self, session_id: str, after: int, until: int) -> int:
+        """Bytes that are stored of a session's events with `after` < seq <= `until`."""
+        ...
+
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
         """key → (position, body): what a restart begins from instead of the whole log."""
         ...

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+import trio
+
 from actors import messages as m
 from actors.compose import compose
 from actors.context import Context
@@ -61,16 +63,24 @@ async def _replay(
     until: int,
     wanted: Callable[[m.Outgoing], bool],
 ) -> None:
+    async def gap(to: int) -> None:
+        if not room.startswith(("village:", "agent:")):
+            return  # a terminal's is told with its agent's
+        size = await trio.to_thread.run_sync(context.journal_log.size, state.session_id, after, to)
+        told = ui.GapMessage(room=room, from_=after, to=to, session_id=state.session_id, bytes=size or None)
+        out.send("gap", encode(told))
+
     if until - after > REPLAY_EVENTS:
-        gap = ui.GapMessage(room=room, from_=after, to=until - REPLAY_EVENTS, session_id=state.session_id)
-        out.send("gap", encode(gap))
+        await gap(until - REPLAY_EVENTS)
         after = until - REPLAY_EVENTS
+    begin = after
     while after < until:
         events: Sequence[RunnerEvent] = await read_for_viewers(context, state.session_id, after, PAGE)
-        if not events:
-            out.send("gap", encode(ui.GapMessage(room=room, from_=after, to=until, session_id=state.session_id)))
-            return
         within = [event for event in events if event.seq <= until]
+        if not within:
+            return await gap(until)
+        if after == begin and within[0].seq > after + 1:  # retention took it, or the runner never had it
+            await gap(within[0].seq - 1)
         for outgoing in compose(state, within):
             if wanted(outgoing):
                 out.send(outgoing.event, outgoing.payload)

@@ -62,6 +62,12 @@ class LogReader:
         """Every event with position > `after`: the tail behind a snapshot."""
         return self._records(f"{_EVENTS} WHERE e.position > ? ORDER BY e.position", (after,), limit, max_bytes)
 
+    def size(self, session_id: str, after: int, until: int) -> int:
+        """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""
+        sql = f"SELECT coalesce(sum(length(e.body)), 0) FROM event e WHERE {_SESSION} AND e.seq > ? AND e.seq <= ?"
+        with self.connection() as connection:
+            return connection.execute(sql, (session_id, after, until)).fetchone()[0]
+
     def lost(self, session_id: str) -> list[Lost]:
         """What was declared lost of a session, in order."""
         sql = (

@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import trio
 
+from actors import replay
+from store.log import EventLog
+from store.log_records import Retention
 from tests.integration.service.test_pulled_plugs import AGENT, SESSION, STARTED, chunk, event
 from tests.support.service import NodeClient, ScriptedRunner, Town, open_town
 
@@ -62,6 +65,40 @@ async def test_since_replays_exactly_what_was_missed_and_says_where_one_stands(t
             await write(town, runner, 21, 22)
             await client.until(lambda line: line.get("event") == "terminal_output" and line["args"][0]["seq"] == 22)
             assert seqs(client, "terminal_output") == list(range(13, 23))
+
+
+async def test_what_is_too_much_to_replay_is_a_gap_that_says_its_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay, "REPLAY_EVENTS", 5)
+    async with open_town(tmp_path) as town, town.runner() as runner:
+        await write(town, runner, 1, 20)
+        async with town.client(joins=[join_agent(since={SESSION: 2})]) as client:
+            [gap] = gaps(client)
+            size = gap.pop("bytes")
+            assert gap == {"room": f"agent:{AGENT}", "from": 2, "to": 15, "sessionId": SESSION}
+            assert size == sum(
+                len(record.body) for record in town.service.context.journal_log.read(SESSION, 2, 13, 99999)
+            )
+            assert seqs(client, "work_stream_event") == list(range(16, 21))
+
+
+async def test_what_retention_took_is_a_gap_too(tmp_path: Path) -> None:
+    async with open_town(tmp_path) as town, town.runner() as runner:
+        await write(town, runner, 1, 20)
+        log = town.service.context.journal_log
+        assert isinstance(log, EventLog)
+        half = sum(len(record.body) for record in log.read(SESSION)) // 2
+        log.retain("demo", Retention(max_bytes=half))
+        kept = [record.seq for record in log.read(SESSION)]
+        assert 2 < kept[0] < 20
+        async with town.client(joins=[join_agent(since={SESSION: 1})]) as client:
+            assert gaps(client) == [{"room": f"agent:{AGENT}", "from": 1, "to": kept[0] - 1, "sessionId": SESSION}]
+            assert seqs(client, "work_stream_event") == kept
+
+
+def gaps(client: NodeClient) -> list[dict[str, Any]]:
+    return [line["args"][0] for line in client.lines if line.get("event") == "gap"]
 
 
 async def test_after_a_restart_of_the_service_everything_is_as_it_was(tmp_path: Path) -> None:
