@@ -6,6 +6,7 @@ flush task, woken by the first of them, does the writing. So an idle server send
 batches.
 """
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from transports.socketio.recovery import RecoveryLog
 
 WRITES_PER_CHECKPOINT = 256
+GATHER_SECONDS = 0.02
+"""Longest wait for more to send, under load."""
 NO_ROOMS: frozenset[str] = frozenset()
 
 
@@ -104,6 +107,8 @@ class Namespace:
         self._by_room: dict[str, dict[Group, None]] = {}
         self._dirty: dict[Group, None] = {}
         self._wake = trio.Event()
+        self._broadcasts = 0
+        """Since the flush task last began to write."""
 
     # --- rooms --------------------------------------------------------------------------------------------------------
 
@@ -178,6 +183,7 @@ class Namespace:
         for group in groups:
             group.pending.append(message)
             self._dirty[group] = None
+        self._broadcasts += 1
         if self._dirty:
             self._wake.set()
 
@@ -193,12 +199,17 @@ class Namespace:
         self._forget_if_empty(group)
 
     async def flush_for_ever(self) -> None:
-        """The flush task. Between two members it may let others run; what is pending then waits for the next round."""
+        """The flush task. Between two groups it may let others run; what is pending then waits for the next round."""
+        spent = 0.0
         while True:
             if not self._dirty:
                 self._wake = trio.Event()
                 await self._wake.wait()
             await trio.lowlevel.checkpoint()  # let whoever publishes in this pass publish all of it
+            if spent:
+                await self._gather(spent)
+            begun, busy = time.perf_counter(), self._broadcasts > 1
+            self._broadcasts = 0
             writes = 0
             for group in list(self._dirty):
                 self.flush_group(group)
@@ -206,6 +217,18 @@ class Namespace:
                 if writes >= WRITES_PER_CHECKPOINT:
                     writes = 0
                     await trio.lowlevel.checkpoint()
+            spent = time.perf_counter() - begun if busy or self._broadcasts else 0.0
+
+    async def _gather(self, seconds: float) -> None:
+        """Under load, wait as long as the last flush took, so that this one has more to send at the same price; no
+        longer than events keep coming.
+        """
+        seconds = min(seconds, GATHER_SECONDS)
+        until, slice_ = trio.current_time() + seconds, max(seconds / 4, 0.0005)
+        before = 0
+        while self._broadcasts > before and trio.current_time() < until:
+            before = self._broadcasts
+            await trio.sleep(slice_)
 
 
 def _deliver(socket: Socket, joined: bytes, messages: list[Message]) -> None:
