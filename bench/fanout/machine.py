@@ -19,8 +19,23 @@ def raise_open_files() -> int:
 
 
 def pinned(core: int) -> Callable[[], None]:
-    """For `preexec_fn`: this process and its threads stay on one core."""
-    return lambda: os.sched_setaffinity(0, {core})
+    """For `preexec_fn`: this process and its threads stay on one core; before all others after `go_first`."""
+
+    def settle() -> None:
+        os.sched_setaffinity(0, {core})
+        if _first:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
+
+    return settle
+
+
+_first = False
+
+
+def go_first() -> None:
+    """Everything that is started from now on runs before the machine's other work (SCHED_FIFO; needs root)."""
+    global _first
+    _first = True
 
 
 def busy_seconds() -> float:
