@@ -8,8 +8,9 @@ nobody else anything. Why not a trio stream: a task switch a message a client is
 
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from itertools import islice
 
 import trio
 
@@ -22,6 +23,11 @@ _PIECES = 64
 class Connection:
     """One peer. Reading and draining belong to `nursery`; only one task may `recv` at a time."""
 
+    __slots__ = (
+        "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "closed", "muted", "nursery",
+        "on_slow", "peer", "sock",
+    )  # fmt: skip
+
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
         self.sock = sock
         self.nursery = nursery
@@ -33,15 +39,17 @@ class Connection:
         self.muted = False
         """Nothing is written any more: the connection is about to be cut."""
         self.peer = _peer(sock)
-        self._waiting: deque[bytes | memoryview] = deque()
+        self._send_now: Callable[[bytes | memoryview], int] | None = sock.send
+        """None while bytes wait, and when nothing is written any more."""
+        self._waiting: deque[bytes | memoryview] | None = None
         self._waiting_bytes = 0
         self._draining = False
-        self._drained = trio.Event()
+        self._drained: trio.Event | None = None
 
     @property
     def writable(self) -> bool:
         """Whether nothing waits to be written."""
-        return not self.closed and not self._waiting
+        return self._send_now is not None
 
     @property
     def waiting_bytes(self) -> int:
@@ -65,9 +73,10 @@ class Connection:
         """Send, or queue in order. False when the peer is gone or was too slow. Never blocks, never raises."""
         if self.closed or self.muted:
             return False
-        if not self._waiting:
+        send = self._send_now
+        if send is not None:
             try:
-                sent = self.sock.send(data)
+                sent = send(data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError:
@@ -79,6 +88,8 @@ class Connection:
         return self._queue(data)
 
     def _queue(self, data: bytes | memoryview) -> bool:
+        if self._waiting is None:
+            self._waiting, self._send_now = deque(), None
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes > self.backlog:
@@ -90,34 +101,61 @@ class Connection:
             self.nursery.start_soon(self._drain)
         return True
 
+    @staticmethod
+    def write_to_all(connections: Iterable["Connection"], data: bytes) -> None:
+        """As `write` to each of them. A loop of its own because it is most of a broadcast's price."""
+        size = len(data)
+        for connection in connections:
+            send = connection._send_now
+            if send is None:
+                connection.write(data)
+                continue
+            try:
+                sent = send(data)
+            except (BlockingIOError, InterruptedError):
+                connection._queue(data)
+            except OSError:
+                connection.abort()
+            else:
+                if sent != size:
+                    connection._queue(memoryview(data)[sent:])
+
     def _too_slow(self) -> None:
         """Its backlog is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of a
         broadcast.
         """
         self.muted = True
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        self._forget_waiting()
         if self.on_slow is not None:
             self.on_slow()
         else:
             self.abort()
 
+    def _forget_waiting(self) -> None:
+        """Nothing is written any more."""
+        self._send_now = self._waiting = None
+        self._waiting_bytes = 0
+
     async def _drain(self) -> None:
         """Only while the peer is congested."""
+        drained = self._drained
         try:
-            while self._waiting and not self.closed:
+            while waiting := self._waiting:
                 await trio.lowlevel.wait_writable(self.sock)
-                self._send_waiting()
+                if self._waiting is waiting:
+                    self._send_waiting(waiting)
+            if not self.closed and not self.muted:
+                self._waiting, self._send_now = None, self.sock.send
         except trio.ClosedResourceError:
             pass  # aborted meanwhile
         finally:
-            self._draining = False
-            self._drained.set()
+            self._draining, self._drained = False, None
+            if drained is not None:
+                drained.set()
 
-    def _send_waiting(self) -> None:
-        pieces = [self._waiting[i] for i in range(min(len(self._waiting), _PIECES))]
+    def _send_waiting(self, waiting: deque[bytes | memoryview]) -> None:
         try:
-            sent = self.sock.sendmsg(pieces)
+            sent = self.sock.sendmsg(list(islice(waiting, _PIECES)))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -125,17 +163,17 @@ class Connection:
             return
         self._waiting_bytes -= sent
         while sent:
-            head = self._waiting[0]
+            head = waiting[0]
             if sent >= len(head):
                 sent -= len(head)
-                self._waiting.popleft()
+                waiting.popleft()
             else:
-                self._waiting[0] = memoryview(head)[sent:]
+                waiting[0] = memoryview(head)[sent:]
                 sent = 0
 
     async def flush(self, seconds: float) -> None:
         """Until what waits was written, or the time is over."""
-        if self._draining:
+        if self._drained is not None:
             with trio.move_on_after(seconds):
                 await self._drained.wait()
 
@@ -164,8 +202,7 @@ class Connection:
         """Close now. The second time does nothing."""
         if not self.closed:
             self.closed = True
-            self._waiting.clear()
-            self._waiting_bytes = 0
+            self._forget_waiting()
             trio.lowlevel.notify_closing(self.sock)
             self.sock.close()
 

@@ -286,6 +286,7 @@ class Engine:
 
     def _adopt(self, session: Session, connection: Connection) -> None:
         session.connection = connection
+        session.direct = None if session.base64 else connection
         connection.on_slow = lambda: self.cut_later(session)
 
     async def _read(self, session: Session, incoming: Incoming) -> None:

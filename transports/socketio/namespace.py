@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from transports.edge_connection import Connection
 from transports.socketio.message import Message, Tag
 
 if TYPE_CHECKING:
@@ -28,11 +29,11 @@ class Socket:
     """One client in one namespace."""
 
     __slots__ = (
+        "_held",
         "acks",
         "client",
         "connected",
         "group",
-        "held",
         "namespace",
         "pid",
         "recovered",
@@ -50,12 +51,11 @@ class Socket:
         self.start = start
         """The recovery log's next number when it connected: nothing before is its to replay."""
         self.group = namespace.group_of(NO_ROOMS)
-        self.group.members[self] = None
+        self.group.add(self)
         self.acks: dict[int, Any] = {}
         self.connected = False
         self.recovered = False
-        self.held: list[Message] | None = []
-        """Not None: what would be sent now is kept until the CONNECT packet, or a replay, is out."""
+        self._held: list[Message] | None = []
         self.state: dict[str, Any] = {}
         """python-socketio's session."""
 
@@ -64,11 +64,21 @@ class Socket:
         """Without the room of its own id."""
         return self.group.rooms
 
+    @property
+    def held(self) -> list[Message] | None:
+        """Not None: what would be sent now is kept until the CONNECT packet, or a replay, is out."""
+        return self._held
+
+    @held.setter
+    def held(self, messages: list[Message] | None) -> None:
+        self._held = messages
+        self.group.changed()
+
     def send(self, messages: Iterable[Message]) -> None:
         """To this socket alone, after everything that was broadcast to it before."""
         self.namespace.flush_group(self.group)
-        if self.held is not None:
-            self.held.extend(messages)
+        if self._held is not None:
+            self._held.extend(messages)
         else:
             self.send_now(messages)
 
@@ -87,12 +97,46 @@ class Socket:
 class Group:
     """All sockets with the same rooms."""
 
-    __slots__ = ("members", "pending", "rooms")
+    __slots__ = ("_ways", "members", "pending", "rooms")
 
     def __init__(self, rooms: frozenset[str]) -> None:
         self.rooms = rooms
         self.members: dict[Socket, None] = {}
         self.pending: list[Message] = []
+        self._ways: tuple[list[Connection], list[Socket]] | None = None
+
+    def add(self, socket: Socket) -> None:
+        self.members[socket] = self._ways = None
+
+    def remove(self, socket: Socket) -> None:
+        self.members.pop(socket, None)
+        self._ways = None
+
+    def changed(self) -> None:
+        """Something that `write` remembers of a member is no longer so."""
+        self._ways = None
+
+    def write(self, joined: bytes, messages: list[Message]) -> None:
+        """To every member: the same bytes to most of them, and its own way to each of the others."""
+        direct, others = self._ways or self._find_ways()
+        Connection.write_to_all(direct, joined)
+        for socket in others:
+            if socket.held is not None:
+                socket.held.extend(messages)
+            else:
+                socket.client.session.send_joined(joined, messages)
+
+    def _find_ways(self) -> tuple[list[Connection], list[Socket]]:
+        direct, others = list[Connection](), list[Socket]()
+        for socket in self.members:
+            connection = socket.client.session.direct
+            if connection is not None and socket.held is None:
+                direct.append(connection)
+            else:
+                others.append(socket)
+        if not others:  # who polls today may have a WebSocket tomorrow
+            self._ways = direct, others
+        return direct, others
 
 
 class Namespace:
@@ -126,15 +170,15 @@ class Namespace:
         if rooms == old.rooms:
             return
         self.flush_group(old)
-        del old.members[socket]
+        old.remove(socket)
         self._forget_if_empty(old)
         socket.group = self.group_of(rooms)
         self.flush_group(socket.group)
-        socket.group.members[socket] = None
+        socket.group.add(socket)
 
     def remove(self, socket: Socket) -> None:
         """It is gone."""
-        socket.group.members.pop(socket, None)
+        socket.group.remove(socket)
         self._forget_if_empty(socket.group)
         if self.sockets.get(socket.sid) is socket:
             del self.sockets[socket.sid]
@@ -194,8 +238,7 @@ class Namespace:
         messages, group.pending = group.pending, []
         self._dirty.pop(group, None)
         joined = messages[0].frame if len(messages) == 1 else b"".join([message.frame for message in messages])
-        for socket in list(group.members):
-            _deliver(socket, joined, messages)
+        group.write(joined, messages)
         self._forget_if_empty(group)
 
     async def flush_for_ever(self) -> None:
@@ -229,13 +272,6 @@ class Namespace:
         while self._broadcasts > before and trio.current_time() < until:
             before = self._broadcasts
             await trio.sleep(slice_)
-
-
-def _deliver(socket: Socket, joined: bytes, messages: list[Message]) -> None:
-    if socket.held is not None:
-        socket.held.extend(messages)
-    else:
-        socket.client.session.send_joined(joined, messages)
 
 
 def not_covered(messages: Iterable[Message], covered: dict[str, int]) -> list[Message]:

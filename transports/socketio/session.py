@@ -32,6 +32,8 @@ class Session:
         self.open = True
         self.connection: Connection | None = None
         self.base64 = request.argument("b64") is not None
+        self.direct: Connection | None = None
+        """The connection, where a message's frame can be written to it as it is."""
         self.buffer: deque[Message] = deque()
         self.poll: trio.Event | None = None
         """Set while a GET waits."""
