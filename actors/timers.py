@@ -1,6 +1,8 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
-from contextlib import suppress
+import math
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any
 
 import attrs
@@ -8,8 +10,11 @@ import trio
 
 from actors.context import Context
 from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxSpec
+from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
 from actors.runtime.tasks import TaskOwner
+
+AGAIN_SECONDS = 1.0
+"""After which a message that was refused is tried again."""
 
 
 @attrs.frozen
@@ -22,22 +27,51 @@ class After:
 
 
 class Timers(TaskOwner):
-    """A timer is a promise of this incarnation: after a crash, owners set theirs again in their `on_start`."""
+    """A timer is a promise of this incarnation: after a crash, owners set theirs again in their `on_start`.
+
+    One task for all of them: every client has a timer, and a task each would be most of what an idle client costs.
+    """
 
     mailbox = MailboxSpec(capacity=100_000, policy="wait")
 
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
+        self._due: list[tuple[float, int, After]] = []
+        """A heap; the number keeps timers of the same moment in the order in which they were set."""
+        self._numbers = count()
+        self._earlier = trio.Event()
 
     def on_start(self) -> None:
         self._context.timers = self.actor_ref
+        self.tasks.start_soon(self._keep_time)
 
-    async def on_receive(self, message: After) -> None:
-        self.tasks.start_soon(_tell_later, message)
+    def on_receive(self, message: After) -> None:
+        entry = (trio.current_time() + message.delay, next(self._numbers), message)
+        heappush(self._due, entry)
+        if self._due[0] is entry:
+            self._earlier.set()
 
+    async def _keep_time(self) -> None:
+        while True:
+            while self._due and self._due[0][0] <= trio.current_time():
+                self._tell(heappop(self._due)[2])
+            self._earlier = trio.Event()
+            with trio.move_on_at(self._due[0][0] if self._due else math.inf):
+                await self._earlier.wait()
 
-async def _tell_later(timer: After) -> None:
-    await trio.sleep(timer.delay)
-    with suppress(ActorDeadError):  # who set it may be gone: nothing is owed any more
-        await timer.target.send(timer.message)
+    def _tell(self, timer: After) -> None:
+        try:
+            timer.target.tell(timer.message)
+        except MailboxFull:  # it waits there for room, and nobody else's timer waits with it
+            self.tasks.start_soon(self._tell_later, timer)
+        except ActorDeadError:
+            pass  # who set it is gone: nothing is owed any more
+
+    async def _tell_later(self, timer: After) -> None:
+        try:
+            await timer.target.send(timer.message)
+        except ActorDeadError:
+            pass
+        except MailboxFull:  # one that refuses: it is busy, and what hangs on the timer must not end with that
+            self.on_receive(attrs.evolve(timer, delay=AGAIN_SECONDS))

@@ -1,0 +1,72 @@
+"""Timers: messages for later, one task for all of them."""
+
+from typing import Any, cast
+
+import pytest
+import trio
+
+from actors.runtime import MailboxSpec, TrioActor, open_world
+from actors.timers import AGAIN_SECONDS, After, Timers
+
+
+class _Context:
+    """What of the context timers use."""
+
+    timers: Any = None
+
+
+class Listener(TrioActor):
+    """Notes what it is told, and when; busy until a moment."""
+
+    mailbox = MailboxSpec(capacity=1, policy="wait")
+
+    def __init__(self, busy_until: float = 0.0) -> None:
+        super().__init__()
+        self.heard: list[tuple[str, float]] = []
+        self.busy_until = busy_until
+
+    async def on_receive(self, message: str) -> None:
+        await trio.sleep_until(self.busy_until)
+        self.heard.append((message, trio.current_time()))
+
+
+class Picky(Listener):
+    """Refuses what does not fit."""
+
+    mailbox = MailboxSpec(capacity=1, policy="refuse")
+
+
+async def test_each_timer_is_told_at_its_moment_whatever_the_order_they_were_set_in(autojump_clock: Any) -> None:
+    async with open_world():
+        timers, listener = Timers.start(cast(Any, _Context())), Listener.start()
+        begun = trio.current_time()
+        for delay in (3.0, 1.0, 2.0):
+            timers.tell(After(delay, listener, f"{delay:g}"))
+        await trio.sleep(10)
+        heard = listener.proxy().heard
+        assert [(name, round(at - begun, 6)) for name, at in await heard] == [("1", 1), ("2", 2), ("3", 3)]
+
+
+@pytest.mark.parametrize("kind", [Listener, Picky])
+async def test_a_full_mailbox_delays_its_own_timer_and_nobody_elses(autojump_clock: Any, kind: type[Listener]) -> None:
+    async with open_world():
+        timers, other = Timers.start(cast(Any, _Context())), Listener.start()
+        busy = kind.start(trio.current_time() + 3)
+        for name in ("in hand", "waiting", "late"):
+            timers.tell(After(1.0, busy, name))
+        timers.tell(After(1.0, other, "mine"))
+        await trio.sleep(2)
+        assert [name for name, _ in await other.proxy().heard] == ["mine"]
+        await trio.sleep(2 + 2 * AGAIN_SECONDS)
+        assert [name for name, _ in await busy.proxy().heard] == ["in hand", "waiting", "late"]
+
+
+async def test_a_timer_for_somebody_who_is_gone_is_forgotten(autojump_clock: Any) -> None:
+    async with open_world():
+        timers, gone, other = Timers.start(cast(Any, _Context())), Listener.start(), Listener.start()
+        timers.tell(After(2.0, gone, "nobody"))
+        timers.tell(After(3.0, other, "mine"))
+        await gone.stop(block=False)
+        await trio.sleep(4)
+        assert timers.is_alive()
+        assert [name for name, _ in await other.proxy().heard] == ["mine"]
