@@ -1,7 +1,7 @@
 """One Engine.IO session as Socket.IO sees it: the namespaces it is in, and its events, handled one after another."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -21,16 +21,25 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Client:
-    """Owns the order of what a client sent."""
+    """Owns the order of what a client sent. There is a task for it only while there is work."""
 
-    def __init__(self, session: Session) -> None:
+    __slots__ = ("_partial", "_room", "_spawn", "_waiting", "_working", "connecting", "session", "sockets")
+
+    def __init__(self, session: Session, spawn: Callable[..., None]) -> None:
         self.session = session
         self.sockets: dict[str, Socket] = {}
         self.connecting: set[str] = set()
-        self.environ = environ(session.request)
-        self._send, self._receive = trio.open_memory_channel[Work](MAILBOX)
-        self._overflow: Work | None = None
+        self._spawn = spawn
+        self._waiting: deque[Work] | None = None
+        self._working = False
+        self._room: trio.Event | None = None
+        """Set when there is room again, for who waits at the gate."""
         self._partial: tuple[Packet, list[bytes]] | None = None
+
+    @property
+    def environ(self) -> dict[str, Any]:
+        """The request that opened the session, as WSGI names it."""
+        return environ(self.session.request)
 
     def packet(self, data: str | bytes) -> Packet | None:
         """The packet that is whole with this message; None while attachments are missing. Raises `PacketError`."""
@@ -53,34 +62,39 @@ class Client:
 
     def post(self, work: Work) -> None:
         """Do this after everything that was posted before."""
-        try:
-            self._send.send_nowait(work)
-        except trio.WouldBlock:
-            if self._overflow is None:
-                self._overflow = work
-            else:
-                self.session.close("forced server close")
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            pass  # it is gone
+        if not self.session.open:
+            return
+        if not self._working:
+            self._working = True
+            self._spawn(self._work, work)
+            return
+        if self._waiting is None:
+            self._waiting = deque()
+        if len(self._waiting) > MAILBOX:  # the transport did not wait at the gate
+            self.session.close("forced server close")
+            return
+        self._waiting.append(work)
 
     async def gate(self) -> None:
         """The transport reads no further while the mailbox is full."""
-        if self._overflow is not None:
-            work, self._overflow = self._overflow, None
-            with suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-                await self._send.send(work)
+        while self._waiting is not None and len(self._waiting) > MAILBOX:
+            self._room = self._room or trio.Event()
+            await self._room.wait()
 
-    async def work(self) -> None:
-        """Until `close`."""
-        async with self._receive:
-            async for work in self._receive:
-                try:
-                    await work()
-                except Exception:
-                    log.exception("handler_failed")
-
-    def close(self) -> None:
-        self._send.close()
+    async def _work(self, work: Work) -> None:
+        """Until nothing waits."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("handler_failed")
+            if not self._waiting:
+                break
+            work = self._waiting.popleft()
+            if self._room is not None:
+                self._room.set()
+                self._room = None
+        self._waiting, self._working = None, False
 
 
 def environ(request: Request) -> dict[str, Any]:

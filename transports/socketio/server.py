@@ -15,6 +15,7 @@ from socketio import exceptions
 from transports.edge import Edge
 from transports.socketio.api import ServerApi
 from transports.socketio.client import Client
+from transports.socketio.deadlines import Deadlines
 from transports.socketio.engine import Engine, EngineSettings
 from transports.socketio.message import Message, Tag
 from transports.socketio.namespace import Namespace, Socket, not_covered
@@ -95,7 +96,7 @@ class TrioServer(ServerApi):
         self._recovery = (recovery or RecoverySettings()) if recover else None
         self._spaces: dict[str, Namespace] = {}
         self._clients: dict[Session, Client] = {}
-        self._connect_timeout = connect_timeout
+        self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._tasks: trio.Nursery | None = None
         cast(Any, super()).__init__(client_manager=_NoManager(), namespaces=namespaces, async_handlers=False)
         self.engine.on_connect = self._opened
@@ -113,6 +114,7 @@ class TrioServer(ServerApi):
         async with trio.open_nursery() as self._tasks:
             await self._tasks.start(self.engine.run)
             self._tasks.start_soon(self._expire_for_ever)
+            self._tasks.start_soon(self._undecided.run)
             for space in self._spaces.values():
                 self._tasks.start_soon(space.flush_for_ever)
             task_status.started()
@@ -149,12 +151,10 @@ class TrioServer(ServerApi):
     # --- what the engine tells -------------------------------------------------------------------------------
 
     def _opened(self, session: Session) -> None:
-        client = self._clients[session] = Client(session)
-        self._spawn(client.work)
-        self._spawn(self._demand_connect, client)
+        self._clients[session] = client = Client(session, self._spawn)
+        self._undecided.add(client)
 
-    async def _demand_connect(self, client: Client) -> None:
-        await trio.sleep(self._connect_timeout)
+    def _still_undecided(self, client: Client) -> None:
         if not client.sockets and client.session.open:
             client.session.close("forced server close")
 
@@ -199,7 +199,6 @@ class TrioServer(ServerApi):
         if client is not None:
             for socket in list(client.sockets.values()):
                 self._gone(socket, reason)
-            client.close()
 
     # --- connecting ------------------------------------------------------------------------------------------
 
