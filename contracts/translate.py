@@ -4,6 +4,7 @@ Pure: no clock, no state. What depends on state (spawned once, which approval wa
 by the caller or added by the actor that owns the state.
 """
 
+from functools import cache
 from typing import Any
 
 import attrs
@@ -43,13 +44,16 @@ WORK_STREAM: dict[type[e.RunnerEvent], tuple[str, tuple[str, ...]]] = {
 FILE_KINDS = {"delete": "file_delete", "write": "file_edit", "read": "file_read", "diff": "file_read"}
 
 
+_camel = cache(camel)
+
+
 def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent | None:
     """The event's line in the work stream; None for the two that have none (alerts, usage)."""
     row = WORK_STREAM.get(type(event))
     if row is None:
         return None
     kind, names = row
-    payload = {camel(n): to_json_values(v) for n in names if (v := getattr(event, n)) is not None}
+    payload = {_camel(n): to_json_values(v) for n in names if (v := getattr(event, n)) is not None}
     match event:
         case e.FileTouched(reason=reason):
             kind = FILE_KINDS[reason]

@@ -6,6 +6,7 @@ A `UiMessage` is one event ready to be sent: its payload is encoded once, for ev
 import hashlib
 from datetime import UTC, datetime
 from enum import Flag, auto
+from functools import lru_cache
 from typing import Any, Literal
 
 import attrs
@@ -76,8 +77,13 @@ def agent_type(provider_id: str) -> AgentType:
 
 def iso(epoch_ms: float) -> str:
     """ISO-8601 UTC with milliseconds: ``2026-11-23T07:12:00.250Z``."""
-    moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    second, rest = divmod(epoch_ms, 1000)
+    return f"{_second(int(second))}.{int(rest):03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(epoch_s: int) -> str:
+    return f"{datetime.fromtimestamp(epoch_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 # --- messages ------------------------------------------------------------------------------------------------------
