@@ -35,7 +35,7 @@ class Context:
     shown: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
-    """Telemetry: measure("event", {"type": …}). Must not block."""
+    """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
     disk: DiskPressure = attrs.field(factory=DiskPressure)
     router_timeout: float = 10.0
     """Seconds the router has to find or start somebody."""

@@ -5,7 +5,7 @@ people, in that order. What was not durable when this actor crashed is sent agai
 forwarded is read back from the journal. So a crash at any point loses nothing and shows nothing twice.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -130,8 +130,8 @@ class SessionActor(TrioActor):
     async def _forward(self, events: Sequence[e.RunnerEvent]) -> None:
         before = self._state
         after = session_state.fold_all(before, events)
-        for event in events:
-            self._context.measure("event", {"type": event.TYPE})
+        for kind, count in Counter(event.TYPE for event in events).items():
+            self._context.measure("event", {"type": kind, "count": count})
         if after.violations > before.violations:
             self._context.measure("violation", {"count": after.violations - before.violations})
             log.warning("protocol_violation", session=after.session_id, state=before.state, new_state=after.state)
@@ -255,10 +255,12 @@ async def read_for_viewers(
 
 def for_viewers(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) -> list[e.RunnerEvent]:
     """Terminal output without what acts on a viewer's terminal; everything else as it is."""
-    return [
-        attrs.evolve(event, data=viewer_filter.feed(event.data)) if isinstance(event, e.TerminalChunk) else event
-        for event in events
-    ]
+    return [_for_viewers(event, viewer_filter) if isinstance(event, e.TerminalChunk) else event for event in events]
+
+
+def _for_viewers(chunk: e.TerminalChunk, viewer_filter: ViewerFilter) -> e.TerminalChunk:
+    shown = viewer_filter.feed(chunk.data)
+    return chunk if shown == chunk.data else attrs.evolve(chunk, data=shown)
 
 
 def decode_records(records: Sequence[LogRecord]) -> list[e.RunnerEvent]:

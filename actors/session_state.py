@@ -1,6 +1,6 @@
 """What is known of a session, as a pure fold over its events: the same events give the same state, always."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -90,16 +90,13 @@ RESOLVED_KEPT = 64
 """Resolved approvals a session remembers, so that a late or repeated decision can be answered."""
 
 
+QUIET = frozenset({e.TerminalChunk, e.FileTouched, e.AlertRaised, e.ProviderEventForwarded})
+"""Events that change nothing of a session but how far it is."""
+
+
 def fold(state: SessionState, event: e.RunnerEvent) -> SessionState:
     """The state after one more event."""
-    state = attrs.evolve(
-        state,
-        seq=event.seq,
-        last_event_at=event.ts,
-        created_at=state.created_at or event.ts,
-        repo_ref=event.repo_ref or state.repo_ref,
-        holes=state.holes + (event.seq > state.seq + 1),
-    )
+    state = _further(state, (event,))
     match event:
         case e.SessionStarted():
             return _started(state, event)
@@ -129,10 +126,32 @@ def fold(state: SessionState, event: e.RunnerEvent) -> SessionState:
 
 
 def fold_all(state: SessionState, events: Iterable[e.RunnerEvent]) -> SessionState:
-    """`fold` over many."""
+    """`fold` over many. Nearly all are quiet ones, and those that follow each other cost as much as one."""
+    quiet: list[e.RunnerEvent] = []
     for event in events:
-        state = fold(state, event)
-    return state
+        if type(event) in QUIET:
+            quiet.append(event)
+        else:
+            state, quiet = fold(_further(state, quiet), event), []
+    return _further(state, quiet)
+
+
+def _further(state: SessionState, events: Sequence[e.RunnerEvent]) -> SessionState:
+    """What every event changes."""
+    if not events:
+        return state
+    seq, holes, repo_ref = state.seq, state.holes, state.repo_ref
+    for event in events:
+        holes += event.seq > seq + 1
+        seq, repo_ref = event.seq, event.repo_ref or repo_ref
+    return attrs.evolve(
+        state,
+        seq=seq,
+        last_event_at=events[-1].ts,
+        created_at=state.created_at or events[0].ts,
+        repo_ref=repo_ref,
+        holes=holes,
+    )
 
 
 def _started(state: SessionState, event: e.SessionStarted) -> SessionState:

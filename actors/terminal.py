@@ -87,6 +87,8 @@ class ViewerFilter:
 
     def feed(self, text: str) -> str:
         """What of `text` (and of what was unfinished before) may go to viewers."""
+        if not self._unfinished and _HARMLESS.fullmatch(text):
+            return text
         text = self._unfinished + text.translate(_C1)
         self._unfinished = ""
         shown: list[str] = []
@@ -107,6 +109,8 @@ class ViewerFilter:
         return "".join(piece if piece.startswith("\x1b") else _without_controls(piece) for piece in shown if piece)
 
 
+_HARMLESS = re.compile(r"(?:[^\x00-\x06\x10-\x1b\x7f-\x9f]++|\x1b\[[0-9;]*+m)*+")
+"""Text and colours, as most output is: nothing in it needs a closer look."""
 _CONTROLS = re.compile(r"[\x00-\x06\x10-\x1a\x1c-\x1f\x7f]")
 
 

@@ -36,7 +36,7 @@ class Metrics:
         self.round_trip = Histogram("townwatch_round_trip_seconds", "Client round trips", buckets=_FAST, registry=reg)
         self.refusals = Counter("townwatch_refusals_total", "Refused by a limit", ["limit"], registry=reg)
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
-            "event": lambda f: self.events.labels(f["type"]).inc(),
+            "event": lambda f: self.events.labels(f["type"]).inc(f["count"]),
             "repeat": lambda _: self.repeats.inc(),
             "nack": lambda f: self.nacks.labels(f.get("code", "")).inc(),
             "violation": lambda f: self.violations.inc(f["count"]),

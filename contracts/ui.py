@@ -54,6 +54,7 @@ def repo_room(repo_id: str) -> str:
     return f"repo:{repo_id}"
 
 
+@lru_cache(maxsize=4096)
 def repo_id(village_id: str, repo_path: str) -> str:
     """The id of a house: the same for the same repository of the same village, on every machine."""
     return "house_" + hashlib.sha256(f"{village_id}\n{repo_path}".encode()).hexdigest()[:12]
