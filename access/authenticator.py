@@ -88,6 +88,8 @@ def _person(connection: Connection, claims: Claims, linked: bool) -> Subject:
         user = users.get(connection, claims.subject)
     if user is None:
         raise InvalidToken("nobody here has that identity")
+    if not linked and claims.token_id is not None and tokens.access_token_ended(connection, claims.token_id):
+        raise InvalidToken("was signed out")
     if user.disabled:
         raise InvalidToken("the person is locked out")
     if claims.issued_ms < user.tokens_from_ms:

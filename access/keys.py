@@ -1,20 +1,17 @@
 """Public keys of other issuers: from the configuration (PEM or JWKS file) or from a JWKS URL, fetched off the loop."""
 
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import structlog
 import trio
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
+from access.fetch import demand_safe, fetch
 from access.jwt import ASYMMETRIC, Key, key_set
 from access.subject import InvalidToken
 
-MAX_JWKS_BYTES = 1 << 20
 FETCH_SECONDS = 5
 FRESH_SECONDS = 600
 """How long a fetched set is believed."""
@@ -48,12 +45,7 @@ class FetchedKeys:
 
     def __init__(self, url: str, fetch: Callable[[str], bytes] | None = None) -> None:
         """Raises ValueError for a URL that is not https (http is for loopback, in tests)."""
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme != "https" and not (
-            parts.scheme == "http" and parts.hostname in ("127.0.0.1", "::1", "localhost")
-        ):
-            raise ValueError(f"{url}: keys are fetched by https only")
-        self._url = url
+        self._url = demand_safe(url)
         self._fetch = fetch or fetch_jwks
         self._keys: KeySet | None = None
         self._fetched = self._tried = float("-inf")
@@ -75,7 +67,7 @@ class FetchedKeys:
             return
         self._tried = now
         try:
-            # Abandoned when it takes longer: urllib's own timeout is for each read, not for the whole.
+            # Abandoned when it takes longer: looking up a name has no timeout of its own.
             with trio.fail_after(FETCH_SECONDS):
                 text = await trio.to_thread.run_sync(self._fetch, self._url, abandon_on_cancel=True)
             self._keys = _public(key_set(text.decode()))
@@ -84,20 +76,12 @@ class FetchedKeys:
             _log.warning("keys_not_fetched", url=self._url, reason=str(error) or type(error).__name__)
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None  # the configured host says where its keys are, nobody else
-
-
 def fetch_jwks(url: str) -> bytes:
     """The document at a URL. Blocks. Raises OSError or ValueError."""
-    opener = urllib.request.build_opener(_NoRedirect)
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
-    with opener.open(request, timeout=FETCH_SECONDS) as response:
-        body: bytes = response.read(MAX_JWKS_BYTES + 1)
-    if len(body) > MAX_JWKS_BYTES:
-        raise ValueError(f"longer than {MAX_JWKS_BYTES} bytes")
-    return body
+    answer = fetch(url, None, {})
+    if answer.status != 200:
+        raise ConnectionError(f"HTTP {answer.status}")
+    return answer.body
 
 
 def _public(keys: KeySet) -> KeySet:

@@ -9,13 +9,15 @@ from access import secrets
 from access.authenticator import wall_clock_ms
 from access.jwt import OwnTokens
 from access.passwords import Passwords
-from access.subject import InvalidToken
+from access.subject import InvalidToken, Subject
 from store import tokens, users
 from store.database import Database
 from store.tokens import Code
 from store.users import User
 
 CODE_LIFETIME_MS = 15 * 60_000
+REDIRECT_CODE_LIFETIME_MS = 60_000
+"""Of a code that a browser carries from a redirect to the page: it is used at once, or not at all."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,9 +44,9 @@ class SignIn:
         self._passwords = passwords or Passwords()
         self._now_ms = now_ms
 
-    async def issue_code(self, user_id: str) -> str:
+    async def issue_code(self, user_id: str, lifetime_ms: int = CODE_LIFETIME_MS) -> str:
         """A code that signs this person in once, within 15 minutes."""
-        return await self._database.call(issue_sign_in_code, user_id, self._now_ms())
+        return await self._database.call(issue_sign_in_code, user_id, self._now_ms(), lifetime_ms)
 
     async def exchange(self, code: str) -> SignedIn:
         """Use a code up. Raises `InvalidToken` where it is unknown, used or over."""
@@ -71,18 +73,22 @@ class SignIn:
         hashed = await self._passwords.hash(password)
         await self._database.call(_change_password, user_id, hashed, self._now_ms())
 
-    def sign_in(self, user: User) -> SignedIn:
-        """For a person whose identity was shown elsewhere (OpenID Connect). Raises `InvalidToken` if locked out."""
-        if user.disabled:
-            raise InvalidToken("the person is locked out")
-        return self._signed_in(user)
+    async def sign_out(self, subject: Subject) -> None:
+        """This access token ends here and now; others of the same person live on."""
+        if subject.kind == "user" and subject.token_id is not None:
+            expires = subject.expires_ms or self._now_ms()
+            await self._database.call(tokens.end_access_token, subject.token_id, expires, self._now_ms())
+
+    async def sign_out_everywhere(self, user_id: str) -> None:
+        """All access tokens of a person end; their API tokens live on."""
+        await self._database.call(users.void_tokens, user_id, self._now_ms())
 
     def _signed_in(self, user: User) -> SignedIn:
         issued = self._own.issue(user.user_id)
         return SignedIn(token=issued.token, expires_ms=issued.expires_ms, user=user)
 
 
-def issue_sign_in_code(connection: Connection, user_id: str, now_ms: int) -> str:
+def issue_sign_in_code(connection: Connection, user_id: str, now_ms: int, lifetime_ms: int = CODE_LIFETIME_MS) -> str:
     """A new one-time code; only its hash is kept."""
     code = secrets.make(secrets.SIGN_IN_CODE)
     row = Code(
@@ -90,7 +96,7 @@ def issue_sign_in_code(connection: Connection, user_id: str, now_ms: int) -> str
         kind="sign_in",
         user_id=user_id,
         created_ms=now_ms,
-        expires_ms=now_ms + CODE_LIFETIME_MS,
+        expires_ms=now_ms + lifetime_ms,
     )
     tokens.add_code(connection, row)
     return code

@@ -34,7 +34,7 @@ NOT_HERE = "there is no such room, or you may not join it"
 
 
 class ClientActor(TrioActor):
-    """Messages: FromClient (answer: the ack), PingNow, Evict."""
+    """Messages: FromClient (answer: the ack), PingNow, Evict, TokenEnded."""
 
     mailbox = MailboxSpec(capacity=256, policy="refuse")
 
@@ -74,6 +74,10 @@ class ClientActor(TrioActor):
                 await self._ping()
             case m.Evict():
                 await self._evict()
+            case m.TokenEnded(token_id=token_id) if token_id == self.subject.token_id:
+                await self._dismiss("you were signed out")
+            case m.TokenEnded():
+                pass
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
@@ -219,7 +223,15 @@ class ClientActor(TrioActor):
 
     # --- staying ----------------------------------------------------------------------------------
 
+    async def _dismiss(self, reason: str) -> None:
+        """It is told why, and goes."""
+        self._context.outlet.send(self.client_id, "ws_error", encode(Refusal("E_UNAUTH", reason).as_ack()))
+        await self._context.outlet.dismiss(self.client_id)
+
     async def _ping(self) -> None:
+        expires = self.subject.expires_ms
+        if expires is not None and expires <= self._context.clock.now_ms():
+            return await self._dismiss("your sign-in is over; sign in again")
         seconds = await self._context.outlet.round_trip(self.client_id, PING_TIMEOUT_SECONDS)
         self.round_trip_ms = None if seconds is None else seconds * 1000
         if seconds is not None:

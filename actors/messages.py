@@ -383,5 +383,12 @@ class PingNow:
 
 
 @attrs.frozen
+class TokenEnded:
+    """To a client: this token is worth nothing any more. Who came in with it leaves."""
+
+    token_id: str
+
+
+@attrs.frozen
 class Evict:
     """To a client: leave every room that you may not be in any more."""

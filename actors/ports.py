@@ -48,7 +48,13 @@ class Outlet(Protocol):
         """Seconds that a `server_ping` took to be answered; None where it was not."""
         ...
 
-    async def disconnect(self, client_id: str) -> None: ...
+    async def disconnect(self, client_id: str) -> None:
+        """Cut the connection: the client comes back by itself."""
+        ...
+
+    async def dismiss(self, client_id: str) -> None:
+        """Send the client away: it does not come back by itself."""
+        ...
 
 
 class Journal(Protocol):
@@ -111,6 +117,16 @@ class Subject(Protocol):
     @property
     def user_id(self) -> str | None:
         """None for the anonymous."""
+        ...
+
+    @property
+    def token_id(self) -> str | None:
+        """Of the token it came in with."""
+        ...
+
+    @property
+    def expires_ms(self) -> int | None:
+        """When the token ends, epoch milliseconds, and everything that came in with it; None: not by itself."""
         ...
 
 

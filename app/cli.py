@@ -54,6 +54,8 @@ def serve(
     _log_to_stderr(found)
     try:
         return trio.run(run_service, found, seed if demo else None)
+    except ConfigError as error:
+        return _complain(str(error))
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             where = f"{found.server.host}:{found.server.port}"

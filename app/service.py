@@ -24,6 +24,7 @@ from actors.runtime import open_world, telemetry, whereis
 from app import cast
 from app.demo import DemoRunner
 from app.hosted import Hosted
+from app.identity import known_issuers, open_provider_door, provider_of, token_ended
 from app.metrics import Metrics
 from app.restore import restore
 from app.retention import Keeper, retention
@@ -143,7 +144,7 @@ class open_service:
         stack.callback(database.close)
         await database.call(bootstrap, settings.state, WallClock().now_ms())
         own = OwnTokens(token_secret(settings.state))
-        authenticator, gate = Authenticator(database, own), Gate(database)
+        authenticator, gate = Authenticator(database, own, known_issuers(settings)), Gate(database)
         rights = Rights(authenticator, gate)
 
         metrics = Metrics()
@@ -182,8 +183,12 @@ class open_service:
             forget_session=partial(_forget_session, context),
             stop_runner=partial(_stop_runner, door),
             membership_changed=partial(_membership_changed, context),
+            token_ended=partial(token_ended, context),
+            oidc=provider_of(settings),
+            public_url=settings.server.public_url,
         )
         await mount(edge, api, PAGE)
+        open_provider_door(edge, api, settings)
 
         url = await self._listen(root, edge)
         watch = (context, metrics, cast.ROOT, partial(_connections, server))

@@ -32,6 +32,8 @@ class Server:
     """Address to listen on. 0.0.0.0 is every IPv4 interface: set `allowed_hosts` then."""
     port: int = 8484
     """TCP port; 0 lets the system choose one (it is printed)."""
+    public_url: str = ""
+    """How browsers reach the service (https://name), for redirects to it. Empty: as the request says."""
     allowed_hosts: list[str] = attrs.field(factory=list)
     """Host names that requests may name beside localhost and `host`. Empty: those only."""
     allowed_origins: list[str] = attrs.field(factory=list)
@@ -107,6 +109,62 @@ class Database:
 
 
 @attrs.frozen(kw_only=True)
+class OidcGrant:
+    """Who may do what in a village, as the provider of sign-ins says."""
+
+    village: str
+    role: Literal["owner", "operator", "viewer"]
+    group: str = ""
+    """Whom it is for. Empty: everybody who signs in at the provider."""
+
+
+@attrs.frozen(kw_only=True)
+class Oidc:
+    """Signing in at a provider, by OpenID Connect (authorization code with PKCE)."""
+
+    issuer: str = ""
+    """Its address, exactly as it names itself. Empty: nobody signs in this way."""
+    client_id: str = ""
+    client_secret: str = ""
+    """Empty: a public client. Better set as TOWNWATCH_OIDC_CLIENT_SECRET than in a file."""
+    label: str = "single sign-on"
+    """What the button calls it."""
+    scopes: list[str] = attrs.field(factory=lambda: ["openid", "profile", "email"])
+    algorithms: list[str] = attrs.field(factory=lambda: ["RS256", "ES256", "EdDSA"])
+    """That identity tokens may be signed with."""
+    allowed_domains: list[str] = attrs.field(factory=list)
+    """Domains of the verified e-mail address that may come in. Empty: whoever the provider lets in."""
+    newcomers: bool = True
+    """Whether a person is made for who was never here. false: only those whose identity is known."""
+    groups_claim: str = "groups"
+    """The claim that names a person's groups."""
+    admin_group: str = ""
+    """Its members run the service. Empty: the provider does not say who does."""
+    grants: list[OidcGrant] = attrs.field(factory=list)
+    """Places in villages. A village that is named here is the provider's to fill, at each sign-in."""
+
+
+@attrs.frozen(kw_only=True)
+class Issuer:
+    """Another's access tokens that are believed, for people whose identity there is known here."""
+
+    issuer: str
+    audience: str = "townwatch"
+    algorithms: list[str] = attrs.field(factory=lambda: ["RS256", "ES256", "EdDSA"])
+    jwks_url: str = ""
+    """Where its public keys are, https. Either this or `key_file`."""
+    key_file: str = ""
+    """A JWKS document, or one public key as PEM."""
+
+
+@attrs.frozen(kw_only=True)
+class Identity:
+    """Whose word counts beside our own."""
+
+    issuers: list[Issuer] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
 class Logging:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -123,6 +181,8 @@ class Settings:
     runners: Runners = attrs.field(factory=Runners)
     limits: Limits = attrs.field(factory=Limits)
     database: Database = attrs.field(factory=Database)
+    oidc: Oidc = attrs.field(factory=Oidc)
+    identity: Identity = attrs.field(factory=Identity)
     log: Logging = attrs.field(factory=Logging)
 
     @property
@@ -148,6 +208,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
+_TABLES = (list[Dial], list[OidcGrant], list[Issuer])
+"""Options that are tables themselves: a file sets them, no variable can."""
+
+
 def _apply_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> None:
     """TOWNWATCH_SERVER_PORT=9000 is [server] port = 9000; lists are separated by commas."""
     if state_dir := environ.get(f"{ENV_PREFIX}STATE_DIR"):
@@ -157,7 +221,7 @@ def _apply_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> No
             continue
         for option in attrs.fields(section.type):
             text = environ.get(f"{ENV_PREFIX}{section.name}_{option.name}".upper())
-            if text is not None and option.name != "dial":
+            if text is not None and option.type not in _TABLES:
                 tables.setdefault(section.name, {})[option.name] = _parse(text, option.type)
 
 

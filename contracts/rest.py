@@ -160,6 +160,29 @@ class SignedIn:
 
 
 @attrs.frozen(kw_only=True)
+class SignInProvider:
+    """`label`: what people call it. `start`: where a browser goes, with `?then=#/place/on/the/page`."""
+
+    label: str
+    start: str
+
+
+@attrs.frozen(kw_only=True)
+class SignInMethods:
+    """How one can sign in here, beside a link. `provider`: another's, by OpenID Connect; null: there is none."""
+
+    password: bool
+    provider: SignInProvider | None
+
+
+@attrs.frozen(kw_only=True)
+class SignedOut:
+    """`providerUrl`: where a browser goes to end its session at the provider too; null: nowhere."""
+
+    provider_url: str | None
+
+
+@attrs.frozen(kw_only=True)
 class SignInLink:
     """`code` signs in once; `path` is where the page takes it."""
 

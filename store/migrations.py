@@ -75,6 +75,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           created_ms BIGINT NOT NULL, PRIMARY KEY (owner, key))""",
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    ("CREATE TABLE ended_tokens (token_id TEXT PRIMARY KEY, expires_ms BIGINT NOT NULL)",),
 )
 LATEST = len(MIGRATIONS)
 

@@ -148,6 +148,12 @@ api_tokens = Table(
     _ms("used_ms"),
     _ms("revoked_ms"),
 )
+ended_tokens = Table(  # access tokens that were signed out before they ended by themselves
+    "ended_tokens",
+    metadata,
+    Column("token_id", Text, primary_key=True),
+    _ms("expires_ms", nullable=False),
+)
 runner_tokens = Table(
     "runner_tokens",
     metadata,

@@ -8,8 +8,8 @@ from typing import Literal
 import attrs
 from sqlalchemy import Connection, delete, select, update
 
-from store.rows import to_attrs
-from store.tables import api_tokens, codes, runner_tokens
+from store.rows import insert_new, to_attrs
+from store.tables import api_tokens, codes, ended_tokens, runner_tokens
 
 USED_EVERY_MS = 60_000
 """`used_ms` is written at most this often: a token in use is not a write per request."""
@@ -90,6 +90,23 @@ def revoke_api_token(connection: Connection, user_id: str, token_id: str, now_ms
 def api_token_used(connection: Connection, token_id: str, now_ms: int) -> None:
     """Note that it was used just now."""
     connection.execute(update(api_tokens).where(api_tokens.c.token_id == token_id).values(used_ms=now_ms))
+
+
+# --- access tokens ---------------------------------------------------------------------------------------------------
+
+
+def end_access_token(connection: Connection, token_id: str, expires_ms: int, now_ms: int) -> bool:
+    """Nobody gets in with it any more; False where that was so before. Those that are over are forgotten."""
+    connection.execute(delete(ended_tokens).where(ended_tokens.c.expires_ms < now_ms))
+    return insert_new(connection, ended_tokens, {"token_id": token_id, "expires_ms": expires_ms})
+
+
+def access_token_ended(connection: Connection, token_id: str) -> bool:
+    """Whether somebody signed out with it."""
+    return (
+        connection.execute(select(ended_tokens.c.token_id).where(ended_tokens.c.token_id == token_id)).first()
+        is not None
+    )
 
 
 # --- runner tokens ---------------------------------------------------------------------------------------------------

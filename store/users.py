@@ -65,6 +65,12 @@ def by_identity(connection: Connection, issuer: str, subject: str) -> User | Non
     return to_attrs(User, row) if row else None
 
 
+def has_identity(connection: Connection, user_id: str, issuer: str) -> bool:
+    """Whether another issuer knows this person."""
+    query = select(identities.c.subject).where(identities.c.user_id == user_id, identities.c.issuer == issuer)
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def link_identity(connection: Connection, user_id: str, issuer: str, subject: str, now_ms: int) -> bool:
     """From now on `subject` of `issuer` is this person; False where it is taken already."""
     values = {"issuer": issuer, "subject": subject, "user_id": user_id, "created_ms": now_ms}
@@ -79,6 +85,11 @@ def set_password_hash(connection: Connection, user_id: str, password_hash: str) 
 def set_disabled(connection: Connection, user_id: str, disabled: bool) -> None:
     """Lock a person out, or let them in again."""
     connection.execute(update(users).where(users.c.user_id == user_id).values(disabled=disabled))
+
+
+def set_admin(connection: Connection, user_id: str, admin: bool) -> None:
+    """Let a person run the service itself, or no more."""
+    connection.execute(update(users).where(users.c.user_id == user_id).values(admin=admin))
 
 
 def void_tokens(connection: Connection, user_id: str, now_ms: int) -> None:

@@ -65,6 +65,9 @@ class SocketIoOutlet:
     async def disconnect(self, client_id: str) -> None:
         await self._server.close_transport(client_id)
 
+    async def dismiss(self, client_id: str) -> None:
+        await self._server.disconnect(client_id)
+
 
 class People:
     """Binds the product's events to the server."""

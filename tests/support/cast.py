@@ -78,6 +78,9 @@ class Recorder:
     async def disconnect(self, client_id: str) -> None:
         self.rooms.pop(client_id, None)
 
+    async def dismiss(self, client_id: str) -> None:
+        self.rooms.pop(client_id, None)
+
     def of(self, *events: str) -> list[Any]:
         """The payloads of these events, in order."""
         return [sent.payload for sent in self.published if sent.event in events]

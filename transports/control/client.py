@@ -22,7 +22,7 @@ log = structlog.get_logger("control")
 
 CALL_SECONDS = 10.0
 GOODBYE_SECONDS = 3.0
-GOING_AWAY = 1001
+GOING_AWAY, POLICY = 1001, 1008
 NOT_YOURS = "there is no such {}, or you may not see it"
 
 
@@ -34,7 +34,7 @@ class Said:
 
 
 class ControlClient(SocketActor):
-    """Messages: Said from its connection, Evict. The door reads its socket; the actor writes to it."""
+    """Messages: Said from its connection, Evict, TokenEnded. The door reads its socket; the actor writes to it."""
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
 
@@ -79,6 +79,8 @@ class ControlClient(SocketActor):
                 await self._answer(said)
             case m.Evict():
                 await self._evict()
+            case m.TokenEnded(token_id=token_id):
+                self._leave_with(token_id)
             case Hangup():
                 self.stop()
             case _:
@@ -145,6 +147,11 @@ class ControlClient(SocketActor):
         for runner_id in list(self._runners):
             if not await self._may_see_runner(runner_id):
                 self._unsubscribe(None, runner_id)
+
+    def _leave_with(self, token_id: str) -> None:
+        """A token has ended; where it is the one of this connection, the connection ends with it."""
+        if token_id == self.subject.token_id:
+            self.socket.close(POLICY, "you were signed out")
 
     async def _may_read_session(self, session_id: str) -> bool:
         state = self._context.board.session(session_id)

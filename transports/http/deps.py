@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from access.authenticator import Authenticator
 from access.gate import Gate
+from access.oidc import Oidc
 from access.sign_in import SignIn
 from actors.context import Context
 from actors.ports import Ref
@@ -59,6 +60,12 @@ class Api:
     """Closes a removed runner's connection and ends its actor."""
     membership_changed: Callable[[str], Awaitable[None]] = _change_nothing
     """Somebody's role in this village changed: live connections are to be checked again."""
+    token_ended: Callable[[str], Awaitable[None]] = _change_nothing
+    """A token was revoked or signed out: the live connections that came in with it are to end."""
+    oidc: Oidc | None = None
+    """The provider that people may sign in at; None: there is none."""
+    public_url: str = ""
+    """Scheme and host that browsers know the service by; empty: those of the request."""
     start_seconds: float = 15.0
     """How long a runner may take to accept a session."""
     request_seconds: float = 30.0

@@ -1,11 +1,13 @@
 """Signing in, who one is, and tokens for one's programs."""
 
 from access.grants import grant_api_token
+from access.oidc_wire import BadProvider
 from access.sign_in import CODE_LIFETIME_MS
 from access.sign_in import SignedIn as SignedInPerson
 from contracts import rest
-from store import tokens, villages
+from store import tokens, users, villages
 from transports.http import views
+from transports.http.oidc_door import START
 from transports.http.operation import Call, Routes
 from transports.http.paging import cut
 from transports.http.problems import ProblemError, not_found
@@ -34,6 +36,38 @@ async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
 async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.SignedIn:
     """Sign in with address and password."""
     return _signed_in(await call.api.sign_in.with_password(call.body.email, call.body.password))
+
+
+@routes.get("/api/auth/methods", rest.SignInMethods, who="anybody")
+async def get_sign_in_methods(call: Call[None, None]) -> rest.SignInMethods:
+    """How one can sign in here."""
+    oidc = call.api.oidc
+    provider = None if oidc is None else rest.SignInProvider(label=oidc.label, start=START)
+    return rest.SignInMethods(password=True, provider=provider)
+
+
+@routes.post("/api/auth/logout", rest.SignedOut, secret=True, audit="auth.logout")
+async def sign_out(call: Call[None, None]) -> rest.SignedOut:
+    """End the access token that this is asked with, and the connections that came in with it.
+
+    A program's token is revoked, not signed out."""
+    if call.subject.kind != "user":
+        raise ProblemError(403, "a program's token does not sign out; revoke it: DELETE /api/tokens/{tokenId}")
+    await call.api.sign_in.sign_out(call.subject)
+    if call.subject.token_id is not None:
+        await call.api.token_ended(call.subject.token_id)
+    return rest.SignedOut(provider_url=await _provider_sign_out(call))
+
+
+async def _provider_sign_out(call: Call[None, None]) -> str | None:
+    """For a person who is known at the provider; the provider being away keeps nobody signed in here."""
+    oidc = call.api.oidc
+    if oidc is None or not await call.api.database.read(users.has_identity, call.user_id, oidc.client.issuer):
+        return None
+    try:
+        return await oidc.sign_out_url(call.api.public_url)
+    except BadProvider:
+        return None
 
 
 def _signed_in(found: SignedInPerson) -> rest.SignedIn:
@@ -99,4 +133,5 @@ async def revoke_token(call: Call[None, None]) -> rest.Done:
         tokens.revoke_api_token, call.user_id, token_id, call.now_ms
     ):
         raise not_found(f"token {token_id!r}")
+    await call.api.token_ended(token_id)
     return rest.Done()

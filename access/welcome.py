@@ -1,0 +1,114 @@
+"""Who comes from another issuer, and what they get here: a person, and places in villages."""
+
+from collections.abc import Sequence
+
+import attrs
+import structlog
+from sqlalchemy import Connection
+
+from access.oidc import Person
+from store import members, users, villages
+from store.members import ROLES, LastOwner, Role
+from store.users import User
+
+_log = structlog.get_logger("access")
+
+
+class NotWelcome(Exception):
+    """The provider knows them, and they may not come in here. The message says which rule it was."""
+
+
+@attrs.frozen(kw_only=True)
+class Grant:
+    """Members of `group` (empty: everybody who signs in so) have `role` in `village`."""
+
+    village: str
+    role: Role
+    group: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class WelcomeRules:
+    """`domains`: of the verified e-mail address; empty: any, or none. `admin_group`: who runs the service; empty: the
+    provider does not say. `newcomers`: whether a person is made for who is not known yet.
+
+    A village that a grant names is the provider's to fill: at each sign-in the role there becomes the highest that is
+    granted, or ends. Others are left alone.
+    """
+
+    domains: frozenset[str] = frozenset()
+    grants: Sequence[Grant] = ()
+    admin_group: str = ""
+    newcomers: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Welcomed:
+    """`changed`: villages in which the role is another one now."""
+
+    user: User
+    new: bool
+    changed: Sequence[str]
+
+
+def welcome(connection: Connection, person: Person, rules: WelcomeRules, now_ms: int) -> Welcomed:
+    """The person here, made if need be, with the roles that are theirs. Raises `NotWelcome`."""
+    _check_domain(person, rules)
+    user = users.by_identity(connection, person.issuer, person.subject)
+    new = user is None
+    if user is None:
+        if not rules.newcomers:
+            raise NotWelcome("newcomers: nobody here has that identity, and none are made")
+        user = users.create(connection, person.name, now_ms, email=_free_address(connection, person))
+        if not users.link_identity(connection, user.user_id, person.issuer, person.subject, now_ms):
+            raise NotWelcome("the same person is being made at this moment: again, please")
+    if user.disabled:
+        raise NotWelcome("the person is locked out")
+    if rules.admin_group and person.groups is not None:
+        admin = rules.admin_group in person.groups
+        if admin != user.admin:
+            users.set_admin(connection, user.user_id, admin)
+            user = attrs.evolve(user, admin=admin)
+    changed = [village for village in _wanted(rules) if _settle(connection, village, user, person, rules, now_ms)]
+    return Welcomed(user=user, new=new, changed=changed)
+
+
+def _check_domain(person: Person, rules: WelcomeRules) -> None:
+    if not rules.domains:
+        return
+    domain = (person.email or "").rpartition("@")[2].lower()
+    if not person.email_verified or domain not in rules.domains:
+        raise NotWelcome(f"domains: {domain or 'no address'}{'' if person.email_verified else ', not verified'}")
+
+
+def _free_address(connection: Connection, person: Person) -> str | None:
+    """Never the way into another's account: an address that is taken, or was not verified, is left out."""
+    if person.email is None or not person.email_verified:
+        return None
+    return None if users.by_email(connection, person.email) is not None else person.email
+
+
+def _wanted(rules: WelcomeRules) -> list[str]:
+    return list(dict.fromkeys(grant.village for grant in rules.grants))
+
+
+def _settle(connection: Connection, village: str, user: User, person: Person, rules: WelcomeRules, now_ms: int) -> bool:
+    """Whether the role in this village has changed."""
+    if villages.get(connection, village) is None:
+        return False
+    groups = person.groups or frozenset()
+    granted = {
+        grant.role for grant in rules.grants if grant.village == village and (not grant.group or grant.group in groups)
+    }
+    role: Role | None = next((one for one in ROLES if one in granted), None)
+    before = members.role_of(connection, village, user.user_id)
+    if role == before:
+        return False
+    try:
+        if role is None:
+            return members.remove(connection, village, user.user_id)
+        members.put(connection, village, user.user_id, role, now_ms)
+    except LastOwner as error:
+        _log.warning("role_kept", village=village, user=user.user_id, reason=str(error))
+        return False
+    return True

@@ -1,0 +1,75 @@
+"""Whose word counts: the configured issuers and the provider of sign-ins, made from the settings."""
+
+from pathlib import Path
+
+from access.bootstrap import token_secret
+from access.jwt import IssuerTokens
+from access.keys import FetchedKeys, FixedKeys
+from access.oidc import Oidc
+from access.oidc_wire import OidcClient
+from access.welcome import Grant, WelcomeRules
+from actors.context import Context
+from actors.directory import tell_if_alive
+from actors.messages import TokenEnded
+from config.settings import ConfigError, Issuer, Settings
+from transports.edge import Edge
+from transports.http.deps import Api
+from transports.http.oidc_door import PREFIX, OidcDoor
+
+
+def known_issuers(settings: Settings) -> list[IssuerTokens]:
+    """Those whose access tokens are believed. Blocks for their key files. Raises `ConfigError`."""
+    return [_issuer(issuer) for issuer in settings.identity.issuers]
+
+
+def _issuer(set_: Issuer) -> IssuerTokens:
+    if bool(set_.jwks_url) == bool(set_.key_file):
+        raise ConfigError(f"[identity] issuers: {set_.issuer} needs jwks_url or key_file, one of them")
+    try:
+        keys = FetchedKeys(set_.jwks_url) if set_.jwks_url else FixedKeys.from_file(Path(set_.key_file))
+        return IssuerTokens(set_.issuer, set_.audience, frozenset(set_.algorithms), keys)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"[identity] issuers: {error}") from None
+
+
+def provider_of(settings: Settings) -> Oidc | None:
+    """Where people may sign in, beside here. Raises `ConfigError`."""
+    set_ = settings.oidc
+    if not set_.issuer:
+        return None
+    if not set_.client_id:
+        raise ConfigError("[oidc] client_id: the provider knows this service by it; set it")
+    client = OidcClient(
+        issuer=set_.issuer,
+        client_id=set_.client_id,
+        secret=set_.client_secret or None,
+        scopes=tuple(set_.scopes),
+        algorithms=frozenset(set_.algorithms),
+    )
+    try:
+        return Oidc(client, token_secret(settings.state), label=set_.label, groups_claim=set_.groups_claim)
+    except ValueError as error:
+        raise ConfigError(f"[oidc] issuer: {error}") from None
+
+
+def welcome_rules(settings: Settings) -> WelcomeRules:
+    """What the provider's people get here."""
+    set_ = settings.oidc
+    return WelcomeRules(
+        domains=frozenset(domain.lower().removeprefix("@") for domain in set_.allowed_domains),
+        grants=[Grant(village=grant.village, role=grant.role, group=grant.group) for grant in set_.grants],
+        admin_group=set_.admin_group,
+        newcomers=set_.newcomers,
+    )
+
+
+def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
+    """Where browsers leave for the provider and come back."""
+    if api.oidc is not None:
+        edge.http(PREFIX, OidcDoor(api, api.oidc, welcome_rules(settings), settings.server.public_url))
+
+
+async def token_ended(context: Context, token_id: str) -> None:
+    """Whoever came in with this token leaves."""
+    for client in list(context.directory.clients.values()):
+        tell_if_alive(client, TokenEnded(token_id))
