@@ -18,6 +18,7 @@ from actors.terminal import Screen
 from contracts import events as e
 from contracts import ui
 from contracts.codec import encode
+from contracts.translate import for_agent_alone
 from contracts.ui import Scope
 
 log = structlog.get_logger("agent")
@@ -27,7 +28,7 @@ SCREEN_EVENTS = 2000
 
 
 class AgentActor(TrioActor):
-    """Messages: Translated from the router, Enter from clients, Describe."""
+    """Messages: Forward from the router, Enter from clients, Describe."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
     message_in_hand = "retry"  # `shown` keeps it from being shown twice
@@ -52,11 +53,11 @@ class AgentActor(TrioActor):
 
     async def on_receive(self, message: Any) -> Any:
         match message:
-            case m.Translated(state=state, events=events, messages=messages):
+            case m.Forward(state=state, events=events):
                 shown, first = self._context.shown.get(state.session_id, 0), events[0].seq
                 if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
                     await self._read_back(state, after=shown, until=first - 1)
-                self._publish(state, events, messages)
+                self._publish(state, events)
             case m.Enter(client_id=client_id, room=room):
                 self._context.outlet.enter(client_id, room)
                 return self._entered()
@@ -72,22 +73,23 @@ class AgentActor(TrioActor):
             after = events[-1].seq
             events = [event for event in events if event.seq <= until]
             self._draw(event for event in events if event.seq <= shown)
-            missed = [event for event in events if event.seq > shown]
-            if missed:
-                self._publish(state, missed, compose(state, missed))
+            self._publish(state, events)
 
-    def _publish(self, state: SessionState, events: Sequence[e.RunnerEvent], messages: Sequence[m.Outgoing]) -> None:
+    def _publish(self, state: SessionState, events: Sequence[e.RunnerEvent]) -> None:
+        """What was not shown yet; translated only where somebody is to see it."""
         if state.session_id != self._session_id:  # the agent has a new session: a new terminal
             self._session_id, self._screen = state.session_id, Screen()
-        shown = self._context.shown.get(state.session_id, 0)
-        for message in messages:
-            if message.seq <= shown or Scope.VILLAGE in message.scope:
-                continue
-            room = ui.terminal_room if Scope.TERMINAL in message.scope else ui.agent_room
-            tag = (state.session_id, message.seq)
-            self._context.outlet.publish(message.event, message.payload, (room(self.agent_id),), tag)
-        self._draw(event for event in events if event.seq > shown)
-        self._context.shown[state.session_id] = max(shown, events[-1].seq)
+        outlet, shown = self._context.outlet, self._context.shown.get(state.session_id, 0)
+        fresh = [event for event in events if event.seq > shown]
+        if not fresh:
+            return
+        if outlet.listens((ui.agent_room(self.agent_id), ui.terminal_room(self.agent_id))):
+            for message in compose(state, fresh, for_agent_alone):
+                room = ui.terminal_room if Scope.TERMINAL in message.scope else ui.agent_room
+                tag = (state.session_id, message.seq)
+                outlet.publish(message.event, message.payload, (room(self.agent_id),), tag)
+        self._draw(fresh)
+        self._context.shown[state.session_id] = fresh[-1].seq
 
     def _draw(self, events: Any) -> None:
         for event in events:

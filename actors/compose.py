@@ -1,22 +1,28 @@
 """From durable events to what the people get: the same way for live events and for a replay. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from actors import messages as m
 from actors.session_state import SessionState
 from contracts import events as e
 from contracts.codec import encode
-from contracts.translate import translate
+from contracts.translate import Origin, translate
 from contracts.ui import UiMessage
 
+Translation = Callable[[e.RunnerEvent, Origin, e.ApprovalRequest | None], list[UiMessage]]
 
-def compose(state: SessionState, events: Sequence[e.RunnerEvent]) -> list[m.Outgoing]:
-    """The UI messages of the events, in order, each encoded once. `state`: the session's, after the events."""
+
+def compose(
+    state: SessionState, events: Sequence[e.RunnerEvent], translation: Translation = translate
+) -> list[m.Outgoing]:
+    """The UI messages of the events, in order, each encoded once. `state`: the session's, after the events.
+    `translation`: all of contracts.translate's messages, or those of one audience.
+    """
     origin = state.origin
     outgoing: list[m.Outgoing] = []
     for event in events:
         resolved = state.resolved.get(event.approval_id) if isinstance(event, e.ApprovalResolved) else None
-        outgoing += [encoded(message, event.seq) for message in translate(event, origin, resolved)]
+        outgoing += [encoded(message, event.seq) for message in translation(event, origin, resolved)]
     return outgoing
 
 

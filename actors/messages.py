@@ -15,7 +15,6 @@ from actors.session_state import SessionState
 from contracts import events as e
 from contracts.link import Command, Heartbeat, Hello, Result
 from contracts.records import LogRecord
-from contracts.translate import Origin
 from contracts.ui import Scope
 
 # --- runner connection → session ------------------------------------------------------------------
@@ -128,7 +127,9 @@ class SaveSnapshot:
 
 @attrs.frozen
 class Forward:
-    """To the router: durable events of a session in order, and the session's state after them."""
+    """To the router, and on to the village and the agent: durable events of a session in order, and the session's state
+    after them. Who publishes translates: each message once, and only where somebody is to see it.
+    """
 
     state: SessionState
     events: Sequence[e.RunnerEvent]
@@ -144,16 +145,6 @@ class Outgoing:
     seq: int
     approval_id: str | None = None
     """Of an `approval_requested`: which."""
-
-
-@attrs.frozen
-class Translated:
-    """To a village and to an agent: what a session's events became."""
-
-    origin: Origin
-    state: SessionState
-    events: Sequence[e.RunnerEvent]
-    messages: Sequence[Outgoing]
 
 
 # --- people → session ----------------------------------------------------------------------------

@@ -32,6 +32,10 @@ class Outlet(Protocol):
         """One event to every client in any of the rooms, once each."""
         ...
 
+    def listens(self, rooms: Sequence[str]) -> bool:
+        """Whether `publish` to these rooms reaches anybody: who is there, or lost the connection and may come back."""
+        ...
+
     def send(self, client_id: str, event: str, payload: bytes) -> None:
         """One event to one client."""
         ...

@@ -1,10 +1,10 @@
-"""SessionRouter: looks up where an event belongs, translates it once, encodes it once, forwards it.
+"""SessionRouter: looks up where an event belongs and forwards it.
 
 It is also the one place where sessions, villages, agents and runners come to life, so that two first events at the same
 moment make one actor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,6 @@ import trio
 
 from actors import messages as m
 from actors.agent import AgentActor
-from actors.compose import compose
 from actors.context import Context
 from actors.directory import Directory
 from actors.ports import Ref
@@ -23,7 +22,6 @@ from actors.runtime import ActorDeadError, MailboxSpec, TrioActor, whereis
 from actors.session import SessionActor
 from actors.session_state import SessionState
 from actors.village import VillageActor
-from contracts import events as e
 from contracts import ui
 from supervision import ChildSpec
 
@@ -54,8 +52,8 @@ class SessionRouter(TrioActor):
 
     async def on_receive(self, message: Any) -> Any:
         match message:
-            case m.Forward(state=state, events=events):
-                await self._forward(state, events)
+            case m.Forward():
+                await self._forward(message)
             case m.EnsureSession():
                 return await self._ensure_session(message)
             case m.LocateSession(session_id=session_id):
@@ -70,14 +68,14 @@ class SessionRouter(TrioActor):
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
-    async def _forward(self, state: SessionState, events: Sequence[e.RunnerEvent]) -> None:
+    async def _forward(self, forward: m.Forward) -> None:
         """Village first: who follows both rooms sees the work stream and the terminal from the same event on."""
-        translated = m.Translated(state.origin, state, events, compose(state, events))
-        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in events])
+        state = forward.state
+        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in forward.events])
         village = await self._village(state.village_id)
-        await village.send(translated)
+        await village.send(forward)
         agent = await self._agent(state.agent_id, state.village_id)
-        await agent.send(translated)
+        await agent.send(forward)
 
     async def _ensure_session(self, wanted: m.EnsureSession) -> Ref:
         state = self._context.board.session(wanted.session_id)

@@ -32,7 +32,7 @@ COALESCE_SECONDS = 0.05
 
 
 class VillageActor(TrioActor):
-    """Messages: Translated from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert."""
+    """Messages: Forward from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
     message_in_hand = "retry"  # `published` keeps it from being shown twice
@@ -61,7 +61,7 @@ class VillageActor(TrioActor):
         match message:
             case m.DiskChanged():
                 pass  # seen above
-            case m.Translated():
+            case m.Forward():
                 await self._show(message)
             case m.Enter(client_id=client_id, room=room):
                 self._context.outlet.enter(client_id, room)
@@ -83,13 +83,12 @@ class VillageActor(TrioActor):
 
     # --- the work stream --------------------------------------------------------------------------
 
-    async def _show(self, translated: m.Translated) -> None:
-        session_id, first = translated.state.session_id, translated.events[0].seq
+    async def _show(self, forward: m.Forward) -> None:
+        session_id, first = forward.state.session_id, forward.events[0].seq
         shown = self._context.published.get(session_id, 0)
         if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
-            await self._publish_from_journal(translated.state, until=first - 1)
-            shown = self._context.published.get(session_id, 0)
-        self._publish(translated.state, translated.events, translated.messages, shown)
+            await self._publish_from_journal(forward.state, until=first - 1)
+        self._publish(forward.state, forward.events)
 
     async def _publish_from_journal(self, state: SessionState, until: int | None = None) -> None:
         """What this actor's crash kept from the people."""
@@ -100,21 +99,21 @@ class VillageActor(TrioActor):
             ]
             if not events:
                 break
-            self._publish(state, events, compose(state, events), shown)
+            self._publish(state, events)
 
-    def _publish(
-        self, state: SessionState, events: Sequence[e.RunnerEvent], messages: Sequence[m.Outgoing], shown: int
-    ) -> None:
-        both = (self._room, ui.agent_room(state.agent_id))
-        for message in messages:
-            if message.seq <= shown or Scope.VILLAGE not in message.scope:
-                continue
-            rooms = both if Scope.AGENT in message.scope else (self._room,)
-            self._context.outlet.publish(message.event, message.payload, rooms, (state.session_id, message.seq))
-        for event in events:
-            if event.seq > shown:
-                self._notice(state, event)
-        self._context.published[state.session_id] = max(shown, events[-1].seq)
+    def _publish(self, state: SessionState, events: Sequence[e.RunnerEvent]) -> None:
+        """What was not published yet; translated only where somebody is to see it."""
+        outlet, both = self._context.outlet, (self._room, ui.agent_room(state.agent_id))
+        shown = self._context.published.get(state.session_id, 0)
+        fresh = [event for event in events if event.seq > shown]
+        if not fresh:
+            return
+        if outlet.listens(both):
+            for message in compose(state, fresh, translate.for_village):
+                rooms = both if Scope.AGENT in message.scope else (self._room,)
+                outlet.publish(message.event, message.payload, rooms, (state.session_id, message.seq))
+        self._notice(state, fresh)
+        self._context.published[state.session_id] = fresh[-1].seq
 
     def _positions(self, room: str) -> dict[str, int]:
         states = self._context.board.of_village(self.village_id)
@@ -124,8 +123,14 @@ class VillageActor(TrioActor):
 
     # --- alerts -----------------------------------------------------------------------------------
 
-    def _notice(self, state: SessionState, event: e.RunnerEvent) -> None:
-        """What an event means beyond its own messages: the house's lights, the bug bots."""
+    def _notice(self, state: SessionState, events: Sequence[e.RunnerEvent]) -> None:
+        """What events mean beyond their own messages: the house's lights, the bug bots."""
+        for event in events:
+            self._notice_bug_bots(event)
+        if state.repo_path:
+            self._change(houses.after_all(self._house_of(state), events, self._context.clock.now_ms()))
+
+    def _notice_bug_bots(self, event: e.RunnerEvent) -> None:
         match event:
             case e.AlertRaised(alert_id=alert_id, severity=severity):
                 if severity in translate.BUG_BOT_SEVERITIES:
@@ -138,8 +143,6 @@ class VillageActor(TrioActor):
                     self._say(translate.bug_bot_progress(bot, progress))
             case _:
                 pass
-        if state.repo_path:
-            self._change(houses.after(self._house_of(state), event, self._context.clock.now_ms()))
 
     def _resolve_alert(self, alert_id: str) -> None:
         if alert_id in self._bug_bots:

@@ -73,6 +73,22 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
 
 def translate(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
     """All messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
+    return for_village(event, origin, resolved) + for_agent_alone(event, origin)
+
+
+def for_agent_alone(event: e.RunnerEvent, origin: Origin, _resolved: Any = None) -> list[UiMessage]:
+    """Those that only the followers of the agent get: its terminal, its usage."""
+    match event:
+        case e.TerminalChunk():
+            return [_terminal_output(event, origin.agent_id)]
+        case e.UsageTick():
+            return [_usage(event, origin.agent_id)]
+        case _:
+            return []
+
+
+def for_village(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
+    """Those that the village's room gets, most of them the agent's room too."""
     messages: list[UiMessage] = []
     if isinstance(event, e.SessionStarted):
         messages.append(_spawn(event, origin))
@@ -95,8 +111,6 @@ def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | 
             return [_agent_update(event, origin.agent_id)]
         case e.SessionEnded():
             return [_disconnect(event, origin.agent_id)]
-        case e.TerminalChunk():
-            return [_terminal_output(event, origin.agent_id)]
         case e.ApprovalRequested(approval=approval):
             return [_approval("approval_requested", approval, event, origin.agent_id)]
         case e.ApprovalResolved() if resolved is not None:
@@ -104,8 +118,6 @@ def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | 
         case e.AlertRaised():
             spawned = [bug_bot("bug_bot_spawn", event.alert_id)] if event.severity in BUG_BOT_SEVERITIES else []
             return [_alert(event, origin.agent_id), *spawned]
-        case e.UsageTick():
-            return [_usage(event, origin.agent_id)]
         case _:
             return []
 

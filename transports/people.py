@@ -41,6 +41,9 @@ class SocketIoOutlet:
     def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
         self._server.publish(event, payload, rooms, tag)
 
+    def listens(self, rooms: Sequence[str]) -> bool:
+        return self._server.has_audience(rooms)
+
     def send(self, client_id: str, event: str, payload: bytes) -> None:
         self._server.publish(event, payload, (client_id,))
 

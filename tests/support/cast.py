@@ -49,9 +49,14 @@ class Recorder:
         self.published: list[Sent] = []
         self.sent: dict[str, list[Sent]] = defaultdict(list)
         self.rooms: dict[str, set[str]] = defaultdict(set)
+        self.audience: set[str] | None = None
+        """Rooms where somebody listens; None: in every one."""
 
     def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
         self.published.append(Sent(event, json.loads(payload), tuple(rooms), tag))
+
+    def listens(self, rooms: Sequence[str]) -> bool:
+        return self.audience is None or not self.audience.isdisjoint(rooms)
 
     def send(self, client_id: str, event: str, payload: bytes) -> None:
         self.sent[client_id].append(Sent(event, json.loads(payload), ()))

@@ -107,6 +107,13 @@ class RecoveryLog:
             until=trio.current_time() + self.settings.seconds,
         )
 
+    def awaits(self, rooms: Collection[str]) -> bool:
+        """Whether a client that was in one of the rooms may still come back."""
+        if not self._lost:
+            return False
+        now = trio.current_time()
+        return any(lost.until >= now and not lost.rooms.isdisjoint(rooms) for lost in self._lost.values())
+
     def restore(self, pid: str, offset: object) -> Recovered | None:
         """What a client that says it was `pid` missed after `offset`; None where it must begin anew."""
         self.expire()

@@ -338,6 +338,14 @@ class TrioServer(ServerApi):
         space = self._space("/")
         space.broadcast(wanted, self.prepare(event, payload, wanted, tag))
 
+    def has_audience(self, rooms: Collection[str]) -> bool:
+        """Whether anybody is in one of the rooms, or lost the connection there and may still come back.
+
+        What is published to nobody need not be made at all.
+        """
+        space = self._space("/")
+        return any(map(space.has_room, rooms)) or (space.recovery is not None and space.recovery.awaits(rooms))
+
     def prepare(self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None) -> Message:
         """The event's message, noted for recovery."""
         recovery = self._space("/").recovery

@@ -120,6 +120,19 @@ async def test_without_any_event_seen_one_is_recovered_too() -> None:
             assert greeting["sid"] == client.sid
 
 
+async def test_a_room_has_an_audience_while_somebody_is_there_or_may_come_back() -> None:
+    async with place(seconds=0.2) as found:
+        audience = found.server.has_audience
+        assert not audience(["r"])
+        async with connect(found) as client:
+            await client.join("r")
+            assert audience(["r"]) and audience(["other", "r"]) and not audience(["other"])
+        await until_gone(found, client.sid)
+        assert audience(["r"]) and not audience(["other"])
+        await trio.sleep(0.3)
+        assert not audience(["r"])
+
+
 @pytest.mark.parametrize("offset", ["nonsense", "00000000.1", 5, ""])
 async def test_an_offset_of_another_time_begins_anew(offset: Any) -> None:
     async with place() as found:
