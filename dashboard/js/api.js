@@ -62,6 +62,8 @@ export async function list(path, query = {}, pages = 5) {
 const at = (sessionId) => `/runner/sessions/${encodeURIComponent(sessionId)}`;
 
 export const exchange = (code) => post("/auth/exchange", { code });
+export const signInMethods = () => get("/auth/methods");
+export const logout = () => post("/auth/logout");
 export const me = () => get("/me");
 export const status = () => get("/status");
 export const villages = () => list("/villages");

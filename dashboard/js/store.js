@@ -14,6 +14,8 @@ export const route = signal(parseRoute(location.hash));
 export const link = signal(FIRST_LINK);
 /** undefined while nobody knows, null for an anonymous visitor, else {userId, name}. */
 export const user = signal(undefined);
+/** {label, start} of the provider that people can sign in at, or null. */
+export const provider = signal(null);
 /** What the person should know about signing in: {tone, text} or null. */
 export const notice = signal(null);
 export const villageId = signal(undefined);

@@ -12,6 +12,14 @@ const HISTORY_EVENTS = 500;
 const HISTORY_PAGES = 4;
 const PREFILLED_AGENTS = 6;
 const SIGNED_OUT = "townwatch.signed-out";
+/** Why somebody came back from the provider without a code. */
+const NOT_SIGNED_IN = {
+  busy: "Too many sign-ins at once from your address: try again in a minute.",
+  stale: "That sign-in took too long, or began in another tab: try again.",
+  declined: "You were not signed in: the provider, or you, said no.",
+  refused: "The provider knows you, but you may not come in here: ask whoever runs this service.",
+  unavailable: "The provider could not be asked, or gave an answer that cannot be trusted; the service's log says more.",
+};
 
 let live;
 /** agentId → {write(output), seq()}: the open terminals. */
@@ -37,11 +45,14 @@ async function signIn() {
   }
   const url = new URL(location.href);
   const code = url.searchParams.get("code");
-  if (code) {
+  const failure = url.searchParams.get("sign-in");
+  if (code || failure) {
     url.searchParams.delete("code");
+    url.searchParams.delete("sign-in");
     history.replaceState(null, "", url.pathname + url.search + url.hash);
-    await redeem(code);
   }
+  if (code) await redeem(code);
+  else if (failure) store.notice.value = { tone: "fail", text: NOT_SIGNED_IN[failure] ?? NOT_SIGNED_IN.unavailable };
   await whoAmI();
 }
 
@@ -63,9 +74,12 @@ export async function signInWith(code) {
   if (await redeem(code)) location.reload();
 }
 
-export function signOut() {
+/** Here, and at the provider where it was the way in. The token is dropped even when the service does not answer. */
+export async function signOut() {
+  const answer = await api.logout().catch(() => ({}));
   api.token.drop();
-  location.reload();
+  if (answer.providerUrl) location.assign(answer.providerUrl);
+  else location.reload();
 }
 
 async function whoAmI() {
@@ -81,6 +95,7 @@ async function whoAmI() {
     }
   }
   store.user.value = null;
+  api.signInMethods().then((methods) => (store.provider.value = methods.provider), () => {});
   const open = await api.villages().catch(() => []);
   store.dispatch([["villages", open]]);
 }

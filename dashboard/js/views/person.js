@@ -28,7 +28,9 @@ export function SignIn() {
     const code = text.includes("code=") ? new URL(text.trim(), location.href).searchParams.get("code") : text.trim();
     if (code) signInWith(code);
   };
-  return html`<form class="sign-in" onSubmit=${submit}>
+  const provider = store.provider.value;
+  return html`${provider ? html`<p><a class="button primary" data-testid="provider" href=${`${provider.start}?then=${encodeURIComponent(location.hash)}`}>Sign in with ${provider.label}</a></p>` : null}
+  <form class="sign-in" onSubmit=${submit}>
     <label for="code">Sign-in link or code</label>
     <div class="field-row">
       <input id="code" autocomplete="one-time-code" spellcheck="false" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
