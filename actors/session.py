@@ -140,7 +140,7 @@ class SessionActor(TrioActor):
         self._state = after
         self._context.board.post(after)
         await self._confirm_decisions(events)
-        await self._snapshot(important=any(not isinstance(event, e.TerminalChunk) for event in events))
+        await self._snapshot(important=any(type(event) not in session_state.QUIET for event in events))
 
     async def _snapshot(self, *, important: bool) -> None:
         """The first one at once: it says which runner and agent the session has, and the events do not."""

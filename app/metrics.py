@@ -3,6 +3,7 @@ tree.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -35,8 +36,9 @@ class Metrics:
         self.lag = Histogram("townwatch_loop_lag_seconds", "Lateness of the event loop", buckets=_FAST, registry=reg)
         self.round_trip = Histogram("townwatch_round_trip_seconds", "Client round trips", buckets=_FAST, registry=reg)
         self.refusals = Counter("townwatch_refusals_total", "Refused by a limit", ["limit"], registry=reg)
+        event_of = cache(self.events.labels)
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
-            "event": lambda f: self.events.labels(f["type"]).inc(f["count"]),
+            "event": lambda f: event_of(f["type"]).inc(f["count"]),
             "repeat": lambda _: self.repeats.inc(),
             "nack": lambda f: self.nacks.labels(f.get("code", "")).inc(),
             "violation": lambda f: self.violations.inc(f["count"]),
