@@ -1,5 +1,6 @@
 """The composition root: opens what lasts, restores what was, starts who lives, listens; and undoes it in reverse."""
 
+import gc
 import signal
 import time
 from collections.abc import Callable
@@ -88,6 +89,7 @@ async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
     began = time.monotonic()
     async with open_service(settings, demo_seed) as service:
         log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
+        _calm_the_collector()
         print(GREETING.format(version=version("townwatch"), link=await service.link()), flush=True)
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
             ended = service.root.actor_stopped
@@ -97,6 +99,14 @@ async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
         gave_up = ended.is_set()
     log.info("stopped", reason="the supervision tree gave up" if gave_up else "told to")
     return 1 if gave_up else 0
+
+
+def _calm_the_collector() -> None:
+    """Fewer passes of the garbage collector, over less. As Python sets it, it took a quarter of the processor time of a
+    busy service, and its full passes held everything up for 100 ms: nearly all that it walks over is not garbage.
+    """
+    gc.freeze()  # what is there now stays for ever
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _until_signal(signals: Any, scope: trio.CancelScope) -> None:

@@ -2,23 +2,25 @@
 
 import base64
 
+import msgspec
+
 from transports.edge_frames import BINARY, TEXT, build_frame
 
 Tag = tuple[str, int]
 """(stream, number): which event of which stream a message was made from."""
 
 
-class Message:
-    """`text` (with its packet type) or `binary`. `tag` is for whoever merges a replay with what is live."""
+class Message(msgspec.Struct, gc=False, eq=False):
+    """`text` (with its packet type) or `binary`. `tag` is for whoever merges a replay with what is live.
 
-    __slots__ = ("_frame", "_payload", "binary", "tag", "text")
+    A struct that the garbage collector does not follow: the recovery log keeps a hundred thousand of them.
+    """
 
-    def __init__(self, text: str | None = None, binary: bytes | None = None, tag: Tag | None = None) -> None:
-        self.text = text
-        self.binary = binary
-        self.tag = tag
-        self._frame: bytes | None = None
-        self._payload: str | None = None
+    text: str | None = None
+    binary: bytes | None = None
+    tag: Tag | None = None
+    _frame: bytes | None = None
+    _payload: str | None = None
 
     @property
     def frame(self) -> bytes:

@@ -10,8 +10,10 @@ volatile events do not spoil the offset (PR #5539), and an offset of before the 
 import secrets
 from collections import deque
 from collections.abc import Collection
+from functools import lru_cache
 
 import attrs
+import msgspec
 import trio
 
 from transports.socketio.message import Message
@@ -26,8 +28,7 @@ class RecoverySettings:
     bytes: int = 64 << 20
 
 
-@attrs.frozen
-class _Logged:
+class _Logged(msgspec.Struct, gc=False, eq=False):
     until: float
     rooms: frozenset[str] | None
     skipped: frozenset[str]
@@ -87,9 +88,9 @@ class RecoveryLog:
         self, rooms: Collection[str] | None, messages: tuple[Message, ...], skipped: Collection[str] = ()
     ) -> None:
         """Keep an event that carried `offset()`."""
-        size = sum(message.size for message in messages)
+        size = sum([message.size for message in messages])
         until = trio.current_time() + self.settings.seconds
-        kept = None if rooms is None else frozenset(rooms)
+        kept = None if rooms is None else _rooms(tuple(rooms))
         self._log.append(_Logged(until, kept, frozenset(skipped), messages, size))
         self._bytes += size
         self.next += 1
@@ -166,6 +167,12 @@ class RecoveryLog:
     def size(self) -> int:
         """Bytes kept."""
         return self._bytes
+
+
+@lru_cache(maxsize=4096)
+def _rooms(rooms: tuple[str, ...]) -> frozenset[str]:
+    """The same set for the same rooms."""
+    return frozenset(rooms)
 
 
 def _is_for(logged: _Logged, mine: set[str]) -> bool:
