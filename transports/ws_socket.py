@@ -254,11 +254,11 @@ class MessageSocket:
 
     async def _listen(self) -> None:
         """Any byte is life. While we do not read, silence says nothing about the peer."""
-        since = self._stream.heard_at
+        due = self._stream.heard_at + self._limits.silent
         while True:
-            await trio.sleep_until(since + self._limits.silent)
-            since = trio.current_time() if self._busy else self._stream.heard_at
-            if trio.current_time() - since >= self._limits.silent:
+            await trio.sleep_until(due)
+            due = (trio.current_time() if self._busy else self._stream.heard_at) + self._limits.silent
+            if trio.current_time() >= due:
                 return self.close(1001, f"nothing was heard for {self._limits.silent:g} s")
 
 
