@@ -14,7 +14,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
@@ -152,9 +152,26 @@ def twin(cls: type[Any]) -> _Twin:
     names, deep = [field.name for field in fields], [_contains_attrs(field.type) for field in fields]
     to_attrs = _copier(cls, names, deep, _rebuild_from_struct)
     to_struct = _copier(struct, names, deep, _rebuild_from_attrs)
-    made = _Twin(struct, to_attrs, to_struct)
-    _ATTRS_OF[struct] = made
+    made = _ATTRS_OF[struct] = _Twin(struct, to_attrs, to_struct)
     return made
+
+
+def _exact_struct(cls: type[Any]) -> type[msgspec.Struct]:
+    """The twin's struct, which here refuses fields that it does not know."""
+    base = twin(cls).struct
+    tag: str | None = getattr(cls, "TYPE", None)
+    struct = msgspec.defstruct(
+        cls.__name__,
+        (),
+        bases=(base,),
+        rename="camel",
+        kw_only=True,
+        forbid_unknown_fields=True,
+        tag_field="type" if tag else None,
+        tag=tag,
+    )
+    _ATTRS_OF[struct] = twin(cls)
+    return struct
 
 
 # --- decode and encode ---------------------------------------------------------------------------
@@ -184,8 +201,24 @@ class Decoder(Generic[T]):
     def __init__(self, *classes: type[T], max_bytes: int = MAX_MESSAGE_BYTES) -> None:
         structs = tuple(twin(cls).struct for cls in classes)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[structs])  # noqa: UP007
+        self._classes = classes
         self._types = Union[structs]  # noqa: UP007
         self._max_bytes = max_bytes
+
+    @cached_property
+    def _exact(self) -> msgspec.json.Decoder[Any]:
+        structs = tuple(_exact_struct(cls) for cls in self._classes)
+        return msgspec.json.Decoder(Union[structs])  # noqa: UP007
+
+    def decode_exact(self, data: bytes | msgspec.Raw) -> T | None:
+        """The message in `data`; None where it has fields that nobody knows, or anything else is unusual about it."""
+        if len(memoryview(data)) > self._max_bytes:
+            return None
+        try:
+            struct = self._exact.decode(data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+        return _ATTRS_OF[type(struct)].to_attrs(struct)
 
     def decode(self, data: bytes | str | msgspec.Raw) -> T:
         """The message in `data`."""

@@ -292,6 +292,14 @@ def decode_event(data: bytes | str | msgspec.Raw) -> RunnerEvent:
     return event
 
 
+def decode_known_event(data: msgspec.Raw) -> RunnerEvent | None:
+    """An event that has no fields but those that we know; None for any other, which `decode_event` looks at closer."""
+    event = _decoder.decode_exact(data)
+    if event is not None:
+        _check_beyond_types(event)
+    return event
+
+
 def _check_beyond_types(event: RunnerEvent) -> None:
     """What the shape alone does not say."""
     match event:

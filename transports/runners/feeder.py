@@ -15,7 +15,7 @@ from actors.context import Context
 from actors.ports import Ref
 from actors.runtime import ActorDeadError
 from contracts.codec import ContractError
-from contracts.events import RunnerEvent, SessionStarted, decode_event, peek_address
+from contracts.events import RunnerEvent, SessionStarted, decode_event, decode_known_event, peek_address
 from contracts.link import Nack
 from transports.runners.flight import BATCH_EVENTS, Flight, Run
 from transports.runners.frames import unknown_fields
@@ -180,19 +180,22 @@ class Feeder:
             if self._frames:
                 await self._frame(self._frames.popleft())
                 continue
-            with trio.move_on_at(due):
+            if due is None:
                 await self._wake.wait()
+            else:
+                with trio.move_on_at(due):
+                    await self._wake.wait()
 
-    async def _send_again(self) -> float:
-        """Do the rewinds that are due. When the next one is."""
-        next_due = float("inf")
-        for flight in list(self._flights.values()):
-            if flight.again is None:
+    async def _send_again(self) -> float | None:
+        """Do the rewinds that are due. When the next one is; None where there is none."""
+        next_due: float | None = None
+        for flight, after in [(flight, flight.again) for flight in self._flights.values()]:
+            if after is None:
                 continue
             if flight.again_at > trio.current_time():
-                next_due = min(next_due, flight.again_at)
+                next_due = min(next_due or flight.again_at, flight.again_at)
                 continue
-            after, flight.again = flight.again, None
+            flight.again = None
             await self._rewound(flight, after)
         return next_due
 
@@ -235,6 +238,9 @@ class Feeder:
     def _decode(self, raw: msgspec.Raw) -> RunnerEvent | None:
         """None for a malformed one, which the runner is told."""
         try:
+            event = decode_known_event(raw)
+            if event is not None:
+                return event
             event = decode_event(raw)
         except ContractError as error:
             address = peek_address(raw)
