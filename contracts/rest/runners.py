@@ -1,0 +1,107 @@
+"""Runners: who they are, and how they are."""
+
+from typing import Any, Literal
+
+import attrs
+
+from contracts.events import Id, NonNegative
+from contracts.link import Capabilities, Load, SpoolSize
+from contracts.rest.shared import Cursor, Limit, Name, RunnerId, RunnerStatus, Secret
+
+
+@attrs.frozen(kw_only=True)
+class RegisterRunner:
+    """What a runner says of itself. With a runner's own token `runnerId` may be left out."""
+
+    runner_id: RunnerId | None = None
+    name: Name | None = None
+    hostname: Name | None = None
+    version: Name | None = None
+    mode: Literal["hosted", "customer_hosted"] = "customer_hosted"
+    capabilities: Capabilities = attrs.field(factory=Capabilities)
+    labels: dict[str, str] = attrs.field(factory=dict)
+    metadata: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class RunnerHeartbeat:
+    active_sessions: list[Id] = attrs.field(factory=list)
+    load: Load = attrs.field(factory=Load)
+    spool: SpoolSize = attrs.field(factory=SpoolSize)
+
+
+@attrs.frozen(kw_only=True)
+class RunnerQuery:
+    """`villageId`: those that may serve this village."""
+
+    village_id: Id | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 100
+
+
+@attrs.frozen(kw_only=True)
+class RunnerView:
+    """`status` says what the service sees and people want; `connected`: it has a connection now; `heardAt`: when
+    anything was last heard of it.
+    """
+
+    runner_id: str
+    name: str
+    village_id: str | None
+    hostname: str | None
+    version: str | None
+    mode: str
+    status: RunnerStatus
+    connected: bool
+    heard_at: float | None
+    created_at: float | None
+    capabilities: Capabilities
+    labels: dict[str, str]
+    metadata: dict[str, Any]
+    active_sessions: NonNegative
+    load: Load | None
+
+
+@attrs.frozen(kw_only=True)
+class RunnerList:
+    items: list[RunnerView]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class RunnerMode:
+    """active takes new sessions again; draining and maintenance take none."""
+
+    state: Literal["active", "draining", "maintenance"]
+
+
+@attrs.frozen(kw_only=True)
+class NewEnrolment:
+    """A code that takes one runner in. `villageId` left out: a runner for every village."""
+
+    village_id: Id | None = None
+    name: Name | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EnrolmentCode:
+    """For ``townwatch runner join URL --code …``; good once, for an hour."""
+
+    code: str
+    expires_at: float
+
+
+@attrs.frozen(kw_only=True)
+class JoinRunner:
+    code: Secret
+    name: Name
+    hostname: Name | None = None
+
+
+@attrs.frozen(kw_only=True)
+class JoinedRunner:
+    """The runner's token is shown here once. `villageId` null: it serves all of them."""
+
+    runner_id: str
+    token: str
+    village_id: str | None

@@ -1,0 +1,49 @@
+"""What all routes share: errors, pages, names and their bounds."""
+
+from typing import Annotated, Any, Literal
+
+import attrs
+import msgspec
+
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_CONTROLS)]
+Note = Annotated[str, msgspec.Meta(max_length=2000, pattern=r"^[^\x00]*$")]
+VillageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+RunnerId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Role = Literal["owner", "operator", "viewer"]
+RunnerStatus = Literal["online", "offline", "draining", "maintenance"]
+Scope = Literal["read", "drive", "decide", "manage", "admin"]
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """What was wrong, where, and what to do. `code` is for programs, `message` is one line for people."""
+
+    code: str
+    message: str
+    details: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class ErrorAnswer:
+    """Every answer that is not a success."""
+
+    error: Problem
+
+
+@attrs.frozen(kw_only=True)
+class Done:
+    """It was done."""
+
+    ok: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class PageQuery:
+    """`cursor`: the `next` of the page before."""
+
+    cursor: Cursor | None = None
+    limit: Limit = 100

@@ -1,0 +1,124 @@
+"""Signing in, and tokens."""
+
+from typing import Annotated
+
+import attrs
+import msgspec
+
+from contracts.rest.shared import Name, Role, Scope, Secret
+
+
+@attrs.frozen(kw_only=True)
+class ExchangeCode:
+    """The one-time code of a sign-in link."""
+
+    code: Secret
+
+
+@attrs.frozen(kw_only=True)
+class PasswordSignIn:
+    email: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
+    password: Secret
+
+
+@attrs.frozen(kw_only=True)
+class UserView:
+    user_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class SignedIn:
+    """An access token, for the Authorization header and the handshake."""
+
+    token: str
+    expires_at: float
+    user: UserView
+
+
+@attrs.frozen(kw_only=True)
+class SignInProvider:
+    """`label`: what people call it. `start`: where a browser goes, with `?then=#/place/on/the/page`."""
+
+    label: str
+    start: str
+
+
+@attrs.frozen(kw_only=True)
+class SignInMethods:
+    """How one can sign in here, beside a link. `provider`: another's, by OpenID Connect; null: there is none."""
+
+    password: bool
+    provider: SignInProvider | None
+
+
+@attrs.frozen(kw_only=True)
+class SignedOut:
+    """`providerUrl`: where a browser goes to end its session at the provider too; null: nowhere."""
+
+    provider_url: str | None
+
+
+@attrs.frozen(kw_only=True)
+class SignInLink:
+    """`code` signs in once; `path` is where the page takes it."""
+
+    code: str
+    path: str
+    expires_at: float
+
+
+@attrs.frozen(kw_only=True)
+class MyVillage:
+    """`role` is null for a public village of others."""
+
+    village_id: str
+    name: str
+    public: bool
+    role: Role | None
+
+
+@attrs.frozen(kw_only=True)
+class Me:
+    user_id: str
+    name: str
+    admin: bool
+    scopes: list[str]
+    villages: list[MyVillage]
+
+
+@attrs.frozen(kw_only=True)
+class NewToken:
+    """`lifetimeDays`: days until it ends, at most ten years."""
+
+    name: Name
+    scopes: Annotated[list[Scope], msgspec.Meta(min_length=1)]
+    lifetime_days: Annotated[int, msgspec.Meta(ge=1, le=3650)] = 90
+
+
+@attrs.frozen(kw_only=True)
+class GrantedToken:
+    """The secret is shown here once and kept nowhere."""
+
+    token_id: str
+    token: str
+    expires_at: float | None
+
+
+@attrs.frozen(kw_only=True)
+class TokenView:
+    """`usedAt` is right to the minute."""
+
+    token_id: str
+    name: str
+    scopes: list[str]
+    created_at: float
+    expires_at: float | None
+    used_at: float | None
+    revoked_at: float | None
+
+
+@attrs.frozen(kw_only=True)
+class TokenList:
+    items: list[TokenView]
+    next: str | None

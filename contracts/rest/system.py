@@ -1,0 +1,70 @@
+"""The service itself: health, numbers, supervision."""
+
+from typing import Any, Literal
+
+import attrs
+
+
+@attrs.frozen(kw_only=True)
+class Alive:
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+@attrs.frozen(kw_only=True)
+class Ready:
+    """The service takes work."""
+
+    ready: bool
+
+
+@attrs.frozen(kw_only=True)
+class ServiceStatus:
+    """Which version, and since when."""
+
+    version: str
+    uptime_ms: float
+    started_at: float
+
+
+@attrs.frozen(kw_only=True)
+class MailboxView:
+    """Messages waiting, the most there may be (null: no limit) and the most there ever were."""
+
+    depth: int
+    capacity: int | None
+    high_water: int
+    dropped: int
+    policy: str
+
+
+@attrs.frozen(kw_only=True)
+class ExitView:
+    """Why it last ended, and how many seconds ago."""
+
+    reason: str
+    age: float
+
+
+@attrs.frozen(kw_only=True)
+class SupervisionNode:
+    """An actor or a supervisor; its children are such nodes too. `more`: children left out. Times are seconds."""
+
+    id: str
+    kind: str
+    actor: str
+    path: str | None
+    state: str
+    incarnation: int
+    uptime: float
+    restarts: int
+    in_hand: str | None
+    mailbox: MailboxView | None
+    last_exit: ExitView | None
+    strategy: str | None
+    intensity: int | None
+    period: float | None
+    recent: int | None
+    children: list[dict[str, Any]]
+    more: int

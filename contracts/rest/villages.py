@@ -1,0 +1,124 @@
+"""Villages: their houses, agents, members, and what was done in them."""
+
+from typing import Any
+
+import attrs
+
+from contracts.events import ApprovalRequest, State, UsageMetrics
+from contracts.rest.shared import Name, Role, RunnerStatus, VillageId
+from contracts.rest.sign_in import MyVillage
+from contracts.ui import Indicators
+
+
+@attrs.frozen(kw_only=True)
+class VillageList:
+    items: list[MyVillage]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class NewVillage:
+    """Whoever makes it is its owner."""
+
+    village_id: VillageId
+    name: Name
+    public: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class VillageChange:
+    """What is left out stays."""
+
+    name: Name | None = None
+    public: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HouseView:
+    """A repository and what goes on in it. `houseId` and `repoId` are the same."""
+
+    house_id: str
+    repo_id: str
+    village_id: str
+    name: str
+    repo_path: str
+    version: int
+    indicators: Indicators
+
+
+@attrs.frozen(kw_only=True)
+class HouseList:
+    items: list[HouseView]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class AgentView:
+    """An agent in its latest session."""
+
+    agent_id: str
+    session_id: str
+    village_id: str
+    repo_id: str
+    agent_name: str
+    agent_type: str
+    repo_path: str
+    state: State
+    reason: str | None
+    runner_id: str
+    runner_status: RunnerStatus
+    started_at: float | None
+    ended_at: float | None
+    last_event_at: float | None
+    last_event_seq: int
+    pending_approvals: list[ApprovalRequest]
+    usage: UsageMetrics
+
+
+@attrs.frozen(kw_only=True)
+class AgentList:
+    items: list[AgentView]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class MemberView:
+    user_id: str
+    name: str
+    email: str | None
+    role: Role
+    added_at: float
+
+
+@attrs.frozen(kw_only=True)
+class MemberList:
+    items: list[MemberView]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class MemberRole:
+    role: Role
+
+
+@attrs.frozen(kw_only=True)
+class AuditEntry:
+    """One action of somebody."""
+
+    audit_id: int
+    at: float
+    kind: str
+    action: str
+    user_id: str | None
+    token_id: str | None
+    village_id: str | None
+    session_id: str | None
+    target: str | None
+    address: str | None
+    details: Any
+
+
+@attrs.frozen(kw_only=True)
+class AuditList:
+    items: list[AuditEntry]
+    next: str | None
