@@ -83,8 +83,13 @@ class Child:
         life = self.life = actor._life
         self.ended, settled, outcome = trio.Event(), trio.Event(), list[Reason]()
         nursery.start_soon(self._host, life, settled, outcome, notify, name=f"{path}#{self.ref.incarnation}")
-        with trio.move_on_after(spec.start_timeout):
-            await settled.wait()
+        try:
+            with trio.move_on_after(spec.start_timeout):
+                await settled.wait()
+        except BaseException:  # its supervisor ends, and nobody would look after it once it is up
+            if self.state == "starting":
+                life.cancel(KILLED)
+            raise
         if self.state != "up":
             await self._abandon(life, outcome)
 
@@ -102,10 +107,12 @@ class Child:
 
         def started() -> None:
             assert life.scope is not None
-            life.scope.shield = True  # from here on only the supervisor ends it
-            if self.state == "starting":
-                self.state, self.born = "up", trio.current_time()
             settled.set()
+            if self.state != "starting":  # given up meanwhile: it must not outlive who started it
+                return life.cancel(KILLED)
+            life.scope.shield = True  # from here on only the supervisor ends it
+            self.state, self.born = "up", trio.current_time()
+            return None
 
         reason: Reason = KILLED
         try:

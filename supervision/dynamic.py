@@ -72,7 +72,8 @@ class DynamicSupervisor(BaseSupervisor):
         try:
             await self._start(child)
         except BaseException as error:
-            self._drop_child(child, error)
+            if child.state != "up":  # one that came up as its supervisor was cancelled is stopped with its siblings
+                self._drop_child(child, error)
             told = error if isinstance(error, Exception) else ActorDeadError(f"{self._name} was stopped")
             reply.fail(told)
             if not isinstance(error, Exception):

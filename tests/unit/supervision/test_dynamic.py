@@ -294,3 +294,26 @@ async def test_a_big_tree_is_cut_and_says_so(world, autojump_clock):
     await storm(sup, [client(f"c{n}") for n in range(30)])
     root = tree(sup, limit=10)
     assert (len(root.children), root.more) == (10, 20)
+
+
+class Unbending(Recorder):
+    """Its start is in the hands of a thread, which cannot be cancelled."""
+
+    async def on_start(self) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(1)
+
+
+async def test_a_child_that_comes_up_as_its_supervisor_crashes_ends_with_it(nursery, autojump_clock):
+    """Found by the simulation: it lived on, shielded and forgotten, and its supervisor waited for it for ever."""
+    async with open_world():
+        many = DynamicSupervisor.start(name="many")
+        starting = many.proxy().start_child(ChildSpec(id="a", actor=Unbending, args=(None,)))
+        await trio.sleep(0.5)
+        many.exit(Crash("as it starts"), many)
+        with trio.fail_after(5):
+            with pytest.raises(ActorDeadError):
+                await starting
+            while many.is_alive():
+                await trio.sleep(0.1)
+        assert not ActorRegistry.get_all()
