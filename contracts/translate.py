@@ -94,6 +94,8 @@ def for_village(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalReques
         messages.append(_spawn(event, origin))
     if (line := work_stream_event(event, origin.agent_id)) is not None:
         messages.append(UiMessage("work_stream_event", line, VILLAGE_AND_AGENT))
+    if isinstance(event, e.TerminalChunk):  # nearly all are: no need to ask what else they might be
+        return messages
     messages += _beside(event, origin, resolved)
     if (text := readable(event)) is not None:
         messages.append(

@@ -76,6 +76,7 @@ def agent_type(provider_id: str) -> AgentType:
             return "custom"
 
 
+@lru_cache(maxsize=256)
 def iso(epoch_ms: float) -> str:
     """ISO-8601 UTC with milliseconds: ``2026-11-23T07:12:00.250Z``."""
     second, rest = divmod(epoch_ms, 1000)

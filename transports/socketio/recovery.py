@@ -95,7 +95,7 @@ class RecoveryLog:
         self._bytes += size
         self.next += 1
         if len(self._log) > self.settings.packets or self._bytes > self.settings.bytes:
-            self.expire()
+            self._shrink(trio.current_time())
 
     def lose(self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int) -> None:
         """A client lost its connection."""
@@ -141,13 +141,17 @@ class RecoveryLog:
 
     def expire(self) -> None:
         """Drop what is too old or too much."""
-        now, limits = trio.current_time(), self.settings
-        while self._log and (self._log[0].until < now or len(self._log) > limits.packets or self._bytes > limits.bytes):
-            self._purge(self._log.popleft())
+        now = trio.current_time()
+        self._shrink(now)
         for pid in [pid for pid, lost in self._lost.items() if lost.until < now]:
             del self._lost[pid]
         for room in [room for room, (_, until) in self._purged_for_room.items() if until < now]:
             del self._purged_for_room[room]
+
+    def _shrink(self, now: float) -> None:
+        log, limits = self._log, self.settings
+        while log and (log[0].until < now or len(log) > limits.packets or self._bytes > limits.bytes):
+            self._purge(log.popleft())
 
     def _purge(self, logged: _Logged) -> None:
         self._bytes -= logged.size
