@@ -7,7 +7,7 @@ import attrs
 from sqlalchemy import Connection
 
 from access import secrets
-from access.subject import ALL_SCOPES, InvalidToken
+from access.subject import ALL_SCOPES, WrongSecret
 from store import runners, tokens
 from store.rows import new_id
 from store.runners import Runner
@@ -31,9 +31,10 @@ class Granted:
 
 @attrs.frozen(kw_only=True)
 class Enrolled:
-    """A runner that was taken in, with its token."""
+    """A runner that was taken in, with its token. `village_id` None: it serves all of them."""
 
     runner_id: str
+    village_id: str | None
     token: str = attrs.field(repr=False)
 
 
@@ -100,7 +101,7 @@ def enrol(connection: Connection, code: str, name: str, now_ms: int, hostname: s
     """Take a runner in for a code, which is used up. Raises `InvalidToken`."""
     found = tokens.use_code(connection, "enrolment", secrets.digest(code[:200]), now_ms)
     if found is None:
-        raise InvalidToken("code is unknown, used or over")
+        raise WrongSecret("the code is unknown, used or over")
     runner = Runner(
         runner_id=new_id("runner"),
         name=(found.name or name).strip()[:200] or "runner",
@@ -109,4 +110,5 @@ def enrol(connection: Connection, code: str, name: str, now_ms: int, hostname: s
         created_ms=now_ms,
     )
     runners.put(connection, runner)
-    return Enrolled(runner_id=runner.runner_id, token=grant_runner_token(connection, runner.runner_id, now_ms).token)
+    granted = grant_runner_token(connection, runner.runner_id, now_ms)
+    return Enrolled(runner_id=runner.runner_id, village_id=runner.village_id, token=granted.token)

@@ -9,7 +9,7 @@ from access import secrets
 from access.authenticator import wall_clock_ms
 from access.jwt import OwnTokens
 from access.passwords import Passwords
-from access.subject import InvalidToken, Subject
+from access.subject import Subject, WrongSecret
 from store import tokens, users
 from store.database import Database
 from store.tokens import Code
@@ -55,7 +55,7 @@ class SignIn:
         found = await self._database.call(tokens.use_code, "sign_in", digest, now)
         user = await self._database.read(users.get, found.user_id) if found and found.user_id else None
         if user is None or user.disabled:
-            raise InvalidToken("code is unknown, used or over")
+            raise WrongSecret("the code is unknown, used or over")
         return self._signed_in(user)
 
     async def with_password(self, email: str, password: str) -> SignedIn:
@@ -63,7 +63,7 @@ class SignIn:
         user = await self._database.read(users.by_email, email[:320])
         right = await self._passwords.matches(user.password_hash if user else None, password)
         if user is None or not right or user.disabled:
-            raise InvalidToken("address or password is wrong")
+            raise WrongSecret("address or password is wrong")
         if user.password_hash and self._passwords.is_outdated(user.password_hash):
             await self._database.call(users.set_password_hash, user.user_id, await self._passwords.hash(password))
         return self._signed_in(user)

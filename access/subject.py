@@ -14,6 +14,10 @@ class InvalidToken(Exception):
     """The token is not good (unknown, forged, over, revoked). It says why for the log; the wire is never told."""
 
 
+class WrongSecret(InvalidToken):
+    """A one-time code or a password is not good. Who tried it is told, in these words."""
+
+
 @attrs.frozen(kw_only=True)
 class Subject:
     """Somebody, authenticated.

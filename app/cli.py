@@ -6,16 +6,20 @@ import errno
 import logging
 import sys
 from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import attrs
 import structlog
 import trio
 from cyclopts import App, Parameter
 
-from config import settings
-from config.settings import ConfigError, Settings
+from app.cli_runner import runner_app
+from app.cli_shared import ConfigFile, StateDir
+from app.cli_shared import complain as _complain
+from app.cli_shared import log_to_file as _log_to_file
+from app.cli_shared import log_to_stderr as _log_to_stderr
+from app.cli_shared import settings_of as _settings
+from config.settings import ConfigError
 
 app = App(
     name="townwatch",
@@ -23,8 +27,7 @@ app = App(
     help="The control room for coding agents: one self-hosted process that you can pull any plug on.",
 )
 
-ConfigFile = Annotated[str | None, Parameter(name=["--config", "-c"], help="TOML file (default: townwatch.toml)")]
-StateDir = Annotated[str | None, Parameter(name="--state-dir", help="where everything is kept (default: .townwatch)")]
+app.command(runner_app)
 
 
 @app.command
@@ -90,57 +93,6 @@ def run(
     except identity.NotEnrolled as error:
         return _complain(str(error))
     return trio.run(lambda: commands.run_command(known, found.state, command, name=name))
-
-
-@app.command
-def runner(
-    *,
-    url: str | None = None,
-    token: str | None = None,
-    runner_id: str | None = None,
-    max_sessions: int = 8,
-    spool_mb: int = 256,
-    state_dir: StateDir = None,
-    config: ConfigFile = None,
-) -> int:
-    """Be this machine's runner: take sessions from the service until stopped.
-
-    Parameters
-    ----------
-    url: the service, e.g. wss://townwatch.example/runner
-    token: the runner's token
-    runner_id: the runner's id, where the token belongs to one
-    max_sessions: sessions at once
-    spool_mb: megabytes of events kept while the service is away
-    """
-    from runner import commands, identity
-
-    found = _settings(config, state_dir)
-    _log_to_stderr(found)
-    try:
-        known = _enrolment(found.state, url, token, runner_id)
-    except identity.NotEnrolled as error:
-        return _complain(str(error))
-    return trio.run(
-        lambda: commands.run_daemon(known, found.state, max_sessions=max_sessions, spool_bytes=spool_mb << 20)
-    )
-
-
-def _enrolment(state: Path, url: str | None, token: str | None, runner_id: str | None) -> Any:
-    """What runner.json says, with what the command line says on top; kept for the next time."""
-    from runner import identity
-
-    try:
-        known = identity.load(state)
-    except identity.NotEnrolled:
-        if not (url and token and runner_id):
-            raise
-        known = identity.Identity(runner_id=runner_id, token=token, url=url)
-    given = {"url": url, "token": token, "runner_id": runner_id}
-    changed = attrs.evolve(known, **{name: value for name, value in given.items() if value is not None})
-    if changed != known:
-        identity.save(state, changed)
-    return changed
 
 
 @app.command
@@ -218,36 +170,6 @@ def link(*, state_dir: StateDir = None, config: ConfigFile = None) -> int:
     found = _settings(config, state_dir)
     print(trio.run(new_link, found))
     return 0
-
-
-def _settings(config: str | None, state_dir: str | None) -> Settings:
-    """Raises `SystemExit` with one line where the configuration is wrong."""
-    try:
-        found = settings.load(config)
-    except ConfigError as error:
-        raise SystemExit(_complain(str(error))) from None
-    return found if state_dir is None else attrs.evolve(found, state_dir=state_dir)
-
-
-def _complain(message: str) -> int:
-    print(f"townwatch: {message}", file=sys.stderr)
-    return 2
-
-
-def _log_to_stderr(found: Settings) -> None:
-    from config.logs import configure
-
-    configure(found.log, sys.stderr)
-
-
-def _log_to_file(found: Settings, name: str) -> None:
-    """A terminal that belongs to somebody else's program is no place for our log."""
-    from config.logs import configure
-
-    found.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    logs = found.state / "logs"
-    logs.mkdir(exist_ok=True)
-    configure(found.log, (logs / name).open("a", encoding="utf-8"))
 
 
 def main() -> None:

@@ -1,8 +1,13 @@
-"""Whose word counts: the configured issuers and the provider of sign-ins, made from the settings."""
+"""Whose word counts: the configured issuers, the provider of sign-ins, codes for runners; made from the settings."""
 
+import time
 from pathlib import Path
 
-from access.bootstrap import token_secret
+import trio
+from sqlalchemy import Connection
+
+from access.bootstrap import OWNER_ID, token_secret
+from access.grants import issue_enrolment_code
 from access.jwt import IssuerTokens
 from access.keys import FetchedKeys, FixedKeys
 from access.oidc import Oidc
@@ -12,6 +17,8 @@ from actors.context import Context
 from actors.directory import tell_if_alive
 from actors.messages import TokenEnded
 from config.settings import ConfigError, Issuer, Settings
+from store import villages
+from store.database import Database
 from transports.edge import Edge
 from transports.http.deps import Api
 from transports.http.oidc_door import PREFIX, OidcDoor
@@ -67,6 +74,30 @@ def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
     """Where browsers leave for the provider and come back."""
     if api.oidc is not None:
         edge.http(PREFIX, OidcDoor(api, api.oidc, welcome_rules(settings), settings.server.public_url))
+
+
+class UnknownVillage(Exception):
+    """There is no such village."""
+
+
+async def new_enrolment(settings: Settings, *, village: str | None, name: str | None) -> str:
+    """A code for a runner of the service of this state directory, which may be running. Raises `UnknownVillage`."""
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        return await database.call(_issue, village, name, time.time_ns() // 1_000_000)
+    finally:
+        database.close()
+
+
+def _issue(connection: Connection, village: str | None, name: str | None, now_ms: int) -> str:
+    if village is not None and villages.get(connection, village) is None:
+        raise UnknownVillage(f"there is no village {village!r}")
+    return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=village, name=name)
+
+
+def open_database(settings: Settings) -> Database:
+    """The configured one, else SQLite in the state directory. Blocks."""
+    return Database.open(settings.database.url or settings.state / "townwatch.db")
 
 
 async def token_ended(context: Context, token_id: str) -> None:

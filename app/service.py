@@ -25,7 +25,7 @@ from actors.runtime import open_world, telemetry, whereis
 from app import cast
 from app.demo import DemoRunner
 from app.hosted import Hosted
-from app.identity import known_issuers, open_provider_door, provider_of, token_ended
+from app.identity import known_issuers, open_database, open_provider_door, provider_of, token_ended
 from app.metrics import Metrics
 from app.restore import restore
 from app.retention import Keeper, retention
@@ -76,6 +76,8 @@ class Service:
     database: Database
     metrics: Metrics
     server: TrioServer
+    cut_runner: Callable[[str, str], int]
+    """Closes a runner's connections, for a reason; how many there were."""
 
     async def link(self) -> str:
         """A link that signs the owner in, once."""
@@ -192,6 +194,7 @@ class open_service:
             metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
             forget_session=partial(_forget_session, context),
             stop_runner=partial(_stop_runner, door),
+            cut_runner=partial(_cut_runner, door),
             membership_changed=partial(_membership_changed, context),
             token_ended=partial(token_ended, context),
             oidc=provider_of(settings),
@@ -216,6 +219,7 @@ class open_service:
             database=database,
             metrics=metrics,
             server=server,
+            cut_runner=door.cut,
         )
 
     async def _doors(self, edge: Edge, context: Context, rights: Rights) -> RunnerDoor:
@@ -311,6 +315,11 @@ async def _stop_runner(door: RunnerDoor, runner_id: str) -> None:
             await supervisor.proxy().terminate_child(f"runner:{runner_id}")
 
 
+async def _cut_runner(door: RunnerDoor, runner_id: str) -> None:
+    """A revoked runner's connections end; it may be enrolled anew, and its sessions wait for that."""
+    door.cut(runner_id, "this runner's token was revoked: enrol it anew with townwatch runner join")
+
+
 async def _membership_changed(context: Context, _village_id: str) -> None:
     """Everybody looks again whether they may still be where they are."""
     for client in list(context.directory.clients.values()):
@@ -320,11 +329,6 @@ async def _membership_changed(context: Context, _village_id: str) -> None:
 def _connections(server: TrioServer) -> dict[str, float]:
     stats = server.stats()
     return {name: float(value) for name, value in attrs.asdict(stats).items() if name.endswith("connections")}
-
-
-def open_database(settings: Settings) -> Database:
-    """The configured one, else SQLite in the state directory. Blocks."""
-    return Database.open(settings.database.url or settings.state / "townwatch.db")
 
 
 async def _stop(root: Any) -> None:

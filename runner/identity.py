@@ -10,19 +10,24 @@ from pathlib import Path
 
 import attrs
 
+from runner.tls import Tls
+
 FILE = "runner.json"
 DEFAULT_URL = "ws://127.0.0.1:8484/runner"
 
 
 @attrs.frozen(kw_only=True)
 class Identity:
-    """`url`: the service's runner endpoint (ws:// or wss://). `village`: where its sessions belong."""
+    """`url`: the service's runner endpoint (ws:// or wss://). `village`: where its sessions belong. `token`: empty
+    where the certificate in `tls` says who it is.
+    """
 
     runner_id: str
     token: str
     url: str = DEFAULT_URL
     village: str = "demo"
     name: str = attrs.field(factory=platform.node)
+    tls: Tls = attrs.field(factory=Tls)
 
 
 class NotEnrolled(Exception):
@@ -36,13 +41,16 @@ def load(state_dir: Path) -> Identity:
         known = json.loads(path.read_text(encoding="utf-8"))
         return Identity(
             runner_id=known["runnerId"],
-            token=known["token"],
+            token=known.get("token", "") if known.get("tls") else known["token"],
             url=known.get("url", DEFAULT_URL),
             village=known.get("villageId", "demo"),
             name=known.get("name") or platform.node(),
+            tls=Tls(**known.get("tls", {})),
         )
     except FileNotFoundError:
-        raise NotEnrolled(f"{path} is not there: start the service here once, or give --url and --token") from None
+        raise NotEnrolled(
+            f"{path} is not there: start the service here once, or townwatch runner join URL --code CODE"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise NotEnrolled(f"{path} cannot be used ({error}): delete it and start the service, or enrol anew") from None
 
@@ -50,17 +58,21 @@ def load(state_dir: Path) -> Identity:
 def save(state_dir: Path, identity: Identity) -> None:
     """Write runner.json so that only this user can read it, all of it or nothing."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    values = {
+    values: dict[str, object] = {
         "runnerId": identity.runner_id,
         "token": identity.token,
         "url": identity.url,
         "villageId": identity.village,
         "name": identity.name,
     }
+    if identity.tls != Tls():
+        values["tls"] = attrs.asdict(identity.tls)
     part = state_dir / f"{FILE}.{os.getpid()}"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(values, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
     part.replace(state_dir / FILE)
 
 

@@ -7,7 +7,6 @@ runner hears nothing but pings.
 
 import random
 import sqlite3
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,9 +21,10 @@ from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection
 from contracts import link as wire
 from contracts.codec import ContractError, encode
 from contracts.events import FINAL_STATES
-from runner.identity import Identity
+from runner.identity import Identity, NotEnrolled
 from runner.recorder import now_ms
 from runner.spool import Spool
+from runner.tls import open_stream
 
 log = structlog.get_logger("link")
 
@@ -68,16 +68,6 @@ class _Heard(trio.abc.Stream):
         await self._stream.aclose()
 
 
-async def _dial(url: str) -> trio.abc.Stream:
-    """Raises OSError."""
-    where = urlsplit(url)
-    if where.scheme == "wss":
-        return await trio.open_ssl_over_tcp_stream(
-            where.hostname or "", where.port or 443, ssl_context=ssl.create_default_context(), https_compatible=True
-        )
-    return await trio.open_tcp_stream(where.hostname or "", where.port or 80)
-
-
 @attrs.define
 class _Flight:
     """What of a session is on its way: sent up to, acknowledged up to."""
@@ -104,6 +94,8 @@ class Link:
         self._heartbeat = wire.DEFAULT_HEARTBEAT_MS / 1000
         self.connected = trio.Event()
         """Set by the first welcome."""
+        self.renew: Callable[[], Identity] | None = None
+        """Reads anew who we are; asked when the service refuses us, for the token may have been rotated."""
 
     @property
     def online(self) -> bool:
@@ -123,7 +115,7 @@ class Link:
                 await self._one_connection()
             except Refused as error:
                 log.error("service_refuses", reason=str(error))
-                failures = max(failures, REFUSED_FAILURES)
+                failures = 0 if await self._renewed() else max(failures, REFUSED_FAILURES)
             except sqlite3.Error as error:
                 log.error("spool_cannot_be_used", reason=str(error), advice="make room on this disk; retrying")
             except _TROUBLE as error:
@@ -136,7 +128,7 @@ class Link:
     async def _one_connection(self) -> None:
         try:
             with trio.fail_after(CONNECT_SECONDS):
-                stream = _Heard(await _dial(self._identity.url))
+                stream = _Heard(await open_stream(self._identity.url, self._identity.tls))
             try:
                 async with trio.open_nursery() as nursery:
                     socket = await self._open(nursery, stream)
@@ -145,27 +137,39 @@ class Link:
             finally:  # a goodbye could wait for ever behind half a frame
                 await trio.aclose_forcefully(stream)
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise _refusal(_first(group)) from None
 
     async def _open(self, nursery: trio.Nursery, stream: _Heard) -> WebSocketConnection:
         """The outer deadline is the one that holds: the library's own can wait for ever on a silent peer."""
         where = urlsplit(self._identity.url)
         with trio.fail_after(CONNECT_SECONDS):
-            try:
-                return await trio_websocket.wrap_client_stream(
-                    nursery,
-                    stream,  # pyright: ignore[reportArgumentType]  # any stream will do
-                    where.netloc.rpartition("@")[2],
-                    where.path + (f"?{where.query}" if where.query else ""),
-                    extra_headers=[(b"authorization", f"Bearer {self._identity.token}".encode())],
-                    subprotocols=[wire.PROTOCOL],
-                    max_message_size=MAX_FRAME,
-                )
-            except trio_websocket.ConnectionRejected as error:
-                if error.status_code in (401, 403):
-                    text = (error.body or b"").decode(errors="replace")
-                    raise Refused(f"HTTP {error.status_code} {text}".strip()) from None
-                raise
+            return await trio_websocket.wrap_client_stream(
+                nursery,
+                stream,  # pyright: ignore[reportArgumentType]  # any stream will do
+                where.netloc.rpartition("@")[2],
+                where.path + (f"?{where.query}" if where.query else ""),
+                extra_headers=self._authorization(),
+                subprotocols=[wire.PROTOCOL],
+                max_message_size=MAX_FRAME,
+            )
+
+    def _authorization(self) -> list[tuple[bytes, bytes]]:
+        """None where the certificate says who we are."""
+        token = self._identity.token
+        return [(b"authorization", f"Bearer {token}".encode())] if token else []
+
+    async def _renewed(self) -> bool:
+        """Whether this runner has another token by now than the one that was refused."""
+        if self.renew is None:
+            return False
+        try:
+            found = await trio.to_thread.run_sync(self.renew)
+        except NotEnrolled:
+            return False
+        if found.runner_id != self._identity.runner_id or found.token == self._identity.token:
+            return False
+        self._identity = found
+        return True
 
     async def _greet(self, socket: WebSocketConnection) -> None:
         hello = await trio.to_thread.run_sync(self._hello)
@@ -344,6 +348,14 @@ def _first(error: BaseException) -> BaseException:
     if isinstance(error, BaseExceptionGroup):
         return _first(error.exceptions[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
     return error
+
+
+def _refusal(error: BaseException) -> BaseException:
+    """The answer to a handshake ends the library's own reader, so it comes out of the nursery and not of the call."""
+    if not isinstance(error, trio_websocket.ConnectionRejected) or error.status_code not in (401, 403):
+        return error
+    text = (error.body or b"").decode(errors="replace")
+    return Refused(f"HTTP {error.status_code} {text}".strip())
 
 
 def _brief(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from contracts.events import FINAL_STATES, UsageMetrics
 from contracts.tasks import SessionConfig
 from runner import git, workspace
 from runner.asks import AskServer
-from runner.identity import Identity
+from runner.identity import Identity, load
 from runner.lifecycle import NotPossible
 from runner.link import Link, held
 from runner.recorder import Recorder, now_ms
@@ -287,6 +287,7 @@ async def open_runner(
         async with trio.open_nursery() as services, trio.open_nursery() as sessions:
             most = max_sessions if dispatch else 0
             runner = Runner(_in_slot(identity, name), spool, sessions, directory=directory, max_sessions=most)
+            runner.link.renew = lambda: _in_slot(load(state_dir), name)
             await services.start(runner.asks.run)
             services.start_soon(runner.recorder.run)
             await runner.report_lost()

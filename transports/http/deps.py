@@ -58,6 +58,8 @@ class Api:
     """Ends the actor of a session that never began (its runner refused it)."""
     stop_runner: Callable[[str], Awaitable[None]] = _change_nothing
     """Closes a removed runner's connection and ends its actor."""
+    cut_runner: Callable[[str], Awaitable[None]] = _change_nothing
+    """Closes the connections of a runner whose token was revoked; its actor and its sessions live on."""
     membership_changed: Callable[[str], Awaitable[None]] = _change_nothing
     """Somebody's role in this village changed: live connections are to be checked again."""
     token_ended: Callable[[str], Awaitable[None]] = _change_nothing

@@ -9,7 +9,7 @@ import trio
 from litestar.exceptions import HTTPException
 
 from access.gate import Denied, NotFound
-from access.subject import InvalidToken
+from access.subject import InvalidToken, WrongSecret
 from actors.messages import ForeignSession, RunnerOffline, UnknownApproval
 from actors.runtime import ActorDeadError, MailboxFull
 from contracts import rest
@@ -99,6 +99,8 @@ def problem_of(error: BaseException) -> ProblemError:
             return ProblemError(413, str(error))
         case ContractError(field=field):
             return ProblemError(400, str(error), error.code, {"field": field} if field else None)
+        case WrongSecret():
+            return unauthorized(str(error))
         case InvalidToken():
             return unauthorized("the token is not good; sign in again")
         case Denied():

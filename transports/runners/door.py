@@ -29,6 +29,9 @@ from transports.ws_socket import GuardedStream, MessageSocket
 
 log = structlog.get_logger("runner_door")
 
+ENDED = ("is revoked", "is over")
+"""Of a refused token this much is told to whoever holds it."""
+
 
 class RunnerDoor:
     """The WebSocket endpoint of the runners."""
@@ -94,8 +97,9 @@ class RunnerDoor:
         try:
             with trio.fail_after(self._settings.handshake):
                 return await self._deps.authenticate(token)
-        except InvalidToken:
-            raise Rejection(401, "E_UNAUTH", "the runner token is not valid") from None
+        except InvalidToken as error:
+            ended = str(error) if str(error) in ENDED else "is not valid"
+            raise Rejection(401, "E_UNAUTH", f"the runner token {ended}") from None
         except trio.TooSlowError:
             raise Rejection(503, "E_BUSY", "the token could not be checked in time; try again", retry_after=2) from None
 

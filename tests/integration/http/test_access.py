@@ -66,6 +66,7 @@ TABLE = {
     "drain_runner": MANAGE,
     "set_runner_state": MANAGE,
     "rotate_runner_token": {**MANAGE, "runner": 404},
+    "revoke_runner_token": MANAGE,
     "get_health": ANY,
     "get_readiness": ANY,
     "get_metrics": VISITOR,
@@ -131,8 +132,8 @@ async def test_who_may_what(rest, who):
     """Writes that succeed come last of all operations, and deletions behind them."""
     await prepare(rest)
     wrong = {}
-    last = ("remove_member", "sign_out")
-    for operation in sorted(OPERATIONS, key=lambda one: (one.name == last[1], one.method == "DELETE", one.name in last)):
+    last = ("remove_member", "remove_runner", "sign_out")
+    for operation in sorted(OPERATIONS, key=lambda one: (one.name == last[2], one.method == "DELETE", one.name in last)):
         if operation.name == "delete_village" and TABLE[operation.name][who] == "ok":
             continue  # a session lives in it: tested beside the others
         path = operation.path.format(**VALUES) + QUERIES.get(operation.name, "")

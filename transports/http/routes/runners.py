@@ -7,7 +7,7 @@ from actors import messages as m
 from contracts import rest
 from contracts.codec import to_json_values
 from contracts.link import Command, Heartbeat
-from store import runners, villages
+from store import runners, tokens, villages
 from store.rows import new_id
 from store.runners import Runner
 from transports.http import fleet
@@ -58,7 +58,7 @@ async def join_runner(call: Call[rest.JoinRunner, None]) -> rest.JoinedRunner:
     body = call.body
     joined = await call.api.database.call(enrol, body.code, body.name, call.now_ms, body.hostname)
     call.target = joined.runner_id
-    return rest.JoinedRunner(runner_id=joined.runner_id, token=joined.token)
+    return rest.JoinedRunner(runner_id=joined.runner_id, token=joined.token, village_id=joined.village_id)
 
 
 @routes.post(
@@ -186,6 +186,16 @@ async def rotate_runner_token(call: Call[None, None]) -> rest.GrantedToken:
     """A new token for a runner, shown once. The old one is good for five more minutes."""
     granted = await call.api.database.call(grant_runner_token, call.runner.runner_id, call.now_ms, ROTATION_OVERLAP_MS)
     return rest.GrantedToken(token_id=granted.token_id, token=granted.token, expires_at=granted.expires_ms)
+
+
+@routes.delete(
+    "/api/runners/{runnerId}/token", rest.Done, on="runner", may=Action.MANAGE, audit="runner.revoke"
+)
+async def revoke_runner_token(call: Call[None, None]) -> rest.Done:
+    """Revoke a runner's tokens: its connections are cut, and it must be enrolled anew to come back."""
+    await call.api.database.call(tokens.revoke_runner_tokens, call.runner.runner_id, call.now_ms)
+    await call.api.cut_runner(call.runner.runner_id)
+    return rest.Done()
 
 
 async def _set_state(call: Call[None, None] | Call[rest.RunnerMode, None], state: runners.State) -> None:
