@@ -1,5 +1,6 @@
 """From a token to a subject: the one door for REST, Socket.IO, the control WebSocket and runners."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 
@@ -53,6 +54,18 @@ class Authenticator:
         if subject.kind != "runner":
             raise InvalidToken("is no runner's token")
         return subject
+
+    async def certified_runner(self, names: Sequence[str]) -> Subject:
+        """The runner that one of these names of a checked certificate means: the id itself, or the last part of a URI.
+
+        The CA's word is that it is this runner; that there is such a runner is ours. Raises `InvalidToken`."""
+        for name in names:
+            runner_id = re.split(r"[:/]", name)[-1] if ":" in name else name
+            runner = await self._database.read(runners.get, runner_id[:200]) if runner_id.isprintable() else None
+            if runner is not None:
+                return Subject(kind="runner", runner_id=runner.runner_id, name=runner.name)
+        _log.info("certificate_refused", names=[name[:200] for name in names[:5]])
+        raise InvalidToken("names no runner that is known here")
 
     async def _subject(self, token: str) -> Subject:
         if not token or len(token) > MAX_CHARS or not token.isascii() or not token.isprintable():

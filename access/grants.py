@@ -98,7 +98,7 @@ def issue_enrolment_code(
 
 
 def enrol(connection: Connection, code: str, name: str, now_ms: int, hostname: str | None = None) -> Enrolled:
-    """Take a runner in for a code, which is used up. Raises `InvalidToken`."""
+    """Take a runner in for a code, which is used up. Raises `WrongSecret`."""
     found = tokens.use_code(connection, "enrolment", secrets.digest(code[:200]), now_ms)
     if found is None:
         raise WrongSecret("the code is unknown, used or over")

@@ -49,7 +49,7 @@ class SignIn:
         return await self._database.call(issue_sign_in_code, user_id, self._now_ms(), lifetime_ms)
 
     async def exchange(self, code: str) -> SignedIn:
-        """Use a code up. Raises `InvalidToken` where it is unknown, used or over."""
+        """Use a code up. Raises `access.subject.WrongSecret` where it is unknown, used or over."""
         now = self._now_ms()
         digest = secrets.digest(code[:200])
         found = await self._database.call(tokens.use_code, "sign_in", digest, now)
@@ -59,7 +59,7 @@ class SignIn:
         return self._signed_in(user)
 
     async def with_password(self, email: str, password: str) -> SignedIn:
-        """By e-mail address and password. Raises `InvalidToken`, and says not which of the two was wrong."""
+        """By e-mail address and password. Raises `WrongSecret`, and says not which of the two was wrong."""
         user = await self._database.read(users.by_email, email[:320])
         right = await self._passwords.matches(user.password_hash if user else None, password)
         if user is None or not right or user.disabled:

@@ -47,6 +47,15 @@ class Rights:
         return RunnerIdentity(runner_id=subject.runner_id or "")
 
 
+    async def certified(self, names: tuple[str, ...]) -> RunnerIdentity:
+        """Raises `transports.runners.ports.InvalidToken`."""
+        try:
+            subject = await self._authenticator.certified_runner(names)
+        except InvalidToken as error:
+            raise runner_ports.InvalidToken(str(error)) from None
+        return RunnerIdentity(runner_id=subject.runner_id or "")
+
+
 class StoredDecisions:
     """`actors.ports.Decisions` in the database: one conditional update, the first decision wins."""
 

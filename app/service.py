@@ -226,7 +226,13 @@ class open_service:
         """Where runners and the control plane's clients come in, and the runners that are dialled."""
         set_ = self._settings.runners
         link_settings = LinkSettings(window=set_.window, heartbeat_ms=set_.heartbeat_ms, ackless=set_.ackless)
-        links = LinkDeps(context=context, links=cast.LINKS, authenticate=rights.runner, settings=link_settings)
+        links = LinkDeps(
+            context=context,
+            links=cast.LINKS,
+            authenticate=rights.runner,
+            recognize=rights.certified,
+            settings=link_settings,
+        )
         door = RunnerDoor(links)
         edge.websocket("/runner", door.serve)
         targets = [DialTarget(url=dial.url, token=dial.token, runner_id=dial.runner_id or None) for dial in set_.dial]
@@ -293,6 +299,7 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         allowed_hosts=tuple(server.allowed_hosts),
         tls_certificate=server.tls_certificate or None,
         tls_key=server.tls_key or None,
+        tls_client_ca=server.tls_client_ca or None,
     )
 
 

@@ -43,6 +43,9 @@ class Server:
     tls_certificate: str = ""
     """PEM file. Empty: plain HTTP (put a proxy with TLS in front, or stay on loopback)."""
     tls_key: str = ""
+    tls_client_ca: str = ""
+    """PEM file. A runner that shows a certificate of this CA needs no token: its common name, or the last part of a URI
+    in it, is the runner's id. Empty: nobody is asked for a certificate."""
     max_body_bytes: int = 1_000_000
     """Largest body of a request."""
     header_timeout: float = 10.0

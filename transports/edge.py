@@ -9,7 +9,7 @@ import socket
 import ssl
 from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import h11
@@ -28,6 +28,7 @@ from transports.edge_http import (
     describe,
     error_response,
 )
+from transports.edge_tls import certified_names, server_context
 
 __all__ = ["Connection", "Edge", "EdgeSettings", "Request", "Response", "error_response"]
 
@@ -35,6 +36,8 @@ log = structlog.get_logger("edge")
 
 BACKLOG = 4096
 ACCEPTS_AT_ONCE = 64
+Peer = tuple[str, tuple[str, ...]]
+"""Address, and the names in its certificate, of who is behind a TLS connection."""
 OUT_OF_FILES_SECONDS = 0.1
 
 
@@ -55,6 +58,8 @@ class EdgeSettings:
     """Names that Host may have beside localhost, addresses and `host`."""
     tls_certificate: str | None = None
     tls_key: str | None = None
+    tls_client_ca: str | None = None
+    """Clients that show a certificate of this CA are known by its names (`Connection.certificate`)."""
 
 
 class Edge:
@@ -73,6 +78,7 @@ class Edge:
         self._trusted = frozenset(settings.trusted_proxies)
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
         self._listener: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
         self._port = settings.port
         self.open_connections = 0
         self.failed_connections = 0
@@ -87,8 +93,12 @@ class Edge:
         self._websocket[prefix] = handler
 
     def bind(self) -> socket.socket:
-        """Take the port now, so that one that is in use is known before anything is started. Raises OSError."""
+        """Take the port now, so that one that is in use is known before anything is started; read the TLS files.
+
+        Raises OSError."""
         settings = self.settings
+        if settings.tls_certificate:
+            self._tls = server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
         family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
         address = (settings.host, self._port)
         self._listener = socket.create_server(address, family=family, backlog=BACKLOG)
@@ -138,20 +148,21 @@ class Edge:
 
     async def _accept_tls(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         """TLS ends here: the plain side goes on through a socket pair, so that everything behind is the same."""
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.settings.tls_certificate or "", self.settings.tls_key or None)
+        assert self._tls is not None  # made by bind()
         wrapped = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-        serve = partial(self._serve_tls, context, nursery)
+        serve = partial(self._serve_tls, self._tls, nursery)
         await trio.serve_listeners(serve, [wrapped], handler_nursery=nursery)
 
     async def _serve_tls(self, context: ssl.SSLContext, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
         secure = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-        ours, theirs = socket.socketpair()
+        theirs: socket.socket | None = None
         try:
             with trio.fail_after(self.settings.header_timeout):
                 await secure.do_handshake()
+            names = certified_names(cast(Any, secure).getpeercert())
+            ours, theirs = socket.socketpair()
             ours.setblocking(False)
-            nursery.start_soon(self._guard, ours, str(stream.socket.getpeername()[0]))
+            nursery.start_soon(self._guard, ours, (str(stream.socket.getpeername()[0]), names))
             inner = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
             async with trio.open_nursery() as pumps:
                 pumps.start_soon(_pump, secure, inner, pumps.cancel_scope)
@@ -159,17 +170,18 @@ class Edge:
         except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
             log.debug("tls_failed", reason=type(error).__name__)
         finally:
-            theirs.close()
+            if theirs is not None:
+                theirs.close()
             await trio.aclose_forcefully(secure)
 
-    async def _guard(self, accepted: socket.socket, peer: str | None = None) -> None:
+    async def _guard(self, accepted: socket.socket, peer: Peer | None = None) -> None:
         """One connection from its first byte to its last; never raises an `Exception`."""
         self.open_connections += 1
         try:
             async with trio.open_nursery() as nursery:
                 connection = Connection(accepted, nursery)
                 if peer is not None:
-                    connection.peer = peer
+                    connection.peer, connection.certificate = peer
                 try:
                     await self._converse(connection)
                 finally:

@@ -24,8 +24,8 @@ class Connection:
     """One peer. Reading and draining belong to `nursery`; only one task may `recv` at a time."""
 
     __slots__ = (
-        "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "closed", "muted", "nursery",
-        "on_slow", "peer", "sock",
+        "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted",
+        "nursery", "on_slow", "peer", "sock",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
@@ -39,6 +39,8 @@ class Connection:
         self.muted = False
         """Nothing is written any more: the connection is about to be cut."""
         self.peer = _peer(sock)
+        self.certificate: tuple[str, ...] = ()
+        """Names in the certificate that the peer showed and that was checked."""
         self._send_now: Callable[[bytes | memoryview], int] | None = sock.send
         """None while bytes wait, and when nothing is written any more."""
         self._waiting: deque[bytes | memoryview] | None = None

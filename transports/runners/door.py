@@ -6,6 +6,8 @@
 Nothing that a stranger sends gets further than the nursery of its own connection.
 """
 
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from urllib.parse import parse_qs
 
 import attrs
@@ -29,8 +31,9 @@ from transports.ws_socket import GuardedStream, MessageSocket
 
 log = structlog.get_logger("runner_door")
 
-ENDED = ("is revoked", "is over")
-"""Of a refused token this much is told to whoever holds it."""
+T = TypeVar("T", str, tuple[str, ...])
+ENDED = ("is revoked", "is over", "names no runner that is known here")
+"""Of what was refused this much is told to whoever holds it."""
 
 
 class RunnerDoor:
@@ -49,12 +52,13 @@ class RunnerDoor:
 
     async def serve(self, request: Request, connection: Connection, leftover: bytes) -> None:
         """For the edge: a request to upgrade, and its connection."""
-        await self.serve_stream(Knock.of(request), ReplayStream(request, connection, leftover))
+        stream = ReplayStream(request, connection, leftover)
+        await self.serve_stream(Knock.of(request), stream, connection.certificate)
 
-    async def serve_stream(self, knock: Knock, stream: trio.abc.Stream) -> None:
+    async def serve_stream(self, knock: Knock, stream: trio.abc.Stream, certificate: tuple[str, ...] = ()) -> None:
         """From the request to the end of the connection. Never raises an `Exception`: it is logged."""
         try:
-            admission = await self._admit(knock)
+            admission = await self._admit(knock, certificate)
         except Rejection as rejection:
             log.info("runner_rejected", status=rejection.status, reason=rejection.message, address=knock.address)
             self._deps.context.measure("runner_rejected", {"status": rejection.status})
@@ -67,7 +71,7 @@ class RunnerDoor:
 
     # --- before the 101 ---------------------------------------------------------------------------
 
-    async def _admit(self, knock: Knock) -> Admission:
+    async def _admit(self, knock: Knock, certificate: tuple[str, ...]) -> Admission:
         """Raises `Rejection`."""
         knock.check()
         if knock.has("origin"):
@@ -78,28 +82,31 @@ class RunnerDoor:
         query = parse_qs(knock.query)
         if authorization is None and "token" in query:
             return await self._admit_ackless(query)
+        if authorization is None and certificate:
+            return Admission(await self._identify(certificate, self._deps.recognize), V1())
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Rejection(401, "E_UNAUTH", "a runner token is needed: Authorization: Bearer <token>")
-        return Admission(await self._identify(token.strip()), V1())
+        return Admission(await self._identify(token.strip(), self._deps.authenticate), V1())
 
     async def _admit_ackless(self, query: dict[str, list[str]]) -> Admission:
         if not self._settings.ackless:
             text = "a token in the URL is not taken here: send it as Authorization: Bearer <token>"
             raise Rejection(401, "E_UNAUTH", text)
-        identity = await self._identify(query["token"][0])
+        identity = await self._identify(query["token"][0], self._deps.authenticate)
         named = query.get("runner", [""])[0]
         if named != identity.runner_id:
             raise Rejection(403, "E_FORBIDDEN", "the query's runner is not the one of the token")
         return Admission(identity, Ackless(identity.runner_id))
 
-    async def _identify(self, token: str) -> RunnerIdentity:
+    async def _identify(self, shown: T, how: Callable[[T], Awaitable[RunnerIdentity]]) -> RunnerIdentity:
         try:
             with trio.fail_after(self._settings.handshake):
-                return await self._deps.authenticate(token)
+                return await how(shown)
         except InvalidToken as error:
             ended = str(error) if str(error) in ENDED else "is not valid"
-            raise Rejection(401, "E_UNAUTH", f"the runner token {ended}") from None
+            what = "token" if isinstance(shown, str) else "certificate"
+            raise Rejection(401, "E_UNAUTH", f"the runner {what} {ended}") from None
         except trio.TooSlowError:
             raise Rejection(503, "E_BUSY", "the token could not be checked in time; try again", retry_after=2) from None
 

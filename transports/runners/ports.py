@@ -32,6 +32,15 @@ Authenticate = Callable[[str], Awaitable[RunnerIdentity]]
 """From a token to its runner, in constant time and off the loop. Raises `InvalidToken`."""
 
 
+Recognize = Callable[[tuple[str, ...]], Awaitable[RunnerIdentity]]
+"""From the names in a certificate that was checked to its runner. Raises `InvalidToken`."""
+
+
+async def nobody(_names: tuple[str, ...]) -> RunnerIdentity:
+    """Where certificates count for nothing."""
+    raise InvalidToken("certificates are not asked for here")
+
+
 def _limits() -> SocketLimits:
     return SocketLimits(message_bytes=4 << 20, outbox_bytes=8 << 20)
 
@@ -66,4 +75,5 @@ class LinkDeps:
     context: Context
     links: str
     authenticate: Authenticate
+    recognize: Recognize = nobody
     settings: LinkSettings = attrs.field(factory=LinkSettings)
