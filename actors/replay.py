@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import trio
 
 from actors import messages as m
-from actors.compose import compose
+from actors.compose import Translation, compose
 from actors.context import Context
 from actors.ports import Replay
 from actors.session import read_for_viewers
@@ -13,6 +13,7 @@ from actors.session_state import SessionState
 from contracts import ui
 from contracts.codec import encode
 from contracts.events import RunnerEvent
+from contracts.translate import for_agent_alone, for_village, translate
 from contracts.ui import Scope
 
 REPLAY_EVENTS = 5_000
@@ -30,6 +31,7 @@ async def missed(
 ) -> None:
     """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it."""
     is_village = room.startswith("village:")
+    audience = for_village if is_village else translate
 
     def wanted(outgoing: m.Outgoing) -> bool:
         if outgoing.approval_id is not None:
@@ -39,7 +41,7 @@ async def missed(
     for session_id, position in positions.items():
         state = context.board.session(session_id)
         if state is not None:
-            await _replay(context, out, room, state, since.get(session_id, 0), position, wanted)
+            await _replay(context, out, room, state, since.get(session_id, 0), position, audience, wanted)
 
 
 async def missed_terminal(
@@ -50,7 +52,7 @@ async def missed_terminal(
         state, position = context.board.session(session_id), positions[session_id]
         if state is None or position - after > REPLAY_EVENTS:
             return False
-        await _replay(context, out, room, state, after, position, lambda o: Scope.TERMINAL in o.scope)
+        await _replay(context, out, room, state, after, position, for_agent_alone, lambda o: Scope.TERMINAL in o.scope)
     return True
 
 
@@ -61,6 +63,7 @@ async def _replay(
     state: SessionState,
     after: int,
     until: int,
+    audience: Translation,
     wanted: Callable[[m.Outgoing], bool],
 ) -> None:
     async def gap(to: int) -> None:
@@ -81,7 +84,7 @@ async def _replay(
             return await gap(until)
         if after == begin and within[0].seq > after + 1:  # retention took it, or the runner never had it
             await gap(within[0].seq - 1)
-        for outgoing in compose(state, within):
+        for outgoing in compose(state, within, audience):
             if wanted(outgoing):
                 out.send(outgoing.event, outgoing.payload)
         after = events[-1].seq
