@@ -1,0 +1,107 @@
+"""Invariants of the whole: looked at while a run goes on, when it has come to rest, and after its end."""
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from pykka import ActorRegistry
+from supervision import tree
+from tests.simulation.history import LINES
+from tests.simulation.service import LIMITS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LOOK_SECONDS = 0.25
+
+
+class Watcher:
+    """Looks at the living service every now and then. What may be exceeded for an instant has a high-water mark."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+
+    async def run(self) -> None:
+        while True:
+            await trio.sleep(LOOK_SECONDS)
+            await self.look()
+
+    async def look(self) -> None:
+        house = self._world.machine.house
+        if house is None or house.gone:
+            return
+        check = self._world.history.check
+        self._mailboxes(tree(house.root))
+        for name, wanted in self._world.truth.decisions.items():
+            check(len(wanted) == 1, f"{name}: recorded as decided {wanted}")
+
+    def _mailboxes(self, node: Any) -> None:
+        mailbox = node.mailbox
+        if mailbox is not None:
+            within = mailbox.high_water <= mailbox.capacity
+            self._world.history.check(within, f"{node.path}: {mailbox.high_water} messages of {mailbox.capacity}")
+        for child in node.children:
+            self._mailboxes(child)
+
+
+def check_rest(world: "World") -> None:
+    """At rest: everything that was said is stored once and in order, and everybody sees the same."""
+    truth, check = world.truth, world.history.check
+    house = world.machine.house
+    assert house is not None
+    for session_id, bodies in truth.spooled.items():
+        stored = truth.stored[session_id]
+        check([seq for seq, _ in stored] == list(range(1, len(bodies) + 1)), f"{session_id}: stored {stored}")
+        check([body for _, body in stored] == bodies, f"{session_id}: what is stored is not what the runner said")
+        read = house.log.read(session_id, 0, 10_000, 1 << 30)
+        check([(one.seq, one.body) for one in read] == stored, f"{session_id}: the log reads back something else")
+        events = [json.loads(body) for body in bodies]
+        _check_session(world, session_id, events)
+    users = Counter(page.user for page in world.pages)
+    check(all(count <= LIMITS.connections_per_user for count in users.values()), "too many pages")
+
+
+def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:
+    check = world.history.check
+    lines = [event["seq"] for event in events if event["type"] in LINES]
+    for page in world.pages:
+        shown = [seq for seq, _ in page.view.lines[session_id]]
+        check(shown == lines, f"{page.name}: {session_id} shows {shown}, not {lines}")
+    states = [event["newState"] for event in events if event["type"] == "SESSION_STATE_CHANGED"]
+    house = world.machine.house
+    assert house is not None
+    known = house.context.board.session(session_id)
+    check(known is not None and known.state == states[-1], f"{session_id}: the board says {known}, not {states[-1]}")
+    for page in world.pages:
+        shown = page.view.states.get(session_id)
+        check(shown == states[-1], f"{page.name}: {session_id} is shown as {shown}, and is {states[-1]}")
+    _check_approvals(world, session_id, events)
+
+
+def _check_approvals(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:
+    check = world.history.check
+    asked = [event["approval"]["approvalId"] for event in events if event["type"] == "APPROVAL_REQUESTED"]
+    resolved = [event for event in events if event["type"] == "APPROVAL_RESOLVED"]
+    counts = Counter(event["approvalId"] for event in resolved)
+    check(all(count == 1 for count in counts.values()), f"{session_id}: resolved more than once: {counts}")
+    for event in resolved:
+        approval_id = event["approvalId"]
+        check(approval_id in asked, f"{approval_id} was resolved and never asked for")
+        recorded = world.truth.decisions.get(approval_id)
+        if event["decision"] == "allow":  # a yes is somebody's; a no may be the end of the session
+            check(
+                recorded is not None, f"{approval_id} was allowed by {event.get('resolvedBy')}, which nobody recorded"
+            )
+            if recorded:
+                said = (event["decision"], event.get("resolvedBy"))
+                check(said == recorded[0], f"{approval_id}: recorded as {recorded[0]}, and the runner heard {said}")
+
+
+def check_end(world: "World") -> None:
+    """After the end: nobody is left."""
+    left = [str(ref) for ref in ActorRegistry.get_all()]
+    world.history.check(not left, f"actors are left over: {left[:5]}")
+    open_wires = [wire.name for wire in world.network.wires if not (wire.near.closed and wire.far.closed)]
+    world.history.check(not open_wires, f"connections are left open: {open_wires}")

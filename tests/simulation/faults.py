@@ -1,0 +1,203 @@
+"""What goes wrong, chosen by dice. Each fault is a function of the world; `FAULTS` says how often each comes."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from actors.agent import AgentActor
+from actors.client import ClientActor
+from actors.journal import JournalActor
+from actors.router import SessionRouter
+from actors.runner import RunnerActor
+from actors.session import SessionActor
+from actors.timers import Timers
+from actors.village import VillageActor
+from store.log_records import DiskFull
+from supervision import tree
+from transports.runners.link import RunnerLink
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+CAST = (
+    JournalActor,
+    SessionActor,
+    SessionRouter,
+    VillageActor,
+    AgentActor,
+    RunnerActor,
+    ClientActor,
+    Timers,
+    RunnerLink,
+)
+
+
+class Crash(RuntimeError):
+    """Planted in an actor."""
+
+
+def crashing(original: Callable[[Any, Any], Any], armed: dict[type, str]) -> Callable[[Any, Any], Any]:
+    """`on_receive` that crashes once where its class is armed: before the message is handled, or after it."""
+
+    def on_receive(self: Any, message: Any) -> Any:
+        when = armed.pop(type(self), None) if armed else None
+        return original(self, message) if when is None else crash(self, message, when)
+
+    async def crash(self: Any, message: Any, when: str) -> None:
+        if when == "after":
+            result = original(self, message)
+            if hasattr(result, "__await__"):
+                await result
+        raise Crash(f"{type(self).__name__} {when} {type(message).__name__}")
+
+    return on_receive
+
+
+async def crash_at_message(world: "World") -> None:
+    """The next message of some actor is its last."""
+    victim = world.dice.choice(CAST)
+    world.armed[victim] = world.dice.choice(("before", "after"))
+    world.history.note("fault crash", victim.__name__, world.armed[victim])
+
+
+async def crash_anywhere(world: "World") -> None:
+    """Some actor, or a supervisor, fails where it stands."""
+    house = world.machine.house
+    if house is None or house.gone:
+        return
+    refs: list[Any] = []
+
+    def collect(node: Any) -> None:
+        for child in node.children:
+            if child.state == "up":
+                refs.append(child.path)
+            collect(child)
+
+    collect(tree(house.root))
+    if refs:
+        path = world.dice.choice(refs)
+        world.history.note("fault exit", path)
+        world.exit_actor(path, Crash("where it stands"))
+
+
+async def cut(world: "World") -> None:
+    """A connection is reset."""
+    wires = world.network.of("")
+    if wires:
+        wire = world.dice.choice(wires)
+        world.history.note("fault cut", wire.name)
+        wire.cut()
+
+
+async def half_open(world: "World") -> None:
+    """A connection goes silent for good, one way or both, and nobody is told."""
+    wires = world.network.of("")
+    if wires:
+        wire = world.dice.choice(wires)
+        inward, outward = world.dice.choice(((True, True), (True, False), (False, True)))
+        world.history.note("fault half-open", wire.name, inward, outward)
+        wire.darken(inward=inward, outward=outward)
+
+
+async def freeze(world: "World") -> None:
+    """A connection stands still for a while."""
+    wires = world.network.of("")
+    if wires:
+        wire, seconds = world.dice.choice(wires), world.dice.choice((0.5, 3.0, 20.0))
+        world.history.note("fault freeze", wire.name, seconds)
+        wire.freeze(trio.current_time() + seconds)
+
+
+async def kill_service(world: "World") -> None:
+    """kill -9: only what was durable is kept."""
+    if world.machine.house is not None:
+        world.history.note("fault kill service")
+        world.kill_service()
+
+
+async def restart_service(world: "World") -> None:
+    """SIGTERM."""
+    if world.machine.house is not None:
+        world.history.note("fault restart service")
+        world.machine.house.scope.cancel()
+
+
+async def kill_runner(world: "World") -> None:
+    """kill -9 of a runner: its spool stays."""
+    machine = world.dice.choice(world.runners)
+    if machine.life is not None:
+        world.history.note("fault kill", machine.name)
+        machine.life.place.dead = True
+        for wire in world.network.of(f"{machine.name}#"):
+            wire.cut()
+        machine.life.scope.cancel()
+
+
+async def slow_disk(world: "World") -> None:
+    """Every piece of work of the service's disk takes long, for a while."""
+    place = world.place()
+    if place is not None:
+        place.stall, seconds = world.dice.choice((0.1, 0.5, 2.5)), world.dice.uniform(1, 6)
+        world.history.note("fault slow disk", place.stall, seconds)
+        await trio.sleep(seconds)
+        place.stall = 0.0
+
+
+async def full_disk(world: "World") -> None:
+    """The disk of the service, or of a runner, takes nothing, for a while."""
+    lives = [machine.life.place for machine in world.runners if machine.life is not None]
+    place = world.dice.choice([*lives, world.place(), world.place()])
+    if place is None:
+        return
+    seconds = world.dice.uniform(0.5, 6)
+    world.history.note("fault full disk", place.name, seconds)
+    error = (
+        DiskFull("no space left on device") if place.name.startswith("service") else sqlite3.OperationalError("full")
+    )
+    place.refusal = lambda: error
+    await trio.sleep(seconds)
+    place.refusal = None
+
+
+async def clock_jump(world: "World") -> None:
+    """A wall clock jumps."""
+    lives = [machine.life.place for machine in world.runners if machine.life is not None]
+    place = world.dice.choice([*lives, world.place()])
+    if place is not None:
+        jump = world.dice.choice((-3_600_000, -5000, 5000, 3_600_000))
+        world.history.note("fault clock", place.name, jump)
+        place.skew_ms += jump
+
+
+async def slow_page(world: "World") -> None:
+    """A page takes its time."""
+    page = world.dice.choice(world.pages)
+    page.slow = world.dice.choice((0.05, 0.5))
+    world.history.note("fault slow", page.name, page.slow)
+    await trio.sleep(world.dice.uniform(1, 5))
+    page.slow = 0.0
+
+
+async def crowd(world: "World") -> None:
+    """Somebody opens one page after another."""
+    world.history.note("fault crowd")
+    world.crowd()
+
+
+FAULTS: dict[Callable[["World"], Any], int] = {
+    crash_at_message: 12,
+    crash_anywhere: 5,
+    cut: 5,
+    half_open: 3,
+    freeze: 3,
+    kill_service: 2,
+    restart_service: 1,
+    kill_runner: 1,
+    slow_disk: 2,
+    full_disk: 2,
+    clock_jump: 1,
+    slow_page: 1,
+    crowd: 1,
+}

@@ -1,0 +1,155 @@
+"""What was seen to happen, and what must never: the invariants that are checked as it happens."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import trio
+
+from contracts.translate import WORK_STREAM
+from tests.simulation.disk import Truth
+
+LINES = frozenset(kind.TYPE for kind in WORK_STREAM)
+"""Runner events that are a line of the work stream."""
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+@attrs.define(eq=False)
+class History:
+    """The trace and the counters of one run."""
+
+    truth: Truth
+    trace: list[str] = attrs.field(factory=list[str])
+    counts: Counter[str] = attrs.field(factory=Counter[str])
+    violations: list[str] = attrs.field(factory=list[str])
+    answers: dict[str, set[tuple[str, str | None]]] = attrs.field(factory=lambda: defaultdict(set))
+    """approval → every decision that anybody was told stands."""
+
+    def note(self, *what: Any) -> None:
+        self.trace.append(f"{trio.current_time():.6f} {' '.join(map(str, what))}")
+
+    def count(self, what: str) -> None:
+        self.counts[what] += 1
+
+    def check(self, holds: bool, what: str) -> None:
+        """An invariant. The first that does not hold ends the run."""
+        if not holds:
+            self.note("VIOLATION", what)
+            self.violations.append(what)
+
+    def acked(self, session_id: str, seq: int) -> None:
+        """A runner was told that everything up to `seq` is durable."""
+        stored, spooled = self.truth.stored[session_id], self.truth.spooled[session_id]
+        self.note("acked", session_id, seq)
+        have = [number for number, _ in stored[:seq]]
+        self.check(have == list(range(1, seq + 1)), f"{session_id}: acknowledged up to {seq}, stored {have[-1:]}")
+        same = all(body == spooled[number - 1] for number, body in stored[:seq])
+        self.check(same, f"{session_id}: what is stored is not what the runner sent")
+
+    def answered(self, approval_id: str, decision: str, by: str | None) -> None:
+        """Somebody was told that this decision stands."""
+        self.note("answered", approval_id, decision, by)
+        self.answers[approval_id].add((decision, by))
+        self.check(bool(by), f"{approval_id}: decided by nobody")
+        self.check(
+            len(self.answers[approval_id]) == 1, f"{approval_id}: decided as {sorted(self.answers[approval_id])}"
+        )
+
+
+@attrs.define(eq=False)
+class Seen:
+    """What one page shows, and in which order it came."""
+
+    name: str
+    history: History
+    last: dict[str, int] = attrs.field(factory=dict[str, int])
+    states: dict[str, str] = attrs.field(factory=dict[str, str])
+    waiting: dict[str, str] = attrs.field(factory=dict[str, str])
+    """approval → session, of those that wait for a decision."""
+    decided: dict[str, str] = attrs.field(factory=dict[str, str])
+    alerts: set[str] = attrs.field(factory=set[str])
+    lines: dict[str, list[tuple[int, Any]]] = attrs.field(factory=lambda: defaultdict(list))
+    _types: dict[str, list[str]] = attrs.field(factory=lambda: defaultdict(list))
+
+    def since(self) -> dict[str, int]:
+        return dict(self.last)
+
+    def take(self, event: str, payload: Any) -> None:
+        """One message, in the order in which it came."""
+        match event:
+            case "work_stream_event":
+                self._line(payload)
+            case "gap":
+                self.history.note(self.name, "gap", payload)
+                self.history.count("gap")
+                session_id = payload["sessionId"]
+                self.last[session_id] = max(self.last.get(session_id, 0), payload["to"])
+            case "alert_raised":
+                self.alerts.add(payload["alertId"])
+            case "approval_requested":
+                if payload["approvalId"] not in self.decided:
+                    self.waiting[payload["approvalId"]] = payload["sessionId"]
+            case "approval_resolved":
+                self._resolved(payload["approvalId"], payload["decision"])
+            case _:
+                pass
+
+    def _resolved(self, approval_id: str, decision: str) -> None:
+        self.waiting.pop(approval_id, None)
+        before = self.decided.setdefault(approval_id, decision)
+        self.history.check(before == decision, f"{self.name}: {approval_id} was shown as {before}, then as {decision}")
+
+    def _line(self, line: Mapping[str, Any]) -> None:
+        session_id, seq = line["sessionId"], line["seq"]
+        check, last = self.history.check, self.last.get(session_id, 0)
+        self.history.note(self.name, session_id, seq)
+        check(seq > last, f"{self.name}: {session_id} shows {seq} after {last}: twice, or out of order")
+        stored = self.history.truth.last(session_id)
+        check(seq <= stored, f"{self.name}: {session_id} shows {seq}, and only {stored} is durable")
+        self._nothing_between(session_id, last, seq)
+        self.last[session_id] = max(last, seq)
+        self.lines[session_id].append((seq, line))
+        payload = line["payload"]
+        if line["type"] == "status_change":
+            if "approval" in payload:
+                if payload["approval"]["approvalId"] not in self.decided:
+                    self.waiting[payload["approval"]["approvalId"]] = session_id
+            elif "approvalId" in payload:
+                self._resolved(payload["approvalId"], payload["decision"])
+            else:
+                self.states[session_id] = payload["newState"]
+        elif line["type"] == "session_end":
+            self.waiting = {known: of for known, of in self.waiting.items() if of != session_id}
+
+    def _kinds(self, session_id: str) -> list[str]:
+        spooled, types = self.history.truth.spooled[session_id], self._types[session_id]
+        while len(types) < len(spooled):
+            types.append(json.loads(spooled[len(types)])["type"])
+        return types
+
+    def _nothing_between(self, session_id: str, after: int, until: int) -> None:
+        """What was not shown between two lines has no line."""
+        types = self._kinds(session_id)
+        missed = [seq for seq in range(after + 1, until) if types[seq - 1] in LINES]
+        self.history.check(not missed, f"{self.name}: {session_id} shows {until} after {after}, without {missed}")
+
+    def joined(self, positions: Mapping[str, int]) -> None:
+        """A join was answered: everything up to these was shown."""
+        for session_id, seq in positions.items():
+            last = self.last.get(session_id, 0)
+            if seq > last:
+                self._nothing_between(session_id, last, seq + 1)
+                self.last[session_id] = seq
+
+    def behind(self) -> str:
+        """Which line of which session was not shown yet; "" when all were."""
+        for session_id in self.history.truth.spooled:
+            last, types = self.last.get(session_id, 0), self._kinds(session_id)
+            if any(kind in LINES for kind in types[last:]):
+                return f"{session_id} after {last}"
+        return ""

@@ -1,0 +1,204 @@
+"""Runners in memory: the product's own runner, link, spool, approvals and sessions; only the command in the terminal is
+a script of dice.
+"""
+
+import random
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from runner.identity import Identity
+from runner.lifecycle import NotPossible
+from runner.runner import Runner
+from runner.session import Plan, Session
+from runner.spool import Spool, Stored
+from runner.terminal import Exit
+from tests.simulation.disk import Truth
+from tests.simulation.network import Network, SimStream
+from tests.simulation.place import Killed, Place, here
+
+VILLAGE = "demo"
+
+
+class SimSpool(Spool):
+    """The real spool, whose disk may refuse, and which tells the truth what it holds."""
+
+    def __init__(self, path: Path, truth: Truth, acked: Callable[[str, int], None]) -> None:
+        super().__init__(path, 1 << 30)
+        self._db.execute("PRAGMA synchronous=OFF")
+        self._truth = truth
+        self._acked = acked
+
+    def append(self, events: Sequence[tuple[str, dict[str, Any]]]) -> list[Stored]:
+        place = here.get()
+        error = place.refusal() if place.refusal is not None else None
+        if error is not None:
+            raise sqlite3.OperationalError(str(error))
+        stored = super().append(events)
+        for one in stored:
+            bodies = self._truth.spooled[one.session_id]
+            assert one.seq == len(bodies) + 1, (
+                f"the runner gave number {one.seq} of {one.session_id} after {len(bodies)}"
+            )
+            bodies.append(one.body)
+        return stored
+
+    def ack(self, session_id: str, seq: int) -> None:
+        self._acked(session_id, seq)
+        super().ack(session_id, seq)
+
+
+class Scripted(Session):
+    """A session whose command is a script."""
+
+    def __init__(self, plan: Plan, recorder: Any, dice: random.Random) -> None:
+        super().__init__(plan, recorder, {})
+        self._dice = dice
+
+    async def run(self) -> Exit:
+        ended, reason = Exit(code=self._dice.choice((0, 0, 1))), ""
+        try:
+            await self._open()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._stop_when_denied)
+                nursery.start_soon(self._end_when_stopped, nursery.cancel_scope)
+                await self._play(nursery)
+                nursery.cancel_scope.cancel()
+            reason = self._stop_reason or ended.reason
+        except trio.Cancelled:
+            self._stop_reason = reason = "runner shutting down"
+            raise
+        finally:
+            if not here.get().dead:
+                with trio.CancelScope(shield=True), trio.move_on_after(10):
+                    await self._finish(ended, reason)
+        return ended
+
+    async def _open(self) -> None:
+        plan, spool = self.plan, self._recorder.spool
+        started = here.get().now_ms()
+        await trio.to_thread.run_sync(
+            lambda: spool.open_session(plan.session_id, village=plan.village, provider="command", started_ms=started)
+        )
+        await self.become("PREPARING_WORKSPACE")
+        await self.become("STARTING_PROVIDER")
+        await self._say_started()
+        await self.become("RUNNING")
+
+    async def _end_when_stopped(self, scope: trio.CancelScope) -> None:
+        await self._stop_asked.wait()
+        await trio.sleep(self._dice.uniform(0, 1))
+        scope.cancel()
+
+    async def _play(self, nursery: trio.Nursery) -> None:
+        dice = self._dice
+        for step in range(dice.randint(2, 9)):
+            await trio.sleep(dice.choice((0.0, 0.01, 0.1, 1.0, 4.0)))
+            match dice.choice("oooofapu"):
+                case "o":
+                    for part in range(dice.choice((1, 2, 5, 24))):
+                        await self._say_output(f"{self.plan.session_id} step {step} part {part}\r\n")
+                case "f":
+                    await self.tell("FILE_TOUCHED", path=f"src/{step}.py", reason="write")
+                case "a":
+                    await self.alert({"severity": "error", "category": "test", "title": "t", "description": "d"})
+                case "u":
+                    await self._say_usage()
+                case _:
+                    nursery.start_soon(self._ask, dice.choice((3.0, 20.0, None)))
+        while self.lifecycle.waiting:  # noqa: ASYNC110 - a command that waits for its answers
+            await trio.sleep(0.5)
+
+    async def _ask(self, seconds: float | None) -> None:
+        fields = {"category": "shell", "risk": "low", "summary": "may I", "timeoutSeconds": seconds}
+        try:
+            await self.approvals.ask(fields)
+        except NotPossible:
+            pass  # it ended meanwhile
+
+
+class SimRunner(Runner):
+    """The runner, with scripts in place of terminals."""
+
+    dice: random.Random
+
+    def start(self, plan: Plan, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
+        session = Scripted(plan, self.recorder, self.dice)
+        self.sessions[plan.session_id] = session
+        self._nursery.start_soon(self._run, session)
+        return session
+
+
+@attrs.define(eq=False)
+class Life:
+    """One life of a runner's process."""
+
+    place: Place
+    runner: SimRunner
+    scope: trio.CancelScope
+    context: Context = attrs.field(factory=copy_context)
+
+
+@attrs.define(eq=False)
+class RunnerMachine:
+    """Where a runner runs: its spool outlives its processes."""
+
+    name: str
+    path: Path
+    network: Network
+    truth: Truth
+    dice: random.Random
+    acked: Callable[[str, int], None]
+    lives: int = 0
+    sessions: int = 0
+    life: Life | None = None
+
+    async def live(self, *, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
+        """One life, until its scope is cancelled."""
+        self.lives += 1
+        place = Place(f"{self.name} {self.lives}", self.dice, dial=self._dial)
+        here.set(place)
+        spool = SimSpool(self.path, self.truth, self.acked)
+        try:
+            with trio.CancelScope() as scope:
+                await self._serve(place, spool, scope, task_status)
+        except* Killed:
+            assert place.dead
+        finally:
+            self.life = None
+            spool.close()
+
+    async def _dial(self) -> SimStream:
+        return SimStream(await self.network.dial(self.name))
+
+    async def _serve(self, place: Place, spool: SimSpool, scope: trio.CancelScope, task_status: Any) -> None:
+        identity = Identity(runner_id=self.name, token=self.name, url="ws://localhost:8484/runner", name=self.name)
+        async with trio.open_nursery() as services, trio.open_nursery() as sessions:
+            runner = SimRunner(identity, spool, sessions, directory=Path("/"), max_sessions=8)
+            runner.dice = self.dice
+            services.start_soon(runner.recorder.run)
+            await runner.report_lost()
+            services.start_soon(runner.link.run)
+            self.life = Life(place, runner, scope)
+            task_status.started(self.life)
+            await trio.sleep_forever()
+
+    def begin(self) -> None:
+        """A new session."""
+        if self.life is not None:
+            self.sessions += 1
+            session_id = f"{self.name}s{self.sessions:03}-session"
+            plan = Plan(session_id=session_id, village=VILLAGE, command=["script"], directory=Path("/sim"),
+                        provider="command", agent_id=f"agent-{session_id}")  # fmt: skip
+            self.life.context.run(self.life.runner.start, plan)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a session goes on, or something waits to be sent."""
+        life = self.life
+        return life is None or bool(life.runner.sessions) or life.runner.recorder.spool.size()[0] > 0

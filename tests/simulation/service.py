@@ -1,0 +1,151 @@
+"""The whole service in memory: the edge, both doors, Socket.IO, the cast under its supervisors, on a disk that lasts.
+
+It is put together as app/service.py does it, without REST and without the database of people.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import trio
+
+from access.subject import ANONYMOUS, Subject
+from actors.context import Context
+from actors.runtime import open_world
+from app import cast
+from app.hosted import Hosted
+from app.restore import restore
+from config.settings import Limits
+from supervision import ChildSpec, Supervisor
+from tests.simulation.disk import SimDecisions, SimLog, Truth
+from tests.simulation.network import Network
+from tests.simulation.place import Place, here
+from transports.edge import Edge, EdgeSettings
+from transports.people import People, SocketIoOutlet
+from transports.runners import LinkDeps, LinkSettings, RunnerDoor
+from transports.runners.ports import InvalidToken, RunnerIdentity
+from transports.socketio import EngineSettings, TrioServer
+
+LIMITS = Limits(connections_per_user=3, connections_per_address=3, connections=8, runners=8)
+WINDOW = 16
+
+
+class SimEdge(Edge):
+    """The edge on the simulated network."""
+
+    network: Network
+
+    def bind(self) -> Any:
+        return self.network.listen()
+
+
+class Everybody:
+    """Who may: every person may see and drive the villages of the simulation."""
+
+    async def may_read(self, subject: Any, village_id: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def may_drive(self, subject: Any, village_id: str) -> bool:
+        await trio.lowlevel.checkpoint()
+        return subject.user_id is not None
+
+
+async def person(token: str | None) -> Subject:
+    """The token is the person's name."""
+    await trio.lowlevel.checkpoint()
+    return ANONYMOUS if token is None else Subject(kind="user", user_id=token, name=token)
+
+
+async def runner_of(token: str) -> RunnerIdentity:
+    """The token is the runner's id."""
+    await trio.lowlevel.checkpoint()
+    if not token.startswith("r"):
+        raise InvalidToken
+    return RunnerIdentity(runner_id=token)
+
+
+@attrs.define(eq=False)
+class House:
+    """One life of the service's process."""
+
+    place: Place
+    context: Context
+    root: Any
+    server: TrioServer
+    log: SimLog
+    scope: trio.CancelScope
+
+    @property
+    def gone(self) -> bool:
+        """Whether its supervision tree gave up: the process ends then."""
+        return not self.root.is_alive()
+
+
+@attrs.define(eq=False)
+class Machine:
+    """Where the service runs: its disk outlives its processes."""
+
+    path: Path
+    network: Network
+    truth: Truth
+    dice: random.Random
+    decisions: SimDecisions
+    observe: Callable[[str, dict[str, Any]], None] = lambda _event, _fields: None
+    lives: int = 0
+    house: House | None = None
+    """The life that is up now."""
+    skew_ms: int = 0
+
+    async def live(self, *, task_status: trio.TaskStatus[House] = trio.TASK_STATUS_IGNORED) -> None:
+        """One life, until its scope is cancelled. Raises nothing that a dead process would not."""
+        self.lives += 1
+        place = Place(f"service {self.lives}", self.dice, skew_ms=self.skew_ms)
+        here.set(place)
+        log = SimLog(self.path, place, self.truth, self.dice)
+        try:
+            with trio.CancelScope() as scope:
+                await self._serve(place, log, scope, task_status)
+        finally:
+            self.house = None
+            log.close()
+
+    async def _serve(
+        self, place: Place, log: SimLog, scope: trio.CancelScope, task_status: trio.TaskStatus[House]
+    ) -> None:
+        server = TrioServer(engine=EngineSettings(ping_interval=5.0, ping_timeout=5.0))
+        context = Context(log, SocketIoOutlet(server), place, self.decisions, measure=self.observe)
+        await trio.to_thread.run_sync(restore, log, context)
+        async with open_world():
+            root = Supervisor.start(cast.tree(context, LIMITS, _unseen), "one_for_one", name=cast.ROOT, intensity=20,
+                                    period=10.0)  # fmt: skip
+            await root.ping()
+            try:
+                await self._open_doors(context, server, root)
+                house = House(place=place, context=context, root=root, server=server, log=log, scope=scope)
+                self.house = house
+                task_status.started(house)
+                while root.is_alive():  # noqa: ASYNC110 - as app/service.py does
+                    await trio.sleep(0.1)
+            finally:
+                with trio.move_on_after(3, shield=True):
+                    if root.is_alive() and not place.dead:
+                        await server.drain(1.0)
+                        await root.stop(block=False)
+
+    async def _open_doors(self, context: Context, server: TrioServer, root: Any) -> None:
+        await root.proxy().start_child(ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1000))
+        People(server, context, person, Everybody(), cast.CLIENTS)
+        edge = SimEdge(EdgeSettings())
+        edge.network = self.network
+        server.mount(edge)
+        settings = LinkSettings(window=WINDOW, heartbeat_ms=5000, handshakes=8)
+        door = RunnerDoor(LinkDeps(context=context, links=cast.LINKS, authenticate=runner_of, settings=settings))
+        edge.websocket("/runner", door.serve)
+        await root.proxy().start_child(ChildSpec(id="listener", actor=Hosted, args=(edge.serve,), shutdown=1000))
+
+
+def _unseen(_events: int, _seconds: float) -> None:
+    return None
