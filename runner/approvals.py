@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0
 LONGEST_TIMEOUT_SECONDS = 366 * 24 * 3600.0
+SESSION_END = "session end"
+"""Who denies what nobody decided while the session lived."""
 _request = Decoder(ApprovalRequest)
 
 
@@ -48,7 +50,12 @@ class Approvals:
         opened = self._open[asked.approval_id] = _Open(asked)
         session.usage.approval()
         session.lifecycle.waiting.add(asked.approval_id)
-        await session.tell("APPROVAL_REQUESTED", approval=asked)
+        try:
+            await session.tell("APPROVAL_REQUESTED", approval=asked)
+        except trio.Cancelled:  # nobody was asked, so nobody is told of an answer
+            self._open.pop(asked.approval_id, None)
+            session.lifecycle.waiting.discard(asked.approval_id)
+            raise
         if session.lifecycle.state == "RUNNING":
             await session.become("WAITING_FOR_APPROVAL", asked.summary[:200])
         seconds = ((asked.timeout_at or 0) - asked.requested_at) / 1000
@@ -110,6 +117,8 @@ class Approvals:
             approval_id, opened = self._open.popitem()
             self._decided[approval_id] = "deny"
             self._session.lifecycle.waiting.discard(approval_id)
-            opened.note = note
+            opened.by, opened.note = SESSION_END, note
             opened.done.set()
-            await self._session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision="deny", note=note)
+            await self._session.tell(
+                "APPROVAL_RESOLVED", approvalId=approval_id, decision="deny", resolvedBy=SESSION_END, note=note
+            )
