@@ -40,6 +40,7 @@ class Socket:
         "sid",
         "start",
         "state",
+        "whole_from",
     )
 
     def __init__(self, namespace: "Namespace", client: "Client", sid: str, pid: str | None, start: int) -> None:
@@ -50,6 +51,9 @@ class Socket:
         """Private: what proves, after a lost connection, that this is the same client."""
         self.start = start
         """The recovery log's next number when it connected: nothing before is its to replay."""
+        self.whole_from = 0
+        """Who has seen less than this number cannot be recovered: what was held back during a replay has lower numbers
+        than what was replayed, and was sent after it. An offset among them does not say what was seen."""
         self.group = namespace.group_of(NO_ROOMS)
         self.group.add(self)
         self.acks: dict[int, Any] = {}

@@ -45,6 +45,7 @@ class Lost:
     rooms: frozenset[str]
     state: dict[str, object]
     start: int
+    whole_from: int
     until: float
 
 
@@ -97,14 +98,17 @@ class RecoveryLog:
         if len(self._log) > self.settings.packets or self._bytes > self.settings.bytes:
             self._shrink(trio.current_time())
 
-    def lose(self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int) -> None:
-        """A client lost its connection."""
+    def lose(
+        self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int, whole_from: int = 0
+    ) -> None:
+        """A client lost its connection. `whole_from`: see `Socket.whole_from`."""
         self._lost[pid] = Lost(
             sid=sid,
             pid=pid,
             rooms=rooms,
             state=state,
             start=start,
+            whole_from=whole_from,
             until=trio.current_time() + self.settings.seconds,
         )
 
@@ -122,7 +126,7 @@ class RecoveryLog:
         if lost is None:
             return None
         seen = lost.start - 1 if offset is None else self._number(offset)
-        if seen is None or seen >= self.next:
+        if seen is None or seen >= self.next or seen < lost.whole_from:
             return None
         seen = max(seen, lost.start - 1)
         mine = {*lost.rooms, lost.sid}

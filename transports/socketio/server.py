@@ -64,10 +64,12 @@ class Replay:
         self._server = server
         self._socket = socket
         self.covered: dict[str, int] = {}
+        self.sent = False
 
     def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
         """One event whose argument is JSON already."""
         message = self._server.prepare(event, payload, (self._socket.sid,), tag)
+        self.sent = True
         self._socket.send_now((message,))
         if tag is not None:
             self.covered[tag[0]] = max(self.covered.get(tag[0], 0), tag[1])
@@ -219,6 +221,8 @@ class TrioServer(ServerApi):
                 socket.namespace.remove(socket)
                 if refusal is not None:
                     _send(session, encode(Kind.CONNECT_ERROR, name, refusal))
+                else:  # it hung up while it was being let in: whoever let it in must know
+                    await self._tell_gone(name, socket.sid, "transport close")
                 return
             self._accept(client, socket, missed)
         finally:
@@ -234,7 +238,7 @@ class TrioServer(ServerApi):
             if found is not None:
                 lost = found.lost
                 socket = Socket(space, client, lost.sid, lost.pid, lost.start)
-                socket.recovered, socket.state = True, dict(lost.state)
+                socket.recovered, socket.state, socket.whole_from = True, dict(lost.state), lost.whole_from
                 space.sockets[socket.sid] = socket
                 space.set_rooms(socket, lost.rooms)
                 return socket, found.missed
@@ -284,8 +288,9 @@ class TrioServer(ServerApi):
         socket.connected = False
         space = socket.namespace
         space.flush_group(socket.group)
-        if space.recovery is not None and socket.pid is not None and reason in RECOVERABLE:
-            space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start)
+        caught_up = socket.held is None  # else it has seen a part of a replay: it begins anew, and says since when
+        if space.recovery is not None and socket.pid is not None and reason in RECOVERABLE and caught_up:
+            space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start, socket.whole_from)
         space.remove(socket)
         socket.client.sockets.pop(space.name, None)
         socket.acks.clear()
@@ -373,6 +378,9 @@ class TrioServer(ServerApi):
             socket.namespace.flush_group(socket.group)
             if not nested:
                 socket.held = not_covered(socket.held or (), replay.covered)
+                recovery = socket.namespace.recovery
+                if socket.held and replay.sent and recovery is not None:
+                    socket.whole_from = recovery.next
                 socket.release()
 
     # --- the end ---------------------------------------------------------------------------------------------
