@@ -4,7 +4,6 @@ It handles what its person sends, one message after another. What goes out to ro
 outlet writes it to the client's connection directly, and this actor only says which rooms those are.
 """
 
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -15,9 +14,9 @@ import trio
 from actors import messages as m
 from actors import replay
 from actors.context import Context
-from actors.directory import tell_if_alive
+from actors.directory import Connection, Origin, tell_if_alive
 from actors.ports import Access, Ref, Subject
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
+from actors.runtime import MailboxSpec, TrioActor
 from actors.session_state import SessionState
 from actors.timers import After
 from contracts import joins, ui
@@ -34,27 +33,40 @@ NOT_HERE = "there is no such room, or you may not join it"
 
 
 class ClientActor(TrioActor):
-    """Messages: FromClient (answer: the ack), PingNow, Evict, TokenEnded."""
+    """Messages: FromClient (answer: the ack), PingNow, Evict, TokenEnded, Dismiss."""
 
     mailbox = MailboxSpec(capacity=256, policy="refuse")
 
-    def __init__(self, context: Context, client_id: str, subject: Subject, access: Access) -> None:
+    def __init__(
+        self, context: Context, client_id: str, subject: Subject, access: Access, origin: Origin | None = None
+    ) -> None:
         super().__init__()
         self._context = context
         self.client_id = client_id
         self.subject = subject
         self._access = access
+        self._origin = origin or Origin()
         self._rooms: dict[str, str] = {}  # room → village: whose membership it hangs on
-        self._joins: deque[float] = deque()
+        self._joins: list[float] = []  # no deque: an empty one is most of a kilobyte
         self._pending_shown: set[str] = set()
         self.round_trip_ms: float | None = None
 
     def on_start(self) -> None:
-        self._context.directory.clients[self.client_id] = self.actor_ref
+        self._context.directory.connected(
+            Connection(
+                connection_id=self.client_id,
+                kind="socketio",
+                ref=self.actor_ref,
+                user_id=self.subject.user_id,
+                origin=self._origin,
+                since_ms=self._context.clock.now_ms(),
+                rooms=self._rooms.keys,
+            )
+        )
         tell_if_alive(self._context.timers, After(PING_SECONDS, self.actor_ref, m.PingNow()))
 
     def on_stop(self) -> None:
-        self._context.directory.clients.pop(self.client_id, None)
+        self._context.directory.disconnected(self.client_id, self.actor_ref)
 
     async def on_failure(
         self,
@@ -78,6 +90,8 @@ class ClientActor(TrioActor):
                 await self._dismiss("you were signed out")
             case m.TokenEnded():
                 pass
+            case m.Dismiss(reason=reason):
+                await self._dismiss(reason)
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
@@ -91,7 +105,7 @@ class ClientActor(TrioActor):
             refusal = refused
         except m.RunnerOffline as error:
             refusal = Refusal("E_OFFLINE", str(error))
-        except (ActorDeadError, MailboxFull, trio.TooSlowError) as error:
+        except Exception as error:  # somebody who was asked is gone, full, late, or failed over it
             log.error("client_request_failed", request=event, reason=repr(error))
             refusal = Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0)
         ack = refusal.as_ack()
@@ -196,7 +210,7 @@ class ClientActor(TrioActor):
         """At most 20 joins in any 5 s."""
         now = trio.current_time()
         while self._joins and self._joins[0] <= now - JOINS_SECONDS:
-            self._joins.popleft()
+            del self._joins[0]
         if len(self._joins) >= JOINS:
             wait = self._joins[0] + JOINS_SECONDS - now
             raise Refusal("E_RATE_LIMIT", f"at most {JOINS} joins in {JOINS_SECONDS:.0f} s", retry_after=wait)

@@ -6,8 +6,10 @@ from it.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Literal
+
+import attrs
 
 from actors.ports import Ref
 from actors.runtime import ActorDeadError
@@ -66,6 +68,27 @@ class Board:
                 del self._by_agent[state.agent_id]
 
 
+@attrs.frozen
+class Origin:
+    """Where a connection comes from, as its request said."""
+
+    address: str = ""
+    user_agent: str = ""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Connection:
+    """A live connection of somebody. Written by its actor alone; `rooms` is what that actor keeps, as it is now."""
+
+    connection_id: str
+    kind: Literal["socketio", "control"]
+    ref: Ref
+    user_id: str | None
+    origin: Origin
+    since_ms: int
+    rooms: Callable[[], Collection[str]]
+
+
 class Directory:
     """Names to addresses."""
 
@@ -75,6 +98,23 @@ class Directory:
         self.agents: dict[str, Ref] = {}
         self.runners: dict[str, Ref] = {}
         self.clients: dict[str, Ref] = {}
+        self.connections: dict[str, Connection] = {}
+
+    def connected(self, connection: Connection) -> None:
+        """Somebody is here now (by the connection's actor alone)."""
+        self.clients[connection.connection_id] = connection.ref
+        self.connections[connection.connection_id] = connection
+
+    def disconnected(self, connection_id: str, ref: Ref) -> None:
+        """And is gone; nothing changes where another actor has the connection by now."""
+        if self.clients.get(connection_id) is ref:
+            del self.clients[connection_id]
+            del self.connections[connection_id]
+
+    def of_user(self, user_id: str) -> list[Connection]:
+        """Somebody's live connections, the oldest first."""
+        found = [one for one in self.connections.values() if one.user_id == user_id]
+        return sorted(found, key=lambda one: (one.since_ms, one.connection_id))
 
     @staticmethod
     def alive(table: dict[str, Ref], name: str) -> Ref | None:

@@ -381,5 +381,12 @@ class TokenEnded:
 
 
 @attrs.frozen
+class Dismiss:
+    """To a client: somebody closed this connection, for this reason."""
+
+    reason: str
+
+
+@attrs.frozen
 class Evict:
     """To a client: leave every room that you may not be in any more."""

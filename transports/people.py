@@ -16,6 +16,7 @@ from socketio.exceptions import ConnectionRefusedError
 from actors import messages as m
 from actors.client import ClientActor
 from actors.context import Context
+from actors.directory import Origin
 from actors.ports import Access, Replay, Subject, Tag
 from actors.runtime import ActorDeadError, MailboxFull, whereis
 from contracts.joins import PAYLOADS, Refusal
@@ -97,8 +98,9 @@ class People:
         except ValueError:
             raise ConnectionRefusedError(INVALID_TOKEN, {"code": "WS_INVALID_TOKEN"}) from None
         user = subject.user_id
-        keys = {"user": user} if user is not None else {"address": str(environ.get("REMOTE_ADDR", ""))}
-        args = (self._context, sid, subject, self._access)
+        origin = Origin(str(environ.get("REMOTE_ADDR", "")), str(environ.get("HTTP_USER_AGENT", "")))
+        keys = {"user": user} if user is not None else {"address": origin.address}
+        args = (self._context, sid, subject, self._access, origin)
         spec = ChildSpec(id=f"client:{sid}", actor=ClientActor, args=args, restart="temporary", keys=keys)
         supervisor = whereis(self._clients)
         if supervisor is None:
@@ -127,7 +129,7 @@ class People:
                     return await client.call(m.FromClient(event, data), timeout=ANSWER_SECONDS)
             except MailboxFull:
                 return Refusal("E_RATE_LIMIT", "too many requests at once", retry_after=1.0).as_ack()
-            except (ActorDeadError, trio.TooSlowError) as error:
+            except Exception as error:  # gone, late, or it failed: whoever asked is owed an answer
                 log.error("client_did_not_answer", request=event, reason=repr(error))
             return Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0).as_ack()
 

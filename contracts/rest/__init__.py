@@ -5,6 +5,7 @@ Times are epoch milliseconds. Lists are {items, next}: `next` is the cursor of t
 """
 
 from contracts.rest.approvals import ApprovalList, ApprovalQuery, DecisionBody, PendingApproval
+from contracts.rest.connections import ConnectionList, ConnectionQuery, ConnectionView
 from contracts.rest.runners import (
     EnrolmentCode,
     JoinedRunner,
@@ -84,6 +85,9 @@ __all__ = [
     "ApprovalQuery",
     "AuditEntry",
     "AuditList",
+    "ConnectionList",
+    "ConnectionQuery",
+    "ConnectionView",
     "Cursor",
     "DecisionBody",
     "Done",

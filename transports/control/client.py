@@ -8,6 +8,7 @@ import trio
 
 from actors import messages as m
 from actors.context import Context
+from actors.directory import Connection, Origin
 from actors.ports import Access, Subject
 from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
 from contracts.codec import encode
@@ -34,7 +35,7 @@ class Said:
 
 
 class ControlClient(SocketActor):
-    """Messages: Said from its connection, Evict, TokenEnded. The door reads its socket; the actor writes to it."""
+    """Messages: Said from its connection, Evict, TokenEnded, Dismiss. The door reads the socket, the actor writes."""
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
 
@@ -46,6 +47,7 @@ class ControlClient(SocketActor):
         client_id: str,
         subject: Subject,
         subscriptions: int,
+        origin: Origin | None = None,
     ) -> None:
         super().__init__(socket)
         self.client_id = client_id
@@ -53,13 +55,24 @@ class ControlClient(SocketActor):
         self._context = context
         self._access = access
         self._most = subscriptions
+        self._origin = origin or Origin()
         self._sessions: set[str] = set()
         self._runners: set[str] = set()
 
     # --- life -------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
-        self._context.directory.clients[self.client_id] = self.actor_ref
+        self._context.directory.connected(
+            Connection(
+                connection_id=self.client_id,
+                kind="control",
+                ref=self.actor_ref,
+                user_id=self.subject.user_id,
+                origin=self._origin,
+                since_ms=self._context.clock.now_ms(),
+                rooms=self._followed,
+            )
+        )
         self.own()
         self._event("authenticated", userId=self.subject.user_id)
 
@@ -70,8 +83,10 @@ class ControlClient(SocketActor):
 
     def on_gone(self) -> None:
         self._context.taps.remove_all(self.client_id)
-        if self._context.directory.clients.get(self.client_id) is self.actor_ref:
-            del self._context.directory.clients[self.client_id]
+        self._context.directory.disconnected(self.client_id, self.actor_ref)
+
+    def _followed(self) -> list[str]:
+        return [f"session:{one}" for one in self._sessions] + [f"runner:{one}" for one in self._runners]
 
     async def on_receive(self, message: Any) -> None:
         match message:
@@ -81,6 +96,8 @@ class ControlClient(SocketActor):
                 await self._evict()
             case m.TokenEnded(token_id=token_id):
                 self._leave_with(token_id)
+            case m.Dismiss(reason=reason):
+                self.socket.close(POLICY, reason)
             case Hangup():
                 self.stop()
             case _:

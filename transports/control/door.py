@@ -5,6 +5,7 @@ edge.websocket("/ws", door.serve)
 """
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import attrs
@@ -12,13 +13,13 @@ import structlog
 import trio
 from trio_websocket import wrap_server_stream
 
-from actors.directory import tell_if_alive
+from actors.directory import Origin, tell_if_alive
 from actors.ports import Ref, Subject
 from actors.runtime import ActorDeadError, whereis
 from contracts.codec import encode
 from contracts.control import Authenticate, ControlError, EventMessage, Ping, Pong
 from contracts.ui import iso
-from supervision import ChildSpec, Refused
+from supervision import ChildError, ChildSpec, Refused
 from transports.control.client import GOING_AWAY, ControlClient, Said
 from transports.control.incoming import Trouble, parse
 from transports.control.ports import ControlDeps
@@ -32,6 +33,7 @@ from transports.ws_socket import GuardedStream, Message, MessageSocket
 log = structlog.get_logger("control")
 
 POLICY, TOO_BIG = 1008, 1009
+TAKE_BACK_SECONDS = 5.0
 
 
 @attrs.define(eq=False)
@@ -39,7 +41,7 @@ class Visit:
     """One connection. `client`: its actor, once it is authenticated."""
 
     client_id: str
-    address: str
+    origin: Origin
     socket: MessageSocket
     user_id: str | None = None
     client: Ref | None = None
@@ -113,7 +115,8 @@ class ControlDoor:
             with trio.move_on_after(self._settings.handshake):
                 socket = await self._upgrade(nursery, stream)
             if socket is not None:
-                visit = Visit(uuid.uuid4().hex, knock.address, socket)
+                origin = Origin(knock.address, knock.header("user-agent") or "")
+                visit = Visit(uuid.uuid4().hex, origin, socket)
                 nursery.start_soon(self._deadline, visit)
                 await self._stay(visit)
             nursery.cancel_scope.cancel()
@@ -132,7 +135,16 @@ class ControlDoor:
             await visit.socket.run(lambda message: self._receive(visit, message))
         finally:
             del self._visits[visit.client_id]
-            tell_if_alive(visit.client, Hangup())
+            if not tell_if_alive(visit.client, Hangup()):
+                await self._take_back(visit)
+
+    async def _take_back(self, visit: Visit) -> None:
+        """It may have hung up while its actor was being started: nobody would ever end that one."""
+        supervisor = whereis(self._deps.clients)
+        with trio.move_on_after(TAKE_BACK_SECONDS, shield=True):
+            if supervisor is not None:
+                with suppress(ChildError, ActorDeadError):
+                    await supervisor.proxy().terminate_child(f"control:{visit.client_id}")
 
     async def _deadline(self, visit: Visit) -> None:
         await trio.sleep(self._settings.authenticate)
@@ -194,6 +206,7 @@ class ControlDoor:
             visit.client_id,
             subject,
             self._settings.subscriptions,
+            visit.origin,
         )
         keys = {"user": subject.user_id or ""}
         spec = ChildSpec(

@@ -21,6 +21,7 @@ PATH_PARAMETERS = {
     "userId": "A person.",
     "tokenId": "An API token.",
     "alertId": "An alert.",
+    "connectionId": "A live connection of somebody.",
 }
 SECURITY: dict[Who, list[dict[str, list[str]]]] = {
     "anybody": [],

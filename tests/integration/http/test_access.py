@@ -32,6 +32,9 @@ TABLE = {
     "list_tokens": PERSON,
     "make_token": SELF,
     "revoke_token": {**dict.fromkeys(ASKERS, 404), None: 401, "runner": 403},
+    "list_my_connections": PERSON,
+    "list_connections": ADMIN,
+    "close_connection": {**dict.fromkeys(ASKERS, 404), None: 401, "reader": 403, "agent": 403, "runner": 403},
     "list_villages": VISITOR,
     "create_village": MAKER,
     "get_village": SEE,
@@ -108,6 +111,7 @@ VALUES = {
     "userId": "user_viewer_1",
     "tokenId": "tok_none",
     "alertId": "alert1",
+    "connectionId": "nobody",
 }
 
 

@@ -1,0 +1,68 @@
+"""Live connections: one's own to see and to close; everybody's for administrators."""
+
+from collections.abc import Iterable
+
+from access.policy import Action
+from actors import messages as m
+from actors.directory import Connection, tell_if_alive
+from contracts import rest
+from transports.http.operation import Call, Routes
+from transports.http.paging import cut
+from transports.http.problems import ProblemError, not_found
+
+routes = Routes("Connections")
+
+MAX_AGENT_CHARS = 300
+
+
+@routes.get("/api/me/connections", rest.ConnectionList, query=rest.PageQuery)
+async def list_my_connections(call: Call[None, rest.PageQuery]) -> rest.ConnectionList:
+    """One's own live connections, over Socket.IO and the control WebSocket, the oldest first.
+
+    They count together against the limit of connections of a person."""
+    return _page(call, call.api.context.directory.of_user(call.user_id))
+
+
+@routes.get("/api/connections", rest.ConnectionList, on="service", may=Action.ADMIN, query=rest.ConnectionQuery)
+async def list_connections(call: Call[None, rest.ConnectionQuery]) -> rest.ConnectionList:
+    """Everybody's live connections, the oldest first; for administrators."""
+    directory, user_id = call.api.context.directory, call.query.user_id
+    return _page(call, directory.connections.values() if user_id is None else directory.of_user(user_id))
+
+
+@routes.delete("/api/me/connections/{connectionId}", rest.Done, audit="connection.close")
+async def close_connection(call: Call[None, None]) -> rest.Done:
+    """Close one of one's own live connections; an administrator may close anybody's.
+
+    It is told why, and does not come back by itself."""
+    subject, connection_id = call.subject, call.path["connectionId"]
+    if subject.kind == "session" or "manage" not in subject.scopes:
+        raise ProblemError(403, "this token may not close connections")
+    found = call.api.context.directory.connections.get(connection_id)
+    theirs = found is not None and found.user_id != call.user_id
+    if found is None or (theirs and not (subject.admin and "admin" in subject.scopes)):
+        raise not_found(f"connection {connection_id[:200]!r}")
+    call.target = connection_id
+    call.notes = {"kind": found.kind, "of": found.user_id}
+    why = "an administrator closed this connection" if theirs else "you closed this connection"
+    tell_if_alive(found.ref, m.Dismiss(why))
+    return rest.Done()
+
+
+def _page(
+    call: Call[None, rest.PageQuery] | Call[None, rest.ConnectionQuery], found: Iterable[Connection]
+) -> rest.ConnectionList:
+    page, following = cut(found, lambda one: (one.since_ms, one.connection_id), call.query.cursor, call.query.limit)
+    return rest.ConnectionList(items=[_view(one) for one in page], next=following)
+
+
+def _view(one: Connection) -> rest.ConnectionView:
+    return rest.ConnectionView(
+        connection_id=one.connection_id,
+        kind=one.kind,
+        user_id=one.user_id,
+        address=one.origin.address,
+        user_agent=one.origin.user_agent[:MAX_AGENT_CHARS],
+        since=one.since_ms,
+        rooms=sorted(one.rooms()),
+    )
