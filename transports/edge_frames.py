@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import struct
-import zlib
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -25,12 +24,6 @@ def close_frame(code: int | None = None, reason: str = "") -> bytes:
     if code is None:
         return build_frame(CLOSE, b"")
     return build_frame(CLOSE, struct.pack("!H", code) + reason.encode()[:123])
-
-
-def deflate_shared(payload: bytes, level: int = 1) -> bytes:
-    """A permessage-deflate payload that every connection without context takeover can read."""
-    deflater = zlib.compressobj(level, zlib.DEFLATED, -15)
-    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 def accept_key(key: str) -> str:

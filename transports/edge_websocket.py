@@ -8,9 +8,11 @@ import trio
 from wsproto.connection import Connection as Protocol
 from wsproto.connection import ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
+from wsproto.extensions import Extension
 from wsproto.utilities import RemoteProtocolError
 
 from transports.edge_connection import Connection
+from transports.edge_deflate import Inflate
 from transports.edge_frames import PONG, accept_key, build_frame, close_frame
 from transports.edge_http import Request
 
@@ -61,9 +63,14 @@ def switching_protocols(request: Request, extra: list[tuple[str, str]] | None = 
 class Incoming:
     """Whole messages from a connection after its 101. Pings are answered, a close is answered, limits close it."""
 
-    def __init__(self, connection: Connection, leftover: bytes, limits: MessageLimits) -> None:
+    def __init__(
+        self, connection: Connection, leftover: bytes, limits: MessageLimits, *, deflated: bool = False
+    ) -> None:
+        """`deflated`: permessage-deflate was negotiated; the limit is that of what a message becomes."""
+        extensions: list[Extension] = [Inflate(limits.message_bytes)] if deflated else []
+        self.deflated = deflated
         self._connection = connection
-        self._protocol = Protocol(ConnectionType.SERVER, [], leftover)
+        self._protocol = Protocol(ConnectionType.SERVER, extensions, leftover)
         self._limits = limits
         self._events: Iterator[Event] = self._protocol.events()
         self._over = False

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from transports.edge_connection import Connection
+from transports.edge_deflate import negotiate
 from transports.edge_frames import close_frame
 from transports.edge_http import Headers, Request, Response
 from transports.edge_websocket import Incoming, MessageLimits, NotAWebSocket, check_handshake, switching_protocols
@@ -43,6 +44,8 @@ class EngineSettings:
     origins: tuple[str, ...] | None = ()
     backlog: int = 1 << 20
     """Bytes that may wait for a slow client before it is cut (recoverably)."""
+    deflate: bool = True
+    """permessage-deflate for clients that offer it: messages of 1024 bytes and more, each compressed once for all."""
 
 
 class Refused(Exception):
@@ -265,13 +268,15 @@ class Engine:
             await self._reject(connection, error.code if isinstance(error, Refused) else 3)
             return
         connection.backlog = self.settings.backlog
-        connection.write(switching_protocols(request))
-        incoming = Incoming(connection, leftover, self._limits)
+        accepted = negotiate(request.header("sec-websocket-extensions")) if self.settings.deflate else None
+        extra = [("Sec-WebSocket-Extensions", accepted)] if accepted else None
+        connection.write(switching_protocols(request, extra))
+        incoming = Incoming(connection, leftover, self._limits, deflated=accepted is not None)
         if session is not None or request.argument("sid") is not None:
             await self._maybe_upgrade(session, connection, incoming)
             return
         session, greeting = self._new_session(request, "websocket")
-        self._adopt(session, connection)
+        self._adopt(session, connection, incoming)
         session.send(greeting)
         self.on_connect(session)
         self.heartbeat.expect_ping(session)
@@ -284,8 +289,9 @@ class Engine:
         connection.write(f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body)
         await connection.hang_up()
 
-    def _adopt(self, session: Session, connection: Connection) -> None:
+    def _adopt(self, session: Session, connection: Connection, incoming: Incoming) -> None:
         session.connection = connection
+        session.deflates = incoming.deflated
         session.direct = None if session.base64 else connection
         connection.on_slow = lambda: self.cut_later(session)
 
@@ -318,7 +324,7 @@ class Engine:
             connection.write(close_frame())
             await connection.hang_up(1)
             return
-        self._switch(session, connection)
+        self._switch(session, connection, incoming)
         await self._read(session, incoming)
 
     async def _probe(self, session: Session, connection: Connection, incoming: Incoming) -> bool:
@@ -337,11 +343,11 @@ class Engine:
                         return False
         return False
 
-    def _switch(self, session: Session, connection: Connection) -> None:
+    def _switch(self, session: Session, connection: Connection, incoming: Incoming) -> None:
         waiting = [message for message in session.buffer if message is not NOOP]
         session.buffer.clear()
         session.transport = "websocket"
-        self._adopt(session, connection)
+        self._adopt(session, connection, incoming)
         if session.poll is not None:
             session.poll.set()
         for message in waiting:

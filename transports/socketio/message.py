@@ -4,8 +4,11 @@ import base64
 
 import msgspec
 
+from transports.edge_deflate import deflate
 from transports.edge_frames import BINARY, TEXT, build_frame
 
+DEFLATE_FROM = 1024
+"""Bytes of a message from which compressing it is worth the time."""
 Tag = tuple[str, int]
 """(stream, number): which event of which stream a message was made from."""
 
@@ -21,6 +24,7 @@ class Message(msgspec.Struct, gc=False, eq=False):
     tag: Tag | None = None
     _frame: bytes | None = None
     _payload: str | None = None
+    _deflated: bytes | None = None
 
     @property
     def frame(self) -> bytes:
@@ -31,6 +35,18 @@ class Message(msgspec.Struct, gc=False, eq=False):
             else:
                 self._frame = build_frame(BINARY, self.binary or b"")
         return self._frame
+
+    @property
+    def deflated(self) -> bytes:
+        """The finished WebSocket frame for those who negotiated permessage-deflate: compressed where that pays."""
+        if self._deflated is None:
+            self._deflated = self.frame
+            if self.size >= DEFLATE_FROM:
+                opcode, plain = (BINARY, self.binary or b"") if self.text is None else (TEXT, self.text.encode())
+                packed = deflate(plain)
+                if len(packed) < len(plain):
+                    self._deflated = build_frame(opcode, packed, compressed=True)
+        return self._deflated
 
     @property
     def payload(self) -> str:

@@ -2,9 +2,8 @@
 
 import base64
 import binascii
-from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -24,6 +23,11 @@ POLLING_BACKLOG = 1 << 20
 class Session:
     """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
 
+    __slots__ = (
+        "__weakref__", "_buffered", "base64", "buffer", "connection", "deflates", "direct", "engine", "id", "open",
+        "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport", "upgrading",
+    )  # fmt: skip
+
     def __init__(self, engine: "Engine", sid: str, request: Request, transport: str) -> None:
         self.engine = engine
         self.id = sid
@@ -34,7 +38,9 @@ class Session:
         self.base64 = request.argument("b64") is not None
         self.direct: Connection | None = None
         """The connection, where a message's frame can be written to it as it is."""
-        self.buffer: deque[Message] = deque()
+        self.deflates = False
+        """Whether its WebSocket negotiated permessage-deflate."""
+        self.buffer: list[Message] = []
         self.poll: trio.Event | None = None
         """Set while a GET waits."""
         self.posting = False
@@ -42,7 +48,6 @@ class Session:
         self.probed = False
         self.ping_due = 0.0
         self.pong_due = 0.0
-        self.application: Any = None
         self._buffered = 0
 
     # --- out --------------------------------------------------------------------------------------------------------
@@ -62,12 +67,12 @@ class Session:
             return self._buffer(message)
         if self.base64 and message.binary is not None:
             return self.connection.write(build_frame(TEXT, message.payload.encode()))
-        return self.connection.write(message.frame)
+        return self.connection.write(message.deflated if self.deflates else message.frame)
 
     def send_joined(self, joined: bytes, messages: Sequence[Message]) -> None:
         """Many messages, whose frames are joined already for those who can take them so."""
-        if self.connection is not None and not self.base64:
-            self.connection.write(joined)
+        if self.direct is not None and not self.deflates:
+            self.direct.write(joined)
             return
         for message in messages:
             self.send(message)

@@ -1,0 +1,218 @@
+"""permessage-deflate: negotiated per RFC 7692, compressed once for everybody, never a bomb."""
+
+import os
+import struct
+import zlib
+from typing import Any, cast
+
+import pytest
+import trio
+from wsproto import ConnectionType
+from wsproto.connection import Connection as Protocol
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
+from wsproto.extensions import PerMessageDeflate
+
+from tests.support.wire import FAST, Place, engine_place, socketio_place
+from transports.edge_deflate import NO_CONTEXT, deflate, negotiate
+from transports.edge_frames import BINARY, TEXT
+from transports.socketio import EngineSettings, TrioServer
+from transports.socketio import message as messages
+from transports.socketio.message import DEFLATE_FROM, Message
+
+OFFER = "permessage-deflate; client_max_window_bits"
+
+
+@pytest.mark.parametrize(
+    ("offers", "answer"),
+    [
+        ("", None),
+        ("x-webkit-deflate-frame", None),
+        ("permessage-deflate", NO_CONTEXT),
+        (OFFER, NO_CONTEXT),
+        ("permessage-deflate; client_max_window_bits=10", NO_CONTEXT),
+        ('permessage-deflate; client_max_window_bits="10"', NO_CONTEXT),
+        ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", NO_CONTEXT),
+        ("permessage-deflate; server_max_window_bits=15", f"{NO_CONTEXT}; server_max_window_bits=15"),
+        ("permessage-deflate; server_max_window_bits=9", None),
+        ("permessage-deflate; server_max_window_bits=9, permessage-deflate", NO_CONTEXT),
+        ("permessage-deflate; client_max_window_bits=16", None),
+        ("permessage-deflate; client_max_window_bits=08", None),
+        ("permessage-deflate; server_no_context_takeover=1", None),
+        ("permessage-deflate; client_max_window_bits; client_max_window_bits", None),
+        ("permessage-deflate; unheard_of", None),
+    ],
+)
+def test_an_offer_is_taken_or_declined_by_its_parameters(offers: str, answer: str | None) -> None:
+    assert negotiate(offers) == answer
+
+
+def test_only_what_is_long_and_shrinks_is_compressed() -> None:
+    assert Message("4" + "a" * (DEFLATE_FROM - 2)).deflated[0] == 0x80 | TEXT
+    assert Message("4" + "a" * (DEFLATE_FROM - 1)).deflated[0] == 0xC0 | TEXT
+    noise = Message(binary=os.urandom(4096))
+    assert noise.deflated is noise.frame
+    assert Message(binary=b"a" * 4096).deflated[0] == 0xC0 | BINARY
+
+
+async def open_raw(place: Place, offer: str) -> tuple[trio.SocketStream, Protocol, str]:
+    """A WebSocket by hand: its stream, a client's protocol that can inflate, and the head of the answer."""
+    host, _, port = place.host.partition(":")
+    stream = await trio.open_tcp_stream(host, int(port))
+    request = (
+        f"GET {place.path}/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {place.host}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        f"Sec-WebSocket-Extensions: {offer}\r\n\r\n"
+    )
+    await stream.send_all(request.encode())
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += await stream.receive_some()
+    head, _, rest = data.partition(b"\r\n\r\n")
+    extension = PerMessageDeflate()
+    extension.finalize(NO_CONTEXT)
+    protocol = Protocol(ConnectionType.CLIENT, [extension], rest)
+    return stream, protocol, head.decode().lower()
+
+
+async def next_event(stream: trio.SocketStream, protocol: Protocol) -> TextMessage | BytesMessage | CloseConnection:
+    """The next whole message or the close; Engine.IO's pings are passed over."""
+    text, blob = "", b""
+    with trio.fail_after(5):
+        while True:
+            for event in protocol.events():
+                match event:
+                    case TextMessage():
+                        text += event.data
+                        if event.message_finished and text != "2":
+                            return TextMessage(text)
+                        text = "" if event.message_finished else text
+                    case BytesMessage():
+                        blob += event.data
+                        if event.message_finished:
+                            return BytesMessage(blob)
+                    case CloseConnection():
+                        return event
+                    case _:
+                        pass
+            protocol.receive_data(await stream.receive_some() or None)
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A client's frame; its mask is zero, so that the payload stands as it is."""
+    length = len(payload)
+    size = bytes((0x80 | length,)) if length < 126 else b"\xfe" + struct.pack("!H", length)
+    return bytes((first,)) + size + bytes(4) + payload
+
+
+@pytest.mark.parametrize("offer", [OFFER, "permessage-deflate; server_no_context_takeover"])
+async def test_messages_are_compressed_both_ways(offer: str) -> None:
+    text = "4" + "the same again " * 500
+    async with engine_place() as place:
+        stream, protocol, head = await open_raw(place, offer)
+        async with stream:
+            assert f"sec-websocket-extensions: {NO_CONTEXT}" in head
+            await next_event(stream, protocol)
+            for _ in range(3):  # each in a context of its own
+                await stream.send_all(masked(0xC0 | TEXT, deflate(text.encode())))
+                assert await next_event(stream, protocol) == TextMessage(text)
+            await stream.send_all(masked(0xC0 | BINARY, deflate(b"\0" * 5000)))
+            assert await next_event(stream, protocol) == BytesMessage(b"\0" * 5000)
+            await stream.send_all(masked(0x80 | TEXT, b"4plain"))
+            assert await next_event(stream, protocol) == TextMessage("4plain")
+
+
+async def test_a_compressed_message_may_come_in_fragments_with_a_ping_between() -> None:
+    packed = deflate(b"4" + b"fragment " * 300)
+    async with engine_place() as place:
+        stream, protocol, _ = await open_raw(place, OFFER)
+        async with stream:
+            await next_event(stream, protocol)
+            await stream.send_all(masked(0x40 | TEXT, packed[:10]) + masked(0x89, b"hi") + masked(0x00, packed[10:20]))
+            await stream.send_all(masked(0x00, packed[20:]) + masked(0x80, b""))
+            assert await next_event(stream, protocol) == TextMessage("4" + "fragment " * 300)
+
+
+async def test_without_an_offer_nothing_is_compressed() -> None:
+    async with engine_place() as place:
+        stream, protocol, head = await open_raw(place, "x-other")
+        async with stream:
+            assert "sec-websocket-extensions" not in head
+            await next_event(stream, protocol)
+            await stream.send_all(masked(0xC0 | TEXT, deflate(b"4hello")))  # not negotiated: a protocol error
+            event = await next_event(stream, protocol)
+            assert isinstance(event, CloseConnection) and event.code == 1002
+
+
+async def test_it_can_be_turned_off() -> None:
+    async with engine_place(EngineSettings(origins=None, deflate=False)) as place:
+        stream, _, head = await open_raw(place, OFFER)
+        async with stream:
+            assert "sec-websocket-extensions" not in head
+
+
+async def test_a_bomb_is_closed_with_1009_before_it_is_inflated() -> None:
+    """60 MB in 60 kB, sent in one frame to a server that takes 1 MB."""
+    bomb = deflate(b"4" + bytes(60_000_000), level=9)
+    assert len(bomb) < 65536
+    async with engine_place() as place:
+        stream, protocol, _ = await open_raw(place, OFFER)
+        async with stream:
+            await next_event(stream, protocol)
+            await stream.send_all(masked(0xC0 | TEXT, bomb))
+            event = await next_event(stream, protocol)
+            assert isinstance(event, CloseConnection) and event.code == 1009
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        pytest.param(masked(0xC0 | TEXT, b"\xff\xff\xff\xff"), 1007, id="no deflate data"),
+        pytest.param(masked(0xC9, b"x"), 1002, id="a compressed ping"),
+        pytest.param(masked(0x40 | TEXT, b"") + masked(0xC0, b""), 1002, id="rsv1 on a continuation"),
+        pytest.param(masked(0xA0 | TEXT, b""), 1002, id="rsv2"),
+    ],
+)
+async def test_what_breaks_the_extension_closes(frames: bytes, code: int) -> None:
+    async with engine_place() as place:
+        stream, protocol, _ = await open_raw(place, OFFER)
+        async with stream:
+            await next_event(stream, protocol)
+            await stream.send_all(frames)
+            event = await next_event(stream, protocol)
+            assert isinstance(event, CloseConnection) and event.code == code
+
+
+async def test_a_broadcast_is_compressed_once_for_all_who_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    compressed = list[int]()
+
+    def counted(payload: bytes) -> bytes:
+        compressed.append(len(payload))
+        return deflate(payload)
+
+    def prepare(server: TrioServer) -> None:
+        async def connect(sid: str, _environ: object) -> None:
+            await server.enter_room(sid, "all")
+
+        on = cast(Any, server).on
+        on("connect", connect)
+
+    monkeypatch.setattr(messages, "deflate", counted)
+    long = b'"' + b"long " * 1000 + b'"'
+    async with socketio_place(prepare, FAST) as place:
+        offers = [OFFER, OFFER, OFFER, "none"]
+        clients = [await open_raw(place, offer) for offer in offers]
+        for stream, protocol, _ in clients:
+            await next_event(stream, protocol)
+            await stream.send_all(masked(0x80 | TEXT, b"40"))
+            await next_event(stream, protocol)
+        place.server.publish("small", b"1", ["all"])
+        place.server.publish("big", long, ["all"])
+        for stream, protocol, _ in clients:
+            assert await next_event(stream, protocol) == TextMessage('42["small",1]')
+            assert await next_event(stream, protocol) == TextMessage(f'42["big",{long.decode()}]')
+            await stream.aclose()
+    assert len(compressed) == 1
+
+
+def test_the_payload_is_raw_deflate_with_the_tail_removed() -> None:
+    assert zlib.decompressobj(-15).decompress(deflate(b"abc" * 1000) + b"\x00\x00\xff\xff") == b"abc" * 1000
