@@ -26,7 +26,7 @@ class ServerApi(socketio.AsyncServer):
     def _gone(self, socket: Socket, reason: str) -> None:
         raise NotImplementedError
 
-    def _spawn(self, function: Any, *args: Any) -> None:
+    def _spawn(self, function: Any, *args: Any) -> bool:
         raise NotImplementedError
 
     async def drain(self, seconds: float) -> None:

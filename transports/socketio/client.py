@@ -25,7 +25,7 @@ class Client:
 
     __slots__ = ("_partial", "_room", "_spawn", "_waiting", "_working", "connecting", "session", "sockets")
 
-    def __init__(self, session: Session, spawn: Callable[..., None]) -> None:
+    def __init__(self, session: Session, spawn: Callable[..., object]) -> None:
         self.session = session
         self.sockets: dict[str, Socket] = {}
         self.connecting: set[str] = set()

@@ -42,6 +42,8 @@ PYTHON_REASONS = {
 }
 RECOVERED = "townwatch.recovered"
 """In the environ of a connect handler: whether this client came back with its rooms."""
+LAST_SECONDS = 2.0
+"""For the disconnect handlers of those who were connected when the server stopped."""
 NO_ACK = object()
 """A handler returns this to leave the client's acknowledgement unanswered."""
 
@@ -100,6 +102,7 @@ class TrioServer(ServerApi):
         self._clients: dict[Session, Client] = {}
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._tasks: trio.Nursery | None = None
+        self._last_gone: list[tuple[str, str, str]] = []
         cast(Any, super()).__init__(client_manager=_NoManager(), namespaces=namespaces, async_handlers=False)
         self.engine.on_connect = self._opened
         self.engine.on_message = self._received
@@ -113,17 +116,28 @@ class TrioServer(ServerApi):
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The tasks that outlive a request. When it is cancelled, clients are told to come back."""
-        async with trio.open_nursery() as self._tasks:
-            await self._tasks.start(self.engine.run)
-            self._tasks.start_soon(self._expire_for_ever)
-            self._tasks.start_soon(self._undecided.run)
-            for space in self._spaces.values():
-                self._tasks.start_soon(space.flush_for_ever)
-            task_status.started()
-            try:
-                await trio.sleep_forever()  # no deadline: its children do the work
-            finally:
-                self._tasks.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as self._tasks:
+                await self._tasks.start(self.engine.run)
+                self._tasks.start_soon(self._expire_for_ever)
+                self._tasks.start_soon(self._undecided.run)
+                for space in self._spaces.values():
+                    self._tasks.start_soon(space.flush_for_ever)
+                task_status.started()
+                try:
+                    await trio.sleep_forever()  # no deadline: its children do the work
+                finally:
+                    self._tasks.cancel_scope.cancel()
+        finally:
+            await self._tell_of_the_last()
+
+    async def _tell_of_the_last(self) -> None:
+        """Who was connected at the end is gone too: what the application keeps for them must not be left over."""
+        last, self._last_gone = self._last_gone, []
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            async with trio.open_nursery() as nursery:
+                for gone in last:
+                    nursery.start_soon(self._tell_gone, *gone)
 
     async def _expire_for_ever(self) -> None:
         while True:
@@ -132,9 +146,12 @@ class TrioServer(ServerApi):
                 if space.recovery is not None:
                     space.recovery.expire()
 
-    def _spawn(self, function: Any, *args: Any) -> None:
-        if self._tasks is not None and not self._tasks.cancel_scope.cancel_called:
-            self._tasks.start_soon(function, *args)
+    def _spawn(self, function: Any, *args: Any) -> bool:
+        """False when it is too late for that: the server is stopping."""
+        if self._tasks is None or self._tasks.cancel_scope.cancel_called:
+            return False
+        self._tasks.start_soon(function, *args)
+        return True
 
     def _space(self, name: str) -> Namespace:
         space = self._spaces.get(name)
@@ -294,7 +311,9 @@ class TrioServer(ServerApi):
         space.remove(socket)
         socket.client.sockets.pop(space.name, None)
         socket.acks.clear()
-        self._spawn(self._tell_gone, space.name, socket.sid, PYTHON_REASONS.get(reason, reason))
+        gone = space.name, socket.sid, PYTHON_REASONS.get(reason, reason)
+        if not self._spawn(self._tell_gone, *gone):
+            self._last_gone.append(gone)
 
     async def _tell_gone(self, name: str, sid: str, reason: str) -> None:
         try:
