@@ -104,12 +104,13 @@ class Page:
                 break
             await self._take(packet)  # what was missed comes before
         hello = json.loads(packet[2:])
-        if self.pid == hello["pid"] and self.sid == hello["sid"] and self.offset is not None:
+        if self.pid == hello["pid"] and self.sid == hello["sid"]:
             self.history.count("recovered")
             self.joined = True
             return
-        self.sid, self.pid, self.offset = hello["sid"], hello["pid"], None
+        self.pid = self.offset = None  # one that never got into its room has nothing to come back to
         await self._join()
+        self.sid, self.pid = hello["sid"], hello["pid"]
 
     async def _join(self) -> None:
         assert self._frames is not None
