@@ -4,7 +4,7 @@ It handles what its person sends, one message after another. What goes out to ro
 outlet writes it to the client's connection directly, and this actor only says which rooms those are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -22,12 +22,12 @@ from actors.timers import After
 from contracts import joins, ui
 from contracts.codec import ContractError, encode
 from contracts.joins import Refusal
+from supervision import RateLimited
 
 log = structlog.get_logger("client")
 
 PING_SECONDS = 30.0
 PING_TIMEOUT_SECONDS = 20.0
-JOINS, JOINS_SECONDS = 20, 5.0
 CALL_TIMEOUT_SECONDS = 10.0
 NOT_HERE = "there is no such room, or you may not join it"
 
@@ -86,6 +86,8 @@ class ClientActor(TrioActor):
                 await self._ping()
             case m.Evict():
                 await self._evict()
+            case m.Recovered(rooms=rooms):
+                return await self._recover(rooms)
             case m.TokenEnded(token_id=token_id) if token_id == self.subject.token_id:
                 await self._dismiss("you were signed out")
             case m.TokenEnded():
@@ -105,6 +107,10 @@ class ClientActor(TrioActor):
             refusal = refused
         except m.RunnerOffline as error:
             refusal = Refusal("E_OFFLINE", str(error))
+        except RateLimited as limited:
+            self._context.measure("limit", {"limit": limited.limit})
+            text = f"limit {limited.limit}: more than {limited.allowed:g} at once; slower"
+            refusal = Refusal("E_RATE_LIMIT", text, retry_after=limited.retry_after)
         except Exception as error:  # somebody who was asked is gone, full, late, or failed over it
             log.error("client_request_failed", request=event, reason=repr(error))
             refusal = Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0)
@@ -207,13 +213,13 @@ class ClientActor(TrioActor):
         return {"ok": True}
 
     def _count_join(self) -> None:
-        """At most 20 joins in any 5 s."""
-        now = trio.current_time()
-        while self._joins and self._joins[0] <= now - JOINS_SECONDS:
+        """At most 20 joins in any 5 s, or what is configured."""
+        now, most, seconds = trio.current_time(), self._context.allowances.joins, self._context.allowances.joins_seconds
+        while self._joins and self._joins[0] <= now - seconds:
             del self._joins[0]
-        if len(self._joins) >= JOINS:
-            wait = self._joins[0] + JOINS_SECONDS - now
-            raise Refusal("E_RATE_LIMIT", f"at most {JOINS} joins in {JOINS_SECONDS:.0f} s", retry_after=wait)
+        if len(self._joins) >= most:
+            wait = self._joins[0] + seconds - now
+            raise Refusal("E_RATE_LIMIT", f"limit joins: at most {most} joins in {seconds:g} s", retry_after=wait)
         self._joins.append(now)
 
     async def _check_read(self, village_id: str) -> None:
@@ -231,11 +237,25 @@ class ClientActor(TrioActor):
             raise Refusal("E_FORBIDDEN", "there is no such session, or you may not see it")
         if not await self._access.may_drive(self.subject, state.village_id):
             raise Refusal("E_FORBIDDEN", "watching only: typing needs the role operator or owner")
+        self._context.allowances.typing.take(self.subject.user_id or "", trio.current_time())
         session = await self._context.router_call(m.LocateSession(session_id))
         await session.call(message, timeout=CALL_TIMEOUT_SECONDS)
         return {"ok": True}
 
     # --- staying ----------------------------------------------------------------------------------
+
+    async def _recover(self, rooms: Sequence[str]) -> bool:
+        """Rights may have changed while it was away. Its rooms are this actor's to keep again."""
+        board = self._context.board
+        for room in rooms:
+            kind, _, name = room.partition(":")
+            state = board.of_agent(name) if kind in ("agent", "terminal") else None
+            village_id = name if kind == "village" else board.village_of_repo(name) if kind == "repo" else None
+            village_id = state.village_id if state is not None else village_id
+            if village_id is None or not await self._access.may_read(self.subject, village_id):
+                return False
+            self._rooms[room] = village_id
+        return True
 
     async def _dismiss(self, reason: str) -> None:
         """It is told why, and goes."""

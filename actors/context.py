@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from actors.directory import Board, Directory, Taps
+from actors.limits import Allowances
 from actors.ports import Clock, Decisions, DiskPressure, Journal, Outlet, Ref
 from actors.runtime import ActorDeadError
 
@@ -36,6 +37,8 @@ class Context:
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
+    allowances: Allowances = attrs.field(factory=Allowances)
+    """What one person or runner may use up."""
     disk: DiskPressure = attrs.field(factory=DiskPressure)
     router_timeout: float = 10.0
     """Seconds the router has to find or start somebody."""

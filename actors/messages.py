@@ -316,6 +316,10 @@ class ForeignSession(Exception):
     """The session belongs to another runner or village."""
 
 
+class TooManySessions(ForeignSession):
+    """The runner has as many live sessions as a runner may have: this one is nobody's."""
+
+
 # --- clients -------------------------------------------------------------------------------------
 
 
@@ -371,6 +375,13 @@ class FromClient:
 @attrs.frozen
 class PingNow:
     """To a client, by a timer: measure the round trip."""
+
+
+@attrs.frozen
+class Recovered:
+    """To a client whose connection came back with these rooms. Answer: whether it may still be in all of them."""
+
+    rooms: Sequence[str]
 
 
 @attrs.frozen

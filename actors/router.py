@@ -80,6 +80,7 @@ class SessionRouter(TrioActor):
     async def _ensure_session(self, wanted: m.EnsureSession) -> Ref:
         state = self._context.board.session(wanted.session_id)
         if state is None:
+            self._check_room(wanted.runner_id)
             state = SessionState(
                 session_id=wanted.session_id,
                 village_id=wanted.village_id,
@@ -94,6 +95,14 @@ class SessionRouter(TrioActor):
         elif (state.village_id, state.runner_id) != (wanted.village_id, wanted.runner_id):
             raise m.ForeignSession(f"session {wanted.session_id} belongs to another runner or village")
         return await self._session(state)
+
+    def _check_room(self, runner_id: str) -> None:
+        """A runner may begin sessions by itself, but not without end."""
+        allowed = self._context.allowances.sessions_per_runner
+        living = sum(not state.ended for state in self._context.board.of_runner(runner_id))
+        if living >= allowed:
+            self._context.measure("limit", {"limit": "sessions_per_runner"})
+            raise m.TooManySessions(f"limit sessions_per_runner: {runner_id} has {living} of {allowed} live sessions")
 
     async def _session(self, state: SessionState) -> Ref:
         return await self._find(self._context.directory.sessions, "session", state.session_id, state)

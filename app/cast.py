@@ -15,10 +15,11 @@ from collections.abc import Callable
 
 from actors.context import Context
 from actors.journal import JournalActor
+from actors.limits import Allowances
 from actors.router import SessionRouter
 from actors.timers import Timers
 from config.settings import Limits
-from supervision import Backoff, ChildSpec, DynamicSupervisor, Supervisor
+from supervision import Backoff, ChildSpec, DynamicSupervisor, Rate, Supervisor, TokenBuckets
 
 ROOT = "townwatch"
 SESSIONS, LINKS = f"{ROOT}/ledger/sessions", f"{ROOT}/ledger/links"
@@ -34,8 +35,20 @@ def _many(name: str, *, intensity: int = 100, max_children: int = 100_000) -> Ch
     return ChildSpec(id=name, actor=DynamicSupervisor, kwargs=options)
 
 
+def allowances(limits: Limits) -> Allowances:
+    """As they are configured."""
+    return Allowances(
+        joins=limits.joins,
+        joins_seconds=limits.joins_seconds,
+        sessions_per_runner=limits.sessions_per_runner,
+        typing=TokenBuckets("typing", Rate(limits.typing_per_second, limits.typing_burst)),
+        subscriptions=TokenBuckets("subscriptions", Rate(limits.subscriptions_per_second, limits.subscriptions_burst)),
+    )
+
+
 def tree(context: Context, limits: Limits, observe_commit: Callable[[int, float], None]) -> list[ChildSpec]:
     """The root's children, in the order in which they start."""
+    context.allowances = allowances(limits)
     ledger = [
         ChildSpec(
             id="journal",

@@ -8,9 +8,12 @@ from access.authenticator import Authenticator
 from access.gate import Gate
 from access.subject import InvalidToken
 from actors.ports import Standing, Subject
+from config.settings import Limits
 from store import approvals
 from store.approvals import Approval
 from store.database import Database
+from supervision import Rate
+from transports.http.deps import Rates
 from transports.runners import ports as runner_ports
 from transports.runners.ports import RunnerIdentity
 
@@ -54,6 +57,14 @@ class Rights:
         except InvalidToken as error:
             raise runner_ports.InvalidToken(str(error)) from None
         return RunnerIdentity(runner_id=subject.runner_id or "")
+
+
+def rates(limits: Limits) -> Rates:
+    """How many requests over REST a person may make."""
+    return Rates(
+        reads=Rate(limits.reads_per_second, limits.reads_burst),
+        writes=Rate(limits.commands_per_second, limits.commands_burst),
+    )
 
 
 class StoredDecisions:

@@ -29,7 +29,7 @@ from app.identity import known_issuers, open_database, open_provider_door, provi
 from app.metrics import Metrics
 from app.restore import restore
 from app.retention import Keeper, retention
-from app.rights import Rights, StoredDecisions
+from app.rights import Rights, StoredDecisions, rates
 from app.watch import Watch
 from config.settings import Settings
 from dashboard import ROOT as PAGE
@@ -199,6 +199,7 @@ class open_service:
             token_ended=partial(token_ended, context),
             oidc=provider_of(settings),
             public_url=settings.server.public_url,
+            rates=rates(settings.limits),
         )
         await mount(edge, api, PAGE)
         open_provider_door(edge, api, settings)

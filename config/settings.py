@@ -50,6 +50,8 @@ class Server:
     """Largest body of a request."""
     header_timeout: float = 10.0
     """Seconds a client has to send the head of a request."""
+    chaos: bool = False
+    """Whether administrators may break the service on purpose, over /api/chaos (docs/chaos.md)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,7 +102,26 @@ class Limits:
     connections_per_address: int = 32
     """Live connections of the anonymous behind one IP address."""
     connections: int = 10_000
+    """Live connections of all people together."""
     runners: int = 1000
+    """Runners that are connected."""
+    sessions_per_runner: int = 500
+    """Sessions of a runner that have not ended, whatever the runner says of itself."""
+    joins: int = 20
+    """Rooms that a Socket.IO connection may join within `joins_seconds`."""
+    joins_seconds: float = 5.0
+    subscriptions_per_second: float = 50.0
+    """Subscriptions of a person over the control WebSocket, after `subscriptions_burst` at once."""
+    subscriptions_burst: int = 200
+    typing_per_second: float = 50.0
+    """Messages of terminal input and resizes of a person, whichever way they come, after `typing_burst` at once."""
+    typing_burst: int = 200
+    commands_per_second: float = 20.0
+    """Requests of a person over REST that change something, after `commands_burst` at once."""
+    commands_burst: int = 60
+    reads_per_second: float = 200.0
+    """Requests of a person that only look, after `reads_burst` at once."""
+    reads_burst: int = 400
 
 
 @attrs.frozen(kw_only=True)

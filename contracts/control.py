@@ -15,6 +15,7 @@ ControlCode = Literal[
     "CONNECTION_LIMIT",
     "FORBIDDEN",
     "UNAVAILABLE",
+    "RATE_LIMIT",
 ]
 
 

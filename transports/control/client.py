@@ -14,6 +14,7 @@ from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
 from contracts.codec import encode
 from contracts.control import ControlError, EventMessage, Ping, Pong, Subscribe, Terminal, Unsubscribe
 from contracts.ui import iso
+from supervision import RateLimited
 from transports.control.feed import approval_request, feed
 from transports.control.incoming import Trouble, new_size, typed_text
 from transports.ws_actor import Hangup, SocketActor
@@ -108,6 +109,10 @@ class ControlClient(SocketActor):
             await self._do(said)
         except Trouble as trouble:
             self._error(trouble)
+        except RateLimited as limited:
+            self._context.measure("limit", {"limit": limited.limit})
+            why = f"limit {limited.limit}: more than {limited.allowed:g} at once"
+            self._error(Trouble("RATE_LIMIT", f"{why}; try again in {limited.retry_after:.3g} s"))
         except m.RunnerOffline as error:
             self._error(Trouble("UNAVAILABLE", str(error)))
         except (ActorDeadError, MailboxFull, trio.TooSlowError) as error:
@@ -131,6 +136,7 @@ class ControlClient(SocketActor):
 
     async def _subscribe(self, session_id: str | None, runner_id: str | None) -> None:
         """Everything that is asked for, or nothing."""
+        self._context.allowances.subscriptions.take(self.subject.user_id or "", trio.current_time())
         if len(self._sessions) + len(self._runners) + 2 > self._most:
             raise Trouble("FORBIDDEN", f"a connection may have at most {self._most} subscriptions")
         if session_id is not None and not await self._may_read_session(session_id):
@@ -206,6 +212,7 @@ class ControlClient(SocketActor):
         state = self._context.board.session(said.session_id)
         if state is None or not await self._access.may_drive(self.subject, state.village_id):
             raise Trouble("FORBIDDEN", "you may watch this session, not drive it")
+        self._context.allowances.typing.take(self.subject.user_id or "", trio.current_time())
         order = m.Input(typed_text(said)) if said.action == "input" else m.Resize(*new_size(said))
         session = await self._context.router_call(m.LocateSession(said.session_id))
         if session is None:

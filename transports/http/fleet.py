@@ -75,7 +75,7 @@ def candidate(api: Api, runner: Runner, state: RunnerState | None) -> Candidate:
         providers=frozenset(capabilities.providers),
         labels=labels_of(runner, state),
         sessions=live_sessions(api, runner.runner_id),
-        max_sessions=capabilities.max_concurrent_sessions,
+        max_sessions=min(capabilities.max_concurrent_sessions, api.context.allowances.sessions_per_runner),
         cpu_percent=heartbeat.load.cpu_percent if heartbeat is not None else 0,
     )
 

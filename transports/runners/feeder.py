@@ -273,8 +273,9 @@ class Feeder:
         try:
             started = event if isinstance(event, SessionStarted) else None
             await self.held(event.session_id, event.org_id, first_seq, started)
-        except m.ForeignSession:
-            why = "sessionId: the session belongs to another runner or village"
+        except m.ForeignSession as error:
+            full = isinstance(error, m.TooManySessions)
+            why = f"sessionId: {error}" if full else "sessionId: the session belongs to another runner or village"
             if len(self._foreign) < self._settings.window:
                 self._foreign[event.session_id] = why
             return why

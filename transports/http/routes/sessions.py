@@ -153,6 +153,7 @@ async def get_session(call: Call[None, None]) -> rest.SessionView:
 )
 async def type_input(call: Call[rest.TypedInput, None]) -> rest.Done:
     """Type into the session's terminal."""
+    call.api.context.allowances.typing.take(call.user_id, trio.current_time())
     call.notes = {"characters": len(call.body.data)}
     await reach.tell(call, m.Input(call.body.data, call.body.mode))
     return rest.Done()
@@ -189,9 +190,18 @@ async def resume_session(call: Call[None, None]) -> rest.Done:
     return rest.Done()
 
 
-@routes.post(f"{ONE}/resize", rest.Done, on="session", may=Action.DRIVE, body=rest.TerminalSize, fails=(409,))
+@routes.post(
+    f"{ONE}/resize",
+    rest.Done,
+    on="session",
+    may=Action.DRIVE,
+    body=rest.TerminalSize,
+    fails=(409,),
+    audit="session.resize",
+)
 async def resize_session(call: Call[rest.TerminalSize, None]) -> rest.Done:
     """Give the session's terminal another size."""
+    call.api.context.allowances.typing.take(call.user_id, trio.current_time())
     await reach.tell(call, m.Resize(call.body.cols, call.body.rows))
     return rest.Done()
 
