@@ -10,11 +10,14 @@ import trio
 from socketio import exceptions
 
 from transports.socketio.namespace import Namespace, Socket
-from transports.socketio.packet import Kind, encode
+from transports.socketio.packet import Kind
+from transports.socketio.parser import Parser
 
 
 class ServerApi(socketio.AsyncServer):
     """What programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
+
+    parser: Parser
 
     def _space(self, name: str) -> Namespace:
         raise NotImplementedError
@@ -57,7 +60,7 @@ class ServerApi(socketio.AsyncServer):
         elif space.recovery is not None:
             # volatile events carry the current offset, so that they do not spoil what the client remembers
             arguments.append(space.recovery.offset(space.recovery.next - 1 if volatile else None))
-        messages = encode(Kind.EVENT, space.name, arguments, ack)
+        messages = self.parser.encode(Kind.EVENT, space.name, arguments, ack)
         if callback is None and not volatile and space.recovery is not None:
             space.recovery.record(rooms, messages, skip)
         count = 0
@@ -140,7 +143,7 @@ class ServerApi(socketio.AsyncServer):
         """Out of the namespace, for good: the client does not come back by itself."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
-            socket.send(encode(Kind.DISCONNECT, socket.namespace.name))
+            socket.send(self.parser.encode(Kind.DISCONNECT, socket.namespace.name))
             self._gone(socket, "server namespace disconnect")
         await trio.lowlevel.checkpoint()
 

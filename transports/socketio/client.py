@@ -9,7 +9,8 @@ import trio
 
 from transports.edge_http import Request
 from transports.socketio.namespace import Socket
-from transports.socketio.packet import Packet, PacketError, decode, put_in
+from transports.socketio.packet import Packet
+from transports.socketio.parser import Parser, Partial
 from transports.socketio.session import Session
 
 log = structlog.get_logger("socketio")
@@ -23,18 +24,19 @@ Work = Callable[[], Awaitable[None]]
 class Client:
     """Owns the order of what a client sent. There is a task for it only while there is work."""
 
-    __slots__ = ("_partial", "_room", "_spawn", "_waiting", "_working", "connecting", "session", "sockets")
+    __slots__ = ("_parser", "_partial", "_room", "_spawn", "_waiting", "_working", "connecting", "session", "sockets")
 
-    def __init__(self, session: Session, spawn: Callable[..., object]) -> None:
+    def __init__(self, session: Session, spawn: Callable[..., object], parser: Parser) -> None:
         self.session = session
         self.sockets: dict[str, Socket] = {}
         self.connecting: set[str] = set()
         self._spawn = spawn
+        self._parser = parser
         self._waiting: deque[Work] | None = None
         self._working = False
         self._room: trio.Event | None = None
         """Set when there is room again, for who waits at the gate."""
-        self._partial: tuple[Packet, list[bytes]] | None = None
+        self._partial: Partial | None = None
 
     @property
     def environ(self) -> dict[str, Any]:
@@ -43,22 +45,9 @@ class Client:
 
     def packet(self, data: str | bytes) -> Packet | None:
         """The packet that is whole with this message; None while attachments are missing. Raises `PacketError`."""
-        if isinstance(data, str):
-            if self._partial is not None:
-                raise PacketError("text where an attachment was expected")
-            packet = decode(data)
-            if packet.attachments:
-                self._partial = (packet, [])
-                return None
-            return packet
-        if self._partial is None:
-            raise PacketError("an attachment that belongs to no packet")
-        packet, attachments = self._partial
-        attachments.append(data)
-        if len(attachments) < packet.attachments:
-            return None
-        self._partial = None
-        return Packet(packet.kind, packet.namespace, put_in(packet.data, attachments), packet.ack)
+        found = self._parser.decode(data, self._partial)
+        self._partial = found if isinstance(found, Partial) else None
+        return found if isinstance(found, Packet) else None
 
     def post(self, work: Work) -> None:
         """Do this after everything that was posted before."""

@@ -135,11 +135,12 @@ def _data(kind: Kind, text: str) -> Any:
         data: Any = decode_json(text, max_bytes=1 << 30)  # its size was checked when it came in
     except ContractError:
         raise PacketError("invalid payload") from None
-    _check(kind, data)
+    check(kind, data)
     return data
 
 
-def _check(kind: Kind, data: Any) -> None:
+def check(kind: Kind, data: Any) -> None:
+    """Whether a packet of this kind may carry that. Raises `PacketError`."""
     match kind, data:
         case Kind.CONNECT, dict():
             pass

@@ -1,80 +1,36 @@
 """TrioServer: python-socketio's server on trio. Its decorators and signatures; our engine and fan-out below."""
 
 import inspect
-import secrets
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
 
-import attrs
 import structlog
 import trio
 from socketio import exceptions
 
 from transports.edge import Edge
+from transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, admit, live_twin
 from transports.socketio.api import ServerApi
+from transports.socketio.base import NO_ACK, NoEngine, NoManager, Stats, as_list, fitting
 from transports.socketio.client import Client
 from transports.socketio.deadlines import Deadlines
 from transports.socketio.engine import Engine, EngineSettings
 from transports.socketio.message import Message, Tag
 from transports.socketio.namespace import Namespace, Socket, not_covered
-from transports.socketio.packet import Kind, Packet, PacketError, encode, encode_event
+from transports.socketio.packet import Kind, Packet, PacketError
+from transports.socketio.parser import PARSERS, Parser
 from transports.socketio.recovery import RecoveryLog, RecoverySettings
+from transports.socketio.replay import Replay
 from transports.socketio.session import Session
 
 log = structlog.get_logger("socketio")
 
-RECOVERABLE = frozenset(
-    {
-        "transport error",
-        "transport close",
-        "forced close",
-        "ping timeout",
-        "server shutting down",
-        "forced server close",
-    }
-)
-"""Ends of a connection after which the client may come back as the same."""
-PYTHON_REASONS = {
-    "client namespace disconnect": "client disconnect",
-    "server namespace disconnect": "server disconnect",
-}
 RECOVERED = "townwatch.recovered"
 """In the environ of a connect handler: whether this client came back with its rooms."""
 LAST_SECONDS = 2.0
 """For the disconnect handlers of those who were connected when the server stopped."""
-NO_ACK = object()
-"""A handler returns this to leave the client's acknowledgement unanswered."""
-
-
-@attrs.frozen(kw_only=True)
-class Stats:
-    """What the server counts. `cut`: clients that were too slow. recovery_bytes: kept for those who may come back."""
-
-    polling_connections: int
-    websocket_connections: int
-    sockets: int
-    cut: int
-    recovery_bytes: int
-
-
-class Replay:
-    """Sends to one client past what is held back for it."""
-
-    def __init__(self, server: "TrioServer", socket: Socket) -> None:
-        self._server = server
-        self._socket = socket
-        self.covered: dict[str, int] = {}
-        self.sent = False
-
-    def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
-        """One event whose argument is JSON already."""
-        message = self._server.prepare(event, payload, (self._socket.sid,), tag)
-        self.sent = True
-        self._socket.send_now((message,))
-        if tag is not None:
-            self.covered[tag[0]] = max(self.covered.get(tag[0], 0), tag[1])
 
 
 class TrioServer(ServerApi):
@@ -82,6 +38,7 @@ class TrioServer(ServerApi):
 
     recovery           None turns connection state recovery off
     connect_timeout    seconds an Engine.IO session may live without joining a namespace
+    parser             "json", or "msgpack" for clients with socket.io-msgpack-parser
     namespaces         which exist beside those that have handlers; "*": all
     """
 
@@ -94,8 +51,10 @@ class TrioServer(ServerApi):
         recover: bool = True,
         connect_timeout: float = 45.0,
         namespaces: Sequence[str] | str | None = None,
+        parser: str = "json",
     ) -> None:
         self.path = path
+        self.parser: Parser = PARSERS[parser]()
         self.engine = Engine(engine or EngineSettings())
         self._recovery = (recovery or RecoverySettings()) if recover else None
         self._spaces: dict[str, Namespace] = {}
@@ -103,7 +62,7 @@ class TrioServer(ServerApi):
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._tasks: trio.Nursery | None = None
         self._last_gone: list[tuple[str, str, str]] = []
-        cast(Any, super()).__init__(client_manager=_NoManager(), namespaces=namespaces, async_handlers=False)
+        cast(Any, super()).__init__(client_manager=NoManager(), namespaces=namespaces, async_handlers=False)
         self.engine.on_connect = self._opened
         self.engine.on_message = self._received
         self.engine.on_close = self._closed
@@ -170,7 +129,7 @@ class TrioServer(ServerApi):
     # --- what the engine tells -------------------------------------------------------------------------------
 
     def _opened(self, session: Session) -> None:
-        self._clients[session] = client = Client(session, self._spawn)
+        self._clients[session] = client = Client(session, self._spawn, self.parser)
         self._undecided.add(client)
 
     def _still_undecided(self, client: Client) -> None:
@@ -230,14 +189,14 @@ class TrioServer(ServerApi):
         session = client.session
         try:
             if not self._exists(name):
-                _send(session, encode(Kind.CONNECT_ERROR, name, {"message": "Invalid namespace"}))
+                _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, {"message": "Invalid namespace"}))
                 return
             socket, missed = self._admit(client, self._space(name), auth)
             refusal = await self._ask(client, socket, name, auth)
             if refusal is not None or not session.open:
                 socket.namespace.remove(socket)
                 if refusal is not None:
-                    _send(session, encode(Kind.CONNECT_ERROR, name, refusal))
+                    _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, refusal))
                 else:  # it hung up while it was being let in: whoever let it in must know
                     await self._tell_gone(name, socket.sid, "transport close")
                 return
@@ -247,31 +206,12 @@ class TrioServer(ServerApi):
         await self._trigger("connected", name, socket.sid)
 
     def _admit(self, client: Client, space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:
-        """A new socket, or the one that was lost, with its rooms and what it missed: nothing can come in between."""
-        recovery, pid = space.recovery, auth.get("pid")
-        if recovery is not None and isinstance(pid, str):
-            self._take_over(space, pid)
-            found = recovery.restore(pid, auth.get("offset"))
-            if found is not None:
-                lost = found.lost
-                socket = Socket(space, client, lost.sid, lost.pid, lost.start)
-                socket.recovered, socket.state, socket.whole_from = True, dict(lost.state), lost.whole_from
-                space.sockets[socket.sid] = socket
-                space.set_rooms(socket, lost.rooms)
-                return socket, found.missed
-        start = recovery.next if recovery is not None else 0
-        own_pid = secrets.token_urlsafe(15) if recovery is not None else None
-        socket = Socket(space, client, secrets.token_urlsafe(15), own_pid, start)
-        space.sockets[socket.sid] = socket
-        return socket, []
-
-    def _take_over(self, space: Namespace, pid: str) -> None:
-        """The same client on a new connection, while the old one only seems to live."""
-        live = next((s for s in space.sockets.values() if s.pid == pid and s.connected), None)
-        if live is not None:
-            old = live.client.session
-            self._gone(live, "transport close")
+        twin = live_twin(space, auth)
+        if twin is not None:
+            old = twin.client.session
+            self._gone(twin, "transport close")
             old.close("forced close")
+        return admit(client, space, auth)
 
     async def _ask(self, client: Client, socket: Socket, name: str, auth: dict[str, Any]) -> Any:
         """What the connect handler says: None to let it in, else the data of the refusal."""
@@ -294,7 +234,7 @@ class TrioServer(ServerApi):
         space = socket.namespace
         _send(client.session, missed)
         greeting = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
-        _send(client.session, encode(Kind.CONNECT, space.name, greeting))
+        _send(client.session, self.parser.encode(Kind.CONNECT, space.name, greeting))
         socket.connected = True
         client.sockets[space.name] = socket
         socket.release()
@@ -330,8 +270,8 @@ class TrioServer(ServerApi):
         answer = await self._trigger(str(event), socket.namespace.name, socket.sid, *arguments)
         if packet.ack is None or answer is self.not_handled or answer is NO_ACK:
             return
-        data = _as_list(answer)
-        socket.send(encode(Kind.ACK, socket.namespace.name, data, packet.ack))
+        data = as_list(answer)
+        socket.send(self.parser.encode(Kind.ACK, socket.namespace.name, data, packet.ack))
 
     def _acknowledged(self, socket: Socket, packet: Packet) -> None:
         """Past the mailbox: a handler that waits for this answer must not wait for itself."""
@@ -346,7 +286,7 @@ class TrioServer(ServerApi):
         handler, arguments = cast(Any, self)._get_event_handler(event, namespace, args)
         if handler is not None:
             if event in ("connect", "disconnect"):
-                arguments = _fitting(handler, arguments)
+                arguments = fitting(handler, arguments)
             result = handler(*arguments)
             return await result if inspect.isawaitable(result) else result
         space, arguments = cast(Any, self)._get_namespace_handler(namespace, args)
@@ -374,8 +314,8 @@ class TrioServer(ServerApi):
         """The event's message, noted for recovery."""
         recovery = self._space("/").recovery
         if recovery is None:
-            return encode_event(event, payload, None, tag)
-        message = encode_event(event, payload, recovery.offset(), tag)
+            return self.parser.encode_event(event, payload, None, tag)
+        message = self.parser.encode_event(event, payload, recovery.offset(), tag)
         recovery.record(rooms, (message,))
         return message
 
@@ -390,7 +330,7 @@ class TrioServer(ServerApi):
         nested = socket.held is not None
         if not nested:
             socket.held = []
-        replay = Replay(self, socket)
+        replay = Replay(self.prepare, socket)
         try:
             yield replay
         finally:
@@ -431,14 +371,7 @@ class TrioServer(ServerApi):
     # --- what python-socketio's constructor wants ------------------------------------------------------------
 
     def _engineio_server_class(self) -> Any:
-        return _NoEngine
-
-
-def _as_list(answer: Any) -> list[Any]:
-    """A handler's result as the acknowledgement's arguments: a tuple is several, None is none."""
-    if answer is None:
-        return []
-    return list(cast(tuple[Any, ...], answer)) if isinstance(answer, tuple) else [answer]
+        return NoEngine
 
 
 def _send(session: Session, messages: Iterable[Message]) -> None:
@@ -448,31 +381,3 @@ def _send(session: Session, messages: Iterable[Message]) -> None:
 
 async def _await(awaitable: Any) -> None:
     await awaitable
-
-
-def _fitting(handler: Any, arguments: Sequence[Any]) -> Sequence[Any]:
-    """connect may leave out auth, disconnect the reason."""
-    try:
-        inspect.signature(handler).bind(*arguments)
-    except TypeError:
-        return arguments[:-1]
-    return arguments
-
-
-class _NoManager:
-    """python-socketio's manager scans all rooms at each disconnect; ours are in `Namespace`."""
-
-    def set_server(self, server: Any) -> None:
-        """Called by the base class."""
-
-
-class _NoEngine:
-    """What the base class makes instead of python-engineio's server."""
-
-    async_mode = "trio"
-
-    def __init__(self, **_options: Any) -> None:
-        """Nothing: the engine is made by `TrioServer`."""
-
-    def on(self, event: str, handler: Any = None) -> None:
-        """Engine.IO's events come by callbacks of our engine."""

@@ -1,0 +1,53 @@
+"""Who comes in, and who may come back: a new socket, or the one that was lost with its rooms and what it missed."""
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from transports.socketio.message import Message
+from transports.socketio.namespace import Namespace, Socket
+
+if TYPE_CHECKING:
+    from transports.socketio.client import Client
+
+RECOVERABLE = frozenset(
+    {
+        "transport error",
+        "transport close",
+        "forced close",
+        "ping timeout",
+        "server shutting down",
+        "forced server close",
+    }
+)
+"""Ends of a connection after which the client may come back as the same."""
+PYTHON_REASONS = {
+    "client namespace disconnect": "client disconnect",
+    "server namespace disconnect": "server disconnect",
+}
+
+
+def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:
+    """The same client on an old connection, which only seems to live."""
+    pid = auth.get("pid")
+    if space.recovery is None or not isinstance(pid, str):
+        return None
+    return next((s for s in space.sockets.values() if s.pid == pid and s.connected), None)
+
+
+def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:
+    """A place in the namespace, and what was missed. Nothing can come in between: there is no await here."""
+    recovery, pid = space.recovery, auth.get("pid")
+    if recovery is not None and isinstance(pid, str):
+        found = recovery.restore(pid, auth.get("offset"))
+        if found is not None:
+            lost = found.lost
+            socket = Socket(space, client, lost.sid, lost.pid, lost.start)
+            socket.recovered, socket.state, socket.whole_from = True, dict(lost.state), lost.whole_from
+            space.sockets[socket.sid] = socket
+            space.set_rooms(socket, lost.rooms)
+            return socket, found.missed
+    start = recovery.next if recovery is not None else 0
+    own_pid = secrets.token_urlsafe(15) if recovery is not None else None
+    socket = Socket(space, client, secrets.token_urlsafe(15), own_pid, start)
+    space.sockets[socket.sid] = socket
+    return socket, []
