@@ -22,6 +22,7 @@ from actors.runtime import ActorDeadError, MailboxFull, whereis
 from contracts.joins import PAYLOADS, Refusal
 from supervision import ChildError, ChildSpec, Refused
 from transports.socketio import TrioServer
+from transports.socketio.server import RECOVERED
 
 log = structlog.get_logger("people")
 
@@ -106,11 +107,21 @@ class People:
         if supervisor is None:
             raise ConnectionRefusedError("the service is starting or stopping; try again", {"retry": True})
         try:
-            await supervisor.proxy().start_child(spec)
+            client = await supervisor.proxy().start_child(spec)
+            if environ.get(RECOVERED) and not await self._may_go_on(sid, client):
+                raise ConnectionRefusedError("you may not be everywhere any more where you were", {"retry": True})
         except Refused as refused:
             self._context.measure("limit", {"limit": refused.limit})
             data = {"code": "CONNECTION_LIMIT", "retry": refused.retry_after is not None}
             raise ConnectionRefusedError(str(refused), data) from None
+
+    async def _may_go_on(self, sid: str, client: Any) -> bool:
+        """Whether who came back may still be in all of their rooms; else their actor is gone again."""
+        rooms = [room for room in self._server.rooms(sid) if room != sid]
+        if await client.call(m.Recovered(rooms), timeout=ANSWER_SECONDS):
+            return True
+        await self._disconnect(sid)
+        return False
 
     async def _disconnect(self, sid: str, reason: str | None = None) -> None:
         supervisor = whereis(self._clients)
