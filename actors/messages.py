@@ -385,19 +385,19 @@ class Recovered:
 
 
 @attrs.frozen
-class TokenEnded:
+class TokenEnded(System):
     """To a client: this token is worth nothing any more. Who came in with it leaves."""
 
     token_id: str
 
 
 @attrs.frozen
-class Dismiss:
+class Dismiss(System):
     """To a client: somebody closed this connection, for this reason."""
 
     reason: str
 
 
 @attrs.frozen
-class Evict:
+class Evict(System):
     """To a client: leave every room that you may not be in any more."""
