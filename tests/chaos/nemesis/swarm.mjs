@@ -1,0 +1,142 @@
+// Many official socket.io clients in one process, each with a memory of its own: what it saw, in which order, what it was told it missed.
+//
+//   node swarm.mjs '{"url":…,"token":…,"village":…,"clients":10,"first":0,"socketio":"…/node_modules/socket.io-client/…"}'
+//
+// Lines on standard input: "report" prints one JSON line {client: {work, terminal}} with the last seq per session; "end" prints everything.
+import { createInterface } from "node:readline";
+
+const options = JSON.parse(process.argv[2]);
+const { io } = await import(options.socketio);
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const AGENTS_EACH = 8;
+
+class Watcher {
+  constructor(number) {
+    this.number = number;
+    // Of three, one watches the village, one the village and terminals, one comes by long polling and upgrades.
+    this.terminals = number % 3 !== 0;
+    this.seen = { work: {}, terminal: {} }; // stream → session → seqs, in the order they came
+    this.last = { work: {}, terminal: {} };
+    this.problems = []; // repeats nobody asked for, steps back
+    this.gaps = [];
+    this.resolved = []; // [approvalId, decision] of approval_resolved, in order
+    this.asked = [];
+    this.wanted = new Map(); // room key → {event, payload, session?}
+    this.inRooms = new Set();
+    this.underWay = new Map(); // a join without its ack yet → its since
+    this.agents = new Set();
+    this.lossless = true;
+    this.counts = { connects: 0, recovered: 0, repeats: 0, refused: 0, joins: 0, retries: 0 };
+    this.want("village", "join_village", { villageId: options.village });
+    this.socket = io(options.url, {
+      transports: number % 3 === 2 ? ["polling", "websocket"] : ["websocket"],
+      auth: { token: options.token },
+      reconnectionDelay: 50,
+      reconnectionDelayMax: 1000,
+      forceNew: true,
+    });
+    this.listen();
+  }
+
+  listen() {
+    const { socket } = this;
+    socket.on("connect", () => this.arrived());
+    socket.on("disconnect", (reason) => {
+      this.underWay.clear();
+      if (reason === "io server disconnect") setTimeout(() => socket.connect(), 300);
+    });
+    socket.on("connect_error", (error) => {
+      if (socket.active) return;
+      this.counts.refused += 1;
+      this.lastRefusal = error.message;
+      setTimeout(() => socket.connect(), 500);
+    });
+    socket.on("server_ping", (...args) => args.findLast((arg) => typeof arg === "function")?.());
+    socket.on("gap", (gap) => this.gaps.push(gap));
+    socket.on("work_stream_event", (event) => this.saw("work", event.sessionId, event.seq));
+    socket.on("terminal_output", (output) => {
+      if (output.snapshot) this.problems.push({ what: "a screen although it said since when", session: output.sessionId, seq: output.seq });
+      else this.saw("terminal", output.sessionId, output.seq);
+    });
+    socket.on("agent_spawn", (agent) => this.met(agent));
+    socket.on("approval_requested", (approval) => this.asked.push(approval.approvalId));
+    socket.on("approval_resolved", (approval) => this.resolved.push([approval.approvalId, approval.decision]));
+  }
+
+  saw(stream, session, seq) {
+    const last = this.last[stream][session] ?? 0;
+    if (seq > last) {
+      this.last[stream][session] = seq;
+      (this.seen[stream][session] ??= []).push(seq);
+    } else if ([...this.underWay.values()].some((since) => (since[session] ?? 0) < seq)) {
+      this.counts.repeats += 1; // a join that is under way asked for it: its other stream is behind
+    } else {
+      this.problems.push({ what: "came again", stream, session, seq, last });
+    }
+  }
+
+  met(agent) {
+    if (!this.terminals || this.agents.has(agent.agentId) || this.agents.size >= AGENTS_EACH) return;
+    if ((parseInt(agent.sessionId.slice(0, 4), 16) + this.number) % 3 === 0) return; // not everybody follows everybody
+    this.agents.add(agent.agentId);
+    this.want(`agent ${agent.agentId}`, "join_agent", { agentId: agent.agentId, terminal: true }, agent.sessionId);
+    if (this.socket.connected) this.join(`agent ${agent.agentId}`);
+  }
+
+  want(key, event, payload, session) {
+    this.wanted.set(key, { event, payload, session });
+  }
+
+  since({ session }) {
+    if (session === undefined) return { ...this.last.work };
+    return { [session]: Math.min(this.last.work[session] ?? 0, this.last.terminal[session] ?? 0) };
+  }
+
+  async arrived() {
+    this.counts.connects += 1;
+    if (this.socket.recovered) this.counts.recovered += 1;
+    else this.inRooms.clear();
+    for (const key of this.wanted.keys()) if (!this.inRooms.has(key)) await this.join(key);
+  }
+
+  async join(key) {
+    const connection = this.connection();
+    const room = this.wanted.get(key);
+    while (this.socket.connected && this.connection() === connection && !this.inRooms.has(key) && !this.underWay.has(key)) {
+      const since = this.since(room);
+      this.underWay.set(key, since);
+      this.counts.joins += 1;
+      let ack;
+      try {
+        ack = await this.socket.timeout(20000).emitWithAck(room.event, { ...room.payload, since });
+      } catch (error) {
+        ack = { ok: false, error: { code: "NO_ANSWER", message: String(error) } };
+      }
+      if (this.connection() !== connection) return;
+      this.underWay.delete(key);
+      if (ack.ok) this.inRooms.add(key);
+      else {
+        this.counts.retries += 1;
+        this.lastRefusal = JSON.stringify(ack.error);
+        await sleep(1000 * (ack.error.retryAfter ?? 1));
+      }
+    }
+  }
+
+  connection() {
+    return `${this.counts.connects} ${this.socket.connected}`;
+  }
+
+  story() {
+    const { number, seen, problems, gaps, resolved, asked, counts, lastRefusal } = this;
+    return { number, seen, problems, gaps, resolved, asked, counts, lastRefusal, rooms: [...this.inRooms], wanted: [...this.wanted.values()] };
+  }
+}
+
+const watchers = Array.from({ length: options.clients }, (_, index) => new Watcher(options.first + index));
+createInterface({ input: process.stdin })
+  .on("line", (line) => {
+    const answer = line === "end" ? watchers.map((one) => one.story()) : watchers.map((one) => ({ number: one.number, last: one.last, rooms: [...one.inRooms], wanted: one.wanted.size }));
+    process.stdout.write(JSON.stringify(answer) + "\n");
+  })
+  .on("close", () => process.exit(0));
