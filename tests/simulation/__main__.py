@@ -7,13 +7,8 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.batch import short
 from tests.simulation.world import Outcome, simulate
-
-
-def short(seed: int) -> tuple[int, list[str], str, Counter[str], float]:
-    """An outcome that is quick to hand to another process."""
-    outcome = simulate(seed)
-    return seed, outcome.violations, outcome.digest, outcome.counts, outcome.seconds
 
 
 def replay(seed: int) -> str:

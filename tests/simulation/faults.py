@@ -1,9 +1,11 @@
 """What goes wrong, chosen by dice. Each fault is a function of the world; `FAULTS` says how often each comes."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import trio
 
 from actors.agent import AgentActor
@@ -38,28 +40,66 @@ class Crash(RuntimeError):
     """Planted in an actor."""
 
 
-def crashing(original: Callable[[Any, Any], Any], armed: dict[type, str]) -> Callable[[Any, Any], Any]:
-    """`on_receive` that crashes once where its class is armed: before the message is handled, or after it."""
+@attrs.define
+class Armed:
+    """What happens to the next messages of an actor. `when`: before or after handling it, or at its so-manieth wait."""
+
+    when: str | int
+    times: int = 1
+
+
+def crashing(original: Callable[[Any, Any], Any], armed: dict[type, Armed]) -> Callable[[Any, Any], Any]:
+    """`on_receive` that crashes where its class is armed."""
 
     def on_receive(self: Any, message: Any) -> Any:
-        when = armed.pop(type(self), None) if armed else None
-        return original(self, message) if when is None else crash(self, message, when)
+        plan = armed.get(type(self)) if armed else None
+        if plan is None:
+            return original(self, message)
+        plan.times -= 1
+        if plan.times <= 0:
+            del armed[type(self)]
+        return crash(self, message, plan.when)
 
-    async def crash(self: Any, message: Any, when: str) -> None:
+    async def crash(self: Any, message: Any, when: str | int) -> Any:
+        error = Crash(f"{type(self).__name__} {when} {type(message).__name__}")
+        if when == "before":
+            raise error
+        result = original(self, message)
+        if isinstance(result, CoroutineType):
+            result = await _interrupted(result, when, error)  # pyright: ignore[reportUnknownArgumentType]
         if when == "after":
-            result = original(self, message)
-            if hasattr(result, "__await__"):
-                await result
-        raise Crash(f"{type(self).__name__} {when} {type(message).__name__}")
+            raise error
+        return result
 
     return on_receive
 
 
+@coroutine
+def _interrupted(handler: Any, when: str | int, error: Exception) -> Generator[Any, Any, Any]:
+    """The handler, until it wakes up for the `when`-th time: then it crashes there."""
+    value, raised = None, None
+    while True:
+        try:
+            trap = handler.send(value) if raised is None else handler.throw(raised)
+        except StopIteration as done:
+            return done.value
+        value = raised = None
+        try:
+            value = yield trap
+        except BaseException as thrown:
+            raised = thrown
+        else:
+            if isinstance(when, int):
+                when -= 1
+                raised = error if when == 0 else None
+
+
 async def crash_at_message(world: "World") -> None:
-    """The next message of some actor is its last."""
-    victim = world.dice.choice(CAST)
-    world.armed[victim] = world.dice.choice(("before", "after"))
-    world.history.note("fault crash", victim.__name__, world.armed[victim])
+    """The next message of some actor is its last; now and then it crashes over it again and again."""
+    dice, victim = world.dice, world.dice.choice(CAST)
+    when = dice.choice(("before", "after", 1, 1, 2, 3))
+    world.armed[victim] = Armed(when, dice.choice((1, 1, 1, 2, 3)))
+    world.history.note("fault crash", victim.__name__, when, world.armed[victim].times)
 
 
 async def crash_anywhere(world: "World") -> None:

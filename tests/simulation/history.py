@@ -31,7 +31,11 @@ class History:
     """approval → every decision that anybody was told stands."""
 
     def note(self, *what: Any) -> None:
-        self.trace.append(f"{trio.current_time():.6f} {' '.join(map(str, what))}")
+        try:
+            now = f"{trio.current_time():.6f}"
+        except RuntimeError:  # after the end
+            now = "end"
+        self.trace.append(f"{now} {' '.join(map(str, what))}")
 
     def count(self, what: str) -> None:
         self.counts[what] += 1

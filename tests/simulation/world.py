@@ -20,7 +20,7 @@ from tests.simulation.checks import Watcher, check_end, check_rest
 from tests.simulation.clients import Page
 from tests.simulation.determinism import deterministic
 from tests.simulation.disk import SimDecisions, Truth
-from tests.simulation.faults import CAST, FAULTS, crashing
+from tests.simulation.faults import CAST, FAULTS, Armed, crashing
 from tests.simulation.history import History, Seen
 from tests.simulation.network import Network
 from tests.simulation.place import Place, here
@@ -57,7 +57,7 @@ class World:
         self.dice = dice
         self.truth = Truth()
         self.history = History(self.truth)
-        self.armed: dict[type, str] = {}
+        self.armed: dict[type, Armed] = {}
         self.network = Network(random.Random(f"network {seed}"), self.history.note)
         decisions = SimDecisions(self.truth)
         self.machine = Machine(directory / "journal.db", self.network, self.truth, random.Random(f"disk {seed}"),
@@ -124,7 +124,7 @@ class World:
     async def _decide(self, session_id: str, approval_id: str, decision: str, by: str) -> None:
         """The REST call: what transports/http/routes/approvals.py does."""
         house = self.machine.house
-        if house is None or house.place.dead:
+        if house is None or house.place.dead or (approval_id in self.history.answers and not self._insists()):
             return
         ours = here.get(None)
         here.set(house.place)
@@ -144,6 +144,10 @@ class World:
 
     def telemetry(self, event: str, fields: dict[str, Any]) -> None:
         """From the runtime and the supervisors."""
+
+    def _insists(self) -> bool:
+        """Now and then somebody decides what was decided; in the end nobody helps a decision on its way."""
+        return not self.calm and self.dice.random() < 0.3
 
     # --- a run ----------------------------------------------------------------------------------------
 

@@ -1,0 +1,352 @@
+"""Deliberate bugs: each forgets one guard of the product, by patching it. The simulation must find every one of them."""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+
+import actors.session
+from actors import messages as m
+from actors import replay
+from actors.client import ClientActor
+from actors.directory import tell_if_alive
+from actors.journal import JournalActor
+from actors.session import SessionActor
+from actors.village import VillageActor
+from runner.approvals import Approvals
+from runner.link import Link
+from supervision.limits import Admission
+from tests.simulation.disk import SimDecisions, SimLog
+from transports.runners.feeder import Feeder
+from transports.runners.flight import Flight
+from transports.runners.link import RunnerLink
+from transports.socketio.recovery import RecoveryLog
+from transports.socketio.server import TrioServer
+
+Patch = tuple[Any, str, Any]
+BUGS: dict[str, Callable[[], list[Patch]]] = {}
+
+
+def bug(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
+    """Its name is its description."""
+    BUGS[make.__name__] = make
+    return make
+
+
+@contextmanager
+def planted(name: str) -> Generator[None, None, None]:
+    """While open, the product has this bug."""
+    with ExitStack() as stack:
+        for owner, attribute, value in BUGS[name]():
+            stack.enter_context(patch.object(owner, attribute, value))
+        yield
+
+
+@bug
+def the_runner_is_told_before_the_commit() -> list[Patch]:
+    append = SessionActor._append
+
+    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+        tell_if_alive(self._link, m.Acked(self._state.session_id, fresh[-1].event.seq))
+        await append(self, fresh)
+
+    return [(SessionActor, "_append", early)]
+
+
+@bug
+def an_event_is_shown_before_it_is_durable() -> list[Patch]:
+    append = SessionActor._append
+
+    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+        self._waiting.clear()
+        await self._forward([incoming.event for incoming in fresh])
+        await append(self, fresh)
+
+    return [(SessionActor, "_append", early)]
+
+
+@bug
+def a_refused_write_counts_as_written() -> list[Patch]:
+    async def careless(self: Any, work: Callable[[], Any]) -> None:
+        import trio
+
+        try:
+            await trio.to_thread.run_sync(work, limiter=self._limiter)
+        except OSError:
+            pass
+
+    return [(JournalActor, "_write", careless)]
+
+
+@bug
+def the_village_forgets_what_it_has_shown() -> list[Patch]:
+    """The dedupe of what people see."""
+    publish = VillageActor._publish
+
+    def forgetful(self: Any, state: Any, events: Any, messages: Any, shown: int) -> None:
+        publish(self, state, events, messages, min(shown, events[0].seq - 1))
+
+    return [(VillageActor, "_publish", forgetful)]
+
+
+@bug
+def the_log_keeps_repeats() -> list[Patch]:
+    """The dedupe of what is stored, in the session and in the log."""
+    append = SimLog.append
+
+    def twice(self: Any, batch: Any) -> object:
+        result = append(self, batch)
+        for record in batch:
+            rows = self._truth.stored[record.session_id]
+            if sum(seq == record.seq for seq, _ in rows) == 1 and (record.seq, record.body) != rows[-1]:
+                rows.append((record.seq, record.body))
+        return result
+
+    return [(SimLog, "append", twice)]
+
+
+@bug
+def a_restarted_village_does_not_read_back() -> list[Patch]:
+    async def nothing(self: Any, state: Any, until: int | None = None) -> None:
+        pass
+
+    return [(VillageActor, "_publish_from_journal", nothing)]
+
+
+@bug
+def a_restarted_session_does_not_read_its_tail() -> list[Patch]:
+    async def nothing(self: Any) -> list[Any]:
+        return []
+
+    return [(SessionActor, "_read_tail", nothing)]
+
+
+@bug
+def a_restarted_session_does_not_ask_again() -> list[Patch]:
+    """What was in its hands is gone, and nobody sends it again."""
+    return [(Feeder, "rewind", lambda _self, _session, _after: None), (Feeder, "patrol", lambda _self: None)]
+
+
+@bug
+def resume_from_is_one_too_far() -> list[Patch]:
+    welcome = RunnerLink._welcome
+
+    async def off(self: Any) -> Any:
+        said = await welcome(self)
+        return attrs.evolve(said, sessions=[attrs.evolve(p, resume_from=p.resume_from + 1) for p in said.sessions])
+
+    return [(RunnerLink, "_welcome", off)]
+
+
+@bug
+def the_runner_resumes_one_too_early_and_is_believed() -> list[Patch]:
+    """Repeats reach the session, which takes them for new."""
+
+    def take(self: Any, incoming: m.Incoming) -> bool:
+        self.last = max(self.last, incoming.event.seq)
+        self.held.append(incoming)
+        self.held_bytes += len(incoming.body)
+        return True
+
+    async def believe(self: Any, batch: m.Batch) -> None:
+        self._link = batch.link
+        self._accepted = batch.events[-1].event.seq
+        self._waiting.extend(batch.events)
+        await self._append(batch.events)
+
+    return [(Flight, "take", take), (SessionActor, "_take", believe)]
+
+
+@bug
+def an_approval_is_decided_twice() -> list[Patch]:
+    """The first decision does not stand."""
+    record = SimDecisions.record
+
+    async def again(self: Any, approval_id: str, *args: Any) -> Any:
+        self.standing.pop(approval_id, None)
+        return await record(self, approval_id, *args)
+
+    return [(SimDecisions, "record", again)]
+
+
+@bug
+def a_decision_is_made_up() -> list[Patch]:
+    """No answer in time is taken for a yes, by nobody."""
+    decide = Approvals.decide
+
+    async def yes(self: Any, approval_id: str, decision: Any, by: Any = None, note: Any = None) -> None:
+        await decide(self, approval_id, "allow" if by == "timeout" else decision, by, note)
+
+    return [(Approvals, "decide", yes)]
+
+
+@bug
+def decisions_are_not_repeated_to_a_runner_that_comes_back() -> list[Patch]:
+    async def nothing(self: Any) -> None:
+        pass
+
+    from actors.runner import RunnerActor
+
+    link_up = RunnerActor._link_up
+
+    def forget(self: Any, message: Any) -> None:
+        self._waiting.clear()
+        link_up(self, message)
+
+    return [(SessionActor, "_repeat_decisions", nothing), (RunnerActor, "_link_up", forget)]
+
+
+@bug
+def a_client_that_joins_again_is_not_told_what_it_missed() -> list[Patch]:
+    async def nothing(*_args: Any) -> None:
+        pass
+
+    return [(replay, "missed", nothing)]
+
+
+@bug
+def a_replay_ends_one_too_early() -> list[Patch]:
+    missed = replay.missed
+
+    async def short(context: Any, out: Any, room: str, since: Any, positions: Any, shown: Any) -> None:
+        await missed(context, out, room, since, {key: max(0, seq - 1) for key, seq in positions.items()}, shown)
+
+    return [(replay, "missed", short)]
+
+
+@bug
+def a_replay_is_not_kept_apart_from_what_is_live() -> list[Patch]:
+    """Nothing is held back while a client catches up."""
+    from contextlib import asynccontextmanager
+
+    from transports.socketio.server import Replay
+
+    @asynccontextmanager
+    async def open_at_once(self: Any, sid: str) -> Any:
+        yield Replay(self, self._socket(sid, None))
+
+    return [(TrioServer, "catch_up", open_at_once)]
+
+
+@bug
+def recovery_is_off_by_one() -> list[Patch]:
+    number = RecoveryLog._number
+
+    def off(self: Any, offset: object) -> int | None:
+        found = number(self, offset)
+        return None if found is None else found + 1
+
+    return [(RecoveryLog, "_number", off)]
+
+
+@bug
+def a_client_is_leaked() -> list[Patch]:
+    """Its actor stays when its connection is gone, and keeps its place."""
+    from transports.people import People
+
+    async def nothing(self: Any, sid: str, reason: str | None = None) -> None:
+        pass
+
+    return [(People, "_disconnect", nothing)]
+
+
+@bug
+def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
+    """Two at the same moment both find room."""
+    from supervision.dynamic import DynamicSupervisor
+
+    async def later(self: Any, child: Any, reply: Any) -> None:
+        await original(self, child, reply)
+        self._admission.admit(child.spec.keys, 0.0)
+
+    original = DynamicSupervisor._bring_in
+    return [(Admission, "admit", lambda _self, _keys, _now: None)]
+
+
+@bug
+def a_silent_runner_is_never_given_up() -> list[Patch]:
+    from transports.ws_socket import MessageSocket
+
+    async def patient(self: Any) -> None:
+        pass
+
+    async def patience(_stream: Any) -> None:
+        import trio
+
+        await trio.sleep_forever()
+
+    import runner.link
+
+    return [(MessageSocket, "_listen", patient), (MessageSocket, "_ask", patient), (runner.link, "_patrol", patience)]
+
+
+@bug
+def the_journal_keeps_its_mailbox_over_a_crash() -> list[Patch]:
+    """What waited behind a lost append is stored without it."""
+    from app import cast
+
+    tree = cast.tree
+
+    def keep(*args: Any) -> Any:
+        specs = tree(*args)
+        ledger = next(spec for spec in specs if spec.id == "ledger")
+        children = [attrs.evolve(one, mailbox="keep") if one.id == "journal" else one for one in ledger.args[0]]
+        changed = attrs.evolve(ledger, args=(children, "one_for_one"))
+        return [changed if spec is ledger else spec for spec in specs]
+
+    return [(cast, "tree", keep)]
+
+
+@bug
+def mailboxes_are_lost_on_a_restart() -> list[Patch]:
+    from supervision.child import Child
+
+    ready = Child._ready_the_mailbox
+
+    def clear(self: Any, ref: Any) -> None:
+        spec = self.spec
+        self.spec = attrs.evolve(spec, mailbox="clear")
+        ready(self, ref)
+        self.spec = spec
+
+    return [(Child, "_ready_the_mailbox", clear)]
+
+
+@bug
+def what_waits_is_not_shown_to_who_comes_later() -> list[Patch]:
+    """The pending approvals of a join."""
+    return [(replay, "pending", lambda *_args: None)]
+
+
+@bug
+def a_second_connection_does_not_replace_the_first() -> list[Patch]:
+    """The fencing: events of an old connection are still taken, and acknowledged to it alone."""
+    from actors.runner import RunnerActor
+
+    def keep_both(self: Any, message: Any) -> None:
+        self._link = self._link or message.link
+        self._hello = message.hello
+        message.link.watch(self.actor_ref)
+        self._hear()
+
+    return [(RunnerActor, "_link_up", keep_both)]
+
+
+@bug
+def sent_is_taken_for_acknowledged() -> list[Patch]:
+    """A runner lets go of what it has sent."""
+    send_some = Link._send_some
+
+    async def let_go(self: Any) -> bool:
+        sent = await send_some(self)
+        for session_id, flight in self._flights.items():
+            if flight.sent > flight.acked:
+                self._spool.ack(session_id, flight.sent)
+        return sent
+
+    return [(Link, "_send_some", let_go)]
+
+
+_ = ClientActor, actors.session
