@@ -186,7 +186,7 @@ def _claims(claims: Mapping[str, Any]) -> Claims:
         issuer=claims["iss"],
         subject=subject,
         token_id=token_id if isinstance(token_id, str) else None,
-        issued_ms=int(times[1] * 1000),
+        issued_ms=round(times[1] * 1000),
         expires_ms=int(times[0] * 1000),
         scopes=frozenset(scope.split()) if isinstance(scope, str) else None,
         extra=claims,

@@ -9,7 +9,7 @@ from access import secrets
 from access.authenticator import wall_clock_ms
 from access.jwt import OwnTokens
 from access.passwords import Passwords
-from access.subject import Subject, WrongSecret
+from access.subject import InvalidToken, Subject, WrongSecret
 from store import tokens, users
 from store.database import Database
 from store.tokens import Code
@@ -66,6 +66,20 @@ class SignIn:
             raise WrongSecret("address or password is wrong")
         if user.password_hash and self._passwords.is_outdated(user.password_hash):
             await self._database.call(users.set_password_hash, user.user_id, await self._passwords.hash(password))
+        return self._signed_in(user)
+
+    async def is_password(self, user_id: str, password: str | None) -> bool:
+        """Whether it is this person's; also where they have none, and none is said."""
+        user = await self._database.read(users.get, user_id)
+        if user is None or user.password_hash is None:
+            return user is not None and password is None
+        return await self._passwords.matches(user.password_hash, password or "")
+
+    async def again(self, user_id: str) -> SignedIn:
+        """A new access token for somebody who showed who they are just now. Raises `InvalidToken` if locked out."""
+        user = await self._database.read(users.get, user_id)
+        if user is None or user.disabled:
+            raise InvalidToken("the person is gone or locked out")
         return self._signed_in(user)
 
     async def set_password(self, user_id: str, password: str) -> None:

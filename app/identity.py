@@ -15,7 +15,7 @@ from access.oidc_wire import OidcClient
 from access.welcome import Grant, WelcomeRules
 from actors.context import Context
 from actors.directory import tell_if_alive
-from actors.messages import TokenEnded
+from actors.messages import Dismiss, TokenEnded
 from config.settings import ConfigError, Issuer, Settings
 from store import villages
 from store.database import Database
@@ -104,3 +104,9 @@ async def token_ended(context: Context, token_id: str) -> None:
     """Whoever came in with this token leaves."""
     for client in list(context.directory.clients.values()):
         tell_if_alive(client, TokenEnded(token_id))
+
+
+async def person_signed_out(context: Context, user_id: str) -> None:
+    """All of somebody's live connections end: whoever else used their sign-in is out, they sign in again."""
+    for connection in context.directory.of_user(user_id):
+        tell_if_alive(connection.ref, Dismiss("the password was changed: sign in again"))

@@ -25,7 +25,7 @@ from actors.runtime import open_world, telemetry, whereis
 from app import cast
 from app.demo import DemoRunner
 from app.hosted import Hosted
-from app.identity import known_issuers, open_database, open_provider_door, provider_of, token_ended
+from app.identity import known_issuers, open_database, open_provider_door, person_signed_out, provider_of, token_ended
 from app.metrics import Metrics
 from app.restore import restore
 from app.retention import Keeper, retention
@@ -197,6 +197,7 @@ class open_service:
             cut_runner=partial(_cut_runner, door),
             membership_changed=partial(_membership_changed, context),
             token_ended=partial(token_ended, context),
+            person_signed_out=partial(person_signed_out, context),
             oidc=provider_of(settings),
             public_url=settings.server.public_url,
             rates=rates(settings.limits),

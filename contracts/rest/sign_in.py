@@ -16,6 +16,14 @@ class ExchangeCode:
 
 
 @attrs.frozen(kw_only=True)
+class SetPassword:
+    """`current`: the password so far, where there is one."""
+
+    password: Secret
+    current: Secret | None = None
+
+
+@attrs.frozen(kw_only=True)
 class PasswordSignIn:
     email: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
     password: Secret

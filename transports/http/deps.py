@@ -35,6 +35,8 @@ class Rates:
     writes: Rate = attrs.field(factory=lambda: Rate(per_second=20, burst=60))
     sign_ins: Rate = attrs.field(factory=lambda: Rate(per_second=0.5, burst=10))
     """By address: what a guesser of codes and passwords gets."""
+    passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=5))
+    """By account, wherever the attempts come from, right ones too."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -64,6 +66,8 @@ class Api:
     """Somebody's role in this village changed: live connections are to be checked again."""
     token_ended: Callable[[str], Awaitable[None]] = _change_nothing
     """A token was revoked or signed out: the live connections that came in with it are to end."""
+    person_signed_out: Callable[[str], Awaitable[None]] = _change_nothing
+    """All of a person's sign-ins ended: their live connections are to end."""
     oidc: Oidc | None = None
     """The provider that people may sign in at; None: there is none."""
     public_url: str = ""
@@ -76,10 +80,12 @@ class Api:
     reads: TokenBuckets = attrs.field(init=False)
     writes: TokenBuckets = attrs.field(init=False)
     sign_ins: TokenBuckets = attrs.field(init=False)
+    passwords: TokenBuckets = attrs.field(init=False)
     started_ms: int = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.reads = TokenBuckets("requests", self.rates.reads)
         self.writes = TokenBuckets("commands", self.rates.writes)
         self.sign_ins = TokenBuckets("sign_ins", self.rates.sign_ins)
+        self.passwords = TokenBuckets("passwords", self.rates.passwords)
         self.started_ms = self.context.clock.now_ms()

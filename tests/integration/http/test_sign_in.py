@@ -75,3 +75,65 @@ async def test_a_village_of_ones_own(rest):
     assert [one["action"] for one in done] == ["member.remove", "member.put", "village.change", "village.create"]
     assert (await rest.ask("DELETE", "/api/villages/mine", who="stranger")).status_code == 200
     assert (await rest.get("/api/villages/mine", "stranger")).status_code == 404
+
+
+PASSWORD = "correct horse battery"
+
+
+async def test_a_password_of_ones_own(rest):
+    assert (await rest.ask("PUT", "/api/me/password", {"password": "short"})).status_code == 400
+    old = rest.tokens["owner"]
+    rest.cast.clock.now += 1000
+    made = await rest.ask("PUT", "/api/me/password", {"password": PASSWORD})
+    assert made.status_code == 200
+    assert (await rest.get("/api/me", old)).status_code == 401  # every sign-in so far has ended
+    token = made.json()["token"]
+    assert (await rest.get("/api/me", token)).status_code == 200
+    body = {"email": "OWNER@example.org", "password": PASSWORD}
+    assert (await rest.post("/api/auth/password", body, None)).json()["user"]["userId"] == "user_owner_1"
+    for current in ({}, {"current": "wrong"}):
+        changed = await rest.ask("PUT", "/api/me/password", {"password": PASSWORD + "2", **current}, token)
+        assert (changed.status_code, "current" in changed.json()["error"]["message"]) == (403, True)
+    changed = await rest.ask("PUT", "/api/me/password", {"password": PASSWORD + "2", "current": PASSWORD}, token)
+    assert changed.status_code == 200
+    assert (await rest.post("/api/auth/password", body, None)).status_code == 401
+
+
+async def test_guessing_a_password_is_slowed_by_account_and_by_address(rest):
+    for email in ("owner@example.org", "nobody@example.org"):  # the same, whether there is such a person or not
+        guesses = [
+            await rest.post("/api/auth/password", {"email": email, "password": f"guess number {n}"}, None)
+            for n in range(5 if email.startswith("owner") else 4)
+        ]
+        assert {guess.status_code for guess in guesses} == {401}
+        assert {guess.json()["error"]["message"] for guess in guesses} == {"address or password is wrong"}
+    again = await rest.post("/api/auth/password", {"email": " OWNER@example.org", "password": "guess"}, None)
+    assert again.status_code == 429
+    assert 1 <= int(again.headers["retry-after"]) <= 10
+    assert "passwords" in again.json()["error"]["message"]
+    other = [await rest.post("/api/auth/exchange", {"code": "twc_guess"}, None) for _ in range(3)]
+    assert 429 in {one.status_code for one in other}  # ten from one address, of whatever kind
+
+
+async def test_an_unknown_person_costs_as_much_as_a_wrong_password_and_never_the_loop(rest, monkeypatch):
+    import threading
+
+    import argon2
+
+    from access import passwords
+
+    done = []
+    verify = passwords._verify
+
+    def watched(stored, password):
+        done.append((argon2.extract_parameters(stored), threading.current_thread() is threading.main_thread()))
+        return verify(stored, password)
+
+    monkeypatch.setattr(passwords, "_verify", watched)
+    await rest.api.sign_in.set_password("user_owner_1", PASSWORD)
+    for email in ("owner@example.org", "viewer@example.org", "nobody@example.org"):  # wrong, without one, unknown
+        answer = await rest.post("/api/auth/password", {"email": email, "password": "a wrong password"}, None)
+        assert answer.status_code == 401
+    assert len(done) == 3
+    assert len(set(map(str, done))) == 1
+    assert not any(on_loop for _, on_loop in done)

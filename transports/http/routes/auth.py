@@ -1,7 +1,10 @@
 """Signing in, who one is, and tokens for one's programs."""
 
+import trio
+
 from access.grants import grant_api_token
 from access.oidc_wire import BadProvider
+from access.passwords import WeakPassword
 from access.sign_in import CODE_LIFETIME_MS
 from access.sign_in import SignedIn as SignedInPerson
 from contracts import rest
@@ -34,8 +37,32 @@ async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
     fails=(401,),
 )
 async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.SignedIn:
-    """Sign in with address and password."""
+    """Sign in with address and password.
+
+    Attempts are counted by address and by account, whether there is such an account or not."""
+    call.api.passwords.take(call.body.email.strip().lower(), trio.current_time())
     return _signed_in(await call.api.sign_in.with_password(call.body.email, call.body.password))
+
+
+@routes.put(
+    "/api/me/password", rest.SignedIn, body=rest.SetPassword, secret=True, fails=(429,), audit="auth.password"
+)
+async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
+    """Set or change one's password. Every sign-in so far ends, connections too; the answer is a new one.
+
+    Only who signed in themselves may: a program's token may not."""
+    if call.subject.kind != "user":
+        raise ProblemError(403, "a program's token cannot set a password")
+    sign_in, user_id = call.api.sign_in, call.user_id
+    call.api.passwords.take(user_id, trio.current_time())
+    if not await sign_in.is_password(user_id, call.body.current):
+        raise ProblemError(403, "current: is not the password so far")
+    try:
+        await sign_in.set_password(user_id, call.body.password)
+    except WeakPassword as error:
+        raise ProblemError(400, str(error)) from None
+    await call.api.person_signed_out(user_id)
+    return _signed_in(await sign_in.again(user_id))
 
 
 @routes.get("/api/auth/methods", rest.SignInMethods, who="anybody")
