@@ -41,6 +41,10 @@ Peer = tuple[str, tuple[str, ...]]
 OUT_OF_FILES_SECONDS = 0.1
 
 
+Upgrade = tuple[WebSocketHandler, Request, bytes]
+"""Who takes the connection over, the request, and what came behind it."""
+
+
 @attrs.frozen(kw_only=True)
 class EdgeSettings:
     """Where to listen, whom to believe, how much is too much. Sizes in bytes, times in seconds."""
@@ -144,7 +148,7 @@ class Edge:
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        nursery.start_soon(self._guard, accepted)
+        nursery.start_soon(self._guard, accepted, nursery)
 
     async def _accept_tls(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         """TLS ends here: the plain side goes on through a socket pair, so that everything behind is the same."""
@@ -162,7 +166,7 @@ class Edge:
             names = certified_names(cast(Any, secure).getpeercert())
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
-            nursery.start_soon(self._guard, ours, (str(stream.socket.getpeername()[0]), names))
+            nursery.start_soon(self._guard, ours, nursery, (str(stream.socket.getpeername()[0]), names))
             inner = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
             async with trio.open_nursery() as pumps:
                 pumps.start_soon(_pump, secure, inner, pumps.cancel_scope)
@@ -174,28 +178,29 @@ class Edge:
                 theirs.close()
             await trio.aclose_forcefully(secure)
 
-    async def _guard(self, accepted: socket.socket, peer: Peer | None = None) -> None:
+    async def _guard(self, accepted: socket.socket, nursery: trio.Nursery, peer: Peer | None = None) -> None:
         """One connection from its first byte to its last; never raises an `Exception`."""
         self.open_connections += 1
+        connection = Connection(accepted, nursery)
+        if peer is not None:
+            connection.peer, connection.certificate = peer
         try:
-            async with trio.open_nursery() as nursery:
-                connection = Connection(accepted, nursery)
-                if peer is not None:
-                    connection.peer, connection.certificate = peer
-                try:
-                    await self._converse(connection)
-                finally:
-                    connection.abort()
-                    nursery.cancel_scope.cancel()
+            upgrade = await self._converse(connection)
+            if upgrade is not None:  # here, so that nothing of HTTP is kept as long as the WebSocket lives
+                handler, request, leftover = upgrade
+                del upgrade
+                await handler(request, connection, leftover)
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError):
             pass  # network weather: the peer went away in the middle of something
         except* Exception as group:
             self.failed_connections += 1
             log.error("connection_failed", exc_info=group.exceptions[0])
         finally:
+            connection.abort()
             self.open_connections -= 1
 
-    async def _converse(self, connection: Connection) -> None:
+    async def _converse(self, connection: Connection) -> Upgrade | None:
+        """Requests and answers, until the connection is over or somebody else's."""
         secure = bool(self.settings.tls_certificate)
         http = HttpConnection(connection, self._limits, partial(self._describe, secure))
         goes_on = True
@@ -206,13 +211,17 @@ class Edge:
                 await http.respond(refusal.response, close=True)
                 break
             if found is None:
-                return
+                return None
             request, upgrade = found
             if upgrade:
-                await self._upgrade(http, connection, request)
-                return
+                handler = _longest(self._websocket, request.path)
+                if handler is not None:
+                    return handler, request, http.leftover
+                await http.respond(error_response(404, "E_NOT_FOUND", "there is no WebSocket here"), close=True)
+                break
             goes_on = await self._answer(http, request)
         await connection.hang_up()
+        return None
 
     def _describe(self, secure: bool, head: h11.Request, peer: str) -> Request:
         request = describe(head, peer, trusted=self._trusted, scheme="https" if secure else "http")
@@ -248,14 +257,6 @@ class Edge:
         if answer is None:
             return False
         return await http.respond(answer, head_only=request.method == "HEAD")
-
-    async def _upgrade(self, http: HttpConnection, connection: Connection, request: Request) -> None:
-        handler = _longest(self._websocket, request.path)
-        if handler is None:
-            await http.respond(error_response(404, "E_NOT_FOUND", "there is no WebSocket here"), close=True)
-            await connection.hang_up()
-            return
-        await handler(request, connection, http.leftover)
 
 
 async def _pump(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, scope: trio.CancelScope) -> None:

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
 
+import structlog
 import trio
+
+log = structlog.get_logger("edge")
 
 DEFAULT_BACKLOG = 1 << 20
 RECEIVE_BYTES = 16 * 1024
@@ -21,7 +24,7 @@ _PIECES = 64
 
 
 class Connection:
-    """One peer. Reading and draining belong to `nursery`; only one task may `recv` at a time."""
+    """One peer. Draining belongs to `nursery`, which may be that of all connections; one task at a time may `recv`."""
 
     __slots__ = (
         "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted",
@@ -150,6 +153,9 @@ class Connection:
                 self._waiting, self._send_now = None, self.sock.send
         except trio.ClosedResourceError:
             pass  # aborted meanwhile
+        except Exception:  # the nursery belongs to all connections
+            log.exception("drain_failed")
+            self.abort()
         finally:
             self._draining, self._drained = False, None
             if drained is not None:
