@@ -65,8 +65,12 @@ class ClientActor(TrioActor):
         )
         tell_if_alive(self._context.timers, After(PING_SECONDS, self.actor_ref, m.PingNow()))
 
-    def on_stop(self) -> None:
+    async def on_stop(self) -> None:
+        """Its connection ends with it, whoever ended it: without its actor nobody would answer there, or count it."""
+        owns = self._context.directory.clients.get(self.client_id) is self.actor_ref
         self._context.directory.disconnected(self.client_id, self.actor_ref)
+        if owns:  # nobody has recovered it meanwhile
+            await self._context.outlet.disconnect(self.client_id)
 
     async def on_failure(
         self,
@@ -75,8 +79,7 @@ class ClientActor(TrioActor):
         traceback: TracebackType | None,
     ) -> None:
         """Its connection is cut recoverably: the client comes back by itself, to a new actor."""
-        self.on_stop()
-        await self._context.outlet.disconnect(self.client_id)
+        await self.on_stop()
 
     async def on_receive(self, message: Any) -> Any:
         match message:

@@ -29,6 +29,7 @@ log = structlog.get_logger("people")
 INVALID_TOKEN = "unauthorized: invalid token"
 SERVER_PING = "server_ping"
 ANSWER_SECONDS = 20.0
+LEAVE_SECONDS = 5.0
 
 Authenticate = Callable[[str | None], Awaitable[Subject]]
 """Who a token belongs to; None is the anonymous. Raises `ValueError` for a token that is not good."""
@@ -118,10 +119,14 @@ class People:
     async def _may_go_on(self, sid: str, client: Any) -> bool:
         """Whether who came back may still be in all of their rooms; else their actor is gone again."""
         rooms = [room for room in self._server.rooms(sid) if room != sid]
-        if await client.call(m.Recovered(rooms), timeout=ANSWER_SECONDS):
-            return True
-        await self._disconnect(sid)
-        return False
+        allowed = False
+        try:
+            allowed = await client.call(m.Recovered(rooms), timeout=ANSWER_SECONDS)
+        finally:  # also where it failed: an actor without a connection would keep its place for ever
+            if not allowed:
+                with trio.move_on_after(LEAVE_SECONDS, shield=True):
+                    await self._disconnect(sid)
+        return allowed
 
     async def _disconnect(self, sid: str, reason: str | None = None) -> None:
         supervisor = whereis(self._clients)
