@@ -46,6 +46,21 @@ class Watcher:
             self._mailboxes(child)
 
 
+def check_limits(world: "World") -> None:
+    """At the moment when somebody was let in: nobody has more connections than he may."""
+    house = world.machine.house
+    if house is None:
+        return
+    found: Counter[str] = Counter()
+    for ref in house.context.directory.clients.values():
+        actor = ref._actor_weakref()  # pyright: ignore[reportPrivateUsage]
+        if actor is not None and ref.is_alive():
+            found[actor.subject.user_id or "anonymous"] += 1
+    most = LIMITS.connections_per_user
+    world.history.check(all(count <= most for count in found.values()), f"more than {most} connections: {found}")
+    world.history.check(found.total() <= LIMITS.connections, f"{found.total()} connections of {LIMITS.connections}")
+
+
 def check_rest(world: "World") -> None:
     """At rest: everything that was said is stored once and in order, and everybody sees the same."""
     truth, check = world.truth, world.history.check
@@ -59,8 +74,9 @@ def check_rest(world: "World") -> None:
         check([(one.seq, one.body) for one in read] == stored, f"{session_id}: the log reads back something else")
         events = [json.loads(body) for body in bodies]
         _check_session(world, session_id, events)
-    users = Counter(page.user for page in world.pages)
-    check(all(count <= LIMITS.connections_per_user for count in users.values()), "too many pages")
+    for machine in world.runners:
+        runner = house.context.directory.runners.get(machine.name)
+        check(runner is not None and runner.is_alive(), f"{machine.name} is connected, and has no actor")
 
 
 def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:

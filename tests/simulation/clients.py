@@ -115,7 +115,8 @@ class Page:
     async def _join(self) -> None:
         assert self._frames is not None
         self._acks += 1
-        wanted = {"villageId": "demo", "since": self.view.since()}
+        since, waited = self.view.since(), self.history.pending()
+        wanted = {"villageId": "demo"} if since is None else {"villageId": "demo", "since": since}
         await self._frames.say(f"42{self._acks}" + json.dumps(["join_village", wanted]))
         while True:
             packet = await self._hear()
@@ -125,7 +126,8 @@ class Page:
         (ack,) = json.loads(packet[2 + len(str(self._acks)) :])
         if not ack["ok"]:
             raise Closed(str(ack))
-        self.view.joined(ack["positions"])
+        self.view.joined(ack.get("positions", {}))
+        self.view.knows(waited)
         self.history.count("joined")
         self.joined = True
 

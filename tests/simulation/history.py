@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -29,6 +29,8 @@ class History:
     violations: list[str] = attrs.field(factory=list[str])
     answers: dict[str, set[tuple[str, str | None]]] = attrs.field(factory=lambda: defaultdict(set))
     """approval → every decision that anybody was told stands."""
+    pending: Callable[[], set[str]] = set
+    """Approvals that wait, and were shown as waiting to everybody who was there."""
 
     def note(self, *what: Any) -> None:
         try:
@@ -77,11 +79,19 @@ class Seen:
     """approval → session, of those that wait for a decision."""
     decided: dict[str, str] = attrs.field(factory=dict[str, str])
     alerts: set[str] = attrs.field(factory=set[str])
+    whole: bool = True
+    """Whether it begins with all that was ever shown; else with what comes, and what is still pending."""
     lines: dict[str, list[tuple[int, Any]]] = attrs.field(factory=lambda: defaultdict(list))
     _types: dict[str, list[str]] = attrs.field(factory=lambda: defaultdict(list))
 
-    def since(self) -> dict[str, int]:
-        return dict(self.last)
+    def since(self) -> dict[str, int] | None:
+        """None for who comes new, and wants what is now."""
+        return dict(self.last) if self.whole or self.last else None
+
+    def knows(self, waited: set[str]) -> None:
+        """It has joined; `waited` were pending before."""
+        missing = (waited & self.history.pending()) - self.waiting.keys() - self.decided.keys()
+        self.history.check(not missing, f"{self.name}: joined, and was not shown that these wait: {sorted(missing)}")
 
     def take(self, event: str, payload: Any) -> None:
         """One message, in the order in which it came."""
@@ -115,7 +125,8 @@ class Seen:
         check(seq > last, f"{self.name}: {session_id} shows {seq} after {last}: twice, or out of order")
         stored = self.history.truth.last(session_id)
         check(seq <= stored, f"{self.name}: {session_id} shows {seq}, and only {stored} is durable")
-        self._nothing_between(session_id, last, seq)
+        if self.whole or session_id in self.last:
+            self._nothing_between(session_id, last, seq)
         self.last[session_id] = max(last, seq)
         self.lines[session_id].append((seq, line))
         payload = line["payload"]

@@ -16,7 +16,8 @@ import trio.testing
 
 from actors import messages as m
 from actors.runtime import ActorDeadError, telemetry, whereis
-from tests.simulation.checks import Watcher, check_end, check_rest
+from app import cast
+from tests.simulation.checks import Watcher, check_end, check_limits, check_rest
 from tests.simulation.clients import Page
 from tests.simulation.determinism import deterministic
 from tests.simulation.disk import SimDecisions, Truth
@@ -30,6 +31,7 @@ from tests.simulation.service import Machine
 CHAOS_SECONDS = 25.0
 REST_SECONDS = 120.0
 """After the last fault, everything is well again within this time."""
+LONGEST_DELAY = cast.BACKOFF.cap
 STOP_SECONDS = 60.0
 MEMORY_DISK = Path("/dev/shm")
 
@@ -57,6 +59,7 @@ class World:
         self.dice = dice
         self.truth = Truth()
         self.history = History(self.truth)
+        self.history.pending = self._pending
         self.armed: dict[type, Armed] = {}
         self.network = Network(random.Random(f"network {seed}"), self.history.note)
         decisions = SimDecisions(self.truth)
@@ -90,6 +93,14 @@ class World:
     def _measured(self, event: str, fields: dict[str, Any]) -> None:
         self.history.count(f"{event}:{fields.get('code', '')}" if event == "nack" else event)
 
+    def _pending(self) -> set[str]:
+        house = self.machine.house
+        if house is None:
+            return set()
+        shown = house.context.published
+        states = [state for state in house.context.board if shown.get(state.session_id, 0) >= state.seq]
+        return {approval_id for state in states for approval_id in state.pending}
+
     def place(self) -> Place | None:
         """Of the service, while it is up."""
         return self.machine.house.place if self.machine.house is not None else None
@@ -114,6 +125,7 @@ class World:
             page = self._page(
                 f"visitor{len(self.visitors)}", self.dice.choice(("ann", "bob", None)), self.seed + number
             )
+            page.view.whole = self.dice.random() < 0.3
             self.visitors.append(page)
             self.nursery.start_soon(self._visit, page)
 
@@ -143,7 +155,15 @@ class World:
                 here.set(ours)
 
     def telemetry(self, event: str, fields: dict[str, Any]) -> None:
-        """From the runtime and the supervisors."""
+        """From the runtime and the supervisors, at the very moment."""
+        check = self.history.check
+        if event == "started" and fields["actor"] == "ClientActor":
+            check_limits(self)
+        report = fields.get("report")
+        if report is not None and report.decision in ("restart", "give_up"):
+            check((report.recent > report.intensity) == (report.decision == "give_up"),
+                  f"{report.supervisor}: {report.recent} of {report.intensity} failures, and it would {report.decision}")  # fmt: skip
+            check(0 <= report.delay <= LONGEST_DELAY, f"{report.child}: restarted after {report.delay} s")
 
     def _insists(self) -> bool:
         """Now and then somebody decides what was decided; in the end nobody helps a decision on its way."""
@@ -226,6 +246,9 @@ class World:
         """What is not done yet; "" when all is."""
         if self.machine.house is None:
             return "the service is down"
+        directory, sockets = self.machine.house.context.directory, self.machine.house.server.stats().sockets
+        if len(directory.clients) != sockets:
+            return f"there are {len(directory.clients)} actors of clients, and {sockets} of them are connected"
         for machine in self.runners:
             if machine.busy:
                 return f"{machine.name} is busy"
