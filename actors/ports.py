@@ -24,6 +24,10 @@ class Replay(Protocol):
 
     def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None: ...
 
+    async def room(self, size: int) -> None:
+        """Wait until the client has room for so many bytes more."""
+        ...
+
 
 class Outlet(Protocol):
     """The way out to the people watching. Never blocks; a slow client is the transport's business."""

@@ -86,6 +86,7 @@ async def _replay(
             await gap(within[0].seq - 1)
         for outgoing in compose(state, within, audience):
             if wanted(outgoing):
+                await out.room(len(outgoing.payload))
                 out.send(outgoing.event, outgoing.payload)
         after = events[-1].seq
 

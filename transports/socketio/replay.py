@@ -2,10 +2,19 @@
 
 from collections.abc import Callable, Collection
 
+import trio
+
 from transports.socketio.message import Message, Tag
 from transports.socketio.namespace import Socket
 
 Prepare = Callable[[str, bytes, Collection[str], Tag | None], Message]
+
+
+ROOM_BYTES = 256 << 10
+"""What a client may have before it that it has not taken yet, a quarter of what gets it cut."""
+PATIENCE_SECONDS = 20.0
+"""How long a client may take for that much."""
+LOOK_SECONDS = 0.02
 
 
 class Replay:
@@ -17,6 +26,25 @@ class Replay:
         self.covered: dict[str, int] = {}
         """stream → the highest number shown."""
         self.sent = False
+        self._before = 0
+
+    async def room(self, size: int) -> None:
+        """Wait, where much was sent already, until the client has taken it: a slow one is late then, and not cut.
+
+        To be called before `size` bytes are sent.
+        """
+        self._before += size
+        if self._before > ROOM_BYTES:
+            self._before = size
+            await self._taken()
+
+    async def _taken(self) -> None:
+        session = self._socket.client.session
+        with trio.move_on_after(PATIENCE_SECONDS):
+            while session.open and session.connection is None and session.buffer:  # noqa: ASYNC110 - until it polls
+                await trio.sleep(LOOK_SECONDS)
+            if session.connection is not None:
+                await session.connection.flush(PATIENCE_SECONDS)
 
     def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
         """One event whose argument is JSON already."""
