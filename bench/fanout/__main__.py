@@ -12,8 +12,9 @@ from pathlib import Path
 import attrs
 
 from bench.fanout.contenders import CONTENDERS
-from bench.fanout.machine import SCRATCH, compiled, go_first, raise_open_files
-from bench.fanout.report import table
+from bench.fanout.machine import SCRATCH, compiled, go_first, raise_open_files, sync_ms
+from bench.fanout.plot import svg
+from bench.fanout.report import rows, table
 from bench.fanout.rounds import Plan, Sample, measure
 
 
@@ -56,6 +57,8 @@ def main() -> int:
                     print(_progress(sample), file=sys.stderr, flush=True)
     given.out.mkdir(parents=True, exist_ok=True)
     Path(given.out, "results.json").write_text(json.dumps([attrs.asdict(sample) for sample in samples], indent=1))
+    Path(given.out, "fanout.svg").write_text(svg(rows(samples)))
+    print(f"fdatasync of a page here: {sync_ms(given.out):.2f} ms; our service does one before it delivers\n")
     print(table(samples))
     return 1 if any(sample.measured.faults for sample in samples) else 0
 

@@ -2,7 +2,9 @@
 
 import os
 import resource
+import statistics
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +53,19 @@ def busy_seconds() -> float:
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def sync_ms(folder: Path) -> float:
+    """Milliseconds, in the median, until a page is on this disk."""
+    path, times = folder / "sync-probe", list[float]()
+    with path.open("wb", buffering=0) as file:
+        for _ in range(50):
+            file.write(bytes(4096))
+            begun = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - begun) * 1000)
+    path.unlink()
+    return statistics.median(times)
 
 
 def compiled(source: str) -> Path:
