@@ -21,7 +21,7 @@ BATCH = 5_000
 
 def recovery(home: Path, sizes: list[int], rounds: int) -> None:
     """The table."""
-    print(f"\n{'journal':28} {'MB':>6} {'start to ready s':>16} {'RSS MB':>7}")
+    print(f"\n{'journal':28} {'MB':>6} {'start to ready s':>16} {'CPU s':>6} {'RSS MB':>7}")
     for size in sizes:
         state = home / f"journal-{size}"
         Town.start(state).stop()  # makes the databases: that belongs to the first start only
@@ -32,13 +32,15 @@ def recovery(home: Path, sizes: list[int], rounds: int) -> None:
 
 def _row(name: str, state: Path, rounds: int) -> None:
     megabytes = sum(file.stat().st_size for file in state.glob("journal.db*") if "reserve" not in file.name) / 1e6
-    ready, memory = list[float](), 0
+    ready, cost, memory = list[float](), list[float](), 0
     for _ in range(rounds):
         town = Town.start(state)
         ready.append(town.ready)
+        cost.append(town.cpu())
         memory = max(memory, town.rss())
         town.kill()
-    print(f"{name:28} {megabytes:6.0f} {statistics.median(ready):16.2f} {memory / 1e6:7.0f}", flush=True)
+    middle = f"{statistics.median(ready):16.2f} {statistics.median(cost):6.2f}"
+    print(f"{name:28} {megabytes:6.0f} {middle} {memory / 1e6:7.0f}", flush=True)
 
 
 def _killed(state: Path, rounds: int) -> None:
