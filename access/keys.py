@@ -104,7 +104,8 @@ def _choose(keys: KeySet | None, key_id: str | None, algorithm: str) -> Key:
     wanted = ASYMMETRIC[algorithm]
     fitting = [k for k in keys.keys if isinstance(k, wanted) and k.get("alg", algorithm) == algorithm] if keys else []
     if key_id is not None:
-        fitting = [k for k in fitting if k.kid == key_id]
+        named = [k for k in fitting if k.kid == key_id]
+        fitting = named or [k for k in fitting if k.kid is None]  # a PEM file gives its key no name
     if len(fitting) != 1:
         raise InvalidToken("no key, or more than one, for this token")
     return fitting[0]
