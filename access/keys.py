@@ -24,20 +24,24 @@ _log = structlog.get_logger("access")
 class FixedKeys:
     """Keys that are configured and do not change."""
 
-    def __init__(self, keys: KeySet) -> None:
+    def __init__(self, keys: KeySet, *, nameless: bool = False) -> None:
+        """`nameless`: the keys have no ids of their own, so whatever name a token gives its key fits."""
         self._keys = _public(keys)
+        self._nameless = nameless
 
     @classmethod
     def from_file(cls, path: Path) -> "FixedKeys":
         """A JWKS document, or one public key as PEM. Blocks. Raises ValueError, naming the file."""
         text = path.read_text(encoding="utf-8")
         try:
-            return cls(key_set(text) if text.lstrip().startswith("{") else KeySet([_from_pem(text)]))
+            if text.lstrip().startswith("{"):
+                return cls(key_set(text))
+            return cls(KeySet([_from_pem(text)]), nameless=True)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
 
     async def key_for(self, key_id: str | None, algorithm: str) -> Key:
-        return _choose(self._keys, key_id, algorithm)
+        return _choose(self._keys, None if self._nameless else key_id, algorithm)
 
 
 class FetchedKeys:
@@ -104,8 +108,7 @@ def _choose(keys: KeySet | None, key_id: str | None, algorithm: str) -> Key:
     wanted = ASYMMETRIC[algorithm]
     fitting = [k for k in keys.keys if isinstance(k, wanted) and k.get("alg", algorithm) == algorithm] if keys else []
     if key_id is not None:
-        named = [k for k in fitting if k.kid == key_id]
-        fitting = named or [k for k in fitting if k.kid is None]  # a PEM file gives its key no name
+        fitting = [k for k in fitting if k.kid == key_id]
     if len(fitting) != 1:
         raise InvalidToken("no key, or more than one, for this token")
     return fitting[0]
