@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 
 from bench.fanout.contenders import CONTENDERS
-from bench.fanout.machine import SCRATCH, compiled, go_first, raise_open_files, sync_ms
+from bench.fanout.machine import SCRATCH, compiled, raise_open_files, sync_ms
 from bench.fanout.plot import svg
 from bench.fanout.report import rows, table
 from bench.fanout.rounds import Plan, Sample, measure
@@ -25,7 +25,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, nargs="+")
     parser.add_argument("--flood", type=int, default=64, help="events in flight in the flood")
     parser.add_argument("--seconds", type=float)
-    parser.add_argument("--first", action="store_true", help="run before the machine's other work; needs root")
     parser.add_argument("--only", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--out", type=Path, default=SCRATCH, help="folder of results.json and fanout.svg")
     return parser.parse_args()
@@ -41,8 +40,6 @@ def main() -> int:
     given = arguments()
     plan = plan_of(given)
     raise_open_files()
-    if given.first:
-        go_first()
     program = compiled("load.c")
     contenders = [CONTENDERS[name] for name in given.only]
     for contender in contenders:

@@ -11,7 +11,7 @@ import time
 
 from bench.fanout.contenders import CONTENDERS
 from bench.fanout.load import Load
-from bench.fanout.machine import compiled, go_first, raise_open_files, resident_bytes
+from bench.fanout.machine import compiled, raise_open_files, resident_bytes
 from bench.fanout.rounds import LOAD_CORE, SERVER_CORE
 
 MIB = 1 << 20
@@ -27,7 +27,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=10_000)
     parser.add_argument("--storm", type=int, default=5_000, help="clients that come back at once")
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--first", action="store_true", help="run before the machine's other work; needs root")
     return parser.parse_args()
 
 
@@ -69,8 +68,6 @@ def _cpu(pid: int) -> float:
 def main() -> int:
     given = arguments()
     raise_open_files()
-    if given.first:
-        go_first()
     program = compiled("load.c")
     with CONTENDERS["townwatch"].running(SERVER_CORE) as server:
         load = Load(program, server, LOAD_CORE)

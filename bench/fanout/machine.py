@@ -21,23 +21,11 @@ def raise_open_files() -> int:
 
 
 def pinned(core: int) -> Callable[[], None]:
-    """For `preexec_fn`: this process and its threads stay on one core; before all others after `go_first`."""
+    """For `preexec_fn`: this process and its threads stay on one core.
 
-    def settle() -> None:
-        os.sched_setaffinity(0, {core})
-        if _first:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-
-    return settle
-
-
-_first = False
-
-
-def go_first() -> None:
-    """Everything that is started from now on runs before the machine's other work (SCHED_FIFO; needs root)."""
-    global _first
-    _first = True
+    No more than that: under SCHED_FIFO, which would keep others off, the Node server takes twice its CPU.
+    """
+    return lambda: os.sched_setaffinity(0, {core})
 
 
 def busy_seconds() -> float:
