@@ -257,12 +257,26 @@ def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
     """Two at the same moment both find room."""
     from supervision.dynamic import DynamicSupervisor
 
-    async def later(self: Any, child: Any, reply: Any) -> None:
-        await original(self, child, reply)
-        self._admission.admit(child.spec.keys, 0.0)
+    import trio
 
-    original = DynamicSupervisor._bring_in
-    return [(Admission, "admit", lambda _self, _keys, _now: None)]
+    bring_in = DynamicSupervisor._bring_in
+
+    def only_look(self: Any, keys: Any, _now: float) -> None:
+        self.total.check()
+        for kind, limit in self.counts.items():
+            if kind in keys:
+                limit.check(keys[kind])
+
+    async def take_later(self: Any, child: Any, reply: Any) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(0.1)
+        self._admission.total.take()
+        for kind, limit in self._admission.counts.items():
+            if kind in child.spec.keys:
+                limit.take(child.spec.keys[kind])
+        await bring_in(self, child, reply)
+
+    return [(Admission, "admit", only_look), (DynamicSupervisor, "_bring_in", take_later)]
 
 
 @bug

@@ -99,7 +99,7 @@ class Scripted(Session):
         dice = self._dice
         for step in range(dice.randint(2, 9)):
             await trio.sleep(dice.choice((0.0, 0.01, 0.1, 1.0, 4.0)))
-            match dice.choice("oooofapu"):
+            match dice.choice("oooofappu"):
                 case "o":
                     for part in range(dice.choice((1, 2, 5, 24))):
                         await self._say_output(f"{self.plan.session_id} step {step} part {part}\r\n")
@@ -110,7 +110,7 @@ class Scripted(Session):
                 case "u":
                     await self._say_usage()
                 case _:
-                    nursery.start_soon(self._ask, dice.choice((3.0, 20.0, None)))
+                    nursery.start_soon(self._ask, dice.choice((3.0, None, None)))
         while self.lifecycle.waiting:  # noqa: ASYNC110 - a command that waits for its answers
             await trio.sleep(0.5)
 
