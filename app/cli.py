@@ -19,6 +19,7 @@ from app.cli_shared import complain as _complain
 from app.cli_shared import log_to_file as _log_to_file
 from app.cli_shared import log_to_stderr as _log_to_stderr
 from app.cli_shared import settings_of as _settings
+from app.cli_user import user_app
 from config.settings import ConfigError
 
 app = App(
@@ -28,6 +29,7 @@ app = App(
 )
 
 app.command(runner_app)
+app.command(user_app)
 
 
 @app.command

@@ -12,13 +12,17 @@ from access.jwt import IssuerTokens
 from access.keys import FetchedKeys, FixedKeys
 from access.oidc import Oidc
 from access.oidc_wire import OidcClient
+from access.sign_in import issue_sign_in_code
 from access.welcome import Grant, WelcomeRules
 from actors.context import Context
 from actors.directory import tell_if_alive
 from actors.messages import Dismiss, TokenEnded
 from config.settings import ConfigError, Issuer, Settings
-from store import villages
+from runner import identity
+from store import audit, members, users, villages
+from store.audit import Entry
 from store.database import Database
+from store.members import Role
 from transports.edge import Edge
 from transports.http.deps import Api
 from transports.http.oidc_door import PREFIX, OidcDoor
@@ -74,6 +78,51 @@ def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
     """Where browsers leave for the provider and come back."""
     if api.oidc is not None:
         edge.http(PREFIX, OidcDoor(api, api.oidc, welcome_rules(settings), settings.server.public_url))
+
+
+class CannotAdd(Exception):
+    """A person cannot be added so; one line says why."""
+
+
+async def new_person(
+    settings: Settings, name: str, *, email: str | None, village: str | None, role: Role, admin: bool
+) -> str:
+    """A link that signs somebody new in, for the service of this state directory. Raises `CannotAdd`."""
+    try:
+        url = identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
+    except identity.NotEnrolled:
+        raise CannotAdd(f"{settings.state} has no service yet: start it once with townwatch serve") from None
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        code = await database.call(_add_person, name, email, village, role, admin, time.time_ns() // 1_000_000)
+    finally:
+        database.close()
+    return f"{settings.server.public_url.rstrip('/') or url}/?code={code}"
+
+
+def _add_person(
+    connection: Connection,
+    name: str,
+    email: str | None,
+    village: str | None,
+    role: Role,
+    admin: bool,
+    now_ms: int,
+) -> str:
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise CannotAdd("a name has 1 to 200 printable characters")
+    if email is not None and ("@" not in email or len(email) > 320):
+        raise CannotAdd(f"{email} is no e-mail address")
+    if email is not None and users.by_email(connection, email) is not None:
+        raise CannotAdd(f"{email} is somebody's already")
+    if village is not None and villages.get(connection, village) is None:
+        raise CannotAdd(f"there is no village {village!r}")
+    user = users.create(connection, name.strip(), now_ms, email=email, admin=admin)
+    if village is not None:
+        members.put(connection, village, user.user_id, role, now_ms)
+    entry = Entry(at_ms=now_ms, kind="user", action="user.add", village_id=village, target=user.user_id)
+    audit.add(connection, entry)
+    return issue_sign_in_code(connection, user.user_id, now_ms)
 
 
 class UnknownVillage(Exception):
