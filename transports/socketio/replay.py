@@ -12,8 +12,10 @@ Prepare = Callable[[str, bytes, Collection[str], Tag | None], Message]
 
 ROOM_BYTES = 256 << 10
 """What a client may have before it that it has not taken yet, a quarter of what gets it cut."""
-PATIENCE_SECONDS = 20.0
-"""How long a client may take for that much."""
+PATIENCE_SECONDS = 15.0
+"""How long a whole catch-up waits for its client; what is live is held meanwhile. A slower one is cut, comes back, and
+goes on from where it was.
+"""
 LOOK_SECONDS = 0.02
 
 
@@ -27,6 +29,7 @@ class Replay:
         """stream → the highest number shown."""
         self.sent = False
         self._before = 0
+        self._patience_ends = trio.current_time() + PATIENCE_SECONDS
 
     async def room(self, size: int) -> None:
         """Wait, where much was sent already, until the client has taken it: a slow one is late then, and not cut.
@@ -40,7 +43,7 @@ class Replay:
 
     async def _taken(self) -> None:
         session = self._socket.client.session
-        with trio.move_on_after(PATIENCE_SECONDS):
+        with trio.move_on_at(self._patience_ends):
             while session.open and session.connection is None and session.buffer:  # noqa: ASYNC110 - until it polls
                 await trio.sleep(LOOK_SECONDS)
             if session.connection is not None:
