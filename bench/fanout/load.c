@@ -27,7 +27,7 @@
 #define MAX_FLIGHT 2048      /* events under way; a server further behind is overloaded */
 #define BUFFER (1 << 20)
 #define SUB 64               /* latency buckets per power of two: 1.6 % */
-#define DRAIN_NS 20000000000ull
+#define DRAIN_NS 60000000000ull
 
 enum state { CONNECTING, UPGRADING, GREETED, JOINED, OVER };
 struct client {

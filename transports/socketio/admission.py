@@ -31,7 +31,8 @@ def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:
     pid = auth.get("pid")
     if space.recovery is None or not isinstance(pid, str):
         return None
-    return next((s for s in space.sockets.values() if s.pid == pid and s.connected), None)
+    found = space.by_pid.get(pid)
+    return found if found is not None and found.connected else None
 
 
 def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:

@@ -56,6 +56,8 @@ class Socket:
         than what was replayed, and was sent after it. An offset among them does not say what was seen."""
         self.group = namespace.group_of(NO_ROOMS)
         self.group.add(self)
+        if pid is not None:
+            namespace.by_pid[pid] = self
         self.acks: dict[int, Any] = {}
         self.connected = False
         self.recovered = False
@@ -153,6 +155,8 @@ class Namespace:
         self.name = name
         self.recovery = recovery
         self.sockets: dict[str, Socket] = {}
+        self.by_pid: dict[str, Socket] = {}
+        """Private id → the latest socket that has it: looked for by everybody who comes back, in a storm thousands."""
         self.next_ack = 0
         self._groups: dict[frozenset[str], Group] = {}
         self._by_room: dict[str, dict[Group, None]] = {}
@@ -189,6 +193,8 @@ class Namespace:
         self._forget_if_empty(socket.group)
         if self.sockets.get(socket.sid) is socket:
             del self.sockets[socket.sid]
+        if socket.pid is not None and self.by_pid.get(socket.pid) is socket:
+            del self.by_pid[socket.pid]
 
     def _forget_if_empty(self, group: Group) -> None:
         if group.members or group.pending:
