@@ -94,7 +94,7 @@ async def test_from_the_button_to_a_token(tmp_path: Path, secret: str | None, al
         again = await place.token(await place.sign_in("ada"))
         assert again["user"] == signed_in["user"]  # one person, however often they come
         entries = (await place.town.service.database.read(audit.page, None)).items
-        assert [one.action for one in entries] == ["auth.oidc", "auth.oidc"]
+        assert [one.action for one in entries].count("auth.oidc") == 2
 
 
 async def test_what_the_browser_is_sent_with(tmp_path: Path) -> None:
