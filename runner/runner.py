@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,16 @@ from runner.identity import Identity, load
 from runner.lifecycle import NotPossible
 from runner.link import Link, held
 from runner.recorder import Recorder, now_ms
-from runner.session import Plan, Session
+from runner.session import GRACE_SECONDS, Plan, Session
 from runner.spool import DEFAULT_LIMIT_BYTES, Spool, SpoolSession
 
 log = structlog.get_logger("runner")
 
 LOST = "runner process lost"
 PROVIDERS = {"claude_code": "claude", "codex": "codex", "gemini_cli": "gemini", "omnara": "omnara"}
+SHUTTING_DOWN = "runner shutting down"
+STOP_SECONDS = 2.0
+"""How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
 DEFAULT_SESSIONS = 8
 GOODBYE_SECONDS, NOBODY_SECONDS = 2.0, 0.3
@@ -122,6 +126,13 @@ class Runner:
             totalUsage=UsageMetrics.zero(),
         )
         await self.recorder.settle()
+
+    async def stop_all(self) -> None:
+        """Every session is asked to end and read to its last line; one that does not come to its end is left as it is."""
+        with trio.move_on_after(GRACE_SECONDS + STOP_SECONDS):
+            async with trio.open_nursery() as nursery:
+                for session in list(self.sessions.values()):
+                    nursery.start_soon(partial(session.stop, reason=SHUTTING_DOWN))
 
     async def sent_all(self, seconds: float) -> bool:
         """Whether the service had everything within the time. What it has not stays in the spool."""
@@ -295,8 +306,9 @@ async def open_runner(
             try:
                 yield runner
             finally:
-                sessions.cancel_scope.cancel()
-                with trio.CancelScope(shield=True), trio.move_on_after(20):
+                with trio.CancelScope(shield=True), trio.move_on_after(30):
+                    await runner.stop_all()
+                    sessions.cancel_scope.cancel()
                     for session in list(runner.sessions.values()):
                         await session.over.wait()
                     await runner.sent_all(GOODBYE_SECONDS if runner.link.online else NOBODY_SECONDS)
