@@ -13,7 +13,7 @@ from tests.chaos.nemesis.proxy import Proxy
 from tests.chaos.nemesis.town import Member, Town, spooled
 
 DEEDS = {
-    "kill service": 30,
+    "kill service": 40,
     "kill runner": 34,
     "stop service": 5,
     "stop runner": 5,
@@ -27,8 +27,8 @@ PAUSE_SECONDS = (0.2, 3.0)
 
 @attrs.define(eq=False)
 class Nemesis:
-    """`owed`: session → seq → event, what killed runners had on their disk. `lost`: sessions that lived in a runner when
-    it was killed. `stopped`: those in a runner that was told to end.
+    """`owed`: session → seq → event, what killed runners had on their disk. `lost`: sessions that lived in a runner
+    when it was killed.
     """
 
     town: Town
@@ -64,7 +64,7 @@ class Nemesis:
                         self.deeds[deed] += 1
                     case _:
                         continue  # it is down already
-                await trio.sleep(0)
+                await trio.lowlevel.checkpoint()
 
     def _proxy(self, whose: str) -> Proxy:
         return self.town.for_clients if whose == "clients" else self.town.for_runners

@@ -23,7 +23,8 @@ class Watcher {
     this.asked = [];
     this.wanted = new Map(); // room key → {event, payload, session?}
     this.inRooms = new Set();
-    this.underWay = new Map(); // a join without its ack yet → its since
+    this.underWay = new Map(); // a join without its ack yet → its since, and those of its tries before
+    this.joining = new Set();
     this.agents = new Set();
     this.lossless = true;
     this.counts = { connects: 0, recovered: 0, repeats: 0, refused: 0, joins: 0, retries: 0 };
@@ -42,7 +43,7 @@ class Watcher {
     const { socket } = this;
     socket.on("connect", () => this.arrived());
     socket.on("disconnect", (reason) => {
-      this.underWay.clear();
+      this.joining.clear();
       if (reason === "io server disconnect") setTimeout(() => socket.connect(), 300);
     });
     socket.on("connect_error", (error) => {
@@ -68,7 +69,7 @@ class Watcher {
     if (seq > last) {
       this.last[stream][session] = seq;
       (this.seen[stream][session] ??= []).push(seq);
-    } else if ([...this.underWay.values()].some((since) => (since[session] ?? 0) < seq)) {
+    } else if ([...this.underWay.values()].flat().some((since) => (since[session] ?? 0) < seq)) {
       this.counts.repeats += 1; // a join that is under way asked for it: its other stream is behind
     } else {
       this.problems.push({ what: "came again", stream, session, seq, last });
@@ -95,16 +96,20 @@ class Watcher {
   async arrived() {
     this.counts.connects += 1;
     if (this.socket.recovered) this.counts.recovered += 1;
-    else this.inRooms.clear();
+    else {
+      this.inRooms.clear();
+      this.underWay.clear(); // recovered, the answer to a join from before still comes
+    }
     for (const key of this.wanted.keys()) if (!this.inRooms.has(key)) await this.join(key);
   }
 
   async join(key) {
     const connection = this.connection();
     const room = this.wanted.get(key);
-    while (this.socket.connected && this.connection() === connection && !this.inRooms.has(key) && !this.underWay.has(key)) {
+    while (this.socket.connected && this.connection() === connection && !this.inRooms.has(key) && !this.joining.has(key)) {
       const since = this.since(room);
-      this.underWay.set(key, since);
+      this.underWay.set(key, [...(this.underWay.get(key) ?? []), since]);
+      this.joining.add(key);
       this.counts.joins += 1;
       let ack;
       try {
@@ -113,8 +118,11 @@ class Watcher {
         ack = { ok: false, error: { code: "NO_ANSWER", message: String(error) } };
       }
       if (this.connection() !== connection) return;
-      this.underWay.delete(key);
-      if (ack.ok) this.inRooms.add(key);
+      this.joining.delete(key);
+      if (ack.ok) {
+        this.inRooms.add(key);
+        this.underWay.delete(key);
+      }
       else {
         this.counts.retries += 1;
         this.lastRefusal = JSON.stringify(ack.error);

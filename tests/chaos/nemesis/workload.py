@@ -145,8 +145,9 @@ class Workload:
             if told is not None and told.status_code in (200, 404, 409):
                 break
             await trio.sleep(0.2)
-        details = told.json().get("error", {}).get("details") or {}
-        standing = (details.get("standing") or {}).get("decision")
+        body: Any = told.json()
+        details: Any = body.get("error", {}).get("details") or {}
+        standing: str | None = (details.get("standing") or {}).get("decision")
         return Answer(asked["sessionId"], asked["approvalId"], decision, told.status_code, standing)
 
 
