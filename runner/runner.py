@@ -128,7 +128,7 @@ class Runner:
         await self.recorder.settle()
 
     async def stop_all(self) -> None:
-        """Every session is asked to end and read to its last line; one that does not come to its end is left as it is."""
+        """Every session is asked to end, and read to its last line. Who takes too long is left as it is."""
         with trio.move_on_after(GRACE_SECONDS + STOP_SECONDS):
             async with trio.open_nursery() as nursery:
                 for session in list(self.sessions.values()):

@@ -5,7 +5,7 @@ import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import httpx
@@ -145,9 +145,9 @@ class Workload:
             if told is not None and told.status_code in (200, 404, 409):
                 break
             await trio.sleep(0.2)
-        body: Any = told.json()
-        details: Any = body.get("error", {}).get("details") or {}
-        standing: str | None = (details.get("standing") or {}).get("decision")
+        error = cast(dict[str, Any], told.json().get("error") or {})
+        details = cast(dict[str, Any], error.get("details") or {})
+        standing = cast(dict[str, Any], details.get("standing") or {}).get("decision")
         return Answer(asked["sessionId"], asked["approvalId"], decision, told.status_code, standing)
 
 
