@@ -63,7 +63,7 @@ class ClientActor(TrioActor):
                 rooms=self._rooms.keys,
             )
         )
-        tell_if_alive(self._context.timers, After(PING_SECONDS, self.actor_ref, m.PingNow()))
+        tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
 
     async def on_stop(self) -> None:
         """Its connection ends with it, whoever ended it: without its actor nobody would answer there, or count it."""
@@ -265,6 +265,12 @@ class ClientActor(TrioActor):
         self._context.outlet.send(self.client_id, "ws_error", encode(Refusal("E_UNAUTH", reason).as_ack()))
         await self._context.outlet.dismiss(self.client_id)
 
+    def _rest(self) -> float:
+        """Seconds to the next ping, or to the end of its token."""
+        expires = self.subject.expires_ms
+        left = PING_SECONDS if expires is None else (expires - self._context.clock.now_ms() + 1) / 1000
+        return max(0.0, min(PING_SECONDS, left))
+
     async def _ping(self) -> None:
         expires = self.subject.expires_ms
         if expires is not None and expires <= self._context.clock.now_ms():
@@ -273,7 +279,7 @@ class ClientActor(TrioActor):
         self.round_trip_ms = None if seconds is None else seconds * 1000
         if seconds is not None:
             self._context.measure("round_trip", {"seconds": seconds})
-        tell_if_alive(self._context.timers, After(PING_SECONDS, self.actor_ref, m.PingNow()))
+        tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
 
     async def _evict(self) -> None:
         """Membership changed: out of every room it no longer opens."""

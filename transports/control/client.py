@@ -24,6 +24,7 @@ log = structlog.get_logger("control")
 
 CALL_SECONDS = 10.0
 GOODBYE_SECONDS = 3.0
+EXPIRY_SECONDS = 60.0
 GOING_AWAY, POLICY = 1001, 1008
 NOT_YOURS = "there is no such {}, or you may not see it"
 
@@ -75,6 +76,8 @@ class ControlClient(SocketActor):
             )
         )
         self.own()
+        if self.subject.expires_ms is not None:
+            self.beside(self._until_expiry)
         self._event("authenticated", userId=self.subject.user_id)
 
     async def on_stop(self) -> None:
@@ -170,6 +173,13 @@ class ControlClient(SocketActor):
         for runner_id in list(self._runners):
             if not await self._may_see_runner(runner_id):
                 self._unsubscribe(None, runner_id)
+
+    async def _until_expiry(self) -> None:
+        """The connection ends with the token that it came in with."""
+        expires = self.subject.expires_ms or 0
+        while (left := expires - self._context.clock.now_ms()) >= 0:  # noqa: ASYNC110 - the wall clock may be set
+            await trio.sleep(min(EXPIRY_SECONDS, (left + 1) / 1000))
+        self.socket.close(POLICY, "your sign-in is over; sign in again")
 
     def _leave_with(self, token_id: str) -> None:
         """A token has ended; where it is the one of this connection, the connection ends with it."""

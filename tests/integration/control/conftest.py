@@ -24,6 +24,8 @@ from transports.control import ControlDeps, ControlDoor, ControlSettings
 @attrs.frozen
 class Person:
     user_id: str | None
+    token_id: str | None = None
+    expires_ms: int | None = None
 
 
 PEOPLE = {"ada-token": Person("ada"), "bob-token": Person("bob"), "nobody-token": Person(None)}

@@ -13,6 +13,7 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed
 
+from access.grants import grant_api_token
 from store import members, users
 from tests.support import golden
 from tests.support.doorway import websocket
@@ -100,6 +101,19 @@ async def test_signing_out_ends_this_sign_in_and_no_other(tmp_path: Path) -> Non
             assert (await second.emit("join_village", {"villageId": "demo"}))["ok"] is True
         assert (await desk.ask("GET", "/api/me")).status_code == 401
         assert (await desk.ask("GET", "/api/me", token=other)).status_code == 200
+
+
+async def test_a_token_that_is_over_ends_its_connections_by_itself(tmp_path: Path) -> None:
+    async with open_desk(tmp_path) as desk:
+        now = desk.town.service.context.clock.now_ms()
+        short = await desk.town.service.database.call(
+            grant_api_token, "user_owner", "short", frozenset({"read"}), now, lifetime_ms=4000
+        )
+        async with desk.town.client(token=short.token) as client, desk.control(short.token) as socket:
+            with trio.fail_after(5):
+                await client.until(lambda line: line.get("disconnected") == "io server disconnect")
+            assert desk.town.service.context.clock.now_ms() > now + 4000
+            assert await closed(socket) == (1008, "your sign-in is over; sign in again")
 
 
 async def test_who_was_removed_while_away_recovers_nothing(tmp_path: Path) -> None:
