@@ -1,7 +1,7 @@
 """The people who watch: node processes with many official clients each."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Swarm:
 
 
 @asynccontextmanager
-async def open_swarm(url: str, token: str, first: int, clients: int) -> AsyncIterator[Swarm]:
+async def open_swarm(url: str, token: str, first: int, clients: int) -> AsyncGenerator[Swarm]:
     """`clients` of them, the first with the number `first`; they come by themselves and stay."""
     library = JS / "node_modules" / "socket.io-client" / "build" / "esm-debug" / "index.js"
     options = {
