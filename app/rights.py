@@ -49,7 +49,6 @@ class Rights:
             raise runner_ports.InvalidToken(str(error)) from None
         return RunnerIdentity(runner_id=subject.runner_id or "")
 
-
     async def certified(self, names: tuple[str, ...]) -> RunnerIdentity:
         """Raises `transports.runners.ports.InvalidToken`."""
         try:

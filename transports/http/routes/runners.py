@@ -188,9 +188,7 @@ async def rotate_runner_token(call: Call[None, None]) -> rest.GrantedToken:
     return rest.GrantedToken(token_id=granted.token_id, token=granted.token, expires_at=granted.expires_ms)
 
 
-@routes.delete(
-    "/api/runners/{runnerId}/token", rest.Done, on="runner", may=Action.MANAGE, audit="runner.revoke"
-)
+@routes.delete("/api/runners/{runnerId}/token", rest.Done, on="runner", may=Action.MANAGE, audit="runner.revoke")
 async def revoke_runner_token(call: Call[None, None]) -> rest.Done:
     """Revoke a runner's tokens: its connections are cut, and it must be enrolled anew to come back."""
     await call.api.database.call(tokens.revoke_runner_tokens, call.runner.runner_id, call.now_ms)
