@@ -28,10 +28,11 @@ class Frames:
         self._stream = stream
         self._buffer = bytearray()
 
-    async def upgrade(self, path: str) -> None:
+    async def upgrade(self, path: str, headers: str = "") -> None:
         head = (
             f"GET {path} HTTP/1.1\r\nHost: localhost:8484\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+            "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+            f"{headers}\r\n"
         )
         await self.write(head.encode())
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:

@@ -46,7 +46,10 @@ def test_a_seed_gives_the_same_run_to_the_byte_in_any_process():
     program = "from tests.simulation.world import simulate; print([simulate(seed).digest for seed in (3, 8)])"
     said = {
         subprocess.run(
-            [sys.executable, "-c", program], env={**os.environ, "PYTHONHASHSEED": hashes}, capture_output=True, check=True
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hashes},
+            capture_output=True,
+            check=True,
         ).stdout
         for hashes in ("1", "2")
     }
