@@ -128,7 +128,10 @@ class Runner:
         await self.recorder.settle()
 
     async def stop_all(self) -> None:
-        """Every session is asked to end, and read to its last line. Who takes too long is left as it is."""
+        """Every session is asked to end, and read to its last line. Who takes too long is left as it is.
+        None begins any more.
+        """
+        self._draining = True
         with trio.move_on_after(GRACE_SECONDS + STOP_SECONDS):
             async with trio.open_nursery() as nursery:
                 for session in list(self.sessions.values()):
@@ -221,8 +224,7 @@ class Runner:
         return session
 
     async def _start(self, config: SessionConfig) -> None:
-        if self._draining:
-            raise NotPossible("this runner is draining and takes no new sessions")
+        self._check_not_draining()
         if len(self.sessions) >= self._max_sessions:
             raise NotPossible(f"this runner has {len(self.sessions)} of {self._max_sessions} sessions")
         if config.session_id in self.sessions:
@@ -230,6 +232,7 @@ class Runner:
         if any(known.session_id == config.session_id for known in await trio.to_thread.run_sync(self._spool.sessions)):
             raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
         directory = await workspace.prepare(config, self._directory)
+        self._check_not_draining()  # it may have begun meanwhile
         self.start(
             Plan(
                 session_id=config.session_id,
@@ -243,6 +246,10 @@ class Runner:
                 env=config.env,
             )
         )
+
+    def _check_not_draining(self) -> None:
+        if self._draining:
+            raise NotPossible("this runner is draining and takes no new sessions")
 
     async def _asked(self, session_id: str, request: dict[str, Any]) -> dict[str, Any]:
         """`townwatch ask`, `alert` and `usage`, from inside a session."""

@@ -1,9 +1,11 @@
 """A runner that is told to end ends its sessions; what their commands still say then is told."""
 
 import json
+import sys
 from contextlib import closing
 from pathlib import Path
 
+from contracts.link import Result, decode_from_service
 from runner.identity import Identity, new_session_id
 from runner.runner import open_runner
 from runner.session import Plan
@@ -36,3 +38,19 @@ async def test_what_a_command_says_while_its_runner_shuts_down_is_told(tmp_path:
     assert [line for line in said.split("\r\n") if line.startswith("last")] == [f"last words {n}" for n in (1, 2, 3)]
     assert (events[-1]["type"], events[-1]["reason"]) == ("SESSION_ENDED", "runner shutting down")
     assert (events[-1]["finalState"], events[-1]["exitCode"]) == ("FAILED", 3)
+
+
+async def test_no_session_begins_while_its_runner_shuts_down(tmp_path: Path) -> None:
+    identity = Identity(runner_id="r1", token="t", url="ws://127.0.0.1:9/runner")
+    config = {
+        "sessionId": "late", "agentId": "a", "orgId": "demo", "providerId": "command", "command": [sys.executable, "-c", ""],
+        "repoRef": {"provider": "local", "path": str(tmp_path)}, "task": {"title": "t", "goal": "g"},
+    }  # fmt: skip
+    start = {"type": "command", "commandId": "c", "command": "start", "config": config}
+    async with open_runner(identity, tmp_path, slot="main") as runner:
+        await runner.stop_all()
+        result: Result = await runner._handle(decode_from_service.decode(json.dumps(start)))  # pyright: ignore
+        assert result.ok is False
+        assert result.error is not None
+        assert "takes no new sessions" in result.error.message
+        assert not runner.sessions
