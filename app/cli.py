@@ -41,6 +41,8 @@ def serve(
     port: int | None = None,
     demo: bool = False,
     seed: int = 1,
+    chaos: bool = False,
+    keep: bool = False,
 ) -> int:
     """Run the service.
 
@@ -50,12 +52,19 @@ def serve(
     port: TCP port, 0 for any free one
     demo: also run the demo's agents
     seed: what the demo does, the same for the same seed
+    chaos: let administrators break parts of it, over /api/chaos
+    keep: start it again whenever it dies; ends when it is told to
     """
     from app.service import run_service
 
     found = _settings(config, state_dir)
-    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given = {"host": host, "port": port, "chaos": chaos or None}
+    server = {name: value for name, value in given.items() if value is not None}
     found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
+    if keep:
+        from app.keep import keep_running
+
+        return keep_running(sys.argv[1:], found.server.host, found.server.port)
     _log_to_stderr(found)
     try:
         return trio.run(run_service, found, seed if demo else None)

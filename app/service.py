@@ -23,6 +23,7 @@ from actors.directory import tell_if_alive
 from actors.messages import Evict
 from actors.runtime import open_world, telemetry, whereis
 from app import cast
+from app.chaos.sabotage import Sabotage, lifted
 from app.demo import DemoRunner
 from app.hosted import Hosted
 from app.identity import known_issuers, open_database, open_provider_door, person_signed_out, provider_of, token_ended
@@ -129,9 +130,10 @@ class open_service:
     """A service at work. Leaving the block drains clients, stops everybody in order and closes what lasts."""
 
     def __init__(self, settings: Settings, demo_seed: int | None = None) -> None:
-        self._settings = settings
+        self._settings = lifted(settings) if settings.server.chaos else settings
         self._demo_seed = demo_seed
         self._stack = AsyncExitStack()
+        self._sabotage = Sabotage() if settings.server.chaos else None
 
     async def __aenter__(self) -> Service:
         try:
@@ -144,9 +146,9 @@ class open_service:
         await self._stack.aclose()  # each step has its own deadline; together they stay below STOP_SECONDS
 
     async def _open(self) -> Service:
-        settings, stack = self._settings, self._stack
+        settings, stack, sabotage = self._settings, self._stack, self._sabotage
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        edge = Edge(edge_settings(settings))
+        edge = sabotage.edge(edge_settings(settings)) if sabotage else Edge(edge_settings(settings))
         edge.bind()
         stack.callback(edge.close)
         journal = settings.state / "journal.db"
@@ -164,7 +166,8 @@ class open_service:
         stack.callback(unsubscribe)
         server = TrioServer(engine=EngineSettings(origins=tuple(settings.server.allowed_origins)))
         outlet, decisions = SocketIoOutlet(server), StoredDecisions(database)
-        context = Context(event_log, outlet, WallClock(), decisions, measure=metrics.measure)
+        disk = sabotage.disk(event_log) if sabotage else event_log
+        context = Context(disk, outlet, WallClock(), decisions, measure=metrics.measure)
         read = await trio.to_thread.run_sync(restore, event_log, context)
         log.info("restored", sessions=len(list(context.board)), events_read=read)
 
@@ -204,6 +207,8 @@ class open_service:
         )
         await mount(edge, api, PAGE)
         open_provider_door(edge, api, settings)
+        if sabotage:
+            await sabotage.open(root, edge, api, context)
 
         url = await self._listen(root, edge)
         watch = (context, metrics, cast.ROOT, partial(_connections, server))

@@ -1,0 +1,266 @@
+"""The faults by name. Each takes the place it happens at and an order, and says what it did.
+
+A new one is a function with a docstring under `@fault`; the route, the page's buttons and `townwatch chaos` find it.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Literal
+
+import attrs
+import trio
+from pykka.messages import ProxyGetAttr
+
+from actors.ports import Ref
+from actors.runtime import MailboxFull
+from app.chaos.place import Killed, NoTarget, Place
+from app.chaos.plug import Plug
+from app.keep import is_kept
+
+Aim = Literal["actor", "supervisor", "runner", "client", "nothing"]
+ROUTER, JOURNAL, LISTENER = "townwatch/router", "townwatch/ledger/journal", "townwatch/listener"
+ANSWER_FIRST_SECONDS = 0.05
+"""What ends the connection of the request itself waits so long, so that there is an answer."""
+BLINK_SECONDS, SHUT_SECONDS = 0.01, 0.2
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """What was asked for. `seconds`: how long a fault lasts that lasts; each has its own limit."""
+
+    target: str | None = None
+    dice: Random
+    seconds: float = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class Done:
+    """target: what it hit. back: seconds until the part that was killed was up again, None where nothing comes back by
+    itself. lasts: seconds that it goes on.
+    """
+
+    target: str
+    back: float | None = None
+    lasts: float = 0.0
+
+
+Inject = Callable[[Place, Order], Awaitable[Done]]
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """One way to break something. `aims`: what its target is; its docstring is `says`."""
+
+    name: str
+    aims: Aim
+    says: str
+    inject: Inject
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, aims: Aim = "nothing") -> Callable[[Inject], Inject]:
+    """Register a fault. The function's docstring is what people read."""
+
+    def register(inject: Inject) -> Inject:
+        FAULTS[name] = Fault(name=name, aims=aims, says=" ".join((inject.__doc__ or "").split()), inject=inject)
+        return inject
+
+    return register
+
+
+# --- actors -------------------------------------------------------------------------------------------
+
+
+@fault("kill-actor", "actor")
+async def kill_actor(place: Place, order: Order) -> Done:
+    """End an actor where it stands. Its supervisor starts it anew behind the same address."""
+    return await _kill(place, *place.actor(order.target, order.dice))
+
+
+@fault("kill-supervisor", "supervisor")
+async def kill_supervisor(place: Place, order: Order) -> Done:
+    """End a supervisor, and with it everybody below."""
+    return await _kill(place, *place.actor(order.target, order.dice, kind="supervisor"))
+
+
+@fault("kill-router")
+async def kill_router(place: Place, order: Order) -> Done:
+    """End the router: no event finds its village until it is back."""
+    return await _kill(place, *place.actor(ROUTER, order.dice))
+
+
+@fault("kill-journal")
+async def kill_journal(place: Place, order: Order) -> Done:
+    """End the journal, and with it all sessions and all runner connections, which come back to resume."""
+    return await _kill(place, *place.actor(JOURNAL, order.dice))
+
+
+@fault("kill-listener")
+async def kill_listener(place: Place, order: Order) -> Done:
+    """End the listening socket and every connection of every kind at once."""
+    path, ref = place.actor(LISTENER, order.dice)
+
+    async def kill() -> None:
+        await trio.sleep(ANSWER_FIRST_SECONDS)
+        ref.cut(Killed("kill-listener"))
+
+    place.later(kill)
+    return Done(target=path, lasts=ANSWER_FIRST_SECONDS)
+
+
+async def _kill(place: Place, path: str, ref: Ref) -> Done:
+    return Done(target=path, back=await place.kill(path, ref, "pulled by /api/chaos"))
+
+
+@fault("wedge-actor", "actor")
+async def wedge_actor(place: Place, order: Order) -> Done:
+    """Let an actor never return from its next message (the router, if none is named). The self-watch must see it."""
+    path, ref = place.actor(order.target or ROUTER, order.dice)
+    actor: Any = ref._actor_weakref()  # pyright: ignore[reportPrivateUsage] - there is no decent way to do this
+
+    async def never(_message: Any) -> None:
+        await trio.sleep_forever()
+
+    actor.on_receive = never  # of this incarnation; the next one is as its class says
+    ref.tell(Nudge())
+    return Done(target=path)
+
+
+class Nudge:
+    """To an actor that was wedged: something to be stuck with."""
+
+
+@fault("flood", "actor")
+async def flood(place: Place, order: Order) -> Done:
+    """Fill an actor's mailbox to its bound with messages that mean nothing."""
+    path, ref = place.actor(order.target, order.dice)
+    sent, bound = 0, min(ref.actor_inbox.capacity, 20_000)
+    try:
+        while sent < bound:
+            ref.tell(ProxyGetAttr(attr_path=("actor_urn",)))
+            sent += 1
+    except MailboxFull:
+        pass
+    return Done(target=f"{path} ({sent} messages)")
+
+
+# --- connections --------------------------------------------------------------------------------------
+
+
+@fault("cut-runner", "runner")
+async def cut_runner(place: Place, order: Order) -> Done:
+    """Reset a runner's connection."""
+    return _cut(place.connection("runner", order.target, order.dice))
+
+
+@fault("freeze-runner", "runner")
+async def freeze_runner(place: Place, order: Order) -> Done:
+    """Let nothing pass on a runner's connection for some seconds (at most 60)."""
+    return _freeze(place, place.connection("runner", order.target, order.dice), order)
+
+
+@fault("half-open-runner", "runner")
+async def half_open_runner(place: Place, order: Order) -> Done:
+    """Let a runner's connection die without a word: what is written vanishes, nothing comes."""
+    return _half_open(place.connection("runner", order.target, order.dice))
+
+
+@fault("cut-client", "client")
+async def cut_client(place: Place, order: Order) -> Done:
+    """Reset a client's WebSocket."""
+    return _cut(place.connection("socket.io", order.target, order.dice))
+
+
+@fault("freeze-client", "client")
+async def freeze_client(place: Place, order: Order) -> Done:
+    """Let nothing pass on a client's WebSocket for some seconds (at most 60): a sleeping tab."""
+    return _freeze(place, place.connection("socket.io", order.target, order.dice), order)
+
+
+@fault("half-open-client", "client")
+async def half_open_client(place: Place, order: Order) -> Done:
+    """Let a client's WebSocket die without a word: a laptop that was closed."""
+    return _half_open(place.connection("socket.io", order.target, order.dice))
+
+
+@fault("slow-client", "client")
+async def slow_client(place: Place, order: Order) -> Done:
+    """Let a client's WebSocket through for a blink now and then only, for some seconds (at most 60)."""
+    plug, seconds = place.connection("socket.io", order.target, order.dice), min(order.seconds, 60.0)
+
+    async def blink() -> None:
+        try:
+            with trio.move_on_after(seconds):
+                while True:
+                    plug.become("frozen")
+                    await trio.sleep(SHUT_SECONDS)
+                    plug.become("well")
+                    await trio.sleep(BLINK_SECONDS)
+        finally:
+            plug.become("well")
+
+    place.later(blink)
+    return Done(target=plug.name, lasts=seconds)
+
+
+def _cut(plug: Plug) -> Done:
+    plug.cut()
+    return Done(target=plug.name)
+
+
+def _freeze(place: Place, plug: Plug, order: Order) -> Done:
+    seconds = min(order.seconds, 60.0)
+    plug.become("frozen")
+    place.plugs.later(seconds, lambda: plug.become("well"))
+    return Done(target=plug.name, lasts=seconds)
+
+
+def _half_open(plug: Plug) -> Done:
+    plug.become("gone")
+    return Done(target=plug.name)
+
+
+# --- the machine --------------------------------------------------------------------------------------
+
+
+@fault("slow-disk")
+async def slow_disk(place: Place, order: Order) -> Done:
+    """Let each commit take 200 ms longer, for some seconds (at most 60)."""
+    seconds = min(order.seconds, 60.0)
+    place.later(place.disk.slow_for, 0.2, seconds)
+    return Done(target="journal.db", lasts=seconds)
+
+
+@fault("full-disk")
+async def full_disk(place: Place, order: Order) -> Done:
+    """Let the disk refuse every write of the journal, for some seconds (at most 60)."""
+    seconds = min(order.seconds, 60.0)
+    place.later(place.disk.full_for, seconds)
+    return Done(target="journal.db", lasts=seconds)
+
+
+@fault("block-loop")
+async def block_loop(place: Place, order: Order) -> Done:
+    """Hold the event loop up for some seconds (at most 5): a call that blocks."""
+    seconds = min(order.seconds, 5.0)
+    time.sleep(seconds)  # noqa: ASYNC251 - that is the fault
+    return Done(target="the event loop")
+
+
+@fault("kill-process")
+async def kill_process(place: Place, order: Order) -> Done:
+    """kill -9 of the process. Only where somebody starts it again: `townwatch serve --keep`, or systemd."""
+    if not is_kept():
+        raise NoTarget("nobody would start this process again: run it with `townwatch serve --keep`, or under systemd")
+
+    async def kill() -> None:
+        await trio.sleep(ANSWER_FIRST_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    place.later(kill)
+    return Done(target=f"process {os.getpid()}", lasts=ANSWER_FIRST_SECONDS)

@@ -1,0 +1,114 @@
+"""What a fault may lay its hands on, and how it finds it."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import attrs
+import trio
+
+from actors.context import Context
+from actors.ports import Ref
+from actors.runtime import whereis
+from actors.runtime.tasks import TaskOwner
+from app.chaos.disk import FaultyDisk
+from app.chaos.plug import Plug, Plugs
+from supervision import Node, tree
+
+BACK_SECONDS = 15.0
+"""How long a killed part may take to come back before the fault is answered anyway."""
+LOOK_SECONDS = 0.001
+NOT_BY_CHANCE = frozenset({"townwatch/listener", "townwatch/socketio", "townwatch/chaos", "townwatch/demo"})
+"""Who carries the very request that would end it, and who is none of the service: by name only."""
+
+
+class NoTarget(Exception):
+    """There is nothing to break by that name, or nothing of the kind."""
+
+
+class Killed(Exception):
+    """The reason of who was ended by a fault."""
+
+
+@attrs.define(eq=False, kw_only=True)
+class Place:
+    """The service, from a saboteur's point of view."""
+
+    context: Context
+    plugs: Plugs
+    disk: FaultyDisk
+    root: Callable[[], Ref | None] = lambda: None
+    nursery: trio.Nursery | None = None
+
+    def nodes(self) -> list[Node]:
+        """The whole tree, flat, top down."""
+        root = self.root()
+        return [] if root is None else list(_flat(tree(root, 100_000)))
+
+    def actor(self, path: str | None, dice: Random, *, kind: str = "worker") -> tuple[str, Ref]:
+        """The actor at `path`; without one, a class of actors by chance and one of these. Raises `NoTarget`."""
+        if path is None:
+            path = self._any_path(dice, kind)
+        ref = whereis(path)
+        if ref is None:
+            raise NoTarget(f"there is no actor at {path!r}: GET /api/chaos names those there are")
+        return path, ref
+
+    def _any_path(self, dice: Random, kind: str) -> str:
+        """By class first: a thousand clients must not keep the one router from being chosen."""
+        classes: dict[str, list[str]] = {}
+        for node in self.nodes()[1:]:
+            if node.kind == kind and node.state == "up" and node.path and node.path not in NOT_BY_CHANCE:
+                classes.setdefault(node.actor if kind == "worker" else node.path, []).append(node.path)
+        if not classes:
+            raise NoTarget(f"there is no {kind} that is up")
+        return dice.choice(sorted(classes[dice.choice(sorted(classes))]))
+
+    def connection(self, kind: str, name: str | None, dice: Random) -> Plug:
+        """An open connection of a kind (`runner`, `socket.io`), by the peer's address. Raises `NoTarget`."""
+        found = [plug for plug in self.plugs.of_kind(kind) if plug.mood == "well" and name in (None, plug.name)]
+        if not found:
+            raise NoTarget(f"there is no {kind} connection" + (f" from {name}" if name else ""))
+        return dice.choice(found)
+
+    async def kill(self, path: str, ref: Ref, why: str) -> float | None:
+        """End it where it stands. Returns the seconds until it was back; None for who does not come back by itself."""
+        began, life = trio.current_time(), ref.incarnation
+        comes_back = path.rpartition("/")[0] not in ("townwatch/clients", "townwatch/ledger/links")
+        ref.cut(Killed(why))
+        if not comes_back:
+            return None
+        with trio.move_on_after(BACK_SECONDS):
+            while True:
+                await trio.sleep(LOOK_SECONDS)
+                now = whereis(path)
+                if now is not None and now.is_up and (now is not ref or now.incarnation > life):
+                    return trio.current_time() - began
+        return None
+
+    def later(self, work: Callable[..., Any], *arguments: Any) -> None:
+        """Do it beside, as long as the service lives."""
+        if self.nursery is None:
+            raise NoTarget("the service is starting or stopping")
+        self.nursery.start_soon(work, *arguments)
+
+
+class ChaosActor(TaskOwner):
+    """Owns what faults leave running; when it ends, everything is well again."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self._place = place
+
+    def on_start(self) -> None:
+        self._place.nursery = self._place.plugs.nursery = self.tasks
+
+    def on_stop(self) -> None:
+        self._place.plugs.heal()
+        self._place.disk.delay, self._place.disk.full = 0.0, False
+
+
+def _flat(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _flat(child)

@@ -1,0 +1,147 @@
+"""The fault routes of a service started with --chaos: for administrators, audited. Elsewhere they do not exist."""
+
+import os
+from functools import partial
+from random import Random
+from typing import Annotated, Any
+
+import attrs
+import msgspec
+import trio
+
+from access.policy import Action
+from app.chaos.faults import FAULTS, Order
+from app.chaos.invariants import Invariant, check
+from app.chaos.place import NoTarget, Place
+from app.keep import is_kept
+from transports.edge import Edge, Request, Response
+from transports.http.deps import Api
+from transports.http.operation import Call, Operation, Routes
+from transports.http.problems import JSON, Answer, ProblemError
+from transports.http.serve import Incoming, serve
+
+PREFIX = "/api/chaos"
+SHOWN_TARGETS = 200
+
+
+@attrs.frozen(kw_only=True)
+class FaultOrder:
+    """Which fault, on what (without a target: by chance from `seed`), for how long where it lasts."""
+
+    fault: str
+    target: str | None = None
+    seed: int | None = None
+    seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
+
+
+@attrs.frozen(kw_only=True)
+class FaultReport:
+    """`back_ms`: until the part that was killed was up again; null where nothing comes back by itself."""
+
+    fault: str
+    target: str
+    seed: int
+    lasts_ms: float
+    back_ms: float | None
+
+
+@attrs.frozen(kw_only=True)
+class KnownFault:
+    """`aims`: actor, supervisor, runner, client or nothing."""
+
+    name: str
+    aims: str
+    says: str
+
+
+@attrs.frozen(kw_only=True)
+class ChaosView:
+    """`kept`: whether somebody starts the process again. `targets`: at most 200 of each aim."""
+
+    pid: int
+    kept: bool
+    faults: list[KnownFault]
+    targets: dict[str, list[str]]
+    invariants: list[Invariant]
+
+
+def mount_chaos(edge: Edge, api: Api, place: Place) -> None:
+    """Open the routes. The longest prefix wins, so they lie before the rest of the API."""
+    operations = {(one.method, one.path): one for one in _routes(place).operations}
+    edge.http(PREFIX, partial(_handle, api, operations))
+
+
+async def _handle(api: Api, operations: dict[tuple[str, str], Operation], request: Request) -> Response:
+    operation = operations.get((request.method, request.path))
+    if operation is None:
+        answer = ProblemError(404, f"there is no {request.method} {request.path[:100]}").answer()
+        return Response(answer.status, answer.body, [("content-type", JSON)])
+    incoming = Incoming(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        headers={name: request.header(name) for name, _ in request.headers},
+        body=request.body,
+        path_values={},
+        address=request.client,
+    )
+    answer: Answer = await serve(api, operation, incoming)
+    return Response(answer.status, answer.body, [("content-type", answer.media_type), *answer.headers.items()])
+
+
+def _routes(place: Place) -> Routes:
+    routes = Routes("Chaos")
+
+    @routes.get(PREFIX, ChaosView, on="service", may=Action.ADMIN)
+    async def get_chaos(_call: Call[None, None]) -> ChaosView:  # pyright: ignore[reportUnusedFunction]
+        """What can be broken, and what holds."""
+        return _view(place)
+
+    @routes.post(
+        f"{PREFIX}/faults",
+        FaultReport,
+        body=FaultOrder,
+        on="service",
+        may=Action.ADMIN,
+        audit="chaos.fault",
+        fails=(409,),
+    )
+    async def inject(call: Call[FaultOrder, None]) -> FaultReport:  # pyright: ignore[reportUnusedFunction]
+        """Break something now."""
+        return await _inject(place, call)
+
+    return routes
+
+
+async def _inject(place: Place, call: Call[FaultOrder, Any]) -> FaultReport:
+    order = call.body
+    found = FAULTS.get(order.fault)
+    if found is None:
+        raise ProblemError(400, f"fault: there is no {order.fault[:100]!r}; known are {', '.join(FAULTS)}")
+    seed = Random().getrandbits(32) if order.seed is None else order.seed
+    began = trio.current_time()
+    try:
+        done = await found.inject(place, Order(target=order.target, dice=Random(seed), seconds=order.seconds))
+    except NoTarget as error:
+        raise ProblemError(409, str(error)) from None
+    call.target = done.target[:200]
+    call.notes = {"fault": order.fault, "seed": seed, "seconds": round(trio.current_time() - began, 3)}
+    back = None if done.back is None else done.back * 1000
+    return FaultReport(fault=order.fault, target=done.target, seed=seed, lasts_ms=done.lasts * 1000, back_ms=back)
+
+
+def _view(place: Place) -> ChaosView:
+    nodes = [node for node in place.nodes() if node.path is not None]
+    targets = {
+        "actor": [node.path or "" for node in nodes if node.kind == "worker"],
+        "supervisor": [node.path or "" for node in nodes[1:] if node.kind == "supervisor"],
+        "runner": [plug.name for plug in place.plugs.of_kind("runner")],
+        "client": [plug.name for plug in place.plugs.of_kind("socket.io")],
+    }
+    return ChaosView(
+        pid=os.getpid(),
+        kept=is_kept(),
+        faults=[KnownFault(name=one.name, aims=one.aims, says=one.says) for one in FAULTS.values()],
+        targets={aim: found[:SHOWN_TARGETS] for aim, found in targets.items()},
+        invariants=check(place),
+    )
