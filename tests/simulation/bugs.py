@@ -1,29 +1,35 @@
-"""Deliberate bugs: each forgets one guard of the product, by patching it. The simulation must find every one of them."""
+"""Deliberate bugs: each patches one guard of the product away. The simulation must find every one of them."""
 
 from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
 import attrs
+import trio
 
-import actors.session
+import runner.link
 from actors import messages as m
 from actors import replay
-from actors.client import ClientActor
 from actors.directory import tell_if_alive
 from actors.journal import JournalActor
+from actors.runner import RunnerActor
 from actors.session import SessionActor
 from actors.village import VillageActor
+from app import cast
 from runner.approvals import Approvals
 from runner.link import Link
+from supervision.child import Child
+from supervision.dynamic import DynamicSupervisor
 from supervision.limits import Admission
 from tests.simulation.disk import SimDecisions, SimLog
+from transports.people import People
 from transports.runners.feeder import Feeder
 from transports.runners.flight import Flight
 from transports.runners.link import RunnerLink
 from transports.socketio.recovery import RecoveryLog
-from transports.socketio.server import TrioServer
+from transports.socketio.server import Replay, TrioServer
+from transports.ws_socket import MessageSocket
 
 Patch = tuple[Any, str, Any]
 BUGS: dict[str, Callable[[], list[Patch]]] = {}
@@ -70,12 +76,8 @@ def an_event_is_shown_before_it_is_durable() -> list[Patch]:
 @bug
 def a_refused_write_counts_as_written() -> list[Patch]:
     async def careless(self: Any, work: Callable[[], Any]) -> None:
-        import trio
-
-        try:
+        with suppress(OSError):
             await trio.to_thread.run_sync(work, limiter=self._limiter)
-        except OSError:
-            pass
 
     return [(JournalActor, "_write", careless)]
 
@@ -187,8 +189,6 @@ def decisions_are_not_repeated_to_a_runner_that_comes_back() -> list[Patch]:
     async def nothing(self: Any) -> None:
         pass
 
-    from actors.runner import RunnerActor
-
     link_up = RunnerActor._link_up
 
     def forget(self: Any, message: Any) -> None:
@@ -219,9 +219,6 @@ def a_replay_ends_one_too_early() -> list[Patch]:
 @bug
 def a_replay_is_not_kept_apart_from_what_is_live() -> list[Patch]:
     """Nothing is held back while a client catches up."""
-    from contextlib import asynccontextmanager
-
-    from transports.socketio.server import Replay
 
     @asynccontextmanager
     async def open_at_once(self: Any, sid: str) -> Any:
@@ -244,7 +241,6 @@ def recovery_is_off_by_one() -> list[Patch]:
 @bug
 def a_client_is_leaked() -> list[Patch]:
     """Its actor stays when its connection is gone, and keeps its place."""
-    from transports.people import People
 
     async def nothing(self: Any, sid: str, reason: str | None = None) -> None:
         pass
@@ -255,10 +251,6 @@ def a_client_is_leaked() -> list[Patch]:
 @bug
 def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
     """Two at the same moment both find room."""
-    from supervision.dynamic import DynamicSupervisor
-
-    import trio
-
     bring_in = DynamicSupervisor._bring_in
 
     def only_look(self: Any, keys: Any, _now: float) -> None:
@@ -281,17 +273,11 @@ def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
 
 @bug
 def a_silent_runner_is_never_given_up() -> list[Patch]:
-    from transports.ws_socket import MessageSocket
-
     async def patient(self: Any) -> None:
         pass
 
     async def patience(_stream: Any) -> None:
-        import trio
-
         await trio.sleep_forever()
-
-    import runner.link
 
     return [(MessageSocket, "_listen", patient), (MessageSocket, "_ask", patient), (runner.link, "_patrol", patience)]
 
@@ -299,8 +285,6 @@ def a_silent_runner_is_never_given_up() -> list[Patch]:
 @bug
 def the_journal_keeps_its_mailbox_over_a_crash() -> list[Patch]:
     """What waited behind a lost append is stored without it."""
-    from app import cast
-
     tree = cast.tree
 
     def keep(*args: Any) -> Any:
@@ -315,8 +299,6 @@ def the_journal_keeps_its_mailbox_over_a_crash() -> list[Patch]:
 
 @bug
 def mailboxes_are_lost_on_a_restart() -> list[Patch]:
-    from supervision.child import Child
-
     ready = Child._ready_the_mailbox
 
     def clear(self: Any, ref: Any) -> None:
@@ -337,7 +319,6 @@ def what_waits_is_not_shown_to_who_comes_later() -> list[Patch]:
 @bug
 def a_second_connection_does_not_replace_the_first() -> list[Patch]:
     """The fencing: events of an old connection are still taken, and acknowledged to it alone."""
-    from actors.runner import RunnerActor
 
     def keep_both(self: Any, message: Any) -> None:
         self._link = self._link or message.link
@@ -361,6 +342,3 @@ def sent_is_taken_for_acknowledged() -> list[Patch]:
         return sent
 
     return [(Link, "_send_some", let_go)]
-
-
-_ = ClientActor, actors.session

@@ -5,8 +5,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import trio
-
 from pykka import ActorRegistry
+
 from supervision import tree
 from tests.simulation.history import LINES
 from tests.simulation.service import LIMITS

@@ -1,4 +1,4 @@
-"""People watching: pages that connect over Socket.IO, follow the village, decide approvals, and come back by themselves.
+"""People watching: pages that connect over Socket.IO, follow the village, decide approvals, and come back.
 
 A page behaves as the dashboard does: it resumes with connection state recovery, else it joins again with `since`.
 """

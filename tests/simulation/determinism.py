@@ -1,6 +1,6 @@
 """One seed decides everything: what the product asks the operating system for comes from dice and virtual time here.
 
-Trio shuffles what is ready to run with dice of its own; with a seed they explore more orders than production ever shows.
+Trio shuffles what is ready to run with dice of its own; seeded, they explore more orders than production shows.
 Threads never run. Names, tokens and masks come from a seeded `os.urandom`, wall clocks from the place (`place.here`).
 """
 

@@ -14,10 +14,8 @@ class Closed(Exception):
 def masked(payload: bytes, opcode: int = TEXT) -> bytes:
     """One frame; a mask of zeros is a mask."""
     length = len(payload)
-    if length < 126:
-        head = bytes((0x80 | opcode, 0x80 | length))
-    else:
-        head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+    short = length < 126
+    head = bytes((0x80 | opcode, 0x80 | (length if short else 126))) + (b"" if short else struct.pack("!H", length))
     return head + bytes(4) + payload
 
 

@@ -5,6 +5,7 @@ a script of dice.
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from pathlib import Path
 from typing import Any
@@ -111,15 +112,13 @@ class Scripted(Session):
                     await self._say_usage()
                 case _:
                     nursery.start_soon(self._ask, dice.choice((3.0, None, None)))
-        while self.lifecycle.waiting:  # noqa: ASYNC110 - a command that waits for its answers
+        while self.lifecycle.waiting:
             await trio.sleep(0.5)
 
     async def _ask(self, seconds: float | None) -> None:
         fields = {"category": "shell", "risk": "low", "summary": "may I", "timeoutSeconds": seconds}
-        try:
+        with suppress(NotPossible):  # it ended meanwhile
             await self.approvals.ask(fields)
-        except NotPossible:
-            pass  # it ended meanwhile
 
 
 class SimRunner(Runner):

@@ -127,7 +127,7 @@ class Machine:
                 house = House(place=place, context=context, root=root, server=server, log=log, scope=scope)
                 self.house = house
                 task_status.started(house)
-                while root.is_alive():  # noqa: ASYNC110 - as app/service.py does
+                while root.is_alive():
                     await trio.sleep(0.1)
             finally:
                 with trio.move_on_after(3, shield=True):

@@ -1,4 +1,4 @@
-"""Runs of the simulation. CI runs a thousand seeds: `SIMULATION_SEEDS=1000`; here, some of them, and how it holds still."""
+"""Runs of the simulation: some seeds, or as many as `SIMULATION_SEEDS` says (CI: a thousand)."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ REGRESSIONS = {
     4: "what nobody was asked was answered",
     5: "the patrol of a silent connection spun until the clock moved on",
 }
-"""Seeds that found something when they were run first, and what. (A change of the workload changes what they explore.)"""
+"""Seeds that found something when they were run first, and what. Other dice would explore other things."""
 
 
 def test_nothing_is_lost_doubled_or_untrue_whatever_fails():

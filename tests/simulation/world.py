@@ -64,8 +64,9 @@ class World:
         self.armed: dict[type, Armed] = {}
         self.network = Network(random.Random(f"network {seed}"), self.history.note)
         decisions = SimDecisions(self.truth)
-        self.machine = Machine(directory / "journal.db", self.network, self.truth, random.Random(f"disk {seed}"),
-                               decisions, self._measured)  # fmt: skip
+        self.machine = Machine(
+            directory / "journal.db", self.network, self.truth, random.Random(f"disk {seed}"), decisions, self._measured
+        )
         self.runners = [
             RunnerMachine(
                 f"r{number}",
@@ -74,7 +75,7 @@ class World:
                 self.truth,
                 random.Random(f"runner {number} {seed}"),
                 self.history.acked,
-            )  # fmt: skip
+            )
             for number in range(1, dice.choice((1, 1, 2)) + 1)
         ]
         users = [dice.choice(("ann", "bob", None)) for _ in range(dice.choice((1, 2, 3)))]
@@ -162,8 +163,9 @@ class World:
             check_limits(self)
         report = fields.get("report")
         if report is not None and report.decision in ("restart", "give_up"):
-            check((report.recent > report.intensity) == (report.decision == "give_up"),
-                  f"{report.supervisor}: {report.recent} of {report.intensity} failures, and it would {report.decision}")  # fmt: skip
+            spent = report.recent > report.intensity
+            what = f"{report.supervisor}: {report.recent} of {report.intensity} failures, then {report.decision}"
+            check(spent == (report.decision == "give_up"), what)
             check(0 <= report.delay <= LONGEST_DELAY, f"{report.child}: restarted after {report.delay} s")
 
     def _insists(self) -> bool:
