@@ -1,7 +1,6 @@
 """A runner that is told to end ends its sessions; what their commands still say then is told."""
 
 import json
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -43,7 +42,7 @@ async def test_what_a_command_says_while_its_runner_shuts_down_is_told(tmp_path:
 async def test_no_session_begins_while_its_runner_shuts_down(tmp_path: Path) -> None:
     identity = Identity(runner_id="r1", token="t", url="ws://127.0.0.1:9/runner")
     config = {
-        "sessionId": "late", "agentId": "a", "orgId": "demo", "providerId": "command", "command": [sys.executable, "-c", ""],
+        "sessionId": "late", "agentId": "a", "orgId": "demo", "providerId": "command", "command": ["true"],
         "repoRef": {"provider": "local", "path": str(tmp_path)}, "task": {"title": "t", "goal": "g"},
     }  # fmt: skip
     start = {"type": "command", "commandId": "c", "command": "start", "config": config}
