@@ -93,8 +93,15 @@ class AgentActor(TrioActor):
 
     def _draw(self, events: Any) -> None:
         for event in events:
-            if isinstance(event, e.TerminalChunk):
-                self._screen.write(event.data)
+            match event:
+                case e.TerminalChunk(data=data):
+                    self._screen.write(data)
+                case e.ProviderEventForwarded(
+                    provider_event={"type": "terminal_resized", "cols": int() as cols, "rows": int() as rows}
+                ):
+                    self._screen.size = (cols, rows)
+                case _:
+                    pass
 
     def _entered(self) -> m.Entered:
         """The screen as it stands between two messages; what is published next follows it."""
@@ -102,8 +109,16 @@ class AgentActor(TrioActor):
         text = self._screen.text()
         if not text:
             return m.Entered({self._session_id: seq})
+        cols, rows = self._screen.size or (None, None)
         snapshot = ui.TerminalOutput(
-            agent_id=self.agent_id, session_id=self._session_id, data=text, stream="stdout", seq=seq, snapshot=True
+            agent_id=self.agent_id,
+            session_id=self._session_id,
+            data=text,
+            stream="stdout",
+            seq=seq,
+            snapshot=True,
+            cols=cols,
+            rows=rows,
         )
         screen = m.Outgoing("terminal_output", encode(snapshot), Scope.TERMINAL, seq)
         return m.Entered({self._session_id: seq}, (screen,))

@@ -121,6 +121,9 @@ def _without_controls(piece: str) -> str:
 # --- the last screenful ---------------------------------------------------------------------------------------------
 
 SCREEN_CHARS = 256 * 1024
+_ALTERNATE = re.compile(r"\x1b\[\?(?:1049|1047|47)([hl])")
+"""A full-screen program comes (h) and goes (l)."""
+_INTO_ALTERNATE = "\x1b[?1049h\x1b[2J\x1b[H"
 _CLEARS = re.compile(r"\x1bc|\x1b\[[23]J|\x1b\[\?(?:1049|1047|47)h")
 
 
@@ -128,16 +131,22 @@ class Screen:
     """What a late viewer is sent: the output since the last full clear, at most `SCREEN_CHARS` of it.
 
     A full-screen program clears when it starts and redraws when it is resized, so the text since then makes its
-    screen; a shell's screen is the tail of its output. When even that is too long, it is cut at a line's start.
+    screen; a shell's screen is the tail of its output. When even that is too long, it is cut at a line's start; a
+    full-screen program's stays on the alternate screen then.
     """
 
     def __init__(self, limit: int = SCREEN_CHARS) -> None:
         self._limit = limit
         self._pieces: deque[str] = deque()
         self._length = 0
+        self._alternate = False
+        self.size: tuple[int, int] | None = None
+        """Columns and rows, where they are known."""
 
     def write(self, text: str) -> None:
         """More output, already filtered."""
+        for match in _ALTERNATE.finditer(text):
+            self._alternate = match[1] == "h"
         clears = [match.start() for match in _CLEARS.finditer(text)]
         if clears:
             self._pieces.clear()
@@ -154,4 +163,10 @@ class Screen:
         if len(whole) <= self._limit:
             return whole
         cut = whole.find("\n", len(whole) - self._limit)
-        return whole[cut + 1 :] if cut >= 0 else whole[-self._limit :]
+        begin = _INTO_ALTERNATE if self._alternate else ""
+        return begin + (whole[cut + 1 :] if cut >= 0 else _from_a_sequence(whole[-self._limit :]))
+
+
+def _from_a_sequence(text: str) -> str:
+    """Without what may be the end of a sequence that was cut."""
+    return text[max(0, text.find("\x1b", 0, MAX_UNFINISHED)) :]

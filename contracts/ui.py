@@ -161,7 +161,7 @@ class WorkStreamLine:
 
 @attrs.frozen(kw_only=True)
 class TerminalOutput:
-    """`snapshot`: what follows replaces the screen (the first message to a late viewer)."""
+    """`snapshot`: what follows replaces the screen (the first message to a late viewer), which has this size."""
 
     agent_id: str
     session_id: str
@@ -169,6 +169,8 @@ class TerminalOutput:
     stream: str
     seq: int
     snapshot: bool | None = None
+    cols: int | None = None
+    rows: int | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,6 +1,7 @@
 """Which files a session touches, from the file system's own events."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import trio
@@ -23,19 +24,21 @@ class _NotGit(DefaultFilter):
         return path.endswith(GIT_MOVED) or super().__call__(change, path)
 
 
-async def touched(root: Path, stop: trio.Event) -> AsyncIterator[list[tuple[str, str]]]:
+async def touched(root: Path, stop: trio.Event) -> AsyncGenerator[list[tuple[str, str]]]:
     """Batches of (path relative to `root`, write | delete), in order of their paths, until `stop`.
 
     An empty batch says that only git's own idea of the tree changed.
     """
-    async for changes in awatch(
+    watching = awatch(
         root, watch_filter=_NotGit(), stop_event=stop, step=STEP_MS, debounce=DEBOUNCE_MS, rust_timeout=500
-    ):
-        seen = await trio.to_thread.run_sync(_what_happened, root, changes)
-        skip = await _ignored(root, list(seen))
-        batch = [(git.shown(path), how) for path, how in sorted(seen.items()) if path not in skip]
-        if batch or not seen:
-            yield batch
+    )
+    async with aclosing(watching):
+        async for changes in watching:
+            seen = await trio.to_thread.run_sync(_what_happened, root, changes)
+            skip = await _ignored(root, list(seen))
+            batch = [(git.shown(path), how) for path, how in sorted(seen.items()) if path not in skip]
+            if batch or not seen:
+                yield batch
 
 
 def too_much(root: Path, is_repository: bool) -> bool:

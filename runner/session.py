@@ -18,6 +18,7 @@ from runner.approvals import Approvals
 from runner.lifecycle import Lifecycle, NotPossible
 from runner.recorder import Recorder
 from runner.redact import Redactor, secrets_of
+from runner.size import SizeReport
 from runner.terminal import CannotStart, Exit, Terminal, terminal_environment
 from runner.usage import UsageMeter
 from runner.watchers import TestWatch, watch_diff, watch_files, watch_processes
@@ -71,7 +72,7 @@ class Session:
         self.on_output: Callable[[bytes], Awaitable[None]] | None = None
         """The local screen: every byte at once, as it is, before anything else happens with it."""
         self.local_size = False
-        """Whether the local screen says how large the terminal is, and nobody else."""
+        """Whether the local screen alone says how large the terminal is."""
         self.exit: Exit | None = None
         self._recorder = recorder
         self._env = {**terminal_environment(), **plan.env, **environment}
@@ -83,6 +84,7 @@ class Session:
         self._stop_asked, self._kill_asked, self._gone = trio.Event(), trio.Event(), trio.Event()
         self._stop_soon_asked, self._stop_soon_reason = trio.Event(), cast(str | None, None)
         self._tests = TestWatch(self)
+        self._size = SizeReport(plan.cols, plan.rows)
         self._repo: RepoRef | None = None
         self._start_error: CannotStart | None = None
         self.tree_changed = trio.Event()
@@ -128,7 +130,7 @@ class Session:
         except Exception as error:
             reason = f"the runner failed: {type(error).__name__}"
             raise
-        except trio.Cancelled:
+        except BaseException:  # cancelled; nurseries bring it as a group
             self._stop_reason = reason = "runner shutting down"
             raise
         finally:
@@ -202,6 +204,7 @@ class Session:
             pumped = trio.Event()
             nursery.start_soon(self._pump, terminal, pumped)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self._size.run, self, self.plan.provider)
             nursery.start_soon(self._end_when_asked, terminal)
             nursery.start_soon(self._stop_when_denied)
             nursery.start_soon(watch_processes, self, terminal.pid, self._tests)
@@ -330,13 +333,14 @@ class Session:
         await self._terminal.write(data)
 
     def resize(self, cols: int, rows: int) -> None:
-        """Somebody's wish from afar: a terminal that is on a local screen keeps that screen's size."""
+        """A wish from afar: a terminal that is on a local screen keeps that screen's size."""
         if not self.local_size:
             self.fit(cols, rows)
 
     def fit(self, cols: int, rows: int) -> None:
         if self._terminal is not None:
             self._terminal.resize(cols, rows)
+            self._size.now(cols, rows)
 
     def interrupt(self, number: int) -> None:
         """A signal as from the keyboard: to the foreground of the terminal."""

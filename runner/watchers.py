@@ -1,6 +1,7 @@
 """What goes on around a session's command: files, the diff, processes, test runs. Each is a task of the session."""
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,11 +32,12 @@ async def watch_files(session: "Session", root: Path, stop: trio.Event, is_repos
         log.info("files_not_watched", directory=str(root), reason="a home directory is no repository")
         return
     try:
-        async for batch in files.touched(root, stop):
-            for path, how in batch:
-                session.usage.file()
-                await session.tell("FILE_TOUCHED", path=path, reason=how)
-            session.tree_changed.set()
+        async with aclosing(files.touched(root, stop)) as batches:
+            async for batch in batches:
+                for path, how in batch:
+                    session.usage.file()
+                    await session.tell("FILE_TOUCHED", path=path, reason=how)
+                session.tree_changed.set()
     except (OSError, RuntimeError) as error:  # the limit of watches, a directory that was removed: the rest goes on
         log.warning("files_not_watched", directory=str(root), reason=str(error))
 

@@ -1,5 +1,6 @@
 """A runner's events through session, journal, router, village and agent to the people's rooms."""
 
+import json
 from pathlib import Path
 
 import trio
@@ -172,3 +173,14 @@ async def test_what_was_lost_on_the_way_to_village_and_agent_is_read_back(tmp_pa
         await until(lambda: cast.context.shown.get("s1") == 4)
         assert seqs(cast) == [1, 2, 3, 4]
         assert [shown["data"] for shown in cast.out.of("terminal_output")] == ["two", "three", "four"]
+
+
+async def test_a_late_viewers_screen_says_how_large_it_is(tmp_path: Path) -> None:
+    resized = {"type": "terminal_resized", "providerId": "command", "timestamp": 1, "cols": 132, "rows": 43}
+    async with open_cast(tmp_path) as cast:
+        session = await cast.session()
+        await session.send(batch(link(), event("PROVIDER_EVENT_FORWARDED", 1, providerEvent=resized), chunk(2, "$ ")))
+        await until(lambda: cast.context.shown.get("s1") == 2)
+        entered = await cast.context.directory.agents["runner_s1"].call(m.Enter("c1", "terminal:runner_s1"))
+        screen = json.loads(entered.screen[0].payload)
+        assert (screen["data"], screen["cols"], screen["rows"], screen["snapshot"]) == ("$ ", 132, 43, True)

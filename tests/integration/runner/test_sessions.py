@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -11,7 +12,9 @@ import trio
 
 from contracts.link import Command, decode_from_service
 from runner import asks
-from tests.integration.runner.conftest import Bench, until
+from runner.session import Session
+from runner.spool import Spool
+from tests.integration.runner.conftest import Bench, open_bench, until
 
 ASK = f"{sys.executable} -m app ask --category shell --risk high"
 
@@ -52,6 +55,19 @@ async def test_the_screen_is_as_large_as_told_also_later(bench: Bench) -> None:
     session.resize(132, 43)
     await bench.shows(session, "43 132")
     await bench.over(session)
+
+
+async def test_the_sizes_are_told_for_recordings_and_late_viewers(bench: Bench) -> None:
+    session = bench.start("sleep", "60", cols=91)
+    await until(lambda: sizes(bench, session) == [(91, 24)])
+    for cols in range(100, 133):  # somebody drags a window
+        session.resize(cols, 43)
+    await until(lambda: sizes(bench, session) == [(91, 24), (132, 43)])
+
+
+def sizes(bench: Bench, session: Session) -> list[tuple[int, int]]:
+    told = [event["providerEvent"] for event in bench.events(session, "PROVIDER_EVENT_FORWARDED")]
+    return [(one["cols"], one["rows"]) for one in told if one["type"] == "terminal_resized"]
 
 
 async def test_what_is_typed_arrives_and_a_split_character_stays_whole(bench: Bench) -> None:
@@ -282,3 +298,16 @@ async def test_a_session_that_ended_here_is_not_run_a_second_time(bench: Bench) 
     result = await bench.runner._handle(decode_from_service.decode(json.dumps(start)))
     assert result.ok is False
     assert result.error.message.endswith("it is not run a second time")
+
+
+async def test_a_runner_that_shuts_down_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    async with open_bench(tmp_path / "state", tmp_path) as bench:
+        session = bench.start("bash", "-c", "sleep 60 & wait")
+        await bench.one(session, "PROVIDER_EVENT_FORWARDED")
+        terminal = session._terminal  # pyright: ignore[reportPrivateUsage]
+        assert terminal is not None
+    with closing(Spool(tmp_path / "state" / "runner" / "main" / "spool.db")) as spool:
+        [*_, ended] = spool.unacked(session.plan.session_id, 0, 1000)
+    told = json.loads(ended.body)
+    assert (told["type"], told["reason"], told["finalState"]) == ("SESSION_ENDED", "runner shutting down", "FAILED")
+    assert terminal.members() == []

@@ -103,3 +103,14 @@ def test_a_long_screen_is_cut_at_the_start_of_a_line() -> None:
     assert len(screen.text()) <= 100
     assert screen.text().startswith("line ")
     assert screen.text().endswith("line 99\r\n")
+
+
+def test_a_full_screen_program_stays_on_the_alternate_screen_however_much_it_drew() -> None:
+    screen = Screen(limit=100)
+    screen.write("$ vim\r\n\x1b[?1049h\x1b[2J")
+    for number in range(100):
+        screen.write(f"\x1b[{number % 24 + 1};1Hrow {number}")
+    assert screen.text().startswith("\x1b[?1049h\x1b[2J\x1b[H\x1b[")
+    assert screen.text().endswith("row 99")
+    screen.write("\x1b[?1049l$ \r\n" + "and more\r\n" * 20)
+    assert not screen.text().startswith("\x1b[?1049h")
