@@ -51,6 +51,11 @@ class Held:
     first_seq: int
 
 
+@attrs.frozen
+class RunnerBack(System):
+    """To a session, from its runner's actor: it has a connection, and takes commands."""
+
+
 # --- session → runner connection -----------------------------------------------------------------
 
 

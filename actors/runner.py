@@ -105,6 +105,9 @@ class RunnerActor(TrioActor):
         self._hear()
         for waiting in self._waiting.values():
             tell_if_alive(self._link, m.Order(waiting.command))
+        for state in self._context.board.of_runner(self.runner_id):
+            if not state.ended:
+                tell_if_alive(self._context.directory.sessions.get(state.session_id), m.RunnerBack())
         self._check_later()
 
     def _hear(self) -> None:

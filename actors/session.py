@@ -69,6 +69,8 @@ class SessionActor(TrioActor):
                 await self._durable(seq)
             case m.Held(link=link, first_seq=first_seq):
                 return await self._held(link, first_seq)
+            case m.RunnerBack():  # what was decided while its actor was not there, or was lost with it
+                await self._repeat_decisions()
             case m.Describe():
                 return self._state
             case m.Decide():

@@ -1,0 +1,55 @@
+"""A decision reaches its runner, whoever was not there at the moment when it was made."""
+
+from actors import messages as m
+from actors.runtime import ActorRef
+from contracts.link import Hello
+from tests.support.cast import Cast, RecordingLink, batch, event, open_cast
+
+HELLO = Hello(runner_id="r1", name="r1", version="1")
+ASKED = {
+    "approvalId": "ap1",
+    "sessionId": "s1",
+    "category": "shell",
+    "summary": "may I",
+    "risk": "low",
+    "requestedAt": 1,
+}
+
+
+def told(link: ActorRef) -> list[str]:
+    """The decisions that came to the runner."""
+    return [one.command.command_id for one in link._actor_weakref().received if isinstance(one, m.Order)]
+
+
+async def asked(cast: Cast, link: ActorRef) -> ActorRef:
+    """A session whose runner was heard and that waits for a decision; the runner's actor is not there yet."""
+    session = await cast.session()
+    await session.call(m.Held(link, 1))
+    await session.send(batch(link, event("APPROVAL_REQUESTED", 1, approval=ASKED)))
+    await cast.settle()
+    return session
+
+
+async def test_a_decision_between_welcome_and_introduction_is_told_with_the_introduction(tmp_path):
+    async with open_cast(tmp_path) as cast:
+        link = RecordingLink.start()
+        session = await asked(cast, link)
+        await session.call(m.Decide("ap1", "allow", "ann"))
+        runner = await cast.context.router_call(m.EnsureRunner("r1"))
+        await runner.call(m.LinkUp(link, HELLO, False))
+        await cast.settle()
+        assert told(link) == ["approve:ap1"]
+
+
+async def test_a_decision_that_a_runners_actor_lost_in_a_crash_is_told_again(tmp_path):
+    async with open_cast(tmp_path) as cast:
+        link, later = RecordingLink.start(), RecordingLink.start()
+        session = await asked(cast, link)
+        runner = await cast.context.router_call(m.EnsureRunner("r1"))
+        await runner.call(m.LinkUp(link, HELLO, False))
+        await session.call(m.Decide("ap1", "allow", "ann"))
+        runner.exit(RuntimeError("planted"), runner)
+        await cast.settle()
+        await runner.call(m.LinkUp(later, HELLO, False))
+        await cast.settle()
+        assert told(later) == ["approve:ap1"]
