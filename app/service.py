@@ -28,6 +28,7 @@ from app.demo import DemoRunner
 from app.hosted import Hosted
 from app.identity import known_issuers, open_database, open_provider_door, person_signed_out, provider_of, token_ended
 from app.metrics import Metrics
+from app.pulse import Health, Pulse
 from app.restore import restore
 from app.retention import Keeper, retention
 from app.rights import Rights, StoredDecisions, rates
@@ -184,6 +185,7 @@ class open_service:
         sign_in = SignIn(database, own)
         server.mount(edge)
         door = await self._doors(edge, context, rights)
+        health = Health()
         api = Api(
             context=context,
             database=database,
@@ -192,7 +194,7 @@ class open_service:
             sign_in=sign_in,
             version=version("townwatch"),
             root=lambda: root,
-            reasons_not_ready=partial(_not_ready, context),
+            reasons_not_ready=partial(_not_ready, context, health),
             registry=metrics.registry,
             metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
             forget_session=partial(_forget_session, context),
@@ -213,6 +215,7 @@ class open_service:
         url = await self._listen(root, edge)
         watch = (context, metrics, cast.ROOT, partial(_connections, server))
         await root.proxy().start_child(ChildSpec(id="watch", actor=Watch, args=watch))
+        await root.proxy().start_child(ChildSpec(id="pulse", actor=Pulse, args=(context, health)))
         keep = retention(settings.journal)
         if keep is not None:
             await root.proxy().start_child(ChildSpec(id="keeper", actor=Keeper, args=(context, event_log, keep)))
@@ -285,13 +288,13 @@ def own_origin(allowed: tuple[str, ...], origin: str | None, host: str | None) -
     return origin is None or origin in allowed or origin in (f"http://{host}", f"https://{host}")
 
 
-def _not_ready(context: Context) -> list[str]:
+def _not_ready(context: Context, health: Health) -> list[str]:
     """Why the service should get no work now."""
     journal = context.journal
     if journal is None or not journal.is_up:
         return ["the journal is not running"]
     refusal = context.disk.refusal
-    return [f"the journal cannot write: {refusal}"] if refusal else []
+    return [f"the journal cannot write: {refusal}"] if refusal else health.late()
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:

@@ -119,7 +119,7 @@ async def _kill(place: Place, path: str, ref: Ref) -> Done:
 
 @fault("wedge-actor", "actor")
 async def wedge_actor(place: Place, order: Order) -> Done:
-    """Let an actor never return from its next message (the router, if none is named). The self-watch must see it."""
+    """Let an actor (the router, if none is named) never return from its next message. Router and journal are seen."""
     path, ref = place.actor(order.target or ROUTER, order.dice)
     actor: Any = ref._actor_weakref()  # pyright: ignore[reportPrivateUsage] - there is no decent way to do this
 
