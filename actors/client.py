@@ -4,7 +4,7 @@ It handles what its person sends, one message after another. What goes out to ro
 outlet writes it to the client's connection directly, and this actor only says which rooms those are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +16,7 @@ from actors import replay
 from actors.context import Context
 from actors.directory import Connection, Origin, tell_if_alive
 from actors.ports import Access, Ref, Subject
-from actors.runtime import MailboxSpec, TrioActor
+from actors.runtime import MailboxSpec, Reason, TrioActor
 from actors.session_state import SessionState
 from actors.timers import After
 from contracts import joins, ui
@@ -64,6 +64,13 @@ class ClientActor(TrioActor):
             )
         )
         tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
+
+    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+        """However it ends, killed while it waits for a pong too: nobody is listed who is not there."""
+        try:
+            return await live()
+        finally:
+            self._context.directory.disconnected(self.client_id, self.actor_ref)
 
     async def on_stop(self) -> None:
         """Its connection ends with it, whoever ended it: without its actor nobody would answer there, or count it."""
