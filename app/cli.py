@@ -183,6 +183,43 @@ def link(*, state_dir: StateDir = None, config: ConfigFile = None) -> int:
     return 0
 
 
+@app.command
+def tree(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    once: bool = False,
+    json: bool = False,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """The supervision tree, live: states, mailboxes, messages a second, restarts within the limit, last exits.
+
+    Parameters
+    ----------
+    url: the service (default: that of the state directory)
+    token: an administrator's token (default: the owner's, of the state directory)
+    once: print it and end
+    json: as the API has it
+    """
+    from app.service import local_access
+    from app.tree_view import NoTree, show
+    from runner import identity
+
+    try:
+        if url is not None and token is None:
+            return _complain(f"{url}: a token is needed, --token")
+        if url is None or token is None:
+            url, own = trio.run(local_access, _settings(config, state_dir))
+            token = token or own
+        show(url.rstrip("/"), token, once=once, as_json=json)
+    except (NoTree, identity.NotEnrolled) as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
 def main() -> None:
     """The entry point."""
     logging.captureWarnings(True)

@@ -363,3 +363,15 @@ async def new_link(settings: Settings) -> str:
         database.close()
     url = identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
     return f"{url}/?code={code}"
+
+
+async def local_access(settings: Settings) -> tuple[str, str]:
+    """The address of the service of this state directory, and a token of its owner."""
+    link = await new_link(settings)
+    url, _, code = link.partition("/?code=")
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        signed_in = await SignIn(database, OwnTokens(token_secret(settings.state))).exchange(code)
+    finally:
+        database.close()
+    return url, signed_in.token
