@@ -5,7 +5,6 @@ outlet writes it to the client's connection directly, and this actor only says w
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 from typing import Any
 
 import structlog
@@ -66,27 +65,17 @@ class ClientActor(TrioActor):
         tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
 
     async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
-        """However it ends, killed while it waits for a pong too: nobody is listed who is not there."""
+        """However it ends, killed while it waits for a pong too, its connection ends with it, recoverably: without its
+        actor nobody would answer there, or count it. The client comes back by itself, to a new actor.
+        """
         try:
             return await live()
         finally:
+            owns = self._context.directory.clients.get(self.client_id) is self.actor_ref
             self._context.directory.disconnected(self.client_id, self.actor_ref)
-
-    async def on_stop(self) -> None:
-        """Its connection ends with it, whoever ended it: without its actor nobody would answer there, or count it."""
-        owns = self._context.directory.clients.get(self.client_id) is self.actor_ref
-        self._context.directory.disconnected(self.client_id, self.actor_ref)
-        if owns:  # nobody has recovered it meanwhile
-            await self._context.outlet.disconnect(self.client_id)
-
-    async def on_failure(
-        self,
-        exception_type: type[BaseException] | None,
-        exception_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Its connection is cut recoverably: the client comes back by itself, to a new actor."""
-        await self.on_stop()
+            if owns:  # nobody has recovered it meanwhile
+                with trio.CancelScope(shield=True):  # returns at once
+                    await self._context.outlet.disconnect(self.client_id)
 
     async def on_receive(self, message: Any) -> Any:
         match message:
