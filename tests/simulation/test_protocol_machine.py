@@ -1,7 +1,7 @@
 """The runner's and the client's protocol as a state machine: Hypothesis writes programs, the real doors run them.
 
 A rule adds a step to the program and to a model of what must be stored. At the end the whole program runs in one
-trio.run on virtual time, so that a failing one shrinks to its few steps (Hypothesis has no asynchronous state machines).
+trio.run on virtual time, so that a failing one shrinks to its few steps: Hypothesis has no asynchronous machines.
 """
 
 import random

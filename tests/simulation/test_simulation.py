@@ -19,6 +19,8 @@ REGRESSIONS = {
     57: "a restarted Socket.IO server told nobody who was gone: their actors kept their places",
     7: "a recovery that failed left an actor without a connection",
     1: "a restarted supervisor of clients left connections without an actor",
+    1005: "decisions made while the runner's actor was not there were not told to its runner",
+    1007: "a client that was killed while it waited for a pong stayed in the directory",
     118: "the end of a session denied approvals in nobody's name",
     4: "what nobody was asked was answered",
     5: "the patrol of a silent connection spun until the clock moved on",
