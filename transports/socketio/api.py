@@ -9,6 +9,7 @@ import socketio
 import trio
 from socketio import exceptions
 
+from transports.socketio.admin import Admin
 from transports.socketio.namespace import Namespace, Socket
 from transports.socketio.packet import Kind
 from transports.socketio.parser import Parser
@@ -18,8 +19,10 @@ class ServerApi(socketio.AsyncServer):
     """What programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
 
     parser: Parser
+    observer: Admin | None = None
+    """Set by `instrument`."""
 
-    def _space(self, name: str) -> Namespace:
+    def space(self, name: str) -> Namespace:
         raise NotImplementedError
 
     def _socket(self, sid: str, namespace: str | None) -> Socket:
@@ -47,7 +50,7 @@ class ServerApi(socketio.AsyncServer):
         volatile: bool = False,
     ) -> int:
         """As `emit`, without waiting. Returns how many sockets it was sent to."""
-        space = self._space(namespace or "/")
+        space = self.space(namespace or "/")
         target = to if to is not None else room
         rooms = None if target is None else (target,) if isinstance(target, str) else tuple(target)
         skip = {skip_sid} if isinstance(skip_sid, str) else set(skip_sid or ())
@@ -63,15 +66,17 @@ class ServerApi(socketio.AsyncServer):
         messages = self.parser.encode(Kind.EVENT, space.name, arguments, ack)
         if callback is None and not volatile and space.recovery is not None:
             space.recovery.record(rooms, messages, skip)
-        count = 0
+        reached = list[Socket]()
         for socket in space.members(rooms):
             if socket.sid in skip or (volatile and not socket.client.session.writable):
                 continue
             if ack is not None:
                 socket.acks[ack] = callback
             socket.send(messages)
-            count += 1
-        return count
+            reached.append(socket)
+        if self.observer is not None:
+            self.observer.sent(space, reached, event, arguments[1:], sum(message.size for message in messages))
+        return len(reached)
 
     async def emit(self, event: str, data: Any = None, **options: Any) -> None:  # type: ignore[override]
         """python-socketio's `emit`: to, room, skip_sid, namespace, callback; and volatile."""
@@ -116,13 +121,19 @@ class ServerApi(socketio.AsyncServer):
     def enter_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """KeyError for a client that is gone."""
         socket = self._socket(sid, namespace)
-        socket.namespace.set_rooms(socket, socket.rooms | {room})
+        self._move(socket, socket.rooms | {room})
 
     def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """Leaving a room one is not in changes nothing."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
-            socket.namespace.set_rooms(socket, socket.rooms - {room})
+            self._move(socket, socket.rooms - {room})
+
+    def _move(self, socket: Socket, rooms: frozenset[str]) -> None:
+        before = socket.rooms
+        socket.namespace.set_rooms(socket, rooms)
+        if self.observer is not None:
+            self.observer.moved(socket, before)
 
     async def enter_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
         self.enter_room_nowait(sid, room, namespace)
@@ -131,7 +142,7 @@ class ServerApi(socketio.AsyncServer):
         self.leave_room_nowait(sid, room, namespace)
 
     async def close_room(self, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
-        for socket in self._space(namespace or "/").members((room,)):
+        for socket in self.space(namespace or "/").members((room,)):
             self.leave_room_nowait(socket.sid, room, namespace)
 
     def rooms(self, sid: str, namespace: str | None = None) -> list[str]:  # type: ignore[override]
@@ -172,6 +183,27 @@ class ServerApi(socketio.AsyncServer):
 
     def transport(self, sid: str, namespace: str | None = None) -> str:  # type: ignore[override]
         return self._socket(sid, namespace).client.session.transport
+
+    def instrument(  # type: ignore[override]
+        self,
+        auth: Any = None,
+        mode: str = "development",
+        read_only: bool = False,
+        server_id: str | None = None,
+        namespace: str = "/admin",
+        server_stats_interval: float = 2,
+    ) -> Admin:
+        """Serve the Socket.IO Admin UI, as python-socketio's. `auth`: a dict or a list of them, a callable, or False
+        for everybody. Raises ValueError without it.
+        """
+        if auth is None:
+            raise ValueError("auth must be specified: {username, password}, a callable, or False for everybody")
+        self.observer = Admin(
+            cast(Any, self), auth, namespace, mode,
+            read_only=read_only, server_id=server_id, interval=server_stats_interval,
+        )  # fmt: skip
+        self._spawn(self.observer.run)
+        return self.observer
 
     def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
         """In the server's nursery."""

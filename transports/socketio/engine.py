@@ -66,6 +66,7 @@ class Engine:
         self.on_connect: Callable[[Session], None] = lambda _session: None
         self.on_message: Callable[[Session, str | bytes], None] = lambda _session, _data: None
         self.on_close: Callable[[Session, str], None] = lambda _session, _reason: None
+        self.on_upgrade: Callable[[Session], None] = lambda _session: None
         self.gate: Callable[[Session], Awaitable[None]] | None = None
         """Awaited after each packet that came in: the application's back-pressure."""
         self.slow_clients_cut = 0
@@ -352,6 +353,7 @@ class Engine:
             session.poll.set()
         for message in waiting:
             session.send(message)
+        self.on_upgrade(session)
 
     async def _release_poll(self, session: Session) -> None:
         await trio.sleep(NOOP_SECONDS)

@@ -80,6 +80,8 @@ class TrioServer(ServerApi):
                 await self._tasks.start(self.engine.run)
                 self._tasks.start_soon(self._expire_for_ever)
                 self._tasks.start_soon(self._undecided.run)
+                if self.observer is not None:
+                    self._tasks.start_soon(self.observer.run)
                 for space in self._spaces.values():
                     self._tasks.start_soon(space.flush_for_ever)
                 task_status.started()
@@ -112,7 +114,7 @@ class TrioServer(ServerApi):
         self._tasks.start_soon(function, *args)
         return True
 
-    def _space(self, name: str) -> Namespace:
+    def space(self, name: str) -> Namespace:
         space = self._spaces.get(name)
         if space is None:
             log_ = RecoveryLog(self._recovery) if self._recovery is not None else None
@@ -120,8 +122,16 @@ class TrioServer(ServerApi):
             self._spawn(space.flush_for_ever)
         return space
 
+    def spaces(self) -> list[Namespace]:
+        """Those that anybody was ever in."""
+        return list(self._spaces.values())
+
+    def sockets_of(self, session: Session) -> list[Socket]:
+        client = self._clients.get(session)
+        return list(client.sockets.values()) if client is not None else []
+
     def _socket(self, sid: str, namespace: str | None) -> Socket:
-        socket = self._space(namespace or "/").sockets.get(sid)
+        socket = self.space(namespace or "/").sockets.get(sid)
         if socket is None:
             raise KeyError("Session not found")
         return socket
@@ -191,7 +201,7 @@ class TrioServer(ServerApi):
             if not self._exists(name):
                 _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, {"message": "Invalid namespace"}))
                 return
-            socket, missed = self._admit(client, self._space(name), auth)
+            socket, missed = self._admit(client, self.space(name), auth)
             refusal = await self._ask(client, socket, name, auth)
             if refusal is not None or not session.open:
                 socket.namespace.remove(socket)
@@ -236,6 +246,8 @@ class TrioServer(ServerApi):
         greeting = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
         _send(client.session, self.parser.encode(Kind.CONNECT, space.name, greeting))
         socket.connected = True
+        if self.observer is not None:
+            self.observer.connected(socket)
         client.sockets[space.name] = socket
         socket.release()
 
@@ -243,6 +255,8 @@ class TrioServer(ServerApi):
         if not socket.connected:
             return
         socket.connected = False
+        if self.observer is not None:
+            self.observer.gone(socket, reason)
         space = socket.namespace
         space.flush_group(socket.group)
         caught_up = socket.held is None  # else it has seen a part of a replay: it begins anew, and says since when
@@ -267,6 +281,8 @@ class TrioServer(ServerApi):
         if not socket.connected:
             return
         event, *arguments = cast(list[Any], packet.data)
+        if self.observer is not None:
+            self.observer.received(socket, str(event), arguments)
         answer = await self._trigger(str(event), socket.namespace.name, socket.sid, *arguments)
         if packet.ack is None or answer is self.not_handled or answer is NO_ACK:
             return
@@ -299,20 +315,22 @@ class TrioServer(ServerApi):
     def publish(self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None) -> None:
         """One event, its argument as JSON, to everybody in any of the rooms or ids: once each, encoded once."""
         wanted = tuple(rooms)
-        space = self._space("/")
+        space = self.space("/")
         space.broadcast(wanted, self.prepare(event, payload, wanted, tag))
+        if self.observer is not None:
+            self.observer.published(space, wanted, event, payload)
 
     def has_audience(self, rooms: Collection[str]) -> bool:
         """Whether anybody is in one of the rooms, or lost the connection there and may still come back.
 
         What is published to nobody need not be made at all.
         """
-        space = self._space("/")
+        space = self.space("/")
         return any(map(space.has_room, rooms)) or (space.recovery is not None and space.recovery.awaits(rooms))
 
     def prepare(self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None) -> Message:
         """The event's message, noted for recovery."""
-        recovery = self._space("/").recovery
+        recovery = self.space("/").recovery
         if recovery is None:
             return self.parser.encode_event(event, payload, None, tag)
         message = self.parser.encode_event(event, payload, recovery.offset(), tag)

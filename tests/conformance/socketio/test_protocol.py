@@ -167,7 +167,7 @@ async def test_a_handler_may_leave_an_acknowledgement_unanswered() -> None:
 
 async def test_the_server_asks_and_gets_the_clients_answer() -> None:
     async with place() as found, connected(found) as socket:
-        (sid,) = found.server._space("/").sockets
+        (sid,) = found.server.space("/").sockets
         answers: list[Any] = []
 
         async def ask() -> None:

@@ -86,7 +86,7 @@ def publish(found: Place, number: int, *rooms: str) -> None:
 
 async def until_gone(found: Place, sid: str) -> None:
     with trio.fail_after(3):
-        while sid in found.server._space("/").sockets:
+        while sid in found.server.space("/").sockets:
             await trio.sleep(0.01)
 
 
