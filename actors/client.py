@@ -12,7 +12,7 @@ import trio
 
 from actors import messages as m
 from actors import replay
-from actors.context import Context
+from actors.context import Context, note_driving
 from actors.directory import Connection, Origin, tell_if_alive
 from actors.ports import Access, Ref, Subject
 from actors.runtime import MailboxSpec, Reason, TrioActor
@@ -239,6 +239,7 @@ class ClientActor(TrioActor):
         self._context.allowances.typing.take(self.subject.user_id or "", trio.current_time())
         session = await self._context.router_call(m.LocateSession(session_id))
         await session.call(message, timeout=CALL_TIMEOUT_SECONDS)
+        note_driving(self._context, self.subject, self._origin, state, message)
         return {"ok": True}
 
     # --- staying ----------------------------------------------------------------------------------

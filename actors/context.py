@@ -9,14 +9,25 @@ from typing import Any
 
 import attrs
 
-from actors.directory import Board, Directory, Taps
+from actors import messages as m
+from actors.directory import Board, Directory, Origin, Taps
 from actors.limits import Allowances
-from actors.ports import Clock, Decisions, DiskPressure, Journal, Outlet, Ref
+from actors.ports import Audit, Clock, Decisions, DiskPressure, Journal, Outlet, Ref
 from actors.runtime import ActorDeadError
+from actors.session_state import SessionState
 
 
 def _nothing(_event: str, _fields: dict[str, Any]) -> None:
     return None
+
+
+class NoAudit:
+    """Where nobody keeps one."""
+
+    def note(
+        self, action: str, subject: Any, origin: Origin, at_ms: int, village_id: str, session_id: str, **details: Any
+    ) -> None:
+        return None
 
 
 @attrs.define(eq=False)
@@ -37,6 +48,8 @@ class Context:
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
+    audit: Audit = attrs.field(factory=NoAudit)
+    """Where it is kept what people did."""
     allowances: Allowances = attrs.field(factory=Allowances)
     """What one person or runner may use up."""
     disk: DiskPressure = attrs.field(factory=DiskPressure)
@@ -51,3 +64,16 @@ class Context:
         if self.router is None:
             raise ActorDeadError("the router is not started")
         return await self.router.call(message, timeout=self.router_timeout)
+
+
+def note_driving(
+    context: Context, subject: Any, origin: Origin, state: SessionState, message: m.Input | m.Resize
+) -> None:
+    """Into the audit log: somebody typed into this session, or changed its terminal's size."""
+    now = context.clock.now_ms()
+    note, where = context.audit.note, (subject, origin, now, state.village_id, state.session_id)
+    match message:
+        case m.Input(data=data):
+            note("session.input", *where, characters=len(data))
+        case m.Resize(cols=cols, rows=rows):
+            note("session.resize", *where, cols=cols, rows=rows)

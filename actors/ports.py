@@ -138,6 +138,18 @@ class Subject(Protocol):
         ...
 
 
+class Audit(Protocol):
+    """The log of what people did."""
+
+    def note(
+        self, action: str, subject: Subject, origin: Any, at_ms: int, village_id: str, session_id: str, **details: Any
+    ) -> None:
+        """Who did what, from where (`actors.directory.Origin`), to which session. Never blocks. `details` hold no
+        secret and nothing typed; `characters` are added up while one hand goes on typing.
+        """
+        ...
+
+
 class Access(Protocol):
     """Who may; asked of the database each time, so that a change holds at once."""
 

@@ -32,6 +32,7 @@ from app.pulse import Health, Pulse
 from app.restore import restore
 from app.retention import Keeper, retention
 from app.rights import Rights, StoredDecisions, rates
+from app.trail import AuditTrail, AuditWriter
 from app.watch import Watch
 from config.settings import Settings
 from dashboard import ROOT as PAGE
@@ -172,6 +173,8 @@ class open_service:
         read = await trio.to_thread.run_sync(restore, event_log, context)
         log.info("restored", sessions=len(list(context.board)), events_read=read)
 
+        context.audit = trail = AuditTrail(database)
+        stack.push_async_callback(trail.flush)
         await stack.enter_async_context(open_world())
         specs = cast.tree(context, settings.limits, metrics.observe_commit)
         root = Supervisor.start(specs, "one_for_one", name=cast.ROOT, intensity=20, period=10.0)
@@ -181,6 +184,7 @@ class open_service:
 
         socketio = ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1000)
         await root.proxy().start_child(socketio)
+        await root.proxy().start_child(ChildSpec(id="audit", actor=AuditWriter, args=(trail,), backoff=cast.BACKOFF))
         People(server, context, rights.person, rights, cast.CLIENTS)
         sign_in = SignIn(database, own)
         server.mount(edge)

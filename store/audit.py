@@ -52,14 +52,19 @@ def page(
     return Page(shown, str(shown[-1].audit_id) if len(found) > limit else None)
 
 
+def later(connection: Connection, after: int, limit: int, village_id: str | None = None) -> list[Entry]:
+    """The next `limit` entries behind number `after`, oldest first; of a village or (None) of everything."""
+    query = select(audit).where(audit.c.audit_id > after).order_by(audit.c.audit_id).limit(limit)
+    if village_id is not None:
+        query = query.where(audit.c.village_id == village_id)
+    return [_entry(row) for row in connection.execute(query)]
+
+
 def export(connection: Connection, village_id: str | None = None, chunk: int = 1000) -> Iterator[Entry]:
     """All of it, oldest first, without holding it in memory."""
     after = 0
     while True:
-        query = select(audit).where(audit.c.audit_id > after).order_by(audit.c.audit_id).limit(chunk)
-        if village_id is not None:
-            query = query.where(audit.c.village_id == village_id)
-        rows = [_entry(row) for row in connection.execute(query)]
+        rows = later(connection, after, chunk, village_id)
         yield from rows
         if len(rows) < chunk:
             return

@@ -1,8 +1,9 @@
 """Villages: their houses, agents, members, and what was done in them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
+import msgspec
 
 from contracts.events import ApprovalRequest, State, UsageMetrics
 from contracts.rest.shared import Name, Role, RunnerStatus, VillageId
@@ -116,6 +117,14 @@ class AuditEntry:
     target: str | None
     address: str | None
     details: Any
+
+
+@attrs.frozen(kw_only=True)
+class AuditExport:
+    """`after`: the auditId of the last line one has, or the `x-next-after` of the answer before."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=5000)] = 5000
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from actors import messages as m
-from actors.context import Context
+from actors.context import Context, note_driving
 from actors.directory import Connection, Origin
 from actors.ports import Access, Subject
 from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
@@ -228,6 +228,7 @@ class ControlClient(SocketActor):
         if session is None:
             raise Trouble("UNAVAILABLE", "the session is gone")
         await session.call(order, timeout=CALL_SECONDS)
+        note_driving(self._context, self.subject, self._origin, state, order)
 
     # --- out --------------------------------------------------------------------------------------
 

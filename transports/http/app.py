@@ -12,7 +12,7 @@ from transports.http.deps import Api
 from transports.http.openapi import document
 from transports.http.operation import Operation
 from transports.http.problems import JSON, Answer, problem_of
-from transports.http.routes import approvals, auth, connections, members, runners, sessions, system, villages
+from transports.http.routes import approvals, audit, auth, connections, members, runners, sessions, system, villages
 from transports.http.serve import NO_STORE, Incoming, serve
 
 PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
@@ -21,7 +21,7 @@ MAX_BODY = 1 << 20
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
-    for noun in (auth, connections, villages, members, sessions, approvals, runners, system)
+    for noun in (auth, connections, villages, members, audit, sessions, approvals, runners, system)
     for operation in noun.routes.operations
 )
 """Everything the API can do."""

@@ -49,6 +49,8 @@ TABLE = {
     "remove_member": MANAGE,
     "list_audit": MANAGE,
     "list_all_audit": ADMIN,
+    "export_audit": MANAGE,
+    "export_all_audit": ADMIN,
     "start_session": DRIVE,
     "list_sessions": SEE,
     "get_session": SEE,

@@ -1,5 +1,7 @@
 """Signing in, who one is, and tokens for one's programs."""
 
+from typing import Any
+
 import trio
 
 from access.grants import grant_api_token
@@ -7,6 +9,7 @@ from access.oidc_wire import BadProvider
 from access.passwords import WeakPassword
 from access.sign_in import CODE_LIFETIME_MS
 from access.sign_in import SignedIn as SignedInPerson
+from access.subject import Subject
 from contracts import rest
 from store import tokens, users, villages
 from transports.http import views
@@ -20,11 +23,18 @@ DAY_MS = 86_400_000
 
 
 @routes.post(
-    "/api/auth/exchange", rest.SignedIn, who="anybody", body=rest.ExchangeCode, secret=True, sign_in=True, fails=(401,)
+    "/api/auth/exchange",
+    rest.SignedIn,
+    who="anybody",
+    body=rest.ExchangeCode,
+    secret=True,
+    sign_in=True,
+    fails=(401,),
+    audit="auth.sign_in",
 )
 async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
     """Sign in with the one-time code of a link."""
-    return _signed_in(await call.api.sign_in.exchange(call.body.code))
+    return _welcome(call, "link", await call.api.sign_in.exchange(call.body.code))
 
 
 @routes.post(
@@ -35,18 +45,18 @@ async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
     secret=True,
     sign_in=True,
     fails=(401,),
+    audit="auth.sign_in",
 )
 async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.SignedIn:
     """Sign in with address and password.
 
     Attempts are counted by address and by account, whether there is such an account or not."""
     call.api.passwords.take(call.body.email.strip().lower(), trio.current_time())
-    return _signed_in(await call.api.sign_in.with_password(call.body.email, call.body.password))
+    found = await call.api.sign_in.with_password(call.body.email, call.body.password)
+    return _welcome(call, "password", found)
 
 
-@routes.put(
-    "/api/me/password", rest.SignedIn, body=rest.SetPassword, secret=True, fails=(429,), audit="auth.password"
-)
+@routes.put("/api/me/password", rest.SignedIn, body=rest.SetPassword, secret=True, fails=(429,), audit="auth.password")
 async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
     """Set or change one's password. Every sign-in so far ends, connections too; the answer is a new one.
 
@@ -95,6 +105,13 @@ async def _provider_sign_out(call: Call[None, None]) -> str | None:
         return await oidc.sign_out_url(call.api.public_url)
     except BadProvider:
         return None
+
+
+def _welcome(call: Call[Any, None], how: str, found: SignedInPerson) -> rest.SignedIn:
+    """From here on it is known who asks: the audit log names them."""
+    call.subject = Subject(kind="user", user_id=found.user.user_id, name=found.user.name)
+    call.notes = {"by": how}
+    return _signed_in(found)
 
 
 def _signed_in(found: SignedInPerson) -> rest.SignedIn:

@@ -1,11 +1,11 @@
-"""Who belongs to a village, and what was done in it."""
+"""Who belongs to a village."""
 
 from access.policy import Action
 from contracts import rest
-from store import audit, members, users
+from store import members, users
 from transports.http import views
 from transports.http.operation import Call, Routes
-from transports.http.paging import cut, unknown_cursor
+from transports.http.paging import cut
 from transports.http.problems import not_found
 
 routes = Routes("Members")
@@ -61,26 +61,6 @@ async def remove_member(call: Call[None, None]) -> rest.Done:
         raise not_found(f"member {user_id!r} of this village")
     await call.api.membership_changed(village_id)
     return rest.Done()
-
-
-@routes.get("/api/villages/{villageId}/audit", rest.AuditList, on="village", may=Action.MANAGE, query=rest.PageQuery)
-async def list_audit(call: Call[None, rest.PageQuery]) -> rest.AuditList:
-    """What people did in a village, newest first."""
-    return await _audit(call, [call.path["villageId"]])
-
-
-@routes.get("/api/audit", rest.AuditList, on="service", may=Action.ADMIN, query=rest.PageQuery)
-async def list_all_audit(call: Call[None, rest.PageQuery]) -> rest.AuditList:
-    """What people did anywhere in the service, newest first; for administrators."""
-    return await _audit(call, None)
-
-
-async def _audit(call: Call[None, rest.PageQuery], village_ids: list[str] | None) -> rest.AuditList:
-    try:
-        page = await call.api.database.read(audit.page, village_ids, cursor=call.query.cursor, limit=call.query.limit)
-    except ValueError:
-        raise unknown_cursor() from None
-    return rest.AuditList(items=[views.audit_view(entry) for entry in page.items], next=page.next)
 
 
 def _user_id(call: Call[rest.MemberRole, None] | Call[None, None]) -> str:
