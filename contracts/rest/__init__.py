@@ -19,6 +19,7 @@ from contracts.rest.runners import (
     RunnerView,
 )
 from contracts.rest.sessions import (
+    EventExport,
     EventList,
     EventQuery,
     SessionList,
@@ -96,6 +97,7 @@ __all__ = [
     "Done",
     "EnrolmentCode",
     "ErrorAnswer",
+    "EventExport",
     "EventList",
     "EventQuery",
     "ExchangeCode",

@@ -89,6 +89,13 @@ class EventQuery:
 
 
 @attrs.frozen(kw_only=True)
+class EventExport:
+    """`after`: the seq of the last line one has, or the `x-next-after` of the answer before."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)] = 0
+
+
+@attrs.frozen(kw_only=True)
 class EventList:
     """Runner events as on the wire. `next` is the seq to go on after; null when there is nothing later yet."""
 

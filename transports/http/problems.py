@@ -20,6 +20,7 @@ from supervision import RateLimited, Refused
 log = structlog.get_logger("http")
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 CODES = {
     400: "E_BAD_PAYLOAD",
     401: "E_UNAUTH",

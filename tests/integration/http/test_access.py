@@ -61,6 +61,7 @@ TABLE = {
     "resize_session": DRIVE,
     "list_events": SEE,
     "get_recording": SEE,
+    "export_events": SEE,
     "list_approvals": READ,
     "decide_approval": DRIVE,
     "make_enrolment": MANAGE,

@@ -7,7 +7,9 @@ import pytest
 import trio
 
 from store import audit, sessions
+from store import export as store_export
 from tests.support.cast import event
+from transports.http import recording
 
 START = {
     "villageId": "closed",
@@ -200,6 +202,30 @@ async def test_a_recording_plays_and_acts_on_nobodys_clipboard(rest):
     assert "".join(data for _, code, data in lines if code == "o") == "beforeafter"
     events = (await rest.get("/api/runner/sessions/s1/events")).text
     assert "]52" not in events
+
+
+async def test_an_export_holds_every_event_and_goes_on_where_it_stopped(rest, monkeypatch):
+    told = [
+        event("TERMINAL_CHUNK", seq, data=f"line {seq}\x1b]52;c;ZXZpbA==\x07", stream="stdout") for seq in range(1, 6)
+    ]
+    await rest.session(*told, event("FILE_TOUCHED", 6, path="a.py", reason="write"))
+    whole = await rest.get("/api/runner/sessions/s1/events.ndjson")
+    assert whole.headers["content-type"] == "application/x-ndjson"
+    assert whole.headers["content-disposition"] == 'attachment; filename="s1.ndjson"'
+    assert "x-next-after" not in whole.headers
+    events = [json.loads(line) for line in whole.text.splitlines()]
+    assert [one["seq"] for one in events] == [1, 2, 3, 4, 5, 6]
+    assert [one["data"] for one in events[:5]] == [f"line {seq}" for seq in range(1, 6)]
+    assert events == (await rest.get("/api/runner/sessions/s1/events")).json()["items"]
+
+    monkeypatch.setattr(recording, "LINES_BYTES", 1)
+    monkeypatch.setattr(store_export, "CHUNK", 4)
+    first = await rest.get("/api/runner/sessions/s1/events.ndjson")
+    assert first.headers["x-next-after"] == "4"
+    second = await rest.get("/api/runner/sessions/s1/events.ndjson?after=4")
+    assert "x-next-after" not in second.headers
+    assert first.text + second.text == whole.text
+    assert (await rest.get("/api/runner/sessions/s1/events.ndjson?after=6")).text == ""
 
 
 async def test_sessions_are_listed_newest_first_in_pages(rest):

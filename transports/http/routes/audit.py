@@ -10,10 +10,9 @@ from store.audit import Entry
 from transports.http import views
 from transports.http.operation import Call, Routes
 from transports.http.paging import unknown_cursor
-from transports.http.problems import Answer
+from transports.http.problems import NDJSON, Answer
 
 routes = Routes("Audit")
-NDJSON = "application/x-ndjson"
 
 
 @routes.get("/api/villages/{villageId}/audit", rest.AuditList, on="village", may=Action.MANAGE, query=rest.PageQuery)

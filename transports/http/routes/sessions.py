@@ -22,7 +22,7 @@ from transports.http import fleet, reach, recording, views
 from transports.http.deps import Api
 from transports.http.operation import Call, Routes
 from transports.http.paging import cut
-from transports.http.problems import Answer, ProblemError, not_found
+from transports.http.problems import NDJSON, Answer, ProblemError, not_found
 
 routes = Routes("Sessions")
 log = structlog.get_logger("http")
@@ -233,6 +233,22 @@ async def get_recording(call: Call[None, None]) -> Answer:
     """The session's terminal as asciicast v3, for asciinema's player."""
     state = call.session
     body = await trio.to_thread.run_sync(recording.make, call.api.context.journal_log, state)
-    name = f"{state.session_id[:80]}.cast".encode("ascii", "replace").decode().replace('"', "'")
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Answer(200, body, recording.MEDIA_TYPE, headers)
+    return Answer(200, body, recording.MEDIA_TYPE, _as_file(state.session_id, "cast"))
+
+
+@routes.get(f"{ONE}/events.ndjson", NDJSON, who="visitor", on="session", query=rest.EventExport)
+async def export_events(call: Call[None, rest.EventExport]) -> Answer:
+    """The session's events as on the wire, oldest first, one JSON object a line, about 16 MiB at a time.
+
+    Terminal output is as viewers may have it. The header x-next-after says where to go on; without it that was all."""
+    state, after = call.session, call.query.after
+    body, last = await trio.to_thread.run_sync(recording.lines, call.api.context.journal_log, state, after)
+    headers = _as_file(state.session_id, "ndjson")
+    if after < last < state.seq:
+        headers["x-next-after"] = str(last)
+    return Answer(200, body, NDJSON, headers)
+
+
+def _as_file(session_id: str, ending: str) -> dict[str, str]:
+    name = f"{session_id[:80]}.{ending}".encode("ascii", "replace").decode().replace('"', "'")
+    return {"content-disposition": f'attachment; filename="{name}"'}
