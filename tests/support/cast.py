@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -160,12 +160,15 @@ def _busy(ref: Ref) -> bool:
 
 
 @asynccontextmanager
-async def open_cast(path: Path) -> AsyncIterator[Cast]:
-    """The tree of the product, running."""
+async def open_cast(
+    path: Path, prepare: Callable[[EventLog, Context], object] = lambda _log, _context: None
+) -> AsyncIterator[Cast]:
+    """The tree of the product, running. `prepare` comes first, in a thread: `app.restore.restore` for a second life."""
     out, clock = Recorder(), Clock()
     with EventLog.open(path / "journal.db") as log:
         async with open_world():
             context = Context(log, out, clock, MemoryDecisions())
+            await trio.to_thread.run_sync(prepare, log, context)
             specs = cast.tree(context, Limits(), lambda _n, _s: None)
             root = Supervisor.start(specs, name=cast.ROOT, intensity=10)
             await root.ping()
