@@ -321,6 +321,10 @@ class ForeignSession(Exception):
     """The session belongs to another runner or village."""
 
 
+class DeletedSession(ForeignSession):
+    """Somebody deleted it: nobody wants to know more of it."""
+
+
 class TooManySessions(ForeignSession):
     """The runner has as many live sessions as a runner may have: this one is nobody's."""
 

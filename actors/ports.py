@@ -80,6 +80,10 @@ class Journal(Protocol):
         """Bytes that are stored of a session's events with `after` < seq <= `until`."""
         ...
 
+    def deleted(self, session_id: str) -> bool:
+        """Whether somebody deleted this session: what still comes of it is dropped. From memory."""
+        ...
+
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
         """key → (position, body): what a restart begins from instead of the whole log."""
         ...

@@ -80,6 +80,8 @@ class SessionRouter(TrioActor):
     async def _ensure_session(self, wanted: m.EnsureSession) -> Ref:
         state = self._context.board.session(wanted.session_id)
         if state is None:
+            if self._context.journal_log.deleted(wanted.session_id):
+                raise m.DeletedSession("the session was deleted")
             self._check_room(wanted.runner_id)
             state = SessionState(
                 session_id=wanted.session_id,

@@ -25,6 +25,7 @@ from actors.runtime import open_world, telemetry, whereis
 from app import cast
 from app.chaos.sabotage import Sabotage, lifted
 from app.demo import DemoRunner
+from app.forget import delete_session, forget_session
 from app.hosted import Hosted
 from app.identity import known_issuers, open_database, open_provider_door, person_signed_out, provider_of, token_ended
 from app.metrics import Metrics
@@ -201,7 +202,8 @@ class open_service:
             reasons_not_ready=partial(_not_ready, context, health),
             registry=metrics.registry,
             metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
-            forget_session=partial(_forget_session, context),
+            forget_session=partial(forget_session, context),
+            delete_session=partial(delete_session, context, event_log, database),
             stop_runner=partial(_stop_runner, door),
             cut_runner=partial(_cut_runner, door),
             membership_changed=partial(_membership_changed, context),
@@ -315,16 +317,6 @@ def edge_settings(settings: Settings) -> EdgeSettings:
         tls_key=server.tls_key or None,
         tls_client_ca=server.tls_client_ca or None,
     )
-
-
-async def _forget_session(context: Context, session_id: str) -> None:
-    """A session that never began: its actor ends, nobody knows it any more."""
-    supervisor = whereis(cast.SESSIONS)
-    if supervisor is not None:
-        with suppress(ChildError):
-            await supervisor.proxy().terminate_child(f"session:{session_id}")
-    context.directory.sessions.pop(session_id, None)
-    context.board.remove(session_id)
 
 
 async def _stop_runner(door: RunnerDoor, runner_id: str) -> None:

@@ -207,6 +207,11 @@ class EventLog(LogReader):
         head = self._heads.get(session_id)
         return None if head is None or head.deleted else head
 
+    def deleted(self, session_id: str) -> bool:
+        """Whether this session was here and was deleted. From memory."""
+        head = self._heads.get(session_id)
+        return head is not None and head.deleted
+
     @property
     def position(self) -> int:
         """The position of the newest event, 0 in an empty log."""

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, or_, select, update
 
 from contracts.events import FINAL_STATES
 from store.rows import MAX_LIMIT, Page, from_json, insert_new, to_json
-from store.tables import sessions
+from store.tables import approvals, sessions
 
 _JSON = ("usage", "config")
 _FIXED = ("session_id", "village_id", "created_ms", "runner_id")
@@ -117,6 +117,12 @@ def count_live(connection: Connection, runner_id: str) -> int:
 def remove(connection: Connection, session_id: str) -> bool:
     """Delete the row; the events are the log's to delete."""
     return connection.execute(delete(sessions).where(sessions.c.session_id == session_id)).rowcount > 0
+
+
+def delete_all_of(connection: Connection, session_id: str) -> None:
+    """The row and its approvals, for good; the events are the log's to delete."""
+    connection.execute(delete(approvals).where(approvals.c.session_id == session_id))
+    remove(connection, session_id)
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:

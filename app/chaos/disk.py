@@ -30,6 +30,9 @@ class FaultyDisk:
     def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[LogRecord]:
         return self.log.read(session_id, after, limit, max_bytes)
 
+    def deleted(self, session_id: str) -> bool:
+        return self.log.deleted(session_id)
+
     def size(self, session_id: str, after: int, until: int) -> int:
         return self.log.size(session_id, after, until)
 

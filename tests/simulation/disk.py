@@ -59,6 +59,9 @@ class SimLog:
     def read(self, session_id: str, after: int = 0, limit: int = 1000, max_bytes: int = 1 << 20) -> list[LogRecord]:
         return self.log.read(session_id, after, limit, max_bytes)
 
+    def deleted(self, session_id: str) -> bool:
+        return self.log.deleted(session_id)
+
     def size(self, session_id: str, after: int, until: int) -> int:
         return self.log.size(session_id, after, until)
 

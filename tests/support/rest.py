@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from access.subject import ALL_SCOPES
 from actors import messages as m
 from actors.ports import Ref
 from actors.runtime import TrioActor
+from app.forget import delete_session
 from contracts.link import Capabilities, Command, ErrorBody, Hello, Result
 from store import members, runners, users, villages
 from store.database import Database
@@ -135,6 +137,7 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
                 sign_in=SignIn(database, own, now_ms=cast.clock.now_ms),
                 version="0.test",
                 root=lambda: cast.root,
+                delete_session=partial(delete_session, cast.context, cast.log, database),
                 registry=registry,
                 **options,
             )

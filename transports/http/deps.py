@@ -58,6 +58,8 @@ class Api:
     """Whether /metrics needs no token. The root sets it for loopback; else an administrator's token is asked for."""
     forget_session: Callable[[str], Awaitable[None]] = _forget_nothing
     """Ends the actor of a session that never began (its runner refused it)."""
+    delete_session: Callable[[str], Awaitable[None]] = _change_nothing
+    """Everything that there is of a session that has ended."""
     stop_runner: Callable[[str], Awaitable[None]] = _change_nothing
     """Closes a removed runner's connection and ends its actor."""
     cut_runner: Callable[[str], Awaitable[None]] = _change_nothing

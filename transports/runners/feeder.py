@@ -274,8 +274,8 @@ class Feeder:
             started = event if isinstance(event, SessionStarted) else None
             await self.held(event.session_id, event.org_id, first_seq, started)
         except m.ForeignSession as error:
-            full = isinstance(error, m.TooManySessions)
-            why = f"sessionId: {error}" if full else "sessionId: the session belongs to another runner or village"
+            told = isinstance(error, (m.TooManySessions, m.DeletedSession))
+            why = f"sessionId: {error}" if told else "sessionId: the session belongs to another runner or village"
             if len(self._foreign) < self._settings.window:
                 self._foreign[event.session_id] = why
             return why

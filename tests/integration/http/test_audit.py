@@ -18,7 +18,7 @@ ELSEWHERE = {
     "register_runner",
 }
 """Those that an owner's token alone does not open: below, and in the tests of each."""
-UNASKED = {"delete_village", "remove_runner"}
+UNASKED = {"delete_village", "remove_runner", "delete_session"}
 """Not while a session lives there."""
 
 

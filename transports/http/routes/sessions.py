@@ -206,6 +206,18 @@ async def resize_session(call: Call[rest.TerminalSize, None]) -> rest.Done:
     return rest.Done()
 
 
+@routes.delete(ONE, rest.Done, on="session", may=Action.MANAGE, fails=(409,), audit="session.delete")
+async def delete_session(call: Call[None, None]) -> rest.Done:
+    """Delete a session that has ended: its events, its recording, its approvals, for good.
+
+    What its runner may still send of it is refused."""
+    if not call.session.ended:
+        raise ProblemError(409, "the session has not ended; stop it first")
+    with trio.CancelScope(shield=True):
+        await call.api.delete_session(call.session.session_id)
+    return rest.Done()
+
+
 @routes.get(f"{ONE}/events", rest.EventList, who="visitor", on="session", query=rest.EventQuery)
 async def list_events(call: Call[None, rest.EventQuery]) -> rest.EventList:
     """What happened in a session, from the durable log, oldest first.
