@@ -6,6 +6,8 @@ import { Terminal } from "../vendor/xterm/xterm.js";
 
 /** Text waiting to be drawn beyond this is skipped, and the skip is shown. */
 const MAX_WAITING_CHARS = 2_000_000;
+/** A watcher's letters get smaller than this (px) for nobody's terminal: the glass scrolls instead. */
+const SMALLEST = 7;
 
 const GLASS = {
   background: "#0b0e11", foreground: "#d8d9d4", cursor: "#ffb224", cursorAccent: "#0b0e11", selectionBackground: "#35506b",
@@ -18,6 +20,8 @@ export class Screen {
   /** hooks: {input(data), resized(cols, rows), skipped(chars)} */
   constructor(element, hooks, fontSize) {
     this.hooks = hooks;
+    this.fontSize = fontSize;
+    this.held = undefined;
     this.lastSeq = 0;
     this.sessionId = undefined;
     this.waiting = 0;
@@ -72,7 +76,7 @@ export class Screen {
     this.terminal.options.disableStdin = !driving;
     this.terminal.options.cursorBlink = driving && !matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (driving) {
-      this.held = false;
+      this.held = undefined;
       this.refit();
       this.hooks.resized(this.terminal.cols, this.terminal.rows);
     }
@@ -80,12 +84,18 @@ export class Screen {
 
   /** A watcher shows the size the driver chose. */
   hold(cols, rows) {
-    this.held = true;
-    this.terminal.resize(cols, rows);
+    this.held = { cols, rows };
+    this.refit();
   }
 
+  /** Fills the glass; a size that is held is drawn in letters small enough for it. */
   refit() {
-    if (!this.held) this.fit.fit();
+    const { held, fit, terminal } = this;
+    terminal.options.fontSize = this.fontSize;
+    if (!held) return fit.fit();
+    const room = fit.proposeDimensions();
+    if (room) terminal.options.fontSize = Math.max(SMALLEST, Math.floor(this.fontSize * Math.min(1, room.cols / held.cols, room.rows / held.rows)));
+    terminal.resize(held.cols, held.rows);
   }
 
   focus() {
