@@ -7,7 +7,7 @@ export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
 
 const DECIDED = { allow: "allowed", deny: "denied" };
 
-/** A work_stream_event → {kind, tone, text} or null where a line would only be noise (terminal output). */
+/** A work_stream_event → {kind, tone, text} or null where a line would only be noise (terminal output and size). */
 export function lineOf(event) {
   const p = event.payload ?? {};
   switch (event.type) {
@@ -28,7 +28,7 @@ export function lineOf(event) {
     case "test_finish":
       return tests(p);
     case "provider_event":
-      return { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
+      return p.providerEvent?.type === "terminal_resized" ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
     default:
       return null;
   }

@@ -7,7 +7,7 @@ import { Terminal } from "../vendor/xterm/xterm.js";
 /** Text waiting to be drawn beyond this is skipped, and the skip is shown. */
 const MAX_WAITING_CHARS = 2_000_000;
 /** A watcher's letters get smaller than this (px) for nobody's terminal: the glass scrolls instead. */
-const SMALLEST = 7;
+const SMALLEST = 9;
 
 const GLASS = {
   background: "#0b0e11", foreground: "#d8d9d4", cursor: "#ffb224", cursorAccent: "#0b0e11", selectionBackground: "#35506b",

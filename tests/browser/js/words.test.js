@@ -103,13 +103,15 @@ test("what several agents of one house say at one moment about a file is one lin
   ]);
 });
 
-test("every kind of work stream event has a line, output has none", () => {
+test("every kind of work stream event has a line, output and size have none", () => {
   const line = (type, payload) => lineOf({ type, payload })?.text;
   assert.equal(line("session_end", { finalState: "FAILED", exitCode: 3, totalDurationMs: 900 }), "failed with exit code 3 after 0.9 s");
   assert.equal(line("status_change", { newState: "PAUSED_BY_HUMAN", reason: "lunch" }), "paused by human: lunch");
   assert.equal(line("status_change", { approvalId: "a", decision: "deny", note: "no" }), "denied: no");
   assert.equal(line("file_edit", { files: [], filesChanged: 1, linesAdded: 2, linesRemoved: 3 }), "1 file differs, +2 −3");
   assert.equal(line("output", { data: "x" }), undefined);
+  assert.equal(line("provider_event", { providerEvent: { type: "terminal_resized", cols: 80, rows: 24 } }), undefined);
+  assert.equal(line("provider_event", { providerEvent: { type: "compacted" } }), "compacted");
 });
 
 const leaf = (id, change = {}) => ({ id, kind: "Client", state: "running", ...change });
