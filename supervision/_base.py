@@ -158,6 +158,7 @@ class BaseSupervisor(TrioActor):
         assert self._nursery is not None
         child.state = "restarting"
         child.attempt += 1
+        child.waits_until = trio.current_time() + delay
         self._nursery.start_soon(self._retry_later, child, delay, name=f"restart {child.id}")
 
     def _drop_child(self, child: Child, reason: Reason) -> None:

@@ -45,6 +45,8 @@ class Child:
     """in a row: what the backoff grows with"""
     attempt: int = 0
     """tells an old retry from the one that is awaited"""
+    waits_until: float = 0.0
+    """when its wait for a restart is over, if it is "restarting"; trio's clock"""
     restarts: int = 0
     born: float = 0.0
     last_exit: LastExit | None = None

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any, get_args
 
+import trio
+
 from actors.runtime import SHUTDOWN, ActorRef, Reason, Shutdown
 from supervision import reports, spec
 from supervision._base import BaseSupervisor, Retry
@@ -129,12 +131,17 @@ class Supervisor(BaseSupervisor):
         return None
 
     async def _failed(self, child: Child, reason: Reason, phase: reports.Phase) -> None:
-        delay = self._account(child, reason, phase)
+        delay = max(self._account(child, reason, phase), self._left_to_wait(child))
         await self._take_down(child)
         if delay or phase == "starting":
             self._schedule(child, delay)
         else:
             await self._restart_group(child)
+
+    def _left_to_wait(self, child: Child) -> float:
+        """Seconds that the longest wait within the child's group still lasts: who comes with others waits for all."""
+        waiting = (one.waits_until for one in self._group(child) if one.state == "restarting" and one is not child)
+        return max(0.0, max(waiting, default=0.0) - trio.current_time())
 
     async def _take_down(self, child: Child) -> None:
         """Stop those that share the failed child's fate, last first."""

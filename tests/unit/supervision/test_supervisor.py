@@ -378,6 +378,25 @@ async def test_a_group_comes_back_together_after_the_wait(world, autojump_clock)
     assert trace == ["-c", "+a", "+b", "+c"]
 
 
+@pytest.mark.parametrize("strategy", ["rest_for_one", "one_for_all"])
+async def test_a_group_whose_waits_overlap_comes_back_after_the_longest(world, autojump_clock, strategy):
+    trace: list[str] = []
+    quick, slow = Backoff(1, jitter=0), Backoff(10, jitter=0)
+    sup = await start([*specs(trace, "a", backoff=quick), *specs(trace, "b", backoff=slow)], strategy, intensity=9)
+    begin = trio.current_time()
+    whereis("top/b").tell("crash")
+    await trio.sleep(2)
+    if strategy == "one_for_all":
+        await sup.proxy().restart_child("a")
+    whereis("top/a").tell("crash")
+    trace.clear()
+    await trio.sleep(7)
+    assert trace == []  # a could be back, but b's wait is not over
+    await trio.sleep(2)
+    assert trace == ["+a", "+b"]
+    assert trio.current_time() - begin == pytest.approx(11)
+
+
 async def test_a_child_started_during_the_wait_comes_up_again_in_its_place(world, autojump_clock):
     trace: list[str] = []
     sup = await start(specs(trace, "ab"), "rest_for_one", backoff=Backoff(10, jitter=0), intensity=9)
