@@ -13,6 +13,7 @@ import structlog
 import trio
 from cyclopts import App, Parameter
 
+from app.cli_chaos import chaos as chaos_command
 from app.cli_runner import runner_app
 from app.cli_shared import ConfigFile, StateDir
 from app.cli_shared import complain as _complain
@@ -28,6 +29,7 @@ app = App(
     help="The control room for coding agents: one self-hosted process that you can pull any plug on.",
 )
 
+app.command(chaos_command)
 app.command(runner_app)
 app.command(user_app)
 

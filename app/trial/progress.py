@@ -1,0 +1,53 @@
+"""What somebody sees who waits: a line for each fault, and below, in a terminal, how it stands."""
+
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+import attrs
+import trio
+
+from app.trial.clock import Strike, seconds
+
+STATUS_SECONDS = 0.5
+PLAIN_SECONDS = 15.0
+"""Between two lines of status where the output is no terminal."""
+
+
+@attrs.define(eq=False)
+class Progress:
+    """`status`: the line that is always the last one."""
+
+    out: TextIO = attrs.field(factory=lambda: sys.stdout)
+    status: Callable[[], str] = lambda: ""
+
+    @property
+    def _live(self) -> bool:
+        return self.out.isatty()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                if self._live:
+                    self._write(f"\r\x1b[2K{self.status()}")
+                else:
+                    self.say(self.status())
+                await trio.sleep(STATUS_SECONDS if self._live else PLAIN_SECONDS)
+        finally:
+            if self._live:
+                self._write("\r\x1b[2K")
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._write(f"\r\x1b[2K{text}\n{self.status()}" if self._live and self.status() else f"{text}\n")
+
+    def struck(self, strike: Strike) -> None:
+        """A fault is over."""
+        flows = "NOT BACK" if strike.flows is None else seconds(strike.flows)
+        answers = f"answers after {seconds(strike.answers)}, " if strike.answers is not None else ""
+        self.say(f"{strike.at:7.1f} s  {strike.fault:17} {answers}flows after {flows}  {strike.target[:70]}")
+
+    def _write(self, text: str) -> None:
+        self.out.write(text)
+        self.out.flush()
