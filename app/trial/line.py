@@ -6,6 +6,7 @@ RFC 6455 without extensions; Engine.IO 4 and Socket.IO 5 text packets. Whoever r
 import base64
 import json
 import os
+from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,7 @@ class Line:
         self._stream = stream
         self._in = bytearray()
         self._parts: list[bytes] = []
+        self._early: deque[str] = deque()
         self._sending = trio.Lock()
         self.name = _name(stream)
 
@@ -64,6 +66,8 @@ class Line:
 
     async def next(self) -> str:
         """The next packet that is no ping. Waits for ever: who connects says how long. Raises `Gone`."""
+        if self._early:
+            return self._early.popleft()
         while True:
             text = await self._text()
             if text != "2":
@@ -71,15 +75,18 @@ class Line:
             await self.say("3")
 
     async def greet(self, auth: dict[str, Any]) -> dict[str, Any]:
-        """Sign in to the namespace; the service's {sid, pid}. Raises `Gone`."""
+        """Sign in to the namespace; the service's {sid, pid}. What was missed comes before it. Raises `Gone`."""
+        early: list[str] = []
         with trio.move_on_after(CONNECT_SECONDS):
             await self.say("40" + json.dumps(auth))
             while True:
                 text = await self.next()
                 if text.startswith("40"):
+                    self._early += early
                     return json.loads(text[2:])
                 if text.startswith("44"):
                     raise Gone(f"refused: {text[2:]}")
+                early.append(text)
         raise Gone("no answer to the sign-in")
 
     async def aclose(self) -> None:
