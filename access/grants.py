@@ -47,20 +47,21 @@ def grant_api_token(
     lifetime_ms: int | None = DEFAULT_API_LIFETIME_MS,
     session_id: str | None = None,
 ) -> Granted:
-    """A token for a person's program. Raises ValueError for an unknown scope, an empty name, a lifetime below 1.
+    """A token for a person's program. Raises ValueError for an unknown scope, an empty name, a lifetime below 1; a name
+    of nothing but blanks is none that anybody could read, and becomes "token".
 
     With `session_id` it is the agent's own: it may read and nothing else, whatever the person may do.
     """
     if unknown := scopes - ALL_SCOPES:
         raise ValueError(f"scopes: {', '.join(sorted(unknown))} unknown, use {', '.join(sorted(ALL_SCOPES))}")
-    if not scopes or not name.strip() or len(name) > 200 or (lifetime_ms is not None and lifetime_ms < 1):
+    if not scopes or not name or len(name) > 200 or (lifetime_ms is not None and lifetime_ms < 1):
         raise ValueError("a token needs a name of up to 200 characters, a scope and, if any, a lifetime above 0")
     secret = secrets.make(secrets.API_TOKEN)
     granted = scopes & SESSION_SCOPES if session_id else scopes
     row = ApiToken(
         token_id=new_id("tok"),
         user_id=user_id,
-        name=name.strip(),
+        name=name.strip() or "token",
         hash=secrets.digest(secret),
         scopes=" ".join(sorted(granted)),
         session_id=session_id,

@@ -7,6 +7,7 @@ what an operator wants to know happened; debug — what a developer wants to kno
 import logging
 import re
 from collections.abc import MutableMapping
+from io import StringIO
 from typing import Any, TextIO
 
 import structlog
@@ -14,7 +15,7 @@ import structlog
 from config.settings import Logging
 
 _SECRET_NAME = re.compile(r"(?i)(token|secret|password|authorization|cookie|api_?key)")
-_SECRET_SHAPE = re.compile(r"\b(?:tw|twr)_[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|(?<=token=)[^&\s\"]+")
+_SECRET_SHAPE = re.compile(r"\btw[rce]?_[A-Za-z0-9_-]{12,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|(?<=token=)[^&\s\"]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 MASK = "•••"
 MAX_VALUE = 2000
@@ -25,10 +26,19 @@ def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mutabl
     for name, value in event.items():
         if _SECRET_NAME.search(name):
             event[name] = MASK
-        elif isinstance(value, str) and name != "exception":
+        elif name == "exception" and isinstance(value, str):
+            event[name] = _SECRET_SHAPE.sub(MASK, value)  # a traceback keeps its lines
+        elif isinstance(value, str):
             shown = _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", value[:MAX_VALUE])
             event[name] = _SECRET_SHAPE.sub(MASK, shown)
     return event
+
+
+def _plain_traceback(stream: TextIO, exc_info: Any) -> None:
+    """As structlog's, without the values of local variables, and with secrets masked."""
+    text = StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    stream.write(_SECRET_SHAPE.sub(MASK, text.getvalue()))
 
 
 def configure(settings: Logging, stream: TextIO) -> None:
@@ -43,7 +53,7 @@ def configure(settings: Logging, stream: TextIO) -> None:
     else:
         tail = [
             _mask,
-            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback),
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=_plain_traceback),
         ]
     structlog.configure(
         processors=[*shared, *tail],

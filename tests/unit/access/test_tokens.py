@@ -92,7 +92,7 @@ async def test_the_use_of_a_token_is_noted_once_a_minute(
 
 @pytest.mark.parametrize(
     ("name", "scopes", "lifetime"),
-    [("", READ, 1), (" ", READ, 1), ("x" * 201, READ, 1), ("x", frozenset(), 1), ("x", {"root"}, 1), ("x", READ, 0)],
+    [("", READ, 1), ("x" * 201, READ, 1), ("x", frozenset(), 1), ("x", {"root"}, 1), ("x", READ, 0)],
 )
 def test_a_token_that_makes_no_sense_is_not_made(
     people: Database, name: str, scopes: frozenset[str], lifetime: int
