@@ -58,7 +58,7 @@ async def test_signing_in_names_who_came(rest):
 async def test_a_token_whose_name_nobody_can_read_gets_one(rest, name):
     made = await rest.post("/api/tokens", {"name": name, "scopes": ["read"]})
     assert made.status_code == 201
-    assert [one["name"] for one in (await rest.get("/api/tokens")).json()["items"]] == ["token"]
+    assert "token" in [one["name"] for one in (await rest.get("/api/tokens")).json()["items"]]
 
 
 async def test_what_a_token_does_names_the_token(rest):
