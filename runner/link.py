@@ -5,7 +5,6 @@ the connection, for half a frame would corrupt all that follows. Any byte from t
 runner hears nothing but pings.
 """
 
-import random
 import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -23,6 +22,7 @@ from contracts.codec import ContractError, encode
 from contracts.events import FINAL_STATES
 from runner.identity import Identity, NotEnrolled
 from runner.recorder import now_ms
+from runner.redial import Redial
 from runner.spool import Spool
 from runner.tls import open_stream
 
@@ -33,9 +33,8 @@ WELCOME_SECONDS = 15.0
 WRITE_SECONDS = 30.0
 SILENCE_SECONDS = 75.0
 """A service that has said nothing for so long (it pings every 20 s) is gone."""
-BACKOFF_BASE, BACKOFF_CAP, HEALTHY_SECONDS = 0.2, 30.0, 10.0
-REFUSED_FAILURES, MOST_FAILURES = 5, 8
-"""A refusal waits as long as this many failures in a row; more than the second make no wait longer."""
+HEALTHY_SECONDS = 10.0
+"""A connection that was welcome for so long is a good one, also where there was nothing to send."""
 FRAME_EVENTS, FRAME_BYTES = 256, 512 * 1024
 MAX_FRAME = 4 << 20
 
@@ -88,7 +87,7 @@ class Link:
         self._flights: dict[str, _Flight] = {}
         self._window = wire.DEFAULT_WINDOW
         self._out: trio.MemorySendChannel[bytes] | None = None
-        self._healthy_since = 0.0
+        self._welcomed_at = self._acked_at = float("-inf")
         self._turns: dict[str, trio.Event] = {}
         """The end of the latest command of each session."""
         self._heartbeat = wire.DEFAULT_HEARTBEAT_MS / 1000
@@ -108,22 +107,29 @@ class Link:
 
     async def run(self) -> None:
         """Until cancelled. A first connection that fails is as one that was lost: dial again, later each time."""
-        failures = 0
+        redial = Redial()
         while True:
             began = trio.current_time()
             try:
                 await self._one_connection()
             except Refused as error:
                 log.error("service_refuses", reason=str(error))
-                failures = 0 if await self._renewed() else max(failures, REFUSED_FAILURES)
+                if not await self._renewed():
+                    redial.refused()
             except sqlite3.Error as error:
                 log.error("spool_cannot_be_used", reason=str(error), advice="make room on this disk; retrying")
             except _TROUBLE as error:
                 log.info("not_connected", url=self._identity.url, reason=_brief(error))
             self._out = None
-            healthy = self._healthy_since > began and trio.current_time() - self._healthy_since >= HEALTHY_SECONDS
-            failures = 1 if healthy else min(failures + 1, MOST_FAILURES)
-            await trio.sleep(random.uniform(0, min(BACKOFF_CAP, BACKOFF_BASE * 2**failures)))
+            redial.ended(self._good_since(began))
+            await trio.sleep(redial.wait(trio.current_time()))
+
+    def _good_since(self, began: float) -> float | None:
+        """When the connection that `began` then was last good: it held, or the service took something on it."""
+        now = trio.current_time()
+        if self._welcomed_at > began and now - self._welcomed_at >= HEALTHY_SECONDS:
+            return now
+        return self._acked_at if self._acked_at > began else None
 
     async def _one_connection(self) -> None:
         try:
@@ -185,7 +191,7 @@ class Link:
         for session_id, flight in self._flights.items():
             await trio.to_thread.run_sync(self._spool.ack, session_id, flight.acked)
         self._heartbeat = welcome.heartbeat_ms / 1000
-        self._healthy_since = trio.current_time()
+        self._welcomed_at = trio.current_time()
         self.connected.set()
         log.info("connected", url=self._identity.url, sessions=len(welcome.sessions))
 
@@ -257,6 +263,7 @@ class Link:
         flight = self._flights.setdefault(session_id, _Flight(seq, seq))
         if seq > flight.acked:
             flight.acked = seq
+            self._acked_at = trio.current_time()
             flight.sent = max(flight.sent, seq)
             await trio.to_thread.run_sync(self._spool.ack, session_id, seq)
             await trio.to_thread.run_sync(self._spool.forget, session_id)
