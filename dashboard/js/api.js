@@ -26,6 +26,12 @@ function asQuery(query) {
 }
 
 async function call(method, path, body) {
+  const response = await ask(method, path, body, 15_000);
+  return response.json().catch(() => ({}));
+}
+
+/** The answer to a request, if it is a success. */
+async function ask(method, path, body, ms) {
   const headers = { accept: "application/json" };
   if (token.get()) headers.authorization = `Bearer ${token.get()}`;
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -35,13 +41,13 @@ async function call(method, path, body) {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(15_000),
+      signal: AbortSignal.timeout(ms),
     });
   } catch {
     throw new ApiError(0, "NO_ANSWER", "the service does not answer");
   }
+  if (response.ok) return response;
   const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
   const error = answer.error ?? {};
   throw new ApiError(response.status, error.code ?? `HTTP_${response.status}`, error.message ?? response.statusText, error.details);
 }
@@ -75,5 +81,16 @@ export const supervision = () => get("/supervision");
 export const events = (sessionId, after, limit) => get(`${at(sessionId)}/events`, { after, limit, exclude: "TERMINAL_CHUNK" });
 export const decide = (one, decision, note) =>
   post(`${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`, note ? { decision, note } : { decision });
+/** A session as a file, whole: a long one comes in parts. */
+export async function file(sessionId, path) {
+  const parts = [];
+  for (let after = "0"; after !== null; ) {
+    const response = await ask("GET", `${at(sessionId)}/${path}${after === "0" ? "" : `?after=${after}`}`, undefined, 120_000);
+    parts.push(await response.blob());
+    after = response.headers.get("x-next-after");
+  }
+  return new Blob(parts);
+}
+export const drop = (sessionId) => call("DELETE", at(sessionId));
 /** verb: stop, pause or resume. */
 export const command = (sessionId, verb, body) => post(`${at(sessionId)}/${verb}`, body);

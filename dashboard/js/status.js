@@ -62,5 +62,7 @@ export function byAttention(a, b) {
 
 const DRIVERS = new Set(["owner", "admin", "maintainer", "operator", "driver", "editor", "member", "developer"]);
 
+/** Whether a role may manage the village: its members, its runners, what is kept of it. */
+export const mayManage = (role) => String(role ?? "").toLowerCase() === "owner";
 /** Whether a role may type, decide and stop. Everybody else reads. The service decides; this only greys out buttons. */
 export const mayDrive = (role) => DRIVERS.has(String(role ?? "").toLowerCase());

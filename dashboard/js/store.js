@@ -3,7 +3,7 @@
 import { batch, computed, signal } from "./html.js";
 import { FIRST_LINK, nextLink } from "./link.js";
 import { parseRoute } from "./routes.js";
-import { byAttention, mayDrive, statusOf } from "./status.js";
+import { byAttention, mayDrive, mayManage, statusOf } from "./status.js";
 import { EMPTY_WORLD, pendingOf, reduce, sumUsage } from "./world.js";
 
 const slices = Object.fromEntries(Object.keys(EMPTY_WORLD).map((name) => [name, signal(EMPTY_WORLD[name])]));
@@ -41,6 +41,7 @@ export function linkEvent(event) {
 
 export const village = computed(() => villages.value.find((one) => one.villageId === villageId.value));
 export const canDrive = computed(() => user.value !== null && mayDrive(village.value?.role));
+export const canManage = computed(() => user.value !== null && mayManage(village.value?.role));
 export const pending = computed(() => pendingOf(approvals.value));
 
 /** The agents of the village, each with its pending approvals and its status, who needs a person first. */

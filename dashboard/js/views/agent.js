@@ -10,6 +10,7 @@ import { Age, Glyph } from "./bits.js";
 import { Changes } from "./changes.js";
 import { Empty } from "./empty.js";
 import { Feed } from "./feed.js";
+import { Keep } from "./keep.js";
 import { TerminalPane } from "./terminal_pane.js";
 import { Tests } from "./tests.js";
 import { Usage } from "./usage.js";
@@ -40,7 +41,7 @@ function Side({ tab, agent }) {
   const details = store.sessions.value[agent.sessionId];
   if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
   if (tab === "changes") return html`<${Changes} diff=${details?.diff} files=${details?.files ?? {}} />`;
-  if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} />`;
+  if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} /><${Keep} agent=${agent} />`;
   return html`<${Feed} title="Feed" matches=${(line) => line.sessionId === agent.sessionId} oneAgent />`;
 }
 
