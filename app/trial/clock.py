@@ -1,7 +1,7 @@
 """Recovery times as distributions."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -10,7 +10,8 @@ import attrs
 class Strike:
     """One fault that was pulled. `kind`: its name, with what it hit where that matters. `at`: seconds since the
     campaign began. `answers`: seconds until the killed part answered a question again, as the service measured;
-    `flows`: until events of all runners came to all viewers again, as seen from outside; None where it never did.
+    `flows`: until events of all runners came to all viewers again, as seen from outside; None where it never did;
+    `phases`: the same, part by part.
     """
 
     fault: str
@@ -19,7 +20,7 @@ class Strike:
     at: float
     answers: float | None = None
     flows: float | None = None
-    note: str = ""
+    phases: Mapping[str, float] = attrs.field(factory=dict[str, float])
 
 
 @attrs.frozen(kw_only=True)

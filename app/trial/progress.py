@@ -46,8 +46,17 @@ class Progress:
         """A fault is over."""
         flows = "NOT BACK" if strike.flows is None else seconds(strike.flows)
         answers = f"answers after {seconds(strike.answers)}, " if strike.answers is not None else ""
-        self.say(f"{strike.at:7.1f} s  {strike.fault:17} {answers}flows after {flows}  {strike.target[:70]}")
+        self.say(
+            f"{strike.at:7.1f} s  {strike.fault:17} {answers}flows after {flows}  {strike.target[:70]}{_parts(strike)}"
+        )
 
     def _write(self, text: str) -> None:
         self.out.write(text)
         self.out.flush()
+
+
+def _parts(strike: Strike) -> str:
+    """Of what took long: what did."""
+    if strike.flows is None or strike.flows < 1:
+        return ""
+    return " (" + ", ".join(f"{name} {seconds(took)}" for name, took in strike.phases.items()) + ")"

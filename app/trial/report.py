@@ -9,6 +9,7 @@ from app.trial.clock import Strike, buckets, by_kind, seconds, spread
 
 LOW, HIGH, COLUMNS = 0.001, 100.0, 30
 """The histogram's scale, in seconds, logarithmic."""
+NOTHING_AT_ALL = "nothing at all"
 _BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -20,7 +21,7 @@ def text(result: Result) -> str:
 def _lines(result: Result) -> Iterator[str]:
     yield ""
     yield f"{'RECOVERED AFTER':28} {'FAULTS':>6} {'P50':>8} {'P99':>8} {'LONGEST':>8}  {_scale()}"
-    yield from _rows("nothing at all", result.baseline)
+    yield from _rows(NOTHING_AT_ALL, result.baseline)
     for kind, strikes in by_kind(result.strikes).items():
         yield from _rows(kind, strikes)
     yield ""
@@ -119,7 +120,7 @@ def data(result: Result) -> dict[str, object]:
 
 def write(result: Result, folder: Path) -> Path:
     """Both files; where the page is. Raises OSError."""
-    from app.trial.picture import page
+    from app.trial.picture import page  # which tells the same facts in its own way
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(data(result), indent=1), encoding="utf-8")

@@ -12,6 +12,7 @@ from app.trial.crowd import Crowd
 from app.trial.plan import Intent
 from app.trial.rest import Away, Refused, Rest
 from app.trial.viewer import Viewer, Watch
+from app.trial.waiting import until
 from app.trial.workload import Hand, Workload
 from contracts.ui import iso
 
@@ -21,6 +22,8 @@ ANSWER_SECONDS = 30.0
 ALL_COME_AGAIN = frozenset({"kill-process", "kill-listener"})
 TAKES_ITS_TIME = frozenset({"half-open-runner"})
 """Waited for beside the others, without its runner."""
+LOOK_SECONDS = 0.002
+PHASES = 3
 NOTHING = "nothing at all"
 """The kind of a strike that is none: how long an event takes to all viewers, undisturbed."""
 
@@ -42,7 +45,6 @@ class _Struck:
     answers: float | None
     since: float
     began: float
-    note: str = ""
 
 
 @attrs.define(eq=False)
@@ -145,9 +147,13 @@ class Striker:
         hands = [hand] if hand is not None else [one for one in self.workload.hands if not one.away]
         sessions = {session for one in hands for session in one.sessions}
         watches = {viewer: viewer.watch(iso(struck.since), sessions) for viewer in self.viewers}
-        flows: float | None = None
+        phases: dict[str, float] = {}
         with trio.move_on_after(PATIENCE_SECONDS):
-            flows = await self._flowing(watches, connects, comings) - struck.began
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._seeing, watches, phases)
+                nursery.start_soon(self._viewers_live, connects, phases)
+                nursery.start_soon(self._crowd_back, comings, phases)
+        flows = max(phases.values()) - struck.began if len(phases) == PHASES else None
         for viewer, watch in watches.items():
             viewer.watches.discard(watch)
         if flows is None:
@@ -159,21 +165,25 @@ class Striker:
             at=struck.began - self.began,
             answers=struck.answers,
             flows=None if flows is None else max(0.0, flows),
-            note=struck.note,
+            phases={name: max(0.0, at - struck.began) for name, at in phases.items()},
         )
 
-    async def _flowing(self, watches: dict[Viewer, Watch], connects: dict[Viewer, int], comings: int) -> float:
-        """The instant at which it was so."""
-        for viewer, watch in watches.items():
-            await watch.over.wait()  # its deadline is the caller's
-            while viewer.connects < connects.get(viewer, 0) or not viewer.live:
-                watch.at = trio.current_time()
-                await trio.sleep(0.002)
-        last = max((watch.at for watch in watches.values()), default=trio.current_time())
-        while not (self.crowd.whole and self.crowd.comings >= comings):
-            await trio.sleep(0.002)
-            last = trio.current_time()
-        return last
+    # Their deadline is the caller's; each notes the instant at which it was so.
+
+    async def _seeing(self, watches: dict[Viewer, Watch], phases: dict[str, float]) -> None:
+        for watch in watches.values():
+            await watch.over.wait()
+        phases["events seen"] = max((watch.at for watch in watches.values()), default=trio.current_time())
+
+    async def _viewers_live(self, connects: dict[Viewer, int], phases: dict[str, float]) -> None:
+        await until(
+            lambda: all(one.live and one.connects >= connects.get(one, 0) for one in self.viewers), LOOK_SECONDS
+        )
+        phases["viewers live"] = trio.current_time()
+
+    async def _crowd_back(self, comings: int, phases: dict[str, float]) -> None:
+        await until(lambda: self.crowd.whole and self.crowd.comings >= comings, LOOK_SECONDS)
+        phases["clients back"] = trio.current_time()
 
     def _stuck(self, struck: _Struck, watches: dict[Viewer, Watch]) -> str:
         blind = [
