@@ -5,10 +5,12 @@ PYTHON ?= python3
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --cache-dir $(STATE)/cache/pip --quiet
 ARGS   ?=
+DURATION ?= 600
+CLIENTS  ?= 1000
 
 export PYTHONPYCACHEPREFIX := $(abspath $(STATE))/cache/pycache
 
-.PHONY: run test check unit lock clean
+.PHONY: run test check unit chaos lock clean
 
 run: $(STATE)/installed
 	@$(BIN)/townwatch serve --demo $(ARGS)
@@ -26,6 +28,10 @@ check: $(STATE)/installed-dev
 # Without browser and node, for the minute between two edits.
 unit: $(STATE)/installed-dev
 	$(BIN)/python -m pytest -q tests/unit tests/property $(ARGS)
+
+# Ten minutes of pulled plugs (DURATION=60: one) in a service of its own, with 1000 clients who look on (CLIENTS=20: less).
+chaos: $(STATE)/installed
+	@$(BIN)/townwatch chaos --fresh --duration $(DURATION) --clients $(CLIENTS) $(ARGS)
 
 # The locks, made anew from pyproject.toml.
 lock: $(STATE)/installed-dev

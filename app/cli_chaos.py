@@ -2,13 +2,18 @@
 
 import random
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import trio
 from cyclopts import Parameter
 
 from app.cli_shared import ConfigFile, StateDir, complain, log_to_file, settings_of
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from app.trial.campaign import Options, Result
 
 
 def chaos(
@@ -22,6 +27,7 @@ def chaos(
     viewers: int = 4,
     runners: int = 2,
     goals: bool = True,
+    fresh: bool = False,
     report: str | None = None,
     keep_data: bool = False,
     state_dir: StateDir = None,
@@ -51,25 +57,21 @@ def chaos(
         runners of its own, with two programs each
     goals
         whether it must also be as fast as it should be
+    fresh
+        start a service of its own for it, in a state directory of its own below this one's
     report
         folder for report.html and report.json (default: chaos/TIME in the state directory)
     keep_data
         keep the village, the runners and what they wrote
     """
-    from app.service import local_access
     from app.trial import report as reports
-    from app.trial.campaign import Campaign, CannotBegin, Options
-    from app.trial.progress import Progress
-    from app.trial.rest import Rest
+    from app.trial.campaign import CannotBegin, Options
     from runner import identity
 
     found = settings_of(config, state_dir)
     try:
         if url is not None and token is None:
             return complain(f"{url}: a token is needed, --token")
-        if url is None or token is None:
-            url, own = trio.run(local_access, found)
-            token = token or own
         options = Options(
             seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
             seconds=duration,
@@ -82,11 +84,33 @@ def chaos(
         )
         folder = Path(report) if report else found.state / "chaos" / time.strftime("%Y%m%d-%H%M%S")
         log_to_file(found, "chaos.log")
-        campaign = Campaign(Rest(url.rstrip("/"), token), options, (folder / "work").absolute(), Progress())
-        result = trio.run(campaign.run)
+        result = trio.run(_conduct, found, options, folder.absolute(), None if fresh else (url, token))
         page = reports.write(result, folder)
     except (CannotBegin, identity.NotEnrolled, OSError) as error:
         return complain(str(error))
     print(reports.text(result))
     print(f"The report: {page}")
     return 130 if result.interrupted else 0 if result.held else 1
+
+
+async def _conduct(
+    found: Settings, options: "Options", folder: Path, where: tuple[str | None, str | None] | None
+) -> "Result":
+    """Against the service at `where` (url, token; None: those of the state directory), or a fresh one."""
+    from app.service import local_access
+    from app.trial.campaign import Campaign
+    from app.trial.progress import Progress
+    from app.trial.rest import Rest
+    from app.trial.stage import allow_connections, fresh_service
+
+    allow_connections(options.clients)
+    async with AsyncExitStack() as stack:
+        if where is None:
+            rest = await stack.enter_async_context(fresh_service(folder / "service", found))
+        else:
+            url, token = where
+            if url is None or token is None:
+                url, own = await local_access(found)
+                token = token or own
+            rest = Rest(url.rstrip("/"), token)
+        return await Campaign(rest, options, folder / "work", Progress()).run()

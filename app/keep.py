@@ -27,7 +27,7 @@ def keep_running(arguments: list[str], host: str, port: int) -> int:
     Returns its last status. A service that dies again and again is started after longer and longer waits. `port`: 0
     for any free one, the same for every life.
     """
-    command = [sys.executable, "-m", "app", *_without(arguments, "--port"), f"--port={port or _free_port(host)}"]
+    command = [sys.executable, "-m", "app", *_without(arguments, "--port"), f"--port={port or free_port(host)}"]
     return _Keeper([one for one in command if one != "--keep"]).run()
 
 
@@ -42,7 +42,8 @@ def _without(arguments: list[str], option: str) -> list[str]:
     return kept
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """One that nobody listens at, at this moment."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listener:
         return listener.getsockname()[1]

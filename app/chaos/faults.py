@@ -38,8 +38,8 @@ class Order:
 
 @attrs.frozen(kw_only=True)
 class Done:
-    """target: what it hit. back: seconds until the part that was killed was up again, None where nothing comes back by
-    itself. lasts: seconds that it goes on.
+    """target: what it hit. back: seconds until who was killed answered again, None where nothing comes back by itself.
+    lasts: seconds that it goes on.
     """
 
     target: str

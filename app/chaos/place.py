@@ -9,7 +9,7 @@ import trio
 
 from actors.context import Context
 from actors.ports import Ref
-from actors.runtime import whereis
+from actors.runtime import ActorDeadError, whereis
 from actors.runtime.tasks import TaskOwner
 from app.chaos.disk import FaultyDisk
 from app.chaos.plug import Plug, Plugs
@@ -72,18 +72,18 @@ class Place:
         return dice.choice(found)
 
     async def kill(self, path: str, ref: Ref, why: str) -> float | None:
-        """End it where it stands. Returns the seconds until it was back; None for who does not come back by itself."""
+        """End it where it stands. Returns the seconds until it answered again; None for who does not come back by
+        itself.
+        """
         began, life = trio.current_time(), ref.incarnation
         comes_back = path.rpartition("/")[0] not in ("townwatch/clients", "townwatch/ledger/links")
         ref.cut(Killed(why))
         if not comes_back:
             return None
         with trio.move_on_after(BACK_SECONDS):
-            while True:
+            while not await _answers(path, ref, life):  # noqa: ASYNC110 - it has no event that would tell
                 await trio.sleep(LOOK_SECONDS)
-                now = whereis(path)
-                if now is not None and now.is_up and (now is not ref or now.incarnation > life):
-                    return trio.current_time() - began
+            return trio.current_time() - began
         return None
 
     def later(self, work: Callable[..., Any], *arguments: Any) -> None:
@@ -106,6 +106,18 @@ class ChaosActor(TaskOwner):
     def on_stop(self) -> None:
         self._place.plugs.heal()
         self._place.disk.delay, self._place.disk.full = 0.0, False
+
+
+async def _answers(path: str, killed: Ref, life: int) -> bool:
+    """Whether a later life of who was killed is at `path`, and handles messages."""
+    now = whereis(path)
+    if now is None or not now.is_up or (now is killed and now.incarnation <= life):
+        return False
+    try:
+        await now.ping(timeout=None)  # its deadline is the caller's
+    except ActorDeadError:
+        return False
+    return True
 
 
 def _flat(node: Node) -> Iterator[Node]:

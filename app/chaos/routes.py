@@ -36,7 +36,7 @@ class FaultOrder:
 
 @attrs.frozen(kw_only=True)
 class FaultReport:
-    """`back_ms`: until the part that was killed was up again; null where nothing comes back by itself."""
+    """`back_ms`: until the part that was killed answered again; null where nothing comes back by itself."""
 
     fault: str
     target: str

@@ -54,10 +54,10 @@ def by_kind(strikes: Iterable[Strike]) -> dict[str, list[Strike]]:
 
 
 def seconds(value: float | None) -> str:
-    """`0.0123` → `12 ms`, `3.21` → `3.2 s`."""
+    """`0.0123` → `12 ms`, `3.21` → `3.2 s`, `15.6` → `16 s`."""
     if value is None:
         return "–"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s" if value < 100 else f"{value:.0f} s"
+    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
 
 
 def buckets(values: Sequence[float], low: float, high: float, count: int) -> list[int]:

@@ -86,7 +86,7 @@ def _strip(times: Sequence[float]) -> str:
         for number, one in enumerate(times)
     )
     found = spread(times)
-    marks = "" if found is None else _tick("p50", found.p50) + _tick("p99", found.p99)
+    marks = "" if found is None or found.count < 3 else _tick("p50", found.p50) + _tick("p99", found.p99)
     return f'<svg width="{WIDTH}" height="{ROW}">{_grid(ROW)}{dots}{marks}</svg>'
 
 

@@ -46,7 +46,7 @@ class Answer:
 
 @attrs.frozen
 class Rest:
-    """`base`: http(s)://host:port. `token`: an administrator's."""
+    """`base`: http(s)://host:port. `token`: an administrator's; empty: nobody's."""
 
     base: str
     token: str
@@ -58,7 +58,7 @@ class Rest:
                 return await self._exchange(method, path, b"" if body is None else json.dumps(body).encode())
         except trio.TooSlowError:
             raise Away(f"{method} {path}: no answer within {seconds:g} s") from None
-        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.RemoteProtocolError) as error:
+        except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.ProtocolError) as error:
             raise Away(f"{method} {path}: {error}") from None
 
     async def get(self, path: str, *, seconds: float = SECONDS) -> Any:
@@ -97,10 +97,11 @@ class Rest:
     async def _exchange(self, method: str, path: str, body: bytes) -> Answer:
         headers = [
             ("Host", urlsplit(self.base).netloc),
-            ("Authorization", f"Bearer {self.token}"),
             ("Content-Length", str(len(body))),
             ("Connection", "close"),
         ]
+        if self.token:
+            headers.append(("Authorization", f"Bearer {self.token}"))
         if body:
             headers.append(("Content-Type", "application/json"))
         stream = await open_stream(self.base, Tls())
