@@ -75,15 +75,17 @@ async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
     start.
     """
     began = time.monotonic()
-    async with open_service(settings, demo_seed) as service:
+    async with AsyncExitStack() as stack:
+        # Before the service listens: who is told to stop in its first moment stops in order, too.
+        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
+        service = await stack.enter_async_context(open_service(settings, demo_seed))
         log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
         _calm_the_collector()
         print(GREETING.format(version=version("townwatch"), link=await service.link()), flush=True)
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            ended = service.root.actor_stopped
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(_until_signal, signals, nursery.cancel_scope)
-                nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
+        ended = service.root.actor_stopped
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_until_signal, signals, nursery.cancel_scope)
+            nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
         gave_up = ended.is_set()
     log.info("stopped", reason="the supervision tree gave up" if gave_up else "told to")
     return 1 if gave_up else 0
