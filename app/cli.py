@@ -64,9 +64,12 @@ def serve(
     server = {name: value for name, value in given.items() if value is not None}
     found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
     if keep:
-        from app.keep import keep_running
+        from app.keep import free_port, keep_running
 
-        return keep_running(sys.argv[1:], found.server.host, found.server.port)
+        port = found.server.port or free_port(found.server.host)  # the same for every life
+        found = attrs.evolve(found, server=attrs.evolve(found.server, port=port))
+        if (status := keep_running(sys.argv[1:], port)) is not None:
+            return status
     _log_to_stderr(found)
     try:
         return trio.run(run_service, found, seed if demo else None)

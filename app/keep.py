@@ -1,13 +1,21 @@
-"""`townwatch serve --keep`: a process that starts the service again whenever it dies, where there is no systemd."""
+"""`townwatch serve --keep`: a process that starts the service again whenever it dies, where there is no systemd.
 
+It loads the service once and forks: a new version needs a new wrapper.
+"""
+
+import gc
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
+FORKS = sys.platform == "linux"
+"""Elsewhere a fork without an exec may break what the system's own libraries do."""
 KEPT = "TOWNWATCH_KEPT"
 WRONG_USE = 2
 """The status of a service that cannot start because of what it was told: starting it again would not help."""
@@ -21,14 +29,16 @@ def is_kept() -> bool:
     return os.environ.get(KEPT) == str(os.getppid()) or "NOTIFY_SOCKET" in os.environ
 
 
-def keep_running(arguments: list[str], host: str, port: int) -> int:
-    """Run `townwatch ARGUMENTS` (less --keep) until it ends by itself with 0 or 2, or this process is told to stop.
+def keep_running(arguments: list[str], port: int) -> int | None:
+    """Start `townwatch ARGUMENTS` (less --keep) at this port again and again, until it ends by itself with 0 or 2, or
+    this process is told to stop: its last status then. None in the process that is to be the service, each time.
 
-    Returns its last status. A service that dies again and again is started after longer and longer waits. `port`: 0
-    for any free one, the same for every life.
+    A service that dies again and again is started after longer and longer waits.
     """
-    command = [sys.executable, "-m", "app", *_without(arguments, "--port"), f"--port={port or free_port(host)}"]
-    return _Keeper([one for one in command if one != "--keep"]).run()
+    if FORKS:
+        return _Keeper(_fork).run()
+    command = [sys.executable, "-m", "app", *_without(arguments, "--port"), f"--port={port}"]
+    return _Keeper(partial(_start, [one for one in command if one != "--keep"])).run()
 
 
 def _without(arguments: list[str], option: str) -> list[str]:
@@ -49,19 +59,59 @@ def free_port(host: str) -> int:
         return listener.getsockname()[1]
 
 
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, env={**os.environ, KEPT: str(os.getpid())})
+
+
+def _fork() -> "_Forked | None":
+    """All of the service is loaded before: who is started again needs a second less, and shares the memory. Nothing of
+    it runs here, not even a thread. None in the child.
+    """
+    import app.service  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
+    gc.freeze()
+    keeper, pid = os.getpid(), os.fork()
+    if pid:
+        return _Forked(pid)
+    os.environ[KEPT] = str(keeper)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    return None
+
+
+class _Forked:
+    """A child, with as much of `subprocess.Popen` as is needed."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._status: int | None = None
+
+    def wait(self) -> int:
+        """Its status; less than 0 for a signal."""
+        if self._status is None:
+            self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return self._status
+
+    def send_signal(self, number: int) -> None:
+        if self._status is None:
+            os.kill(self._pid, number)
+
+
 class _Keeper:
-    def __init__(self, command: list[str]) -> None:
-        self._command = command
-        self._child: subprocess.Popen[bytes] | None = None
+    def __init__(self, start: Callable[[], "subprocess.Popen[bytes] | _Forked | None"]) -> None:
+        self._start = start
+        self._child: subprocess.Popen[bytes] | _Forked | None = None
         self._told = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._pass_on)
 
-    def run(self) -> int:
+    def run(self) -> int | None:
         wait = FIRST_WAIT
         while True:
             began = time.monotonic()
-            self._child = subprocess.Popen(self._command, env={**os.environ, KEPT: str(os.getpid())})
+            self._child = self._start()
+            if self._child is None:
+                return None
             status = self._child.wait()
             if self._told or status in (0, WRONG_USE):
                 return status if status >= 0 else 128 - status
@@ -77,5 +127,5 @@ class _Keeper:
     def _pass_on(self, number: int, _frame: FrameType | None) -> None:
         """The child ends in order; ^C reaches it by itself too, which does no harm."""
         self._told = True
-        if self._child is not None and self._child.poll() is None:
+        if self._child is not None:
             self._child.send_signal(number)
