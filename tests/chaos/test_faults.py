@@ -170,7 +170,7 @@ async def alive(runner: ScriptedRunner) -> bool:
 async def test_what_was_frozen_arrives_late(tmp_path: Path) -> None:
     async with sabotaged(tmp_path) as saboteur:
         runner = await saboteur.runner(1)
-        await saboteur.pull("freeze-runner", seconds=0.3)
+        await saboteur.pull("freeze-runner", seconds=1.5)
         await runner.send(touched(2))
         with trio.move_on_after(0.1) as waited:
             await runner.acked(2)

@@ -1,5 +1,6 @@
 """Asking other servers, over real sockets: those that redirect, trickle, flood, or speak something else."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def server(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
                     return
                 with peer:
                     try:
-                        peer.recv(65536)
+                        _read_request(peer)
                         for piece in pieces:
                             peer.sendall(piece)
                             if over.wait(pause):
@@ -43,6 +44,20 @@ def server(*pieces: bytes, pause: float = 0.0) -> Iterator[str]:
             over.set()
             listener.shutdown(socket.SHUT_RDWR)
             thread.join()
+
+
+def _read_request(peer: socket.socket) -> None:
+    """All of it: who closes with something unread resets the connection, and the answer may be lost."""
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        if not (piece := peer.recv(65536)):
+            return
+        seen += piece
+    head, _, body = seen.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    left = int(length[1]) - len(body) if length else 0
+    while left > 0:
+        left -= len(peer.recv(left))
 
 
 async def test_an_answer_of_whatever_status_is_an_answer() -> None:
