@@ -21,7 +21,7 @@ class Peer:
     kept: dict[int, str] = attrs.field(factory=dict[int, str])
     last: int = 0
     told: int = 0
-    """The last acknowledgement on this connection. (A welcome may name a later place: behind a hole of the peer's own.)"""
+    """The last acknowledgement on this connection; a welcome may name a later place, behind a hole of its own."""
     nacked: list[int] = attrs.field(factory=list[int])
     sent: int = 0
     window: int = 16
