@@ -163,7 +163,8 @@ class BaseSupervisor(TrioActor):
 
     def _drop_child(self, child: Child, reason: Reason) -> None:
         """Its address dies and its spec goes."""
-        self._children.pop(child.id, None)
+        if self._children.get(child.id) is child:  # and not who came after it, by the same id
+            del self._children[child.id]
         child.bury(reason)
 
     def _auto_shutdown(self, mode: AutoShutdown, child: Child) -> bool:

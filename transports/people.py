@@ -89,7 +89,7 @@ class People:
         self._clients = clients
         bind = cast(Any, server).on  # python-socketio's own signature has no types
         bind("connect", self._connect)
-        bind("disconnect", self._disconnect)
+        bind("disconnect", self._gone)
         bind("ping", self._ping)
         for event in PAYLOADS:
             bind(event, self._handler(event))
@@ -107,6 +107,8 @@ class People:
         supervisor = whereis(self._clients)
         if supervisor is None:
             raise ConnectionRefusedError("the service is starting or stopping; try again", {"retry": True})
+        if environ.get(RECOVERED):
+            await self._replace(sid)
         try:
             client = await supervisor.proxy().start_child(spec)
             if environ.get(RECOVERED) and not await self._may_go_on(sid, client):
@@ -125,10 +127,26 @@ class People:
         finally:  # also where it failed: an actor without a connection would keep its place for ever
             if not allowed:
                 with trio.move_on_after(LEAVE_SECONDS, shield=True):
-                    await self._disconnect(sid)
+                    await self._end(sid)
         return allowed
 
-    async def _disconnect(self, sid: str, reason: str | None = None) -> None:
+    async def _replace(self, sid: str) -> None:
+        """The actor of the connection before this one may not be over yet. It ends, and leaves the new one alone."""
+        directory = self._context.directory
+        old = directory.clients.get(sid)
+        if old is not None:
+            directory.disconnected(sid, old)
+        await self._end(sid)
+
+    async def _gone(self, sid: str, reason: str | None = None) -> None:
+        try:
+            self._server.rooms(sid)
+        except KeyError:
+            await self._end(sid)
+        # Else they are back already, by another connection: that one's actor is none of this one's business.
+
+    async def _end(self, sid: str) -> None:
+        """Returns when their actor has ended."""
         supervisor = whereis(self._clients)
         if supervisor is not None:
             with suppress(ChildError, ActorDeadError):  # its actor may have ended before its connection did
