@@ -19,7 +19,7 @@ FORKS = sys.platform == "linux"
 KEPT = "TOWNWATCH_KEPT"
 WRONG_USE = 2
 """The status of a service that cannot start because of what it was told: starting it again would not help."""
-SETTLED_SECONDS = 5.0
+SETTLED_SECONDS = 2.0
 """Who lived so long did not fail at the start."""
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 

@@ -33,6 +33,7 @@ WATCH_SECONDS = 5.0
 REST_SECONDS = 150.0
 """A half-open connection is kept by the service until its pings went unanswered for 85 s, and 30 s in limbo."""
 OVER_SECONDS = 60.0
+CLEAN_SECONDS = 120.0
 
 
 class CannotBegin(Exception):
@@ -123,7 +124,7 @@ class Campaign:
                     self.result.findings.append(str(error))
                 nursery.cancel_scope.cancel()
         finally:
-            with trio.move_on_after(OVER_SECONDS) as scope:
+            with trio.move_on_after(CLEAN_SECONDS) as scope:
                 scope.shield = True
                 await self._clean_up()
         return self.result
@@ -281,6 +282,7 @@ class Campaign:
         self.workload.wind_down_quietly()
         self._found(await self.workload.stop_runners())
         if not self.options.keep_data:
+            await self.workload.deliver_the_rest()
             self.result.left_behind = await self.workload.remove()
             await trio.to_thread.run_sync(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 

@@ -23,6 +23,7 @@ from runner.asking import Service
 
 STOP_SECONDS = 20.0
 REMOVE_SECONDS = 10.0
+END_SECONDS = 5.0
 LOOK_SECONDS = 0.7
 
 
@@ -40,6 +41,34 @@ class Hand:
     process: trio.Process | None = None
     sessions: set[str] = attrs.field(factory=set)
     away: bool = False
+
+    async def start(self) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = await trio.lowlevel.open_process(
+                [sys.executable, "-m", "app", "runner"],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "TOWNWATCH_STATE_DIR": str(self.folder / "state")},
+                start_new_session=True,  # ^C is ours to hear, not theirs
+            )
+
+    async def stop(self) -> str | None:
+        """SIGTERM, then kill; what went wrong."""
+        process = self.process
+        if process is None:
+            return None
+        if process.poll() is not None:
+            return f"{self.name} ended by itself with status {process.returncode}"
+        process.send_signal(signal.SIGTERM)
+        with trio.move_on_after(STOP_SECONDS):
+            await process.wait()
+        if process.poll() is not None:
+            return None
+        process.kill()
+        await process.wait()
+        return f"{self.name} does not end on SIGTERM"
 
     def connections(self, base: str) -> list[str]:
         """Addresses and ports of its own ends of what it has to the service, as the service names them."""
@@ -97,16 +126,7 @@ class Workload:
         service = Service.at(self.rest.base, plain=True)
         known = await enrolment.join(folder / "state", service, made.json()["code"], name=name)
         hand = Hand(name, folder, known.runner_id)
-        with (folder / "log").open("ab") as log:
-            hand.process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "app", "runner"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "TOWNWATCH_STATE_DIR": str(folder / "state")},
-                start_new_session=True,  # ^C is ours to hear, not theirs
-            )
+        await hand.start()
         return hand
 
     # --- programs ---------------------------------------------------------------------------------------
@@ -230,23 +250,36 @@ class Workload:
             await trio.sleep(0.3)
 
     async def stop_runners(self) -> list[str]:
-        """SIGTERM, then kill; what went wrong."""
-        wrong: list[str] = []
+        """Programs come to their end, then runners; what went wrong."""
+        await self._until_over(END_SECONDS)
+        return [wrong for hand in self.hands if (wrong := await hand.stop()) is not None]
+
+    async def deliver_the_rest(self) -> None:
+        """A connection that was dead when its runner stopped leaves sessions that seem to live: the runner's next life
+        tells of their end.
+        """
+        if not await self._live():
+            return
         for hand in self.hands:
-            process = hand.process
-            if process is None:
-                continue
-            if process.poll() is not None:
-                wrong.append(f"{hand.name} ended by itself with status {process.returncode}")
-                continue
-            process.send_signal(signal.SIGTERM)
-            with trio.move_on_after(STOP_SECONDS):
-                await process.wait()
-            if process.poll() is None:
-                wrong.append(f"{hand.name} does not end on SIGTERM")
-                process.kill()
-                await process.wait()
-        return wrong
+            await hand.start()
+        await self._until_over(STOP_SECONDS)
+        for hand in self.hands:
+            await hand.stop()
+
+    async def _until_over(self, within: float) -> None:
+        with trio.move_on_after(within):
+            while await self._live():  # noqa: ASYNC110 - it is another process that ends them
+                await trio.sleep(0.2)
+
+    async def _live(self) -> bool:
+        """Whether one of our sessions has not ended, as far as the service says."""
+        try:
+            page = await self.rest.get(f"/api/runner/sessions?live=true&limit=1&villageId={self.village}")
+        except Away:
+            return True
+        except Refused:
+            return False
+        return bool(page["items"])
 
 
 def _standing(details: Any) -> str | None:

@@ -137,10 +137,12 @@ def test_nobody_kills_what_nobody_starts_again(service: Running) -> None:
 
 
 def test_told_to_stop_it_removes_what_it_made(service: Running) -> None:
-    process = campaign(service.folder, "--duration=100", "--clients=3", "--keep-data=false")
+    """Also what a runner could not tell any more, because its connection was dead."""
+    faults = ("--fault=half-open-runner", "--fault=flood")
+    process = campaign(service.folder, "--duration=100", "--clients=3", *faults)
     database = service.folder / "state" / "townwatch.db"
     deadline = time.monotonic() + 60
-    while "pulling plugs" not in said(service.folder):
+    while said(service.folder).count("flood") < 3:  # by then a connection is half-open, too
         assert process.poll() is None and time.monotonic() < deadline, said(service.folder)
         time.sleep(0.1)
     assert len(left_in(database)[0]) == 3
