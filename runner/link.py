@@ -50,7 +50,13 @@ class _Heard(trio.abc.Stream):
 
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
+        self._ended = trio.Event()
         self.heard_at = trio.current_time()
+
+    async def fail_at_its_end(self) -> None:
+        """For a handshake: the library waits on although the other side has hung up."""
+        await self._ended.wait()
+        raise trio.BrokenResourceError("the service hung up during the handshake")
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await self._stream.send_all(data)
@@ -59,7 +65,12 @@ class _Heard(trio.abc.Stream):
         await self._stream.wait_send_all_might_not_block()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = await self._stream.receive_some(max_bytes)
+        data = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self._ended.set()
         self.heard_at = trio.current_time()
         return data
 
@@ -149,15 +160,19 @@ class Link:
         """The outer deadline is the one that holds: the library's own can wait for ever on a silent peer."""
         where = urlsplit(self._identity.url)
         with trio.fail_after(CONNECT_SECONDS):
-            return await trio_websocket.wrap_client_stream(
-                nursery,
-                stream,  # pyright: ignore[reportArgumentType]  # any stream will do
-                where.netloc.rpartition("@")[2],
-                where.path + (f"?{where.query}" if where.query else ""),
-                extra_headers=self._authorization(),
-                subprotocols=[wire.PROTOCOL],
-                max_message_size=MAX_FRAME,
-            )
+            async with trio.open_nursery() as handshake:
+                handshake.start_soon(stream.fail_at_its_end)
+                socket = await trio_websocket.wrap_client_stream(
+                    nursery,
+                    stream,  # pyright: ignore[reportArgumentType]  # any stream will do
+                    where.netloc.rpartition("@")[2],
+                    where.path + (f"?{where.query}" if where.query else ""),
+                    extra_headers=self._authorization(),
+                    subprotocols=[wire.PROTOCOL],
+                    max_message_size=MAX_FRAME,
+                )
+                handshake.cancel_scope.cancel()
+        return socket
 
     def _authorization(self) -> list[tuple[bytes, bytes]]:
         """None where the certificate says who we are."""
