@@ -283,6 +283,7 @@ class Campaign:
         self._found(await self.workload.stop_runners())
         if not self.options.keep_data:
             await self.workload.deliver_the_rest()
+            await trio.to_thread.run_sync(self.workload.save_logs, self.folder.parent / "logs")
             self.result.left_behind = await self.workload.remove()
             await trio.to_thread.run_sync(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -253,6 +254,12 @@ class Workload:
         """Programs come to their end, then runners; what went wrong."""
         await self._until_over(END_SECONDS)
         return [wrong for hand in self.hands if (wrong := await hand.stop()) is not None]
+
+    def save_logs(self, folder: Path) -> None:
+        """What the runners said: who looks for the cause of a finding wants to know."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for hand in self.hands:
+            shutil.copy(hand.folder / "log", folder / f"{hand.name}.log")
 
     async def deliver_the_rest(self) -> None:
         """A connection that was dead when its runner stopped leaves sessions that seem to live: the runner's next life
