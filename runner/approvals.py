@@ -91,9 +91,14 @@ class Approvals:
             return
         opened = self._open.pop(approval_id)
         self._decided[approval_id] = decision
-        opened.decision, opened.by, opened.note = decision, by, note
         session = self._session
-        await session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision=decision, resolvedBy=by, note=note)
+        try:
+            await session.tell("APPROVAL_RESOLVED", approvalId=approval_id, decision=decision, resolvedBy=by, note=note)
+        except trio.Cancelled:  # it was told to nobody: it is not decided
+            self._open[approval_id] = opened
+            del self._decided[approval_id]
+            raise
+        opened.decision, opened.by, opened.note = decision, by, note
         session.lifecycle.waiting.discard(approval_id)
         opened.done.set()
         await self._go_on(decision, by)

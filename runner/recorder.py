@@ -44,7 +44,12 @@ class Recorder:
         event = {"type": kind, "sessionId": session_id, "orgId": village, "ts": now_ms()}
         event |= {name: value for name, value in fields.items() if value is not None}
         self._unwritten += 1
-        await self._send.send((session_id, sayable(event)))
+        try:
+            await self._send.send((session_id, sayable(event)))
+        except BaseException:  # it is not in the queue, and nobody shall wait for it
+            self._unwritten -= 1
+            self._written.set()
+            raise
 
     async def settle(self) -> None:
         """Until everything recorded so far is on the disk. As long as the disk is full."""

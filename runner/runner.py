@@ -20,6 +20,7 @@ from contracts.codec import ContractError
 from contracts.events import FINAL_STATES, UsageMetrics
 from contracts.tasks import SessionConfig
 from runner import git, workspace
+from runner.approvals import SESSION_END
 from runner.asks import AskServer
 from runner.identity import Identity, load
 from runner.lifecycle import NotPossible
@@ -115,6 +116,8 @@ class Runner:
         async def tell(kind: str, **fields: Any) -> None:
             await self.recorder.record(left.session_id, left.village, kind, **fields)
 
+        for approval_id in await trio.to_thread.run_sync(self._spool.waiting, left.session_id):
+            await tell("APPROVAL_RESOLVED", approvalId=approval_id, decision="deny", resolvedBy=SESSION_END, note=LOST)
         final = left.state if left.state in FINAL_STATES else "FAILED"
         if left.state != final:
             await tell("SESSION_STATE_CHANGED", previousState=left.state, newState=final, reason=LOST)
@@ -162,28 +165,40 @@ class Runner:
 
     async def _handle(self, command: wire.Command) -> wire.Result:
         """Do it once: a command that was done is answered as it was, not done again."""
-        under_way = self._under_way.get(command.command_id)
-        if under_way is not None:
-            await under_way.wait()
         known = self._results.get(command.command_id)
         if known is not None:
             return known
-        done = self._under_way[command.command_id] = trio.Event()
-        try:
+        if command.command in ("input", "resize"):  # keys wait for their turn, and go with the connection they came by
             return await self._do_once(command)
+        under_way = self._under_way.get(command.command_id)
+        if under_way is None:
+            under_way = self._under_way[command.command_id] = trio.Event()
+            self._nursery.start_soon(self._do_whole, command, under_way)
+        await under_way.wait()
+        ending = wire.ErrorBody(code="NOT_POSSIBLE", message="the runner is shutting down")
+        unfinished = wire.Result(command_id=command.command_id, ok=False, error=ending)
+        return self._results.get(command.command_id, unfinished)
+
+    async def _do_whole(self, command: wire.Command, done: trio.Event) -> None:
+        """Not cut in the middle where the connection is: half a decision would be known here and told to nobody."""
+        try:
+            await self._do_once(command)
         finally:
             del self._under_way[command.command_id]
             done.set()
 
     async def _do_once(self, command: wire.Command) -> wire.Result:
+        error = None
         try:
             await self._do(command)
-            result = wire.Result(command_id=command.command_id, ok=True)
-        except (NotPossible, ContractError, KeyError, git.GitError, OSError) as error:
-            message = f"no such approval or session: {error}" if isinstance(error, KeyError) else str(error)
-            result = wire.Result(
-                command_id=command.command_id, ok=False, error=wire.ErrorBody(code="NOT_POSSIBLE", message=message)
-            )
+        except (NotPossible, ContractError, git.GitError, OSError) as trouble:
+            error = wire.ErrorBody(code="NOT_POSSIBLE", message=str(trouble))
+        except KeyError as unknown:
+            error = wire.ErrorBody(code="NOT_POSSIBLE", message=f"no such approval or session: {unknown}")
+        except Exception as failure:  # one command's trouble is not the runner's
+            log.error("command_failed", command=command.command, reason=repr(failure))
+            error = wire.ErrorBody(code="INTERNAL", message=f"the runner failed over it: {type(failure).__name__}")
+        result = wire.Result(command_id=command.command_id, ok=error is None, error=error)
         self._results[command.command_id] = result
         while len(self._results) > RESULTS_KEPT:
             del self._results[next(iter(self._results))]

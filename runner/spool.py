@@ -18,7 +18,7 @@ from typing import Any
 import attrs
 import structlog
 
-from contracts.codec import encode
+from contracts.codec import encode, to_json_values
 from contracts.events import Gap
 
 log = structlog.get_logger("spool")
@@ -37,6 +37,8 @@ CREATE TABLE IF NOT EXISTS session (
   session TEXT PRIMARY KEY, last_seq INTEGER NOT NULL, acked INTEGER NOT NULL, state TEXT NOT NULL, started_ms
   INTEGER NOT NULL, village TEXT NOT NULL, provider TEXT NOT NULL, pid INTEGER NOT NULL, live INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS waiting (session TEXT NOT NULL, approval TEXT NOT NULL, PRIMARY KEY (session, approval))
+  WITHOUT ROWID;
 """
 
 
@@ -152,6 +154,13 @@ class Spool:
                 self._db.execute("UPDATE session SET state = ? WHERE session = ?", (event["newState"], session_id))
             case "SESSION_ENDED":
                 self._db.execute("UPDATE session SET live = 0 WHERE session = ?", (session_id,))
+                self._db.execute("DELETE FROM waiting WHERE session = ?", (session_id,))
+            case "APPROVAL_REQUESTED":
+                asked = to_json_values(event["approval"])["approvalId"]
+                self._db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (session_id, asked))
+            case "APPROVAL_RESOLVED":
+                answered = (session_id, event["approvalId"])
+                self._db.execute("DELETE FROM waiting WHERE session = ? AND approval = ?", answered)
             case _:
                 pass
 
@@ -205,6 +214,12 @@ class Spool:
                 " AND NOT EXISTS (SELECT 1 FROM event WHERE event.session = session.session)",
                 (session_id,),
             )
+
+    def waiting(self, session_id: str) -> list[str]:
+        """Approvals of a session that were asked for and not resolved."""
+        with self._lock:
+            rows = self._db.execute("SELECT approval FROM waiting WHERE session = ? ORDER BY approval", (session_id,))
+            return [approval_id for (approval_id,) in rows]
 
     def sessions(self) -> list[SpoolSession]:
         """All that are not forgotten, oldest first."""

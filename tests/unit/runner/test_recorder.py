@@ -106,3 +106,17 @@ def test_names_that_are_no_text_can_still_be_told() -> None:
     said = sayable({"type": "DIFF_SUMMARY", "files": [file], "path": "ok.py"})
     assert said["path"] == "ok.py"
     assert said["files"][0]["path"].startswith("caf�")
+
+
+async def test_who_gave_up_waiting_for_room_is_not_waited_for(spool: FullDisk, soon: None) -> None:
+    recorder = Recorder(spool, lambda: None)
+    await say(recorder, *("x" * 1000))  # the queue is full, for nobody writes yet
+    with trio.move_on_after(0.01) as gave_up:
+        await say(recorder, "too much")
+    assert gave_up.cancelled_caught
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(recorder.run)
+        with trio.fail_after(5):
+            await recorder.settle()
+        nursery.cancel_scope.cancel()
+    assert len(written(spool)) == 1000

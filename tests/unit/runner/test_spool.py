@@ -113,3 +113,13 @@ def test_the_size_is_known_again_after_a_restart(spool: Spool, path: Path) -> No
     size = again.size()
     again.close()
     assert size == spool.size()
+
+
+def test_what_waits_for_a_decision_is_known_in_the_same_commit(spool: Spool, path: Path) -> None:
+    asked = [event("APPROVAL_REQUESTED", approval={"approvalId": f"ap_{number}"}) for number in (1, 2)]
+    spool.append([*asked, event("APPROVAL_RESOLVED", approvalId="ap_1", decision="allow")])
+    again = Spool(path)
+    assert again.waiting("s") == ["ap_2"]
+    again.append([event("SESSION_ENDED", finalState="FAILED")])
+    assert again.waiting("s") == []
+    again.close()
