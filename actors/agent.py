@@ -54,9 +54,9 @@ class AgentActor(TrioActor):
     async def on_receive(self, message: Any) -> Any:
         match message:
             case m.Forward(state=state, events=events):
-                shown, first = self._context.shown.get(state.session_id, 0), events[0].seq
-                if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
-                    await self._read_back(state, after=shown, until=first - 1)
+                shown, before = self._context.shown.get(state.session_id, 0), message.first - 1
+                if shown < before:  # a message on the way here became a dead letter, or the runner left a hole
+                    await self._read_back(state, after=shown, until=before)
                 self._publish(state, events)
             case m.Enter(client_id=client_id, room=room):
                 self._context.outlet.enter(client_id, room)

@@ -59,6 +59,11 @@ class Context:
     router: Ref | None = None
     timers: Ref | None = None
 
+    def behind(self, state: SessionState) -> bool:
+        """Whether something durable of this session was not shown yet."""
+        shown = min(self.published.get(state.session_id, 0), self.shown.get(state.session_id, 0))
+        return shown < state.seq
+
     async def router_call(self, message: Any) -> Any:
         """Ask the router. Raises `ActorDeadError` before it is started or after it is gone for good."""
         if self.router is None:

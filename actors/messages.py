@@ -133,11 +133,17 @@ class SaveSnapshot:
 @attrs.frozen
 class Forward:
     """To the router, and on to the village and the agent: durable events of a session in order, and the session's state
-    after them. Who publishes translates: each message once, and only where somebody is to see it.
+    after them. Who publishes translates: each message once, and only where somebody is to see it. Without events: there
+    may be some that were lost on the way; read them back.
     """
 
     state: SessionState
     events: Sequence[e.RunnerEvent]
+
+    @property
+    def first(self) -> int:
+        """The seq of the first of these events; without any: the one after the state."""
+        return self.events[0].seq if self.events else self.state.seq + 1
 
 
 @attrs.frozen

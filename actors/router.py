@@ -47,8 +47,12 @@ class SessionRouter(TrioActor):
         self._context = context
         self._nurseries = nurseries
 
-    def on_start(self) -> None:
+    async def on_start(self) -> None:
+        """What a crash kept from a village or an agent is told again: nothing else may ever come of that session."""
         self._context.router = self.actor_ref
+        for state in self._context.board:
+            if self._context.behind(state):
+                await self._forward(m.Forward(state, ()))
 
     async def on_receive(self, message: Any) -> Any:
         match message:
@@ -71,7 +75,6 @@ class SessionRouter(TrioActor):
     async def _forward(self, forward: m.Forward) -> None:
         """Village first: who follows both rooms sees the work stream and the terminal from the same event on."""
         state = forward.state
-        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in forward.events])
         village = await self._village(state.village_id)
         await village.send(forward)
         agent = await self._agent(state.agent_id, state.village_id)

@@ -84,10 +84,10 @@ class VillageActor(TrioActor):
     # --- the work stream --------------------------------------------------------------------------
 
     async def _show(self, forward: m.Forward) -> None:
-        session_id, first = forward.state.session_id, forward.events[0].seq
-        shown = self._context.published.get(session_id, 0)
-        if first > shown + 1:  # a message on the way here became a dead letter, or the runner left a hole
-            await self._publish_from_journal(forward.state, until=first - 1)
+        before = forward.first - 1
+        if self._context.published.get(forward.state.session_id, 0) < before:
+            # a message on the way here became a dead letter, or the runner left a hole
+            await self._publish_from_journal(forward.state, until=before)
         self._publish(forward.state, forward.events)
 
     async def _publish_from_journal(self, state: SessionState, until: int | None = None) -> None:
@@ -112,6 +112,7 @@ class VillageActor(TrioActor):
             for message in compose(state, fresh, translate.for_village):
                 rooms = both if Scope.AGENT in message.scope else (self._room,)
                 outlet.publish(message.event, message.payload, rooms, (state.session_id, message.seq))
+        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
         self._notice(state, fresh)
         self._context.published[state.session_id] = fresh[-1].seq
 

@@ -245,7 +245,7 @@ def a_client_is_leaked() -> list[Patch]:
     async def nothing(self: Any, sid: str, reason: str | None = None) -> None:
         pass
 
-    return [(People, "_disconnect", nothing)]
+    return [(People, "_gone", nothing)]
 
 
 @bug

@@ -206,7 +206,7 @@ class ControlClient(SocketActor):
             self._say(approval_request(approval, iso(approval.requested_at)))
 
     def _tell_session(self, news: Any) -> None:
-        """Called by the router, between two events: must not wait."""
+        """Called by the village, between two events: must not wait."""
         state, event = news
         for message in feed(state, event):
             self._say(message)
