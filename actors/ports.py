@@ -118,8 +118,10 @@ class Decisions(Protocol):
         """Decisions of the session that its runner has not confirmed yet."""
         ...
 
-    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
-        """The runner has it."""
+    async def confirm(
+        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+    ) -> None:
+        """The runner said how it ended, and that stands, whatever was decided here while it had ended there."""
         ...
 
 
@@ -164,10 +166,13 @@ class Access(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """A decision that stands. `won`: whether the caller's own call made it."""
+    """A decision that stands. `won`: whether the caller's own call made it. `confirmed`: whether its runner said so;
+    until then it is on its way, and a session that ends (or an approval whose time is up) before it is there is a no.
+    """
 
     approval_id: str
     decision: str
     resolved_by: str | None
     note: str | None
     won: bool = False
+    confirmed: bool = False

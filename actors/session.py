@@ -6,7 +6,7 @@ forwarded is read back from the journal. So a crash at any point loses nothing a
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -32,6 +32,8 @@ SNAPSHOT_EVERY = 500
 """Events between two snapshots; a restart reads at most about this many events a session."""
 READ_LIMIT = 1000
 READ_BYTES = 4 << 20
+Resolution = e.ApprovalResolved | e.ApprovalRequest
+"""Both say which approval, and how, by whom and why it was decided."""
 
 
 class SessionActor(TrioActor):
@@ -57,6 +59,8 @@ class SessionActor(TrioActor):
         while tail := await self._read_tail():
             await self._forward(tail)
         self._context.board.post(self._state)
+        if self._state.resolved:
+            await self._settle_decisions()
         self._accepted = self._state.seq
         again = m.SessionRestarted(self._state.session_id, self._accepted)
         tell_if_alive(self._context.directory.runners.get(self._state.runner_id), again)
@@ -141,7 +145,7 @@ class SessionActor(TrioActor):
         await self._context.router.send(m.Forward(after, for_viewers(events, self._filter)))
         self._state = after
         self._context.board.post(after)
-        await self._confirm_decisions(events)
+        await self._confirm(list(_resolutions(after, events)))
         await self._snapshot(important=any(type(event) not in session_state.QUIET for event in events))
 
     async def _snapshot(self, *, important: bool) -> None:
@@ -214,7 +218,13 @@ class SessionActor(TrioActor):
         done = self._state.resolved.get(approval_id)
         if done is None or done.decision is None:
             raise m.UnknownApproval(f"no approval {approval_id} is waiting in this session")
-        return Standing(approval_id=approval_id, decision=done.decision, resolved_by=done.resolved_by, note=done.note)
+        return Standing(
+            approval_id=approval_id,
+            decision=done.decision,
+            resolved_by=done.resolved_by,
+            note=done.note,
+            confirmed=True,
+        )
 
     async def _tell_decision(self, standing: Standing) -> None:
         """Idempotent by command id: sent again at every reconnect until the runner's APPROVAL_RESOLVED confirms it."""
@@ -233,13 +243,34 @@ class SessionActor(TrioActor):
             log.info("decision_waits_for_runner", approval=standing.approval_id)
 
     async def _repeat_decisions(self) -> None:
-        for standing in await self._context.decisions.unconfirmed(self._state.session_id):
+        for standing in await self._settle_decisions():
             await self._tell_decision(standing)
 
-    async def _confirm_decisions(self, events: Sequence[e.RunnerEvent]) -> None:
-        for event in events:
-            if isinstance(event, e.ApprovalResolved):
-                await self._context.decisions.confirm(event.session_id, event.approval_id, self._context.clock.now_ms())
+    async def _settle_decisions(self) -> list[Standing]:
+        """What a crash kept from being confirmed is; returns those that the runner has to be told (again)."""
+        waiting = await self._context.decisions.unconfirmed(self._state.session_id)
+        done = [self._state.resolved[one.approval_id] for one in waiting if one.approval_id in self._state.resolved]
+        await self._confirm(done)
+        return [one for one in waiting if one.approval_id not in self._state.resolved]
+
+    async def _confirm(self, resolved: Sequence[Resolution]) -> None:
+        """What the runner told is what stands, also where somebody decided while its session was ending."""
+        now, confirm = self._context.clock.now_ms(), self._context.decisions.confirm
+        for done in resolved:
+            if done.decision is not None:
+                await confirm(self._state.session_id, done.approval_id, done.decision, done.resolved_by, done.note, now)
+
+
+def _resolutions(after: SessionState, events: Sequence[e.RunnerEvent]) -> Iterator[Resolution]:
+    """How approvals ended with these events."""
+    for event in events:
+        match event:
+            case e.ApprovalResolved():
+                yield event
+            case e.SessionEnded():
+                yield from session_state.undecided(after, event)
+            case _:
+                pass
 
 
 async def read_events(context: Context, session_id: str, after: int, limit: int = READ_LIMIT) -> list[e.RunnerEvent]:

@@ -90,6 +90,8 @@ RESOLVED_KEPT = 64
 """Resolved approvals a session remembers, so that a late or repeated decision can be answered."""
 
 
+UNDECIDED = ("session end", "the session ended before anybody decided")
+"""By whom, and the note, of the no that an end is to whoever still asks."""
 QUIET = frozenset({e.TerminalChunk, e.FileTouched, e.AlertRaised, e.ProviderEventForwarded})
 """Events that change nothing of a session but how far it is."""
 
@@ -185,7 +187,25 @@ def _ended(state: SessionState, event: e.SessionEnded) -> SessionState:
         ended_at=event.ts,
         final_usage=event.total_usage,
         pending={},
+        resolved=_kept(state.resolved, [_denied(request, event.ts) for request in state.pending.values()]),
     )
+
+
+def _denied(request: e.ApprovalRequest, at: float) -> e.ApprovalRequest:
+    by, note = UNDECIDED
+    return attrs.evolve(request, resolved_at=at, decision="deny", resolved_by=by, note=note)
+
+
+def undecided(state: SessionState, ended: e.SessionEnded) -> list[e.ApprovalRequest]:
+    """What this end denied, because the runner itself had not. `state`: after it."""
+    known = state.resolved.values()
+    return [one for one in known if (one.resolved_by, one.note) == UNDECIDED and one.resolved_at == ended.ts]
+
+
+def _kept(resolved: dict[str, e.ApprovalRequest], more: Iterable[e.ApprovalRequest]) -> dict[str, e.ApprovalRequest]:
+    """The latest of them."""
+    both = {**resolved, **{one.approval_id: one for one in more}}
+    return dict(list(both.items())[-RESOLVED_KEPT:])
 
 
 def _resolved(state: SessionState, event: e.ApprovalResolved) -> SessionState:
@@ -195,12 +215,8 @@ def _resolved(state: SessionState, event: e.ApprovalResolved) -> SessionState:
     decided = attrs.evolve(
         request, resolved_at=event.ts, decision=event.decision, resolved_by=event.resolved_by, note=event.note
     )
-    resolved = {**state.resolved, event.approval_id: decided}
-    while len(resolved) > RESOLVED_KEPT:
-        del resolved[next(iter(resolved))]
-    return attrs.evolve(
-        state, pending={k: v for k, v in state.pending.items() if k != event.approval_id}, resolved=resolved
-    )
+    pending = {k: v for k, v in state.pending.items() if k != event.approval_id}
+    return attrs.evolve(state, pending=pending, resolved=_kept(state.resolved, [decided]))
 
 
 def _tested(state: SessionState, event: e.TestRunFinished) -> SessionState:

@@ -83,8 +83,10 @@ class StoredDecisions:
     async def unconfirmed(self, session_id: str) -> Sequence[Standing]:
         return [_standing(one) for one in await self._database.read(approvals.unconfirmed, session_id)]
 
-    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
-        await self._database.call(approvals.confirm, session_id, approval_id, at_ms)
+    async def confirm(
+        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+    ) -> None:
+        await self._database.call(approvals.confirm, session_id, approval_id, decision, resolved_by, note, at_ms)
 
 
 def _standing(approval: Approval, *, won: bool = False) -> Standing:
@@ -94,4 +96,5 @@ def _standing(approval: Approval, *, won: bool = False) -> Standing:
         resolved_by=approval.resolved_by,
         note=approval.note,
         won=won,
+        confirmed=approval.confirmed_ms is not None,
     )

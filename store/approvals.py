@@ -88,10 +88,25 @@ def expire(connection: Connection, now_ms: int) -> list[Approval]:
     return _all(connection.execute(overdue.values(**values).returning(approvals)).all())
 
 
-def confirm(connection: Connection, session_id: str, approval_id: str, now_ms: int) -> None:
-    """The runner has the decision; the first confirmation counts."""
-    waiting = approvals.c.decision.is_not(None) & approvals.c.confirmed_ms.is_(None)
-    connection.execute(update(approvals).where(_is(session_id, approval_id), waiting).values(confirmed_ms=now_ms))
+def confirm(
+    connection: Connection,
+    session_id: str,
+    approval_id: str,
+    decision: str,
+    by: str | None,
+    note: str | None,
+    now_ms: int,
+) -> None:
+    """How it ended at the runner; the first confirmation counts. It stands over a decision that came too late there:
+    the session had ended, or the time was up.
+    """
+    waiting = _is(session_id, approval_id) & approvals.c.confirmed_ms.is_(None)
+    other = approvals.c.decision.is_(None) | (approvals.c.decision != decision)
+    if by is not None:
+        other |= approvals.c.resolved_by != by
+    ended = {"decision": decision, "resolved_by": by, "note": note, "resolved_ms": now_ms}
+    connection.execute(update(approvals).where(waiting, other).values(**ended))
+    connection.execute(update(approvals).where(waiting).values(confirmed_ms=now_ms))
 
 
 def get(connection: Connection, session_id: str, approval_id: str) -> Approval | None:

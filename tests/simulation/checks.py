@@ -102,10 +102,23 @@ def _check_approvals(world: "World", session_id: str, events: list[dict[str, Any
     resolved = [event for event in events if event["type"] == "APPROVAL_RESOLVED"]
     counts = Counter(event["approvalId"] for event in resolved)
     check(all(count == 1 for count in counts.values()), f"{session_id}: resolved more than once: {counts}")
+    check(set(counts) == set(asked), f"{session_id}: asked for {asked}, and resolved {sorted(counts)}")
+    known = world.machine.house.context.board.session(session_id) if world.machine.house is not None else None
+    check(known is None or not known.pending, f"{session_id}: the board says that somebody still waits: {known}")
+    for page in world.pages:
+        waits = [approval_id for approval_id, of in page.view.waiting.items() if of == session_id]
+        check(not waits, f"{page.name}: {waits} of {session_id} are shown as waiting")
     for event in resolved:
         approval_id = event["approvalId"]
         check(approval_id in asked, f"{approval_id} was resolved and never asked for")
         recorded = world.truth.decisions.get(approval_id)
+        said = (event["decision"], event.get("resolvedBy"))
+        world.history.consistent(approval_id, {said})
+        told = world.history.answers.get(approval_id, set())
+        check(told <= {said}, f"{approval_id}: people were told {told}, and it ended as {said}")
+        kept = world.machine.decisions.standing.get(approval_id)
+        stands = None if kept is None else (kept[1].decision, kept[1].resolved_by)
+        check(stands in (None, said), f"{approval_id}: {stands} is on record, and it ended as {said}")
         if event["decision"] == "allow":  # a yes is somebody's; a no may be the end of the session
             check(
                 recorded is not None, f"{approval_id} was allowed by {event.get('resolvedBy')}, which nobody recorded"

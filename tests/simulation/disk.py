@@ -108,7 +108,7 @@ class SimDecisions:
             self._truth.decisions[approval_id].append((decision, resolved_by))
             answer = attrs.evolve(standing, won=True)
         else:
-            answer = found[1]
+            answer = attrs.evolve(found[1], confirmed=approval_id in self.confirmed)
         await self._io()
         return answer
 
@@ -117,7 +117,13 @@ class SimDecisions:
         rows = self.standing.items()
         return [standing for key, (of, standing) in rows if of == session_id and key not in self.confirmed]
 
-    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
+    async def confirm(
+        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+    ) -> None:
         await self._io()
-        if approval_id in self.standing:
+        found = self.standing.get(approval_id)
+        if found is not None and approval_id not in self.confirmed:
             self.confirmed.add(approval_id)
+            if (found[1].decision, found[1].resolved_by) != (decision, resolved_by):
+                ended = Standing(approval_id=approval_id, decision=decision, resolved_by=resolved_by, note=note)
+                self.standing[approval_id] = session_id, ended

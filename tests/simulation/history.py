@@ -11,10 +11,12 @@ import trio
 from contracts.translate import WORK_STREAM
 from tests.simulation.disk import Truth
 
-BY_THE_END = ("deny", "session end")
-"""How an approval ends that nobody decided before its session was over."""
 LINES = frozenset(kind.TYPE for kind in WORK_STREAM)
 """Runner events that are a line of the work stream."""
+
+
+NOBODY_LEFT = ("session end", "timeout")
+"""Who denies, by a runner's word, what was decided while it was too late."""
 
 
 class Violation(AssertionError):
@@ -29,6 +31,8 @@ class History:
     trace: list[str] = attrs.field(factory=list[str])
     counts: Counter[str] = attrs.field(factory=Counter[str])
     violations: list[str] = attrs.field(factory=list[str])
+    accepted: dict[str, set[tuple[str, str | None]]] = attrs.field(factory=lambda: defaultdict(set))
+    """approval → every decision that anybody was told is on its way to the runner."""
     answers: dict[str, set[tuple[str, str | None]]] = attrs.field(factory=lambda: defaultdict(set))
     """approval → every decision that anybody was told stands."""
     pending: Callable[[], set[str]] = set
@@ -59,13 +63,21 @@ class History:
         same = all(body == spooled[number - 1] for number, body in stored[:seq])
         self.check(same, f"{session_id}: what is stored is not what the runner sent")
 
-    def answered(self, approval_id: str, decision: str, by: str | None) -> None:
-        """Somebody was told that this decision stands."""
-        self.note("answered", approval_id, decision, by)
-        self.answers[approval_id].add((decision, by))
+    def answered(self, approval_id: str, decision: str, by: str | None, confirmed: bool) -> None:
+        """Somebody was told that this decision stands, for good or until its runner has said how it ended."""
+        self.note("answered", approval_id, decision, by, confirmed)
+        told = (self.answers if confirmed else self.accepted)[approval_id]
+        told.add((decision, by))
         self.check(bool(by), f"{approval_id}: decided by nobody")
-        by_people = self.answers[approval_id] - {BY_THE_END}  # what crosses the session's end has no effect any more
-        self.check(len(by_people) <= 1, f"{approval_id}: decided as {sorted(self.answers[approval_id])}")
+        self.check(len(told) == 1, f"{approval_id}: decided as {sorted(told)}")
+        self.consistent(approval_id, self.answers[approval_id])
+
+    def consistent(self, approval_id: str, ended: set[tuple[str, str | None]]) -> None:
+        """How it ended is how it was decided, or a no because nobody was left to hear of it."""
+        accepted = self.accepted[approval_id]
+        overtaken = all(decision == "deny" and by in NOBODY_LEFT for decision, by in ended)
+        said = f"{approval_id}: accepted as {accepted}, ended as {ended}"
+        self.check(not accepted or not ended or ended == accepted or overtaken, said)
 
 
 @attrs.define(eq=False)

@@ -138,7 +138,7 @@ class World:
     async def _decide(self, session_id: str, approval_id: str, decision: str, by: str) -> None:
         """The REST call: what transports/http/routes/approvals.py does."""
         house = self.machine.house
-        if house is None or house.place.dead or (approval_id in self.history.answers and not self._insists()):
+        if house is None or house.place.dead or (self.history.accepted.get(approval_id) and not self._insists()):
             return
         ours = here.get(None)
         here.set(house.place)
@@ -148,7 +148,7 @@ class World:
                 if session is not None:
                     standing = await session.call(m.Decide(approval_id, decision, by), timeout=5)
                     if not house.place.dead:
-                        self.history.answered(approval_id, standing.decision, standing.resolved_by)
+                        self.history.answered(approval_id, standing.decision, standing.resolved_by, standing.confirmed)
         except Exception as error:
             if not house.place.dead and type(error).__name__ != "Crash":
                 self.history.check(False, f"a decision on {approval_id} failed with {error!r}")

@@ -114,7 +114,12 @@ class MemoryDecisions:
     async def unconfirmed(self, session_id: str) -> list[Standing]:
         return [s for key, s in self.standing.items() if key not in self.confirmed]
 
-    async def confirm(self, session_id: str, approval_id: str, at_ms: int) -> None:
+    async def confirm(
+        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+    ) -> None:
+        standing = self.standing.get(approval_id)
+        if standing is not None and standing.decision != decision:
+            self.standing[approval_id] = attrs.evolve(standing, decision=decision, resolved_by=resolved_by, note=note)
         self.confirmed.add(approval_id)
 
 

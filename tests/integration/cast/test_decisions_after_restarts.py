@@ -14,6 +14,7 @@ ASKED = {
     "risk": "low",
     "requestedAt": 1,
 }
+USAGE = {"agentSeconds": 0, "terminalKb": 0, "filesTouched": 0, "commandsRun": 0, "approvalsRequested": 0}
 
 
 def told(link: ActorRef) -> list[str]:
@@ -39,6 +40,32 @@ async def test_a_decision_between_welcome_and_introduction_is_told_with_the_intr
         await runner.call(m.LinkUp(link, HELLO, False))
         await cast.settle()
         assert told(link) == ["approve:ap1"]
+
+
+async def test_a_decision_that_crosses_the_sessions_end_is_what_the_runner_says(tmp_path):
+    async with open_cast(tmp_path) as cast:
+        link = RecordingLink.start()
+        session = await asked(cast, link)
+        accepted = await session.call(m.Decide("ap1", "allow", "ann"))
+        denied = event("APPROVAL_RESOLVED", 2, approvalId="ap1", decision="deny", resolvedBy="session end")
+        await session.send(batch(link, denied))
+        await cast.settle()
+        standing = await session.call(m.Decide("ap1", "allow", "ann"))
+        assert (accepted.decision, accepted.confirmed) == ("allow", False)
+        assert (standing.decision, standing.resolved_by, standing.confirmed) == ("deny", "session end", True)
+        assert cast.context.decisions.standing["ap1"].decision == "deny"
+
+
+async def test_who_still_asks_when_a_runner_says_that_it_ended_is_denied(tmp_path):
+    async with open_cast(tmp_path) as cast:
+        link = RecordingLink.start()
+        session = await asked(cast, link)
+        ended = {"finalState": "FAILED", "totalDurationMs": 1, "totalUsage": USAGE}
+        await session.send(batch(link, event("SESSION_ENDED", 2, **ended)))
+        await cast.settle()
+        standing = await session.call(m.Decide("ap1", "allow", "ann"))
+        assert (standing.decision, standing.resolved_by) == ("deny", "session end")
+        assert (await session.call(m.Describe())).pending == {}
 
 
 async def test_a_decision_that_a_runners_actor_lost_in_a_crash_is_told_again(tmp_path):

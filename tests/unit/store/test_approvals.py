@@ -103,10 +103,28 @@ def test_a_decision_is_due_until_the_runner_confirms(database: Database, ask: Ca
         ask(name)
     database.run(approvals.decide, "s1", "a2", "allow", "ada", None, 5)
     database.run(approvals.decide, "s1", "a1", "deny", "ada", None, 6)
-    database.run(approvals.confirm, "s1", "a3", 7)  # of an undecided one: means nothing
     assert [a.approval_id for a in database.run(approvals.unconfirmed, "s1")] == ["a2", "a1"]
-    database.run(approvals.confirm, "s1", "a2", 8)
+    database.run(approvals.confirm, "s1", "a2", "allow", "ada", None, 8)
     assert [a.approval_id for a in database.run(approvals.unconfirmed, "s1")] == ["a1"]
+
+
+def test_how_it_ended_at_the_runner_stands_over_a_decision_that_came_too_late(
+    database: Database, ask: Callable[..., Approval]
+) -> None:
+    ask("a1")
+    database.run(approvals.decide, "s1", "a1", "allow", "ada", None, 5)
+    database.run(approvals.confirm, "s1", "a1", "deny", "session end", "ended", 7)
+    database.run(approvals.confirm, "s1", "a1", "allow", "ada", None, 8)  # the first confirmation counts
+    late = database.run(approvals.decide, "s1", "a1", "allow", "ada", None, 9)
+    assert (late.standing.decision, late.standing.resolved_by, late.agrees) == ("deny", "session end", False)
+    assert database.run(approvals.unconfirmed, "s1") == []
+
+
+def test_what_nobody_decided_is_what_the_runner_says(database: Database, ask: Callable[..., Approval]) -> None:
+    ask("a1")
+    database.run(approvals.confirm, "s1", "a1", "deny", "timeout", None, 7)
+    found = database.run(approvals.decide, "s1", "a1", "allow", "ada", None, 9)
+    assert (found.standing.decision, found.standing.resolved_by) == ("deny", "timeout")
 
 
 def test_what_waits_is_listed_oldest_first_page_by_page_from_the_villages_asked_for(

@@ -41,7 +41,8 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.Done:
     """Allow or deny what an agent asks for.
 
     The first decision wins and names who made it. The same one again is fine; another one is a 409 with the one that
-    stands. Without an answer in time the answer is no."""
+    stands. Without an answer in time the answer is no. A session that ends before the decision is with its runner is
+    a no too: approval_resolved tells everybody how it ended, and from then on that is what stands."""
     approval_id, wanted = call.path["approvalId"][:200], call.body
     call.target, call.notes = approval_id, {"decision": wanted.decision}
     by = call.subject.name or call.user_id
