@@ -8,8 +8,13 @@ from tests.simulation.batch import found
 from tests.simulation.bugs import BUGS
 
 SEEDS = 200
-RARE = {"a_restarted_session_does_not_read_its_tail", "a_restarted_session_does_not_ask_again", "a_restarted_village_does_not_read_back",
-        "decisions_are_not_repeated_to_a_runner_that_comes_back"}  # fmt: skip
+RARE = {
+    "a_restarted_session_does_not_read_its_tail",
+    "a_restarted_session_does_not_ask_again",
+    "a_restarted_village_does_not_read_back",
+    "decisions_are_not_repeated_to_a_runner_that_comes_back",
+    "mailboxes_are_lost_on_a_restart",
+}
 """They need two faults at the right moment: found in tens of seeds, so only where there is time for that."""
 
 
