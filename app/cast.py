@@ -26,8 +26,10 @@ SESSIONS, LINKS = f"{ROOT}/ledger/sessions", f"{ROOT}/ledger/links"
 VILLAGES, AGENTS, RUNNERS = f"{ROOT}/villages", f"{ROOT}/agents", f"{ROOT}/runners"
 CLIENTS = f"{ROOT}/clients"
 
-BACKOFF = Backoff(base=0.02, cap=5.0)
-"""A crash is answered at once; a child that keeps crashing waits longer each time, up to 5 s."""
+BACKOFF = Backoff(base=0.02, cap=5.0, reset_after=1.0)
+"""A crash is answered at once; a child that keeps crashing waits longer each time, up to 5 s. One that worked for a
+second does not: who is killed now and then is back now and then as fast as the first time.
+"""
 
 
 def _many(name: str, *, intensity: int = 100, max_children: int = 100_000) -> ChildSpec:
