@@ -26,6 +26,8 @@ STOP_SECONDS = 20.0
 REMOVE_SECONDS = 10.0
 END_SECONDS = 5.0
 LOOK_SECONDS = 0.7
+ASKER = "writes and asks"
+"""One on each runner: to ask is a process of its own each time."""
 
 
 class CannotRun(Exception):
@@ -137,22 +139,23 @@ class Workload:
         while not self.winding_down:
             try:
                 live = await self.rest.get(f"/api/runner/sessions?live=true&limit=100&villageId={self.village}")
-                here = {one["sessionId"] for one in live["items"] if one["runnerId"] == hand.runner_id}
-                hand.sessions = here
+                here = [one for one in live["items"] if one["runnerId"] == hand.runner_id]
+                hand.sessions = {one["sessionId"] for one in here}
                 if len(here) < self.programs_each and not self.winding_down:
-                    await self._start(hand)
+                    await self._start(hand, asks=all(one["agentName"] != ASKER for one in here))
             except (Away, Refused):
                 pass  # the next look finds what became of it
             await trio.sleep(LOOK_SECONDS)
 
-    async def _start(self, hand: Hand) -> None:
+    async def _start(self, hand: Hand, *, asks: bool) -> None:
         number = len(self.names) + 1
         name = f"p{number}"
         self.names.append(name)
-        program = [sys.executable, str(self.truth / "program.py"), name, str(self.truth), str(number % 2)]
+        program = [sys.executable, str(self.truth / "program.py"), name, str(self.truth), str(int(asks))]
         body = {
             "villageId": self.village,
             "providerId": "command",
+            "agentName": ASKER if asks else "writes",
             "command": [*program, str(self.seed * 1000 + number)],
             "runnerId": hand.runner_id,
             "repoRef": {"provider": "local", "path": str(hand.folder / "work")},
