@@ -197,6 +197,10 @@ class RunnerMachine:
             self.life.context.run(self.life.runner.start, plan)
 
     @property
+    def connected(self) -> bool:
+        return self.life is not None and self.life.runner.link.online
+
+    @property
     def busy(self) -> bool:
         """Whether a session goes on, or something waits to be sent."""
         life = self.life

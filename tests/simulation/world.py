@@ -255,6 +255,8 @@ class World:
         for machine in self.runners:
             if machine.busy:
                 return f"{machine.name} is busy"
+            if not machine.connected:
+                return f"{machine.name} is not connected"
         for session_id, bodies in self.truth.spooled.items():
             if self.truth.last(session_id) < len(bodies):
                 return f"{session_id} has {self.truth.last(session_id)} of {len(bodies)} stored"
