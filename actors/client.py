@@ -14,7 +14,7 @@ from actors import messages as m
 from actors import replay
 from actors.context import Context, note_driving
 from actors.directory import Connection, Origin, tell_if_alive
-from actors.ports import Access, Ref, Subject
+from actors.ports import Access, ClientGone, Ref, Subject
 from actors.runtime import MailboxSpec, Reason, TrioActor
 from actors.session_state import SessionState
 from actors.timers import After
@@ -110,6 +110,8 @@ class ClientActor(TrioActor):
             self._context.measure("limit", {"limit": limited.limit})
             text = f"limit {limited.limit}: more than {limited.allowed:g} at once; slower"
             refusal = Refusal("E_RATE_LIMIT", text, retry_after=limited.retry_after)
+        except ClientGone:  # in the middle of its request: nobody waits for the answer
+            return Refusal("E_INTERNAL", "you are gone").as_ack()
         except Exception as error:  # somebody who was asked is gone, full, late, or failed over it
             log.error("client_request_failed", request=event, reason=repr(error))
             refusal = Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0)

@@ -46,6 +46,9 @@ class Context:
     restarted village knows what the people have seen."""
     shown: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
+    orders: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    """runner → command id → what it was told and has not answered. Written by its actor alone; outlives its crash, so
+    that what somebody was promised (a stop, a decision) is told again."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
     audit: Audit = attrs.field(factory=NoAudit)

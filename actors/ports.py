@@ -19,6 +19,10 @@ Tag = tuple[str, int]
 """(sessionId, seq): which event a message was made from."""
 
 
+class ClientGone(Exception):
+    """The client's connection is over: nothing is owed to it any more."""
+
+
 class Replay(Protocol):
     """Sends to one client while its live messages are held back."""
 
@@ -49,7 +53,7 @@ class Outlet(Protocol):
     def leave(self, client_id: str, room: str) -> None: ...
 
     def catch_up(self, client_id: str) -> AbstractAsyncContextManager[Replay]:
-        """While open, live messages to the client are held back; they follow when it closes."""
+        """While open, live messages to the client are held back; they follow when it closes. Raises `ClientGone`."""
         ...
 
     async def round_trip(self, client_id: str, timeout: float) -> float | None:

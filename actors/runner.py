@@ -1,8 +1,8 @@
 """One actor a runner: is it there, what was it told, what has it not answered yet.
 
 A runner is online while it is heard, offline after `OFFLINE_SECONDS` (two missed heartbeats, never one). Commands
-are kept by id until their result came, and are sent again to every new connection: a runner drops those it has done
-already.
+are kept by id until their result came (over a crash of this actor too), and are sent again to every new connection: a
+runner drops those it has done already.
 """
 
 import math
@@ -45,6 +45,8 @@ class RunnerState:
 @attrs.define
 class _Waiting:
     command: Command
+    link: Ref | None = None
+    """By which it went last."""
     done: trio.Event = attrs.field(factory=trio.Event)
     result: Result | None = None
 
@@ -65,7 +67,7 @@ class RunnerActor(TrioActor):
         self._status: Status = "offline"
         self._heard_at: int | None = None
         self._heard = -math.inf
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
 
     def on_start(self) -> None:
         self._context.directory.runners[self.runner_id] = self.actor_ref
@@ -104,7 +106,7 @@ class RunnerActor(TrioActor):
         message.link.watch(self.actor_ref)
         self._hear()
         for waiting in self._waiting.values():
-            tell_if_alive(self._link, m.Order(waiting.command))
+            self._tell(waiting)
         for state in self._context.board.of_runner(self.runner_id):
             if not state.ended:
                 tell_if_alive(self._context.directory.sessions.get(state.session_id), m.RunnerBack())
@@ -147,8 +149,14 @@ class RunnerActor(TrioActor):
             if len(self._waiting) >= COMMANDS_KEPT:
                 raise m.RunnerOffline(f"runner {self.runner_id} has {COMMANDS_KEPT} unanswered commands")
             self._waiting[command.command_id] = _Waiting(command)
-        tell_if_alive(self._link, m.Order(command))
-        return self._waiting[command.command_id] if message.wait else None
+        waiting = self._waiting[command.command_id]
+        if waiting.link is not self._link:
+            self._tell(waiting)
+        return waiting if message.wait else None
+
+    def _tell(self, waiting: _Waiting) -> None:
+        waiting.link = self._link
+        tell_if_alive(self._link, m.Order(waiting.command))
 
     def _settle(self, result: Result) -> None:
         waiting = self._waiting.pop(result.command_id, None)

@@ -4,8 +4,8 @@ A connection is admitted by the supervisor of the clients, which keeps the limit
 actor's answer is the ack. What is published to rooms goes straight to the Socket.IO server, which owns the connections.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -17,7 +17,7 @@ from actors import messages as m
 from actors.client import ClientActor
 from actors.context import Context
 from actors.directory import Origin
-from actors.ports import Access, Replay, Subject, Tag
+from actors.ports import Access, ClientGone, Replay, Subject, Tag
 from actors.runtime import ActorDeadError, MailboxFull, whereis
 from contracts.joins import PAYLOADS, Refusal
 from supervision import ChildError, ChildSpec, Refused
@@ -56,8 +56,12 @@ class SocketIoOutlet:
     def leave(self, client_id: str, room: str) -> None:
         self._server.leave_room_nowait(client_id, room)
 
-    def catch_up(self, client_id: str) -> AbstractAsyncContextManager[Replay]:
-        return self._server.catch_up(client_id)
+    @asynccontextmanager
+    async def catch_up(self, client_id: str) -> AsyncGenerator[Replay, None]:
+        if not self._server.has_client(client_id):
+            raise ClientGone
+        async with self._server.catch_up(client_id) as replay:
+            yield replay
 
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
         begun = trio.current_time()
@@ -139,9 +143,7 @@ class People:
         await self._end(sid)
 
     async def _gone(self, sid: str, reason: str | None = None) -> None:
-        try:
-            self._server.rooms(sid)
-        except KeyError:
+        if not self._server.has_client(sid):
             await self._end(sid)
         # Else they are back already, by another connection: that one's actor is none of this one's business.
 
@@ -164,7 +166,8 @@ class People:
             except MailboxFull:
                 return Refusal("E_RATE_LIMIT", "too many requests at once", retry_after=1.0).as_ack()
             except Exception as error:  # gone, late, or it failed: whoever asked is owed an answer
-                log.error("client_did_not_answer", request=event, reason=repr(error))
+                if self._server.has_client(sid):
+                    log.error("client_did_not_answer", request=event, reason=repr(error))
             return Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0).as_ack()
 
         return handle

@@ -130,6 +130,10 @@ class TrioServer(ServerApi):
         client = self._clients.get(session)
         return list(client.sockets.values()) if client is not None else []
 
+    def has_client(self, sid: str) -> bool:
+        """Whether it is connected now."""
+        return sid in self.space("/").sockets
+
     def _socket(self, sid: str, namespace: str | None) -> Socket:
         socket = self.space(namespace or "/").sockets.get(sid)
         if socket is None:

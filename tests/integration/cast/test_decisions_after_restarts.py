@@ -42,6 +42,19 @@ async def test_a_decision_between_welcome_and_introduction_is_told_with_the_intr
         assert told(link) == ["approve:ap1"]
 
 
+async def test_a_stop_that_waits_for_its_runner_outlives_a_crash_of_the_runners_actor(tmp_path):
+    async with open_cast(tmp_path) as cast:
+        link = RecordingLink.start()
+        session = await asked(cast, link)
+        runner = await cast.context.router_call(m.EnsureRunner("r1"))
+        await session.call(m.Stop(True))
+        runner.exit(RuntimeError("planted"), runner)
+        await cast.settle()
+        await runner.call(m.LinkUp(link, HELLO, False))
+        await cast.settle()
+        assert told(link) == ["stop:s1:True"]
+
+
 async def test_a_decision_that_crosses_the_sessions_end_is_what_the_runner_says(tmp_path):
     async with open_cast(tmp_path) as cast:
         link = RecordingLink.start()
