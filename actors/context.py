@@ -49,6 +49,8 @@ class Context:
     orders: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     """runner → command id → what it was told and has not answered. Written by its actor alone; outlives its crash, so
     that what somebody was promised (a stop, a decision) is told again."""
+    due: list[Any] = attrs.field(factory=list)
+    """The timers that are set. Written by their actor alone; outlives its crash, of which nobody else knows."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
     audit: Audit = attrs.field(factory=NoAudit)
@@ -64,8 +66,11 @@ class Context:
 
     def behind(self, state: SessionState) -> bool:
         """Whether something durable of this session was not shown yet."""
-        shown = min(self.published.get(state.session_id, 0), self.shown.get(state.session_id, 0))
-        return shown < state.seq
+        return self.shown_to(state) < state.seq
+
+    def shown_to(self, state: SessionState) -> int:
+        """The last seq that both the village and the agent's terminal showed."""
+        return min(self.published.get(state.session_id, 0), self.shown.get(state.session_id, 0))
 
     async def router_call(self, message: Any) -> Any:
         """Ask the router. Raises `ActorDeadError` before it is started or after it is gone for good."""

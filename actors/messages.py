@@ -380,6 +380,11 @@ class Flush:
 
 
 @attrs.frozen
+class LookBack:
+    """To the router itself: is anything durable that nobody was shown?"""
+
+
+@attrs.frozen
 class FromClient:
     """To a client: an event its person sent. Answer: the ack."""
 

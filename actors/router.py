@@ -15,12 +15,13 @@ import trio
 from actors import messages as m
 from actors.agent import AgentActor
 from actors.context import Context
-from actors.directory import Directory
+from actors.directory import Directory, tell_if_alive
 from actors.ports import Ref
 from actors.runner import RunnerActor
 from actors.runtime import ActorDeadError, MailboxSpec, TrioActor, whereis
 from actors.session import SessionActor
 from actors.session_state import SessionState
+from actors.timers import After
 from actors.village import VillageActor
 from contracts import ui
 from supervision import ChildSpec
@@ -30,6 +31,8 @@ log = structlog.get_logger("router")
 
 RESTART_LOOKS, RESTART_LOOK_SECONDS = 50, 0.02
 """How often, and how long apart, to look for a supervisor that is being restarted."""
+LOOK_BACK_SECONDS = 3.0
+"""How often to look for what is durable and was not shown: twice in a row, and it was lost on its way."""
 NURSERIES = {"session": SessionActor, "village": VillageActor, "agent": AgentActor, "runner": RunnerActor}
 """What the router has made: each kind under a dynamic supervisor of its own, found by its path."""
 
@@ -46,6 +49,8 @@ class SessionRouter(TrioActor):
         super().__init__()
         self._context = context
         self._nurseries = nurseries
+        self._behind: dict[str, int] = {}
+        self._look_back_at = 0.0
 
     async def on_start(self) -> None:
         """What a crash kept from a village or an agent is told again: nothing else may ever come of that session."""
@@ -53,11 +58,14 @@ class SessionRouter(TrioActor):
         for state in self._context.board:
             if self._context.behind(state):
                 await self._forward(m.Forward(state, ()))
+        self._look_back_later()
 
     async def on_receive(self, message: Any) -> Any:
         match message:
             case m.Forward():
                 await self._forward(message)
+            case m.LookBack():
+                await self._look_back()
             case m.EnsureSession():
                 return await self._ensure_session(message)
             case m.LocateSession(session_id=session_id):
@@ -79,6 +87,22 @@ class SessionRouter(TrioActor):
         await village.send(forward)
         agent = await self._agent(state.agent_id, state.village_id)
         await agent.send(forward)
+
+    def _look_back_later(self) -> None:
+        self._look_back_at = trio.current_time() + LOOK_BACK_SECONDS
+        tell_if_alive(self._context.timers, After(LOOK_BACK_SECONDS, self.actor_ref, m.LookBack()))
+
+    async def _look_back(self) -> None:
+        """Whatever was lost on its way, and however: nobody waits for the session's next event to see its last."""
+        if trio.current_time() < self._look_back_at:
+            return  # of the incarnation before this one
+        shown = {s.session_id: self._context.shown_to(s) for s in self._context.board if self._context.behind(s)}
+        for session_id, seq in shown.items():
+            state = self._context.board.session(session_id)
+            if state is not None and self._behind.get(session_id) == seq:
+                await self._forward(m.Forward(state, ()))
+        self._behind = shown
+        self._look_back_later()
 
     async def _ensure_session(self, wanted: m.EnsureSession) -> Ref:
         state = self._context.board.session(wanted.session_id)

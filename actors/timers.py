@@ -27,7 +27,7 @@ class After:
 
 
 class Timers(TaskOwner):
-    """A timer is a promise of this incarnation: after a crash, owners set theirs again in their `on_start`.
+    """A timer outlives a crash of this actor; only the one that it crashes over is lost.
 
     One task for all of them: every client has a timer, and a task each would be most of what an idle client costs.
     """
@@ -37,9 +37,9 @@ class Timers(TaskOwner):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self._context = context
-        self._due: list[tuple[float, int, After]] = []
+        self._due: list[tuple[float, int, After]] = context.due
         """A heap; the number keeps timers of the same moment in the order in which they were set."""
-        self._numbers = count()
+        self._numbers = count(1 + max((number for _, number, _ in self._due), default=0))
         self._earlier = trio.Event()
 
     def on_start(self) -> None:

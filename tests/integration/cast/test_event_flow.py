@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 import trio
 
 from actors import messages as m
@@ -184,3 +185,19 @@ async def test_a_late_viewers_screen_says_how_large_it_is(tmp_path: Path) -> Non
         entered = await cast.context.directory.agents["runner_s1"].call(m.Enter("c1", "terminal:runner_s1"))
         screen = json.loads(entered.screen[0].payload)
         assert (screen["data"], screen["cols"], screen["rows"], screen["snapshot"]) == ("$ ", 132, 43, True)
+
+
+async def test_what_was_lost_on_the_way_is_shown_within_a_bound_without_a_next_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.router.LOOK_BACK_SECONDS", 0.02)
+    async with open_cast(tmp_path) as cast:
+        session, directory = await cast.session(), cast.context.directory
+        village, lost = await cast.context.router_call(m.EnsureVillage("demo")), link()
+        directory.villages["demo"] = lost
+        await session.send(batch(link(), chunk(1, "last words")))
+        with trio.fail_after(5):
+            while not await received(lost):
+                await trio.sleep(0.002)
+        directory.villages["demo"] = village
+        await until(lambda: seqs(cast) == [1])

@@ -14,6 +14,9 @@ class _Context:
 
     timers: Any = None
 
+    def __init__(self) -> None:
+        self.due: list[Any] = []
+
 
 class Listener(TrioActor):
     """Notes what it is told, and when; busy until a moment."""
@@ -70,3 +73,16 @@ async def test_a_timer_for_somebody_who_is_gone_is_forgotten(autojump_clock: Any
         await trio.sleep(4)
         assert timers.is_alive()
         assert [name for name, _ in await other.proxy().heard] == ["mine"]
+
+
+async def test_what_was_set_outlives_a_crash_of_who_keeps_the_time(autojump_clock: Any) -> None:
+    async with open_world():
+        context, listener = cast(Any, _Context()), Listener.start()
+        timers = Timers.start(context)
+        await timers.send(After(10.0, listener, "soon"))
+        await trio.testing.wait_all_tasks_blocked()
+        timers.exit(RuntimeError("planted"), timers)
+        later = Timers.start(context)
+        await later.send(After(10.0, listener, "later"))
+        await trio.sleep(60)
+        assert [what for what, _ in await listener.proxy().heard] == ["soon", "later"]
