@@ -22,6 +22,7 @@ from app import cast
 from app.chaos.sabotage import Sabotage, lifted
 from app.demo import DemoRunner
 from app.doors import open_api, open_control_door, open_runner_door
+from app.forget import Forgetter
 from app.foundation import Foundation, lay
 from app.hosted import Hosted
 from app.identity import open_database
@@ -181,6 +182,7 @@ class open_service:
         specs = [
             ChildSpec(id="watch", actor=Watch, args=watch),
             ChildSpec(id="pulse", actor=Pulse, args=(base.context, health)),
+            ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database)),
         ]
         keep = retention(self._settings.journal)
         if keep is not None:
