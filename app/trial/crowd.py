@@ -4,11 +4,13 @@ import json
 from random import Random
 
 import attrs
+import structlog
 import trio
 
 from app.trial.line import Gone, Line
 from app.trial.viewer import FIRST_WAIT, LONGEST_WAIT
 
+log = structlog.get_logger("chaos")
 AT_ONCE = 64
 """Handshakes of ours under way at a time: more would only wait in the kernel's queue."""
 
@@ -46,6 +48,8 @@ class Crowd:
                 wait = FIRST_WAIT
                 await self._look(line)
             except Gone as gone:
+                if str(gone) != self.refusal:
+                    log.info("client_gone", why=str(gone), live=self.live)
                 self.refusal = str(gone)
             await trio.sleep(dice.uniform(0.5, 1.0) * wait)
             wait = min(wait * 2, LONGEST_WAIT)

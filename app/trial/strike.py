@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import attrs
+import structlog
 import trio
 
 from app.trial.clock import Strike
@@ -28,6 +29,7 @@ NOTHING = "nothing at all"
 """The kind of a strike that is none: how long an event takes to all viewers, undisturbed."""
 
 T = TypeVar("T")
+log = structlog.get_logger("chaos")
 
 
 class NoTarget(Exception):
@@ -158,6 +160,7 @@ class Striker:
             viewer.watches.discard(watch)
         if flows is None:
             self.findings.append(self._stuck(struck, watches))
+            log.error("not_all_flows", finding=self.findings[-1])
         return Strike(
             fault=struck.intent.fault,
             kind=_kind(struck),

@@ -43,6 +43,7 @@ class Hand:
     runner_id: str
     process: trio.Process | None = None
     sessions: set[str] = attrs.field(factory=set)
+    """That have begun, and not ended."""
     away: bool = False
 
     async def start(self) -> None:
@@ -140,7 +141,7 @@ class Workload:
             try:
                 live = await self.rest.get(f"/api/runner/sessions?live=true&limit=100&villageId={self.village}")
                 here = [one for one in live["items"] if one["runnerId"] == hand.runner_id]
-                hand.sessions = {one["sessionId"] for one in here}
+                hand.sessions = {one["sessionId"] for one in here if one["lastEventSeq"]}
                 if len(here) < self.programs_each and not self.winding_down:
                     await self._start(hand, asks=all(one["agentName"] != ASKER for one in here))
             except (Away, Refused):
