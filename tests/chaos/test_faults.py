@@ -16,6 +16,7 @@ import trio_websocket
 from app.chaos.faults import FAULTS
 from config.settings import Settings
 from tests.support.cast import event
+from tests.support.people import connected
 from tests.support.service import ScriptedRunner, Town, open_town
 
 pytestmark = [
@@ -152,6 +153,20 @@ async def test_a_runner_that_lost_its_connection_resumes(tmp_path: Path, fault: 
         await eventually(lambda: ended(runner))
         again = await saboteur.returned()
         assert again.welcome["sessions"] == [{"sessionId": "s1", "resumeFrom": 2}]
+
+
+async def test_a_killed_listener_leaves_no_clients_behind(tmp_path: Path) -> None:
+    async with sabotaged(tmp_path) as saboteur:
+        clients = saboteur.town.service.context.directory.clients
+        async with connected(saboteur.town, "socketio", saboteur.town.token) as client:
+            assert len(clients) == 1
+            await saboteur.pull("kill-listener")
+            await client.closed()
+        await eventually(lambda: none(clients))
+
+
+async def none(clients: Any) -> bool:
+    return not clients
 
 
 async def ended(runner: ScriptedRunner) -> bool:

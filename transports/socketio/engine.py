@@ -297,13 +297,15 @@ class Engine:
         connection.on_slow = lambda: self.cut_later(session)
 
     async def _read(self, session: Session, incoming: Incoming) -> None:
-        while (message := await incoming.receive()) is not None:
-            if not session.receive(message):
-                break
-            if self.gate is not None:
-                await self.gate(session)
-        if session.open:
-            session.ended("transport close")
+        try:
+            while (message := await incoming.receive()) is not None:
+                if not session.receive(message):
+                    break
+                if self.gate is not None:
+                    await self.gate(session)
+        finally:  # also where the listener ends, and with it all that came by it
+            if session.open:
+                session.ended("transport close")
         connection = session.connection
         assert connection is not None
         with trio.move_on_after(LINGER_SECONDS):
