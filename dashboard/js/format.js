@@ -87,3 +87,23 @@ export function shortCommand(command) {
 export function baseName(path) {
   return String(path ?? "").replace(/\/+$/, "").split(/[/:]/).pop() || String(path ?? "");
 }
+
+/** What nobody sees and what changes how the rest is read: controls, bidirectional overrides, zero widths, tags. Not \n and \t. */
+// eslint-disable-next-line no-control-regex -- the point is to find them
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu;
+
+/** A text cut into what is read as it stands, and {code: "U+202E"} for each character that would deceive who decides on it. */
+export function literally(text) {
+  const parts = [];
+  let from = 0;
+  for (const found of String(text).matchAll(UNSEEN)) {
+    if (found.index > from) parts.push(text.slice(from, found.index));
+    parts.push({ code: `U+${found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` });
+    from = found.index + found[0].length;
+  }
+  if (from < text.length) parts.push(text.slice(from));
+  return parts;
+}
+
+/** The same in one line of text. */
+export const spelled = (text) => literally(String(text)).map((part) => (typeof part === "string" ? part : `⟨${part.code}⟩`)).join("");

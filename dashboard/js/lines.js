@@ -1,6 +1,6 @@
 // The feed: one readable line for each work stream event or alert. Pure.
 
-import { duration, plural, shortCommand } from "./format.js";
+import { duration, plural, shortCommand, spelled } from "./format.js";
 
 /** Feed filters, in the order of their buttons. */
 export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
@@ -9,6 +9,11 @@ const DECIDED = { allow: "allowed", deny: "denied" };
 
 /** A work_stream_event → {kind, tone, text} or null where a line would only be noise (terminal output and size). */
 export function lineOf(event) {
+  const line = told(event);
+  return line && { ...line, text: spelled(line.text) };
+}
+
+function told(event) {
   const p = event.payload ?? {};
   switch (event.type) {
     case "session_start":
@@ -75,7 +80,7 @@ function tests(p) {
 /** An alert_raised → its line. */
 export function lineOfAlert(alert) {
   const tone = { info: "plain", warn: "wait" }[alert.severity] ?? "fail";
-  return { kind: "alert", tone, text: `${alert.severity}: ${alert.title}` };
+  return { kind: "alert", tone, text: spelled(`${alert.severity}: ${alert.title}`) };
 }
 
 const SAME_MOMENT_MS = 1500;

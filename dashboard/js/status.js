@@ -1,6 +1,6 @@
 // What an agent's state means to the person watching: a word, a tone, a reason and the moment it began. Pure.
 
-import { age } from "./format.js";
+import { age, spelled } from "./format.js";
 
 /** Tones are the only vocabulary of colour and shape in the page: wait, fail, lost, begin, work, quiet, pause, done. */
 const STATES = {
@@ -48,7 +48,7 @@ function ending(agent) {
 function waiting(agent, pending) {
   if (pending.length === 0) return agent.reason ?? "asks for an approval";
   const more = pending.length > 1 ? ` (and ${pending.length - 1} more)` : "";
-  return `${pending[0].category.replace("_", " ")}: ${pending[0].summary}${more}`;
+  return `${pending[0].category.replace("_", " ")}: ${spelled(pending[0].summary)}${more}`;
 }
 
 /** Who needs a person first: the order of every list of agents. */

@@ -206,7 +206,7 @@ def own_session(town: Town) -> Iterator[Callable[[str, str], None]]:
 
     def run(name: str, script: str) -> None:
         command = [sys.executable, "-m", "app", "run", f"--name={name}", f"--state-dir={town.folder / 'state'}"]
-        log = (town.folder / f"{name}.log").open("wb")
+        log = (town.folder / f"session{len(started)}.log").open("wb")
         with log:
             process = subprocess.Popen(
                 [*command, "--", "sh", "-c", script],

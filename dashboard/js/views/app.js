@@ -1,5 +1,6 @@
 // The frame around every screen: head, navigation, the screen of the route.
 
+import { spelled } from "../format.js";
 import { effect, html } from "../html.js";
 import { APPROVALS, SUPERVISION, toVillage } from "../routes.js";
 import * as store from "../store.js";
@@ -92,5 +93,5 @@ function Navigation() {
 /** What a screen reader should say when it happens: only what needs a person. */
 function Announcer() {
   const first = store.pending.value.at(-1);
-  return first ? `Approval asked, ${first.category}, risk ${first.risk}: ${first.summary}` : "";
+  return first ? `Approval asked, ${first.category}, risk ${first.risk}: ${spelled(first.summary)}` : "";
 }

@@ -1,11 +1,12 @@
 // Approvals: what an agent asks, and a person's answer. No answer is never a yes.
 
+import { spelled } from "../format.js";
 import { html, useRef, useState } from "../html.js";
 import { toAgent } from "../routes.js";
 import * as store from "../store.js";
 import { decide } from "../town.js";
 import { isPending } from "../world.js";
-import { Age, Countdown, Panel } from "./bits.js";
+import { Age, Countdown, Literal, Panel } from "./bits.js";
 import { Empty } from "./empty.js";
 
 const RISK = { low: "low risk", med: "medium risk", high: "high risk" };
@@ -16,14 +17,14 @@ export function ApprovalCard({ one, inAgent = false, compact = false }) {
   const [note, setNote] = useState("");
   const verdict = store.verdicts.value[one.approvalId];
   const open = isPending(one);
-  return html`<article class=${`approval risk-${one.risk} ${open ? "" : "settled"}`} data-testid="approval" data-approval=${one.approvalId} data-open=${open} tabindex="-1" aria-label=${`Approval: ${one.summary}`}>
+  return html`<article class=${`approval risk-${one.risk} ${open ? "" : "settled"}`} data-testid="approval" data-approval=${one.approvalId} data-open=${open} tabindex="-1" aria-label=${`Approval: ${spelled(one.summary)}`}>
     <header class="approval-head">
       <span class=${`risk risk-${one.risk}`}>${RISK[one.risk] ?? one.risk}</span>
       <span class="approval-category">${one.category.replace("_", " ")}</span>
       ${inAgent ? null : html`<${Asker} one=${one} />`}
       <span class="approval-time">${open ? html`<${Deadline} one=${one} />` : html`<${Age} at=${one.resolvedAt} suffix=" ago" />`}</span>
     </header>
-    <p class="approval-summary"><code>${one.summary}</code></p>
+    <p class="approval-summary"><code><${Literal} text=${one.summary} /></code></p>
     ${one.context !== undefined && one.context !== null && !compact ? html`<${Context} context=${one.context} />` : null}
     ${open ? html`<${Answer} one=${one} note=${note} setNote=${setNote} verdict=${verdict} compact=${compact} />` : html`<${Outcome} one=${one} verdict=${verdict} />`}
   </article>`;
@@ -31,9 +32,9 @@ export function ApprovalCard({ one, inAgent = false, compact = false }) {
 
 /** Whatever the asker added, as names and values. */
 function Context({ context }) {
-  if (typeof context !== "object") return html`<pre class="approval-context">${String(context)}</pre>`;
+  if (typeof context !== "object") return html`<pre class="approval-context"><${Literal} text=${context} /></pre>`;
   const text = (value) => (typeof value === "string" ? value : Array.isArray(value) ? value.map(text).join(", ") : JSON.stringify(value));
-  return html`<dl class="approval-context facts">${Object.entries(context).map(([name, value]) => html`<dt>${name}</dt><dd>${text(value)}</dd>`)}</dl>`;
+  return html`<dl class="approval-context facts">${Object.entries(context).map(([name, value]) => html`<dt><${Literal} text=${name} /></dt><dd><${Literal} text=${text(value)} /></dd>`)}</dl>`;
 }
 
 function Asker({ one }) {

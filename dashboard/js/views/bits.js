@@ -1,7 +1,7 @@
 // Small parts that every screen uses.
 
 import { html } from "../html.js";
-import { age, countdown } from "../format.js";
+import { age, countdown, literally } from "../format.js";
 import { now } from "../store.js";
 
 /** The age of a moment, ticking. */
@@ -13,6 +13,11 @@ export function Age({ at, suffix = "" }) {
 
 export function Countdown({ until }) {
   return html`<span class="num">${countdown(until - now.value)}</span>`;
+}
+
+/** What an agent wrote, as it is: nothing in it hides, or turns the rest around. */
+export function Literal({ text }) {
+  return html`<bdi dir="ltr">${literally(String(text)).map((part) => (typeof part === "string" ? part : html`<span class="unseen" title="an invisible character">${part.code}</span>`))}</bdi>`;
 }
 
 const SHAPES = {

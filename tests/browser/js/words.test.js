@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { age, baseName, bytes, count, countdown, duration, millis, shortCommand } from "../../../dashboard/js/format.js";
+import { age, baseName, bytes, count, countdown, duration, literally, millis, shortCommand, spelled } from "../../../dashboard/js/format.js";
 import { lastLine, lineOf, shareLines } from "../../../dashboard/js/lines.js";
 import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../dashboard/js/link.js";
 import { Pacer } from "../../../dashboard/js/pacer.js";
@@ -112,6 +112,14 @@ test("every kind of work stream event has a line, output and size have none", ()
   assert.equal(line("output", { data: "x" }), undefined);
   assert.equal(line("provider_event", { providerEvent: { type: "terminal_resized", cols: 80, rows: 24 } }), undefined);
   assert.equal(line("provider_event", { providerEvent: { type: "compacted" } }), "compacted");
+});
+
+test("what would deceive the eye is spelled out, what is only foreign is not", () => {
+  assert.deepEqual(literally("rm \u202e/ fr-\u202c x"), ["rm ", { code: "U+202E" }, "/ fr-", { code: "U+202C" }, " x"]);
+  assert.equal(spelled("ls\r rm\u001b[2K\u200b"), "ls⟨U+000D⟩ rm⟨U+001B⟩[2K⟨U+200B⟩");
+  assert.equal(spelled("a\u{e0041}b"), "a⟨U+E0041⟩b");
+  for (const plain of ["", "für éclair — 東京 🙂⚠️", "two\n\tlines", "שלום"]) assert.equal(spelled(plain), plain);
+  assert.equal(lineOf({ type: "file_edit", payload: { path: "a\u202egpj.exe" } }).text, "wrote a⟨U+202E⟩gpj.exe");
 });
 
 const leaf = (id, change = {}) => ({ id, kind: "Client", state: "running", ...change });
