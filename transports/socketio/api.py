@@ -98,11 +98,13 @@ class ServerApi(socketio.AsyncServer):
         timeout: float | None = 60,
         ignore_queue: bool = False,
     ) -> Any:
-        """Emit to one client and wait for its acknowledgement. Raises `socketio.exceptions.TimeoutError`, KeyError."""
+        """Emit to one client and wait for its acknowledgement. Raises KeyError, and `socketio.exceptions.TimeoutError`,
+        that as soon as the client is gone.
+        """
         target = to or sid
         if target is None:
             raise ValueError("call() needs a client: to=sid")
-        self._socket(target, namespace)
+        waits = self._socket(target, namespace).waits
         answered = trio.Event()
         answers: list[tuple[Any, ...]] = []
 
@@ -111,8 +113,12 @@ class ServerApi(socketio.AsyncServer):
             answered.set()
 
         self.emit_nowait(event, data, to=target, namespace=namespace, callback=callback)
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            await answered.wait()
+        waits.add(answered)
+        try:
+            with trio.move_on_after(float("inf") if timeout is None else timeout):
+                await answered.wait()
+        finally:
+            waits.discard(answered)
         if not answers:
             raise exceptions.TimeoutError
         values = answers[0]

@@ -40,6 +40,7 @@ class Socket:
         "sid",
         "start",
         "state",
+        "waits",
         "whole_from",
     )
 
@@ -59,11 +60,19 @@ class Socket:
         if pid is not None:
             namespace.by_pid[pid] = self
         self.acks: dict[int, Any] = {}
+        self.waits: set[trio.Event] = set()
+        """Of those who wait for an acknowledgement: set when it came, and when the client is gone."""
         self.connected = False
         self.recovered = False
         self._held: list[Message] | None = []
         self.state: dict[str, Any] = {}
         """python-socketio's session."""
+
+    def give_up_waiting(self) -> None:
+        """It is gone: no acknowledgement will come."""
+        self.acks.clear()
+        for wait in self.waits:
+            wait.set()
 
     @property
     def rooms(self) -> frozenset[str]:

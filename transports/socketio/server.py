@@ -268,7 +268,7 @@ class TrioServer(ServerApi):
             space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start, socket.whole_from)
         space.remove(socket)
         socket.client.sockets.pop(space.name, None)
-        socket.acks.clear()
+        socket.give_up_waiting()
         gone = space.name, socket.sid, PYTHON_REASONS.get(reason, reason)
         if not self._spawn(self._tell_gone, *gone):
             self._last_gone.append(gone)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+from socketio import exceptions
 from trio_websocket import WebSocketConnection
 
 from tests.support.wire import Place, closed, receive, socketio_place
@@ -179,6 +180,24 @@ async def test_the_server_asks_and_gets_the_clients_answer() -> None:
             assert question.startswith("42") and question.endswith('["question",{"a":1}]')
             await socket.send_message(f'43{question[2 : question.index("[")]}["yes"]')
         assert answers == ["yes"]
+
+
+async def test_who_hangs_up_keeps_nobody_waiting_for_their_answer() -> None:
+    async with place() as found:
+        gave_up = trio.Event()
+
+        async def ask(sid: str) -> None:
+            with pytest.raises(exceptions.TimeoutError):
+                await found.server.call("question", to=sid, timeout=None)
+            gave_up.set()
+
+        async with trio.open_nursery() as nursery:
+            async with connected(found) as socket:
+                (sid,) = found.server.space("/").sockets
+                nursery.start_soon(ask, sid)
+                assert '["question"]' in await receive(socket)
+            with trio.fail_after(5):
+                await gave_up.wait()
 
 
 @pytest.mark.parametrize(
