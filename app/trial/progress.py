@@ -1,5 +1,6 @@
 """What somebody sees who waits: a line for each fault, and below, in a terminal, how it stands."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from typing import TextIO
@@ -30,7 +31,7 @@ class Progress:
         try:
             while True:
                 if self._live:
-                    self._write(f"\r\x1b[2K{self.status()}")
+                    self._write(f"\r\x1b[2K{self._line()}")
                 else:
                     self.say(self.status())
                 await trio.sleep(STATUS_SECONDS if self._live else PLAIN_SECONDS)
@@ -40,7 +41,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """A line that stays."""
-        self._write(f"\r\x1b[2K{text}\n{self.status()}" if self._live and self.status() else f"{text}\n")
+        self._write(f"\r\x1b[2K{text}\n{self._line()}" if self._live else f"{text}\n")
 
     def struck(self, strike: Strike) -> None:
         """A fault is over."""
@@ -49,6 +50,10 @@ class Progress:
         self.say(
             f"{strike.at:7.1f} s  {strike.fault:17} {answers}flows after {flows}  {strike.target[:70]}{_parts(strike)}"
         )
+
+    def _line(self) -> str:
+        """As much of the status as one line holds: what wraps could not be wiped."""
+        return self.status()[: shutil.get_terminal_size().columns - 1]
 
     def _write(self, text: str) -> None:
         self.out.write(text)

@@ -1,0 +1,78 @@
+"""What somebody sees who waits."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from app.trial.campaign import Options, Result
+from app.trial.clock import Strike
+from app.trial.goals import judge
+from app.trial.ledger import Ledger
+from app.trial.progress import Progress
+from app.trial.report import data, text, verdict, write
+
+STRIKES = [
+    Strike(fault="kill-actor", kind="kill-actor", target="<b>router", at=1.0, answers=0.02, flows=0.09),
+    Strike(fault="cut-runner", kind="cut-runner", target="127.0.0.1:1", at=2.0, flows=1.5, phases={"events seen": 1.5}),
+    Strike(fault="kill-process", kind="kill-process", target="process 7", at=3.0),
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def result(**changes: object) -> Result:
+    found = Result(Options(seed=42), "http://127.0.0.1:1", strikes=STRIKES, raged=4.0, ledger=Ledger({}))
+    found.outcomes = judge(STRIKES)
+    for name, value in changes.items():
+        setattr(found, name, value)
+    return found
+
+
+def test_in_a_terminal_the_status_is_one_line_that_stays_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    out = Terminal()
+    Progress(out, lambda: "a status that is longer than the line").say("something happened")
+    assert out.getvalue() == "\r\x1b[2Ksomething happened\na status that is lo"
+
+
+def test_elsewhere_it_is_lines_without_codes() -> None:
+    out = io.StringIO()
+    progress = Progress(out, lambda: "status")
+    for strike in STRIKES:
+        progress.struck(strike)
+    assert out.getvalue().splitlines() == [
+        "    1.0 s  kill-actor        answers after 20 ms, flows after 90 ms  <b>router",
+        "    2.0 s  cut-runner        flows after 1.5 s  127.0.0.1:1 (events seen 1.5 s)",
+        "    3.0 s  kill-process      flows after NOT BACK  process 7",
+    ]
+
+
+def test_the_verdict_is_one_line_with_the_seed() -> None:
+    assert verdict(result()) == "Everything held: 3 faults in 4 s, seed 42."
+    assert verdict(result(findings=["p1: lines lack [3]"])) == "NOT everything held: 3 faults in 4 s, seed 42."
+    assert verdict(result(interrupted=True)) == "Broken off (seed 42)."
+
+
+def test_nothing_held_that_was_not_judged() -> None:
+    assert not result(ledger=None).held
+    assert not result(outcomes=judge([STRIKES[0], Strike(fault="cut-runner", kind="c", target="", at=0, flows=9)])).held
+
+
+def test_the_report_says_what_was_found() -> None:
+    said = text(result(findings=["p1: lines lack [3]"], left_behind=["/api/x: 409"]))
+    assert "FOUND: p1: lines lack [3]" in said
+    assert "left behind: /api/x: 409" in said
+    (row,) = [line for line in said.splitlines() if line.startswith("kill-process")]
+    assert row.split() == ["kill-process", "1", "never"]
+    assert data(result())["faults"] == {"cut-runner": 1, "kill-actor": 1, "kill-process": 1}
+
+
+def test_the_page_shows_names_as_text(tmp_path: Path) -> None:
+    page = write(result(findings=["<script>"]), tmp_path / "report").read_text()
+    assert "<b>router" not in page
+    assert "<script>" not in page
+    assert page.count("<circle") == 2 + 1 + 2  # each fault that ended, an answer, and the course of time
