@@ -9,27 +9,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-MASK = "••••••"
+from contracts.secret_shapes import MASK, PREFIXES, SHAPES
+
 MIN_SECRET = 8
 """Shorter values are no secrets worth masking: "true" would vanish from every log."""
 _NAME = re.compile(r"(?i)(secret|token|passw|api_?key|private_?key|credential|auth)")
-_SHAPES = re.compile(
-    r"""
-      \b(?:ghp|gho|ghu|ghs|ghr)_[A-Za-z0-9]{36,}\b
-    | \bgithub_pat_[A-Za-z0-9_]{40,}\b
-    | \bglpat-[A-Za-z0-9_-]{20,}
-    | \bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{20,}
-    | \bxox[abposr]-[A-Za-z0-9-]{10,}
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-    | \bAIza[A-Za-z0-9_-]{35}
-    | \btwr?_[A-Za-z0-9_-]{20,}
-    | \beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}
-    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----[\s\S]*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
-    """,
-    re.VERBOSE,
-)
-_PREFIXES = r"gh[pousr]_|github_pat_|glpat-|sk-|xox[abposr]-|AKIA|ASIA|AIza|twr?_|eyJ"
-_BEGINNING = re.compile(rf"(?:\b(?:{_PREFIXES})[\w.-]{{0,4096}}|-----B[^\x00]{{0,16384}})\Z")
+_BEGINNING = re.compile(rf"(?:\b(?:{PREFIXES})[\w.-]{{0,4096}}|-----B[^\x00]{{0,16384}})\Z")
 _CONTEXT = 16
 """Characters that were given out already and may begin a token: its prefix (ghp_ and the like) is public."""
 _NO_SECRET = re.compile(r"(?i)(_SOCK|_FILE|_PATH|_DIR|_HOME)$")
@@ -61,7 +46,7 @@ class Redactor:
         """A whole text, masked."""
         if self._exact is not None:
             text = self._exact.sub(MASK, text)
-        return _SHAPES.sub(MASK, text)
+        return SHAPES.sub(MASK, text)
 
     def clean_data(self, value: Any) -> Any:
         """JSON data, masked in every text it holds."""
@@ -102,7 +87,7 @@ class Redactor:
 
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Where secrets are."""
-        patterns = [_SHAPES] if self._exact is None else [self._exact, _SHAPES]
+        patterns = [SHAPES] if self._exact is None else [self._exact, SHAPES]
         return sorted(match.span() for pattern in patterns for match in pattern.finditer(text))
 
     @property

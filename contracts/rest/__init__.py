@@ -63,7 +63,17 @@ from contracts.rest.sign_in import (
     TokenView,
     UserView,
 )
-from contracts.rest.system import Alive, ExitView, MailboxView, Ready, ServiceStatus, SupervisionNode
+from contracts.rest.system import (
+    Alive,
+    ExitView,
+    MailboxView,
+    Ready,
+    ServiceStatus,
+    SupervisionEvent,
+    SupervisionEventList,
+    SupervisionEventQuery,
+    SupervisionNode,
+)
 from contracts.rest.villages import (
     AgentList,
     AgentView,
@@ -147,6 +157,9 @@ __all__ = [
     "SignedOut",
     "StartedSession",
     "StopSession",
+    "SupervisionEvent",
+    "SupervisionEventList",
+    "SupervisionEventQuery",
     "SupervisionNode",
     "TerminalSize",
     "TokenList",

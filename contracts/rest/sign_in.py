@@ -91,6 +91,8 @@ class Me:
     user_id: str
     name: str
     admin: bool
+    chaos: bool
+    """Whether they may break the service, over /api/chaos."""
     scopes: list[str]
     villages: list[MyVillage]
 

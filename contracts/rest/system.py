@@ -1,8 +1,11 @@
 """The service itself: health, numbers, supervision."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
+import msgspec
+
+from contracts.rest.shared import Limit
 
 
 @attrs.frozen(kw_only=True)
@@ -68,3 +71,32 @@ class SupervisionNode:
     recent: int | None
     children: list[dict[str, Any]]
     more: int
+
+
+@attrs.frozen(kw_only=True)
+class SupervisionEventQuery:
+    """`path`: of a node of the tree; without one, of all of them."""
+
+    path: Annotated[str, msgspec.Meta(max_length=500)] = ""
+    limit: Limit = 100
+
+
+@attrs.frozen(kw_only=True)
+class SupervisionEvent:
+    """`event`: started, stopped, crashed, restarted, escalated, killed, mailbox_full or dead_letter. `at`: of the last
+    of `count` that were alike.
+    """
+
+    at: float
+    path: str
+    event: str
+    text: str
+    incarnation: int | None
+    count: int
+
+
+@attrs.frozen(kw_only=True)
+class SupervisionEventList:
+    """Oldest first."""
+
+    items: list[SupervisionEvent]

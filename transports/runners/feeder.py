@@ -17,6 +17,7 @@ from actors.runtime import ActorDeadError
 from contracts.codec import ContractError
 from contracts.events import RunnerEvent, SessionStarted, decode_event, decode_known_event, peek_address
 from contracts.link import Nack
+from contracts.secret_shapes import masked_event
 from transports.runners.flight import BATCH_EVENTS, Flight, Run
 from transports.runners.frames import unknown_fields
 from transports.runners.ports import LinkSettings, RunnerIdentity
@@ -224,7 +225,7 @@ class Feeder:
                 continue
             mine = self._flights[event.session_id]
             previous = mine.last
-            incoming = m.Incoming(event, bytes(raw))
+            incoming = _without_secrets(event, bytes(raw))
             if not mine.take(incoming):
                 self._repeated(mine, event, size)
                 continue
@@ -317,6 +318,12 @@ class Feeder:
         self.events_held -= events
         self.bytes_held -= size
         self._room.set()
+
+
+def _without_secrets(event: RunnerEvent, body: bytes) -> m.Incoming:
+    """As it is to be stored and shown."""
+    masked = masked_event(body)
+    return m.Incoming(event if masked is body else decode_event(masked), masked)
 
 
 def _size(raw: msgspec.Raw) -> int:
