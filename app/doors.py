@@ -71,6 +71,8 @@ async def open_api(base: Foundation, settings: Settings, root: Any, door: Runner
         sign_in=base.sign_in,
         version=version("townwatch"),
         root=lambda: root,
+        history=base.history,
+        chaos=settings.server.chaos,
         reasons_not_ready=partial(not_ready, context, health),
         registry=base.metrics.registry,
         metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),

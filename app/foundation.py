@@ -23,6 +23,7 @@ from app.trail import AuditTrail
 from config.settings import Settings
 from store.database import Database
 from store.log import EventLog
+from supervision import History
 from transports.edge import Edge, EdgeSettings
 from transports.people import SocketIoOutlet
 from transports.socketio import EngineSettings, TrioServer
@@ -52,6 +53,7 @@ class Foundation:
     server: TrioServer
     context: Context
     trail: AuditTrail
+    history: History
 
 
 async def lay(settings: Settings, stack: AsyncExitStack, sabotage: Sabotage | None) -> Foundation:
@@ -72,6 +74,8 @@ async def lay(settings: Settings, stack: AsyncExitStack, sabotage: Sabotage | No
 
     metrics = Metrics()
     stack.callback(telemetry.subscribe(metrics.telemetry))
+    history = History()
+    stack.callback(telemetry.subscribe(history.note))
     server = TrioServer(engine=EngineSettings(origins=tuple(settings.server.allowed_origins)))
     disk = sabotage.disk(event_log) if sabotage else event_log
     trail = AuditTrail(database)
@@ -93,6 +97,7 @@ async def lay(settings: Settings, stack: AsyncExitStack, sabotage: Sabotage | No
         server=server,
         context=context,
         trail=trail,
+        history=history,
     )
 
 

@@ -6,6 +6,7 @@ from supervision.backoff import Backoff
 from supervision.child import ChildInfo
 from supervision.dynamic import DynamicSupervisor
 from supervision.errors import ChildError, MaxIntensity, RateLimited, Refused, StartFailed, TooManyChildren
+from supervision.history import Happening, History
 from supervision.limits import Admission, KeyedCount, Rate, TokenBuckets
 from supervision.reports import CrashReport
 from supervision.spec import ChildSpec
@@ -14,6 +15,6 @@ from supervision.tree import Node, tree
 
 __all__ = [
     "Admission", "Backoff", "ChildCount", "ChildError", "ChildInfo", "ChildSpec", "CrashReport", "DynamicSupervisor",
-    "KeyedCount", "MaxIntensity", "Node", "Rate", "RateLimited", "Refused", "Shutdown", "StartFailed", "Supervisor",
-    "TokenBuckets", "TooManyChildren", "tree",
+    "Happening", "History", "KeyedCount", "MaxIntensity", "Node", "Rate", "RateLimited", "Refused", "Shutdown",
+    "StartFailed", "Supervisor", "TokenBuckets", "TooManyChildren", "tree",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ from access.sign_in import SignIn
 from actors.context import Context
 from actors.ports import Ref
 from store.database import Database
-from supervision import Rate, TokenBuckets
+from supervision import History, Rate, TokenBuckets
 
 
 def _ready() -> list[str]:
@@ -51,6 +51,10 @@ class Api:
     version: str
     root: Callable[[], Ref | None] = lambda: None
     """The root supervisor, for the tree."""
+    history: History = attrs.field(factory=History)
+    """What happened to whom lately."""
+    chaos: bool = False
+    """Whether administrators may break the service on purpose."""
     reasons_not_ready: Callable[[], list[str]] = _ready
     """Why the service should get no work now, one line each; empty when it is ready."""
     registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)

@@ -80,6 +80,7 @@ TABLE = {
     "get_metrics": VISITOR,
     "get_status": ANY,
     "get_supervision": PERSON,
+    "list_supervision_events": ADMIN,
 }
 BODIES = {
     "exchange_code": {"code": "wrong"},

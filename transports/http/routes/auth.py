@@ -140,6 +140,7 @@ async def get_me(call: Call[None, None]) -> rest.Me:
         user_id=call.user_id,
         name=subject.name,
         admin=subject.admin,
+        chaos=call.api.chaos and subject.admin,
         scopes=sorted(subject.scopes),
         villages=[views.village_view(village) for village in found],
     )

@@ -68,6 +68,23 @@ async def get_supervision(call: Call[None, None]) -> Answer:
     return Answer(200, encode(_camel_keys(shown.as_dict())))
 
 
+@routes.get(
+    "/api/supervision/events",
+    rest.SupervisionEventList,
+    on="service",
+    may=Action.ADMIN,
+    query=rest.SupervisionEventQuery,
+)
+async def list_supervision_events(call: Call[None, rest.SupervisionEventQuery]) -> rest.SupervisionEventList:
+    """What happened lately to a node of the tree, and to those below it.
+
+    Of each actor the last 40 events are kept in memory, since the start of the process; those alike are one."""
+    root = call.api.root()
+    path = call.query.path or (root.path if root is not None else None) or ""
+    found = call.api.history.of(path, call.query.limit)
+    return rest.SupervisionEventList(items=[rest.SupervisionEvent(**attrs.asdict(one)) for one in found])
+
+
 def _anonymous(node: Node, name: str | None = None, path: str = "") -> Node:
     """Numbers instead of names: what lives in other people's villages is not everybody's to know."""
     shown = name or node.id

@@ -1,0 +1,126 @@
+"""The last events of each actor, from the telemetry hook: what one wants to read when a node of the tree looks ill."""
+
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+import attrs
+
+KEPT_EVENTS = 40
+"""Of each actor. The same event again and again is one with a count."""
+KEPT_ACTORS = 1000
+"""Of those to whom something happened, and again as many of those who only came and went."""
+
+_LABEL = re.compile(r"\S+ \((?P<path>.+)\)")
+_COMING_AND_GOING = frozenset({"started", "stopped"})
+
+
+@attrs.define
+class Happening:
+    """`at`: epoch milliseconds, of the last of `count` that were alike. `text`: why, in words; no contents."""
+
+    at: int
+    path: str
+    event: str
+    text: str
+    incarnation: int | None = None
+    count: int = 1
+
+
+class History:
+    """A ring for each actor. Subscribe `note` to the telemetry.
+
+    A thousand clients who come and go do not push out what happened to the router: those to whom nothing else happened
+    are forgotten among themselves.
+    """
+
+    def __init__(self) -> None:
+        self._calm: OrderedDict[str, deque[Happening]] = OrderedDict()
+        self._eventful: OrderedDict[str, deque[Happening]] = OrderedDict()
+
+    def note(self, event: str, fields: dict[str, Any]) -> None:
+        """A telemetry subscriber."""
+        path = _path_of(event, fields)
+        if path is None:
+            return
+        ring = self._ring(path, event not in _COMING_AND_GOING)
+        text, at = _words(event, fields), time.time_ns() // 1_000_000
+        last = ring[-1] if ring else None
+        if last is not None and event not in _COMING_AND_GOING and (last.event, last.text) == (event, text):
+            last.at, last.count = at, last.count + 1
+        else:
+            ring.append(Happening(at, path, event, text, fields.get("incarnation")))
+
+    def of(self, path: str, limit: int = KEPT_EVENTS) -> list[Happening]:
+        """The latest events at `path` and below, oldest first."""
+        below = f"{path}/"
+        found = [one for ring in self._rings() for one in ring if one.path == path or one.path.startswith(below)]
+        return sorted(found, key=attrgetter("at"))[-limit:]
+
+    def _rings(self) -> Iterator[deque[Happening]]:
+        yield from self._calm.values()
+        yield from self._eventful.values()
+
+    def _ring(self, path: str, eventful: bool) -> deque[Happening]:
+        """The actor's ring, as the one used last; makes room for it."""
+        ring = self._eventful.pop(path, None)
+        if ring is None:
+            ring = self._calm.pop(path, None)
+        else:
+            eventful = True  # once noticed, it stays among those
+        rings = self._eventful if eventful else self._calm
+        rings[path] = deque(maxlen=KEPT_EVENTS) if ring is None else ring
+        if len(rings) > KEPT_ACTORS:
+            rings.popitem(last=False)
+        return rings[path]
+
+
+def _path_of(event: str, fields: dict[str, Any]) -> str | None:
+    """Whose event it is; None for actors without a path."""
+    match event:
+        case "escalated":
+            return fields["supervisor"]
+        case "killed":
+            return f"{fields['supervisor']}/{fields['child']}"
+        case "mailbox_full" | "dead_letter":
+            found = _LABEL.fullmatch(str(fields["actor" if event == "mailbox_full" else "to"]))
+            path = found and found["path"]
+            return None if not path or path.startswith("urn:") else path
+        case _:
+            return fields.get("path")
+
+
+def _words(event: str, fields: dict[str, Any]) -> str:
+    match event:
+        case "stopped":
+            return str(fields["reason"])
+        case "crashed":
+            return _crash(fields)
+        case "restarted":
+            return f"by {fields['supervisor']}"
+        case "escalated":
+            return f"gave up: {fields['recent']} failures in {fields['period']:g} s, the last of {fields['child']}"
+        case "killed":
+            return "did not stop in time"
+        case "mailbox_full":
+            return f"{fields['message']} refused: {fields['capacity']} messages wait ({fields['policy']})"
+        case "dead_letter":
+            return f"nobody will handle {fields['message_type']} ({fields['why']})"
+        case _:
+            return ""
+
+
+def _crash(fields: dict[str, Any]) -> str:
+    reason, report = str(fields["reason"]), fields.get("report")
+    if report is None:
+        return reason
+    around = [
+        "while starting" if report.phase == "starting" else "",
+        f"last message {report.message_type}" if report.message_type else "",
+        f"{report.waiting} waiting" if report.waiting else "",
+        f"failure {report.recent} of {report.intensity} in {report.period:g} s",
+    ]
+    return f"{reason} ({', '.join(filter(None, around))})"
