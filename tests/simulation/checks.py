@@ -14,7 +14,7 @@ from tests.simulation.service import LIMITS
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 1.0
 
 
 class Watcher:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import trio
 
+from contracts.ui import default_agent_id
 from tests.simulation.frames import Closed, Frames
 from tests.simulation.history import History, Seen
 from tests.simulation.network import Network, SimStream
@@ -43,6 +44,9 @@ class Page:
     refused: int = 0
     slow: float = 0.0
     """Seconds that it takes over each message."""
+    terminals: bool = False
+    """Whether it looks at the terminals of agents, too."""
+    _followed: set[str] = attrs.field(factory=set[str])
     _acks: int = 0
     _frames: Frames | None = None
 
@@ -72,6 +76,8 @@ class Page:
             await self._connect()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._decide_now_and_then)
+                if self.terminals:
+                    nursery.start_soon(self._follow_now_and_then)
                 while True:
                     await self._take(await self._hear())
                     if self.slow:
@@ -108,6 +114,9 @@ class Page:
             self.history.count("recovered")
             self.joined = True
             return
+        self._followed.clear()
+        self.view.terminals.clear()
+        self.view.statuses.clear()
         self.pid = self.offset = None  # one that never got into its room has nothing to come back to
         await self._join()
         self.sid, self.pid = hello["sid"], hello["pid"]
@@ -130,6 +139,18 @@ class Page:
         self.view.knows(waited)
         self.history.count("joined")
         self.joined = True
+
+    async def _follow_now_and_then(self) -> None:
+        """Opens one terminal after another; the acks are of no interest, what comes is."""
+        while True:
+            await trio.sleep(self.dice.uniform(0.5, 3))
+            new = [session_id for session_id in self.view.last if session_id not in self._followed]
+            if self.joined and new and self._frames is not None:
+                session_id = self.dice.choice(new)
+                self._followed.add(session_id)
+                self._acks += 1
+                wanted = {"agentId": default_agent_id(session_id), "terminal": True}
+                await self._frames.say(f"42{self._acks}" + json.dumps(["join_agent", wanted]))
 
     async def _take(self, packet: str) -> None:
         assert self._frames is not None

@@ -18,6 +18,7 @@ from actors.timers import Timers
 from actors.village import VillageActor
 from store.log_records import DiskFull
 from supervision import tree
+from transports.control import ControlClient
 from transports.runners.link import RunnerLink
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ CAST = (
     AgentActor,
     RunnerActor,
     ClientActor,
+    ControlClient,
     Timers,
     RunnerLink,
 )

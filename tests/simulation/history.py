@@ -94,6 +94,10 @@ class Seen:
     alerts: set[str] = attrs.field(factory=set[str])
     whole: bool = True
     """Whether it begins with all that was ever shown; else with what comes, and what is still pending."""
+    terminals: dict[str, int] = attrs.field(factory=dict[str, int])
+    """session → the last output that its terminal showed, of those that are followed."""
+    statuses: dict[str, str] = attrs.field(factory=dict[str, str])
+    """agent → what was said last of it since this page came (what was before, it would ask for)."""
     lines: dict[str, list[tuple[int, Any]]] = attrs.field(factory=lambda: defaultdict(list))
     _types: dict[str, list[str]] = attrs.field(factory=lambda: defaultdict(list))
 
@@ -116,6 +120,11 @@ class Seen:
                 self.history.count("gap")
                 session_id = payload["sessionId"]
                 self.last[session_id] = max(self.last.get(session_id, 0), payload["to"])
+            case "terminal_output":
+                self._terminal(payload)
+            case "agent_update":
+                self.history.note(self.name, payload["agentId"], payload["status"])
+                self.statuses[payload["agentId"]] = payload["status"]
             case "alert_raised":
                 self.alerts.add(payload["alertId"])
             case "approval_requested":
@@ -125,6 +134,21 @@ class Seen:
                 self._resolved(payload["approvalId"], payload["decision"])
             case _:
                 pass
+
+    def _terminal(self, shown: Mapping[str, Any]) -> None:
+        session_id, seq, check = shown["sessionId"], shown["seq"], self.history.check
+        self.history.note(self.name, "terminal", session_id, seq, shown.get("snapshot", False))
+        self.history.count("terminal snapshot" if shown.get("snapshot") else "terminal output")
+        check(
+            seq <= self.history.truth.last(session_id), f"{self.name}: the terminal shows {seq}, which is not durable"
+        )
+        last = self.terminals.get(session_id)
+        if last is not None and not shown.get("snapshot"):
+            kinds = self._kinds(session_id)
+            missed = [one for one in range(last + 1, seq) if kinds[one - 1] == "TERMINAL_CHUNK"]
+            check(seq > last, f"{self.name}: the terminal of {session_id} shows {seq} after {last}")
+            check(not missed, f"{self.name}: the terminal of {session_id} shows {seq} after {last}, without {missed}")
+        self.terminals[session_id] = seq
 
     def _resolved(self, approval_id: str, decision: str) -> None:
         self.waiting.pop(approval_id, None)
@@ -180,4 +204,7 @@ class Seen:
             last, types = self.last.get(session_id, 0), self._kinds(session_id)
             if any(kind in LINES for kind in types[last:]):
                 return f"{session_id} after {last}"
+        for session_id, last in self.terminals.items():
+            if "TERMINAL_CHUNK" in self._kinds(session_id)[last:]:
+                return f"the terminal of {session_id} after {last}"
         return ""

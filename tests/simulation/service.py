@@ -22,6 +22,7 @@ from supervision import ChildSpec, Supervisor
 from tests.simulation.disk import SimDecisions, SimLog, Truth
 from tests.simulation.network import Network
 from tests.simulation.place import Place, here
+from transports.control import ControlDeps, ControlDoor
 from transports.edge import Edge, EdgeSettings
 from transports.people import People, SocketIoOutlet
 from transports.runners import LinkDeps, LinkSettings, RunnerDoor
@@ -144,6 +145,10 @@ class Machine:
         settings = LinkSettings(window=WINDOW, heartbeat_ms=5000, handshakes=8)
         door = RunnerDoor(LinkDeps(context=context, links=cast.LINKS, authenticate=runner_of, settings=settings))
         edge.websocket("/runner", door.serve)
+        control = ControlDoor(
+            ControlDeps(context=context, clients=cast.CLIENTS, authenticate=person, access=Everybody())
+        )
+        edge.websocket("/ws", control.serve)
         await root.proxy().start_child(ChildSpec(id="listener", actor=Hosted, args=(edge.serve,), shutdown=1000))
 
 

@@ -20,6 +20,7 @@ from actors.runtime import ActorDeadError, telemetry, whereis
 from app import cast
 from tests.simulation.checks import Watcher, check_end, check_limits, check_rest
 from tests.simulation.clients import Page
+from tests.simulation.control import Program
 from tests.simulation.determinism import deterministic
 from tests.simulation.disk import SimDecisions, Truth
 from tests.simulation.faults import CAST, FAULTS, Armed, crashing
@@ -81,6 +82,11 @@ class World:
         users = [dice.choice(("ann", "bob", None)) for _ in range(dice.choice((1, 2, 3)))]
         self.pages = [self._page(f"page{number}", user, seed) for number, user in enumerate(users, 1)]
         self.visitors: list[Page] = []
+        programs = dice.choice((0, 1, 1))
+        self.programs = [
+            Program(f"program{number}", "bob", self.network, random.Random(f"program {number} {seed}"), self.history)
+            for number in range(1, programs + 1)
+        ]
         self.seed = seed
         self.nursery: trio.Nursery
         self.calm = False
@@ -88,7 +94,10 @@ class World:
 
     def _page(self, name: str, user: str | None, seed: int) -> Page:
         view = Seen(name, self.history)
-        return Page(name, user, self.network, random.Random(f"{name} {seed}"), self.history, self._decide, view)
+        dice = random.Random(f"{name} {seed}")
+        page = Page(name, user, self.network, dice, self.history, self._decide, view)
+        page.terminals = dice.random() < 0.5
+        return page
 
     # --- what others do with it -----------------------------------------------------------------------
 
@@ -179,7 +188,7 @@ class World:
             self.nursery.start_soon(self._keep, self.machine)
             for machine in self.runners:
                 self.nursery.start_soon(self._keep, machine)
-            for page in self.pages:
+            for page in (*self.pages, *self.programs):
                 self.nursery.start_soon(page.run)
             watcher = Watcher(self)
             self.nursery.start_soon(watcher.run)
@@ -250,8 +259,12 @@ class World:
         if self.machine.house is None:
             return "the service is down"
         directory, sockets = self.machine.house.context.directory, self.machine.house.server.stats().sockets
-        if len(directory.clients) != sockets:
-            return f"there are {len(directory.clients)} actors of clients, and {sockets} of them are connected"
+        kinds = Counter(connection.kind for connection in directory.connections.values())
+        if kinds["socketio"] != sockets:
+            return f"there are {kinds['socketio']} actors of clients, and {sockets} of them are connected"
+        programs = sum(program.connected for program in self.programs)
+        if kinds["control"] != programs:
+            return f"there are {kinds['control']} actors of programs, and {programs} of them are connected"
         for machine in self.runners:
             if machine.busy:
                 return f"{machine.name} is busy"
@@ -266,6 +279,11 @@ class World:
             behind = page.view.behind()
             if behind:
                 return f"{page.name} lacks {behind}"
+        for program in self.programs:
+            if not program.connected:
+                return f"{program.name} is not connected"
+            if behind := program.behind():
+                return f"{program.name} lacks {behind}"
         return ""
 
 
