@@ -49,6 +49,9 @@ class Context:
     orders: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     """runner → command id → what it was told and has not answered. Written by its actor alone; outlives its crash, so
     that what somebody was promised (a stop, a decision) is told again."""
+    heard: dict[str, tuple[Any, float]] = attrs.field(factory=dict)
+    """runner → what people were told it is, and when it was heard, by trio's clock. Written by its actor alone; stays
+    over its crash, so that what they were told does not outlive its truth."""
     due: list[Any] = attrs.field(factory=list)
     """The timers that are set. Written by their actor alone; outlives its crash, of which nobody else knows."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing

@@ -23,6 +23,8 @@ from contracts.link import Command, Heartbeat, Hello, Result
 log = structlog.get_logger("runner")
 
 OFFLINE_SECONDS = 60.0
+LEAST_SECONDS = 0.01
+"""Between two looks: what is left may be less than a clock can tell apart."""
 RESULT_TIMEOUT_SECONDS = 30.0
 COMMANDS_KEPT = 1000
 
@@ -64,13 +66,14 @@ class RunnerActor(TrioActor):
         self._link: Ref | None = None
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
-        self._status: Status = "offline"
+        known: tuple[Status, float] = context.heard.get(runner_id, ("offline", -math.inf))
+        self._status, self._heard = known
         self._heard_at: int | None = None
-        self._heard = -math.inf
         self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
 
     def on_start(self) -> None:
         self._context.directory.runners[self.runner_id] = self.actor_ref
+        self._check()
 
     async def on_stop(self) -> None:
         tell_if_alive(self._link, m.CloseLink("the service stops"))
@@ -114,6 +117,7 @@ class RunnerActor(TrioActor):
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
+        self._context.heard[self.runner_id] = self._status, self._heard
         if self._status == "offline":
             self._become("online")
 
@@ -126,12 +130,13 @@ class RunnerActor(TrioActor):
             if self._status == "online":
                 self._become("offline")
         elif self._status == "online":
-            left = OFFLINE_SECONDS - silent
+            left = max(OFFLINE_SECONDS - silent, LEAST_SECONDS)
             tell_if_alive(self._context.timers, After(left, self.actor_ref, m.OfflineCheck(0)))
 
     def _become(self, status: Status) -> None:
         log.info("runner_status", runner=self.runner_id, status=status)
         self._status = status
+        self._context.heard[self.runner_id] = status, self._heard
         self._context.measure("runner_status", {"runner": self.runner_id, "status": status})
         self._context.taps.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
         for village_id in {state.village_id for state in self._context.board.of_runner(self.runner_id)}:

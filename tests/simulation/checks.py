@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from pykka import ActorRegistry
 
+from contracts.ui import default_agent_id
 from supervision import tree
 from tests.simulation.history import LINES
 from tests.simulation.service import LIMITS
@@ -77,6 +78,8 @@ def check_rest(world: "World") -> None:
     for machine in world.runners:
         runner = house.context.directory.runners.get(machine.name)
         check(runner is not None and runner.is_alive(), f"{machine.name} is connected, and has no actor")
+        said = {world.history.statuses.get(machine.name), *(one.runners.get(machine.name) for one in world.programs)}
+        check(said <= {None, "online"}, f"{machine.name} is online, and {said} was said of it")
 
 
 def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:
@@ -91,6 +94,8 @@ def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]
     known = house.context.board.session(session_id)
     check(known is not None and known.state == states[-1], f"{session_id}: the board says {known}, not {states[-1]}")
     for page in world.pages:
+        status = page.view.statuses.get(default_agent_id(session_id), states[-1])
+        check(status == states[-1], f"{page.name}: {session_id} is said to be {status}, and is {states[-1]}")
         shown = page.view.states.get(session_id)
         check(shown == states[-1], f"{page.name}: {session_id} is shown as {shown}, and is {states[-1]}")
     _check_approvals(world, session_id, events)

@@ -21,10 +21,14 @@ import structlog
 import trio
 from trio._core import _run as trio_run
 
+import actors.runner
 import runner.runner
 import supervision._base
 import transports.runners.arrival
 from tests.simulation.place import EPOCH_MS, here, work
+
+OFFLINE_SECONDS = 10.0
+"""Two missed heartbeats, as in the product; its heartbeats are longer."""
 
 
 def _silence() -> None:
@@ -86,6 +90,7 @@ def deterministic(seed: int) -> Generator[random.Random, None, None]:
         (psutil, "disk_usage", lambda _path: disk),
         (shutil, "which", lambda _name: None),
         (trio, "open_tcp_stream", _dial),
+        (actors.runner, "OFFLINE_SECONDS", OFFLINE_SECONDS),
         (runner.runner, "_end_leftovers", lambda _left: None),
         (supervision._base, "Random", lambda: random.Random(jitter.random())),
         (transports.runners.arrival, "_numbers", iter(range(1, 1 << 30))),

@@ -18,6 +18,7 @@ from actors.timers import Timers
 from actors.village import VillageActor
 from store.log_records import DiskFull
 from supervision import tree
+from tests.simulation.determinism import OFFLINE_SECONDS
 from transports.control import ControlClient
 from transports.runners.link import RunnerLink
 
@@ -36,6 +37,10 @@ CAST = (
     Timers,
     RunnerLink,
 )
+
+
+TELL_SECONDS = 4.0
+"""For whoever has crashed meanwhile."""
 
 
 class Crash(RuntimeError):
@@ -171,10 +176,30 @@ async def kill_runner(world: "World") -> None:
     machine = world.dice.choice(world.runners)
     if machine.life is not None:
         world.history.note("fault kill", machine.name)
-        machine.life.place.dead = True
-        for wire in world.network.of(f"{machine.name}#"):
-            wire.cut()
-        machine.life.scope.cancel()
+        _kill(world, machine)
+
+
+async def runner_away(world: "World") -> None:
+    """A runner's machine is off for so long that its sessions are detached; that must be told."""
+    machine, lives = world.dice.choice(world.runners), world.machine.lives
+    if machine.life is None or machine.away or world.machine.house is None:
+        return
+    machine.away = OFFLINE_SECONDS + world.dice.uniform(5, 8)
+    world.history.note("fault away", machine.name, machine.away)
+    _kill(world, machine)
+    await trio.sleep(OFFLINE_SECONDS + TELL_SECONDS)
+    if world.machine.lives == lives and world.machine.house is not None and world.history.statuses.get(machine.name):
+        said = world.history.statuses[machine.name]
+        world.history.check(said == "offline", f"{machine.name} is away, and said to be {said}")
+    await trio.sleep(machine.away)
+    machine.away = 0.0
+
+
+def _kill(world: "World", machine: Any) -> None:
+    machine.life.place.dead = True
+    for wire in world.network.of(f"{machine.name}#"):
+        wire.cut()
+    machine.life.scope.cancel()
 
 
 async def slow_disk(world: "World") -> None:
@@ -237,6 +262,7 @@ FAULTS: dict[Callable[["World"], Any], int] = {
     kill_service: 2,
     restart_service: 1,
     kill_runner: 1,
+    runner_away: 1,
     slow_disk: 2,
     full_disk: 2,
     clock_jump: 1,

@@ -35,6 +35,8 @@ class History:
     """approval → every decision that anybody was told is on its way to the runner."""
     answers: dict[str, set[tuple[str, str | None]]] = attrs.field(factory=lambda: defaultdict(set))
     """approval → every decision that anybody was told stands."""
+    statuses: dict[str, str] = attrs.field(factory=dict[str, str])
+    """runner → what the service said of it last, in this life."""
     pending: Callable[[], set[str]] = set
     """Approvals that wait, and were shown as waiting to everybody who was there."""
 
@@ -125,6 +127,8 @@ class Seen:
             case "agent_update":
                 self.history.note(self.name, payload["agentId"], payload["status"])
                 self.statuses[payload["agentId"]] = payload["status"]
+                if payload["status"] == "DETACHED":
+                    self.history.count("detached")
             case "alert_raised":
                 self.alerts.add(payload["alertId"])
             case "approval_requested":

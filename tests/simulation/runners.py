@@ -156,6 +156,8 @@ class RunnerMachine:
     lives: int = 0
     sessions: int = 0
     life: Life | None = None
+    away: float = 0.0
+    """Seconds that its machine stays off."""
 
     async def live(self, *, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """One life, until its scope is cancelled."""

@@ -103,6 +103,9 @@ class World:
 
     def _measured(self, event: str, fields: dict[str, Any]) -> None:
         self.history.count(f"{event}:{fields.get('code', '')}" if event == "nack" else event)
+        if event == "runner_status":
+            self.history.note("status", fields["runner"], fields["status"])
+            self.history.statuses[fields["runner"]] = fields["status"]
 
     def _pending(self) -> set[str]:
         house = self.machine.house
@@ -216,7 +219,9 @@ class World:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(machine.live)
             self.history.note("ended", type(machine).__name__)
-            await trio.sleep(self.dice.uniform(0.05, 1.0))
+            if machine is self.machine:
+                self.history.statuses.clear()
+            await trio.sleep(self.dice.uniform(0.05, 1.0) + getattr(machine, "away", 0.0))
 
     async def _chaos(self) -> None:
         ends = trio.current_time() + CHAOS_SECONDS

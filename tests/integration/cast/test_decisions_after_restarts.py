@@ -1,5 +1,7 @@
 """A decision reaches its runner, whoever was not there at the moment when it was made."""
 
+import trio
+
 from actors import messages as m
 from actors.runtime import ActorRef
 from contracts.link import Hello
@@ -53,6 +55,20 @@ async def test_a_stop_that_waits_for_its_runner_outlives_a_crash_of_the_runners_
         await runner.call(m.LinkUp(link, HELLO, False))
         await cast.settle()
         assert told(link) == ["stop:s1:True"]
+
+
+async def test_that_a_runner_is_away_is_told_although_its_actor_crashed(tmp_path, monkeypatch):
+    monkeypatch.setattr("actors.runner.OFFLINE_SECONDS", 0.1)
+    async with open_cast(tmp_path) as cast:
+        told: list[dict[str, str]] = []
+        cast.context.taps.add("runner:r1", "test", told.append)
+        runner = await cast.context.router_call(m.EnsureRunner("r1"))
+        await runner.call(m.LinkUp(RecordingLink.start(), HELLO, False))
+        runner.exit(RuntimeError("planted"), runner)
+        with trio.fail_after(5):
+            while len(told) < 2:
+                await trio.sleep(0.01)
+        assert [one["status"] for one in told] == ["online", "offline"]
 
 
 async def test_a_decision_that_crosses_the_sessions_end_is_what_the_runner_says(tmp_path):
