@@ -2,6 +2,8 @@
 tree.
 """
 
+import time
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -9,6 +11,24 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+RECENT_SECONDS = 10.0
+
+
+class Recent:
+    """What was measured in the last `RECENT_SECONDS`, at most 1024 of it: a histogram does not forget."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, float]] = deque(maxlen=1024)
+
+    def note(self, value: float) -> None:
+        """One measurement, now."""
+        self._seen.append((time.monotonic(), value))
+
+    def worst(self) -> float | None:
+        """The greatest; None where there was none."""
+        since = time.monotonic() - RECENT_SECONDS
+        return max((value for at, value in self._seen if at >= since), default=None)
 
 
 class Metrics:
@@ -35,6 +55,7 @@ class Metrics:
         )
         self.lag = Histogram("townwatch_loop_lag_seconds", "Lateness of the event loop", buckets=_FAST, registry=reg)
         self.round_trip = Histogram("townwatch_round_trip_seconds", "Client round trips", buckets=_FAST, registry=reg)
+        self.recent_commits, self.recent_lags = Recent(), Recent()
         self.refusals = Counter("townwatch_refusals_total", "Refused by a limit", ["limit"], registry=reg)
         event_of = cache(self.events.labels)
         self._handlers: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -54,7 +75,12 @@ class Metrics:
 
     def observe_commit(self, events: int, seconds: float) -> None:
         self.commits.observe(seconds)
+        self.recent_commits.note(seconds)
         self.committed.inc(events)
+
+    def observe_lag(self, seconds: float) -> None:
+        self.lag.observe(seconds)
+        self.recent_lags.note(seconds)
 
     def telemetry(self, name: str, fields: dict[str, Any]) -> None:
         """The runtime's and the supervisors' events."""

@@ -142,7 +142,7 @@ class open_service:
         health = Health()
         api = await open_api(base, settings, root, door, health)
         if sabotage:
-            await sabotage.open(root, base.edge, api, base.context)
+            await sabotage.open(root, base.edge, api, base.context, base.metrics)
         url = await self._listen(root, base.edge)
         await self._watch(root, base, health)
         await self._local_runner(root, url)

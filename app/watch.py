@@ -43,7 +43,7 @@ class Watch(TaskOwner):
             due = trio.current_time() + LAG_SECONDS
             await trio.sleep_until(due)
             late = trio.current_time() - due
-            self._metrics.lag.observe(late)
+            self._metrics.observe_lag(late)
             if late > STALL_SECONDS:
                 log.warning("event_loop_stalled", seconds=round(late, 3))
             ticks += 1

@@ -52,22 +52,27 @@ Inject = Callable[[Place, Order], Awaitable[Done]]
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """One way to break something. `aims`: what its target is; its docstring is `says`."""
+    """One way to break something. `aims`: what its target is; its docstring is `says`. `lasts`: it goes on for the
+    order's seconds. `felt`: by everybody.
+    """
 
     name: str
     aims: Aim
     says: str
     inject: Inject
+    lasts: bool = False
+    felt: bool = False
 
 
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, aims: Aim = "nothing") -> Callable[[Inject], Inject]:
+def fault(name: str, aims: Aim = "nothing", *, lasts: bool = False, felt: bool = False) -> Callable[[Inject], Inject]:
     """Register a fault. The function's docstring is what people read."""
 
     def register(inject: Inject) -> Inject:
-        FAULTS[name] = Fault(name=name, aims=aims, says=" ".join((inject.__doc__ or "").split()), inject=inject)
+        says = " ".join((inject.__doc__ or "").split())
+        FAULTS[name] = Fault(name=name, aims=aims, says=says, inject=inject, lasts=lasts, felt=felt)
         return inject
 
     return register
@@ -100,7 +105,7 @@ async def kill_journal(place: Place, order: Order) -> Done:
     return await _kill(place, *place.actor(JOURNAL, order.dice))
 
 
-@fault("kill-listener")
+@fault("kill-listener", felt=True)
 async def kill_listener(place: Place, order: Order) -> Done:
     """End the listening socket and every connection of every kind at once."""
     path, ref = place.actor(LISTENER, order.dice)
@@ -158,7 +163,7 @@ async def cut_runner(place: Place, order: Order) -> Done:
     return _cut(place.connection("runner", order.target, order.dice))
 
 
-@fault("freeze-runner", "runner")
+@fault("freeze-runner", "runner", lasts=True)
 async def freeze_runner(place: Place, order: Order) -> Done:
     """Let nothing pass on a runner's connection for some seconds (at most 60)."""
     return _freeze(place, place.connection("runner", order.target, order.dice), order)
@@ -176,7 +181,7 @@ async def cut_client(place: Place, order: Order) -> Done:
     return _cut(place.connection("socket.io", order.target, order.dice))
 
 
-@fault("freeze-client", "client")
+@fault("freeze-client", "client", lasts=True)
 async def freeze_client(place: Place, order: Order) -> Done:
     """Let nothing pass on a client's WebSocket for some seconds (at most 60): a sleeping tab."""
     return _freeze(place, place.connection("socket.io", order.target, order.dice), order)
@@ -188,7 +193,7 @@ async def half_open_client(place: Place, order: Order) -> Done:
     return _half_open(place.connection("socket.io", order.target, order.dice))
 
 
-@fault("slow-client", "client")
+@fault("slow-client", "client", lasts=True)
 async def slow_client(place: Place, order: Order) -> Done:
     """Let a client's WebSocket through for a blink now and then only, for some seconds (at most 60)."""
     plug, seconds = place.connection("socket.io", order.target, order.dice), min(order.seconds, 60.0)
@@ -228,7 +233,7 @@ def _half_open(plug: Plug) -> Done:
 # --- the machine --------------------------------------------------------------------------------------
 
 
-@fault("slow-disk")
+@fault("slow-disk", lasts=True)
 async def slow_disk(place: Place, order: Order) -> Done:
     """Let each commit take 200 ms longer, for some seconds (at most 60)."""
     seconds = min(order.seconds, 60.0)
@@ -236,7 +241,7 @@ async def slow_disk(place: Place, order: Order) -> Done:
     return Done(target="journal.db", lasts=seconds)
 
 
-@fault("full-disk")
+@fault("full-disk", lasts=True)
 async def full_disk(place: Place, order: Order) -> Done:
     """Let the disk refuse every write of the journal, for some seconds (at most 60)."""
     seconds = min(order.seconds, 60.0)
@@ -244,7 +249,7 @@ async def full_disk(place: Place, order: Order) -> Done:
     return Done(target="journal.db", lasts=seconds)
 
 
-@fault("block-loop")
+@fault("block-loop", lasts=True, felt=True)
 async def block_loop(place: Place, order: Order) -> Done:
     """Hold the event loop up for some seconds (at most 5): a call that blocks."""
     seconds = min(order.seconds, 5.0)
@@ -252,7 +257,7 @@ async def block_loop(place: Place, order: Order) -> Done:
     return Done(target="the event loop")
 
 
-@fault("kill-process")
+@fault("kill-process", felt=True)
 async def kill_process(place: Place, order: Order) -> Done:
     """kill -9 of the process. Only where somebody starts it again: `townwatch serve --keep`, or systemd."""
     if not is_kept():

@@ -39,6 +39,8 @@ class Place:
     disk: FaultyDisk
     root: Callable[[], Ref | None] = lambda: None
     nursery: trio.Nursery | None = None
+    last_recovery: Any = None
+    """`app.chaos.vitals.Recovery`"""
 
     def nodes(self) -> list[Node]:
         """The whole tree, flat, top down."""

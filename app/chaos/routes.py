@@ -10,9 +10,10 @@ import msgspec
 import trio
 
 from access.policy import Action
-from app.chaos.faults import FAULTS, Order
+from app.chaos.faults import FAULTS, Fault, Order
 from app.chaos.invariants import Invariant, check
 from app.chaos.place import NoTarget, Place
+from app.chaos.vitals import Instruments, Vitals, read, recovery
 from app.keep import is_kept
 from transports.edge import Edge, Request, Response
 from transports.http.deps import Api
@@ -47,10 +48,14 @@ class FaultReport:
 
 @attrs.frozen(kw_only=True)
 class KnownFault:
-    """`aims`: actor, supervisor, runner, client or nothing."""
+    """`aims`: actor, supervisor, runner, client or nothing. `lasts`: whether it goes on for the `seconds` of the order.
+    `felt`: whether everybody feels it, so that a person should be asked twice.
+    """
 
     name: str
     aims: str
+    lasts: bool
+    felt: bool
     says: str
 
 
@@ -63,11 +68,12 @@ class ChaosView:
     faults: list[KnownFault]
     targets: dict[str, list[str]]
     invariants: list[Invariant]
+    vitals: Vitals
 
 
-def mount_chaos(edge: Edge, api: Api, place: Place) -> None:
+def mount_chaos(edge: Edge, api: Api, place: Place, instruments: Instruments) -> None:
     """Open the routes. The longest prefix wins, so they lie before the rest of the API."""
-    operations = {(one.method, one.path): one for one in _routes(place).operations}
+    operations = {(one.method, one.path): one for one in _routes(place, instruments).operations}
     edge.http(PREFIX, partial(_handle, api, operations))
 
 
@@ -89,13 +95,13 @@ async def _handle(api: Api, operations: dict[tuple[str, str], Operation], reques
     return Response(answer.status, answer.body, [("content-type", answer.media_type), *answer.headers.items()])
 
 
-def _routes(place: Place) -> Routes:
+def _routes(place: Place, instruments: Instruments) -> Routes:
     routes = Routes("Chaos")
 
     @routes.get(PREFIX, ChaosView, on="service", may=Action.ADMIN)
     async def get_chaos(_call: Call[None, None]) -> ChaosView:  # pyright: ignore[reportUnusedFunction]
         """What can be broken, and what holds."""
-        return _view(place)
+        return _view(place, instruments)
 
     @routes.post(
         f"{PREFIX}/faults",
@@ -127,10 +133,12 @@ async def _inject(place: Place, call: Call[FaultOrder, Any]) -> FaultReport:
     call.target = done.target[:200]
     call.notes = {"fault": order.fault, "seed": seed, "seconds": round(trio.current_time() - began, 3)}
     back = None if done.back is None else done.back * 1000
+    if done.back is not None:
+        place.last_recovery = recovery(order.fault, done.target, done.back)
     return FaultReport(fault=order.fault, target=done.target, seed=seed, lasts_ms=done.lasts * 1000, back_ms=back)
 
 
-def _view(place: Place) -> ChaosView:
+def _view(place: Place, instruments: Instruments) -> ChaosView:
     nodes = [node for node in place.nodes() if node.path is not None]
     targets = {
         "actor": [node.path or "" for node in nodes if node.kind == "worker"],
@@ -141,7 +149,12 @@ def _view(place: Place) -> ChaosView:
     return ChaosView(
         pid=os.getpid(),
         kept=is_kept(),
-        faults=[KnownFault(name=one.name, aims=one.aims, says=one.says) for one in FAULTS.values()],
+        faults=[_known(one) for one in FAULTS.values()],
         targets={aim: found[:SHOWN_TARGETS] for aim, found in targets.items()},
         invariants=check(place),
+        vitals=read(place, instruments),
     )
+
+
+def _known(one: Fault) -> KnownFault:
+    return KnownFault(name=one.name, aims=one.aims, lasts=one.lasts, felt=one.felt, says=one.says)

@@ -8,6 +8,8 @@ from app.chaos.disk import FaultyDisk
 from app.chaos.place import ChaosActor, Place
 from app.chaos.plug import PluggedEdge, Plugs
 from app.chaos.routes import mount_chaos
+from app.chaos.vitals import Instruments
+from app.metrics import Metrics
 from config.settings import Settings
 from store.log import EventLog
 from supervision import ChildSpec
@@ -38,9 +40,15 @@ class Sabotage:
         self._disk = FaultyDisk(event_log)
         return self._disk
 
-    async def open(self, root: Ref, edge: Edge, api: Api, context: Context) -> None:
+    async def open(self, root: Ref, edge: Edge, api: Api, context: Context, metrics: Metrics) -> None:
         """The faults' actor lives, and the routes are there."""
         assert self._disk is not None
         place = Place(context=context, plugs=self._plugs, disk=self._disk, root=lambda: root)
         await root.proxy().start_child(ChildSpec(id="chaos", actor=ChaosActor, args=(place,)))
-        mount_chaos(edge, api, place)
+        instruments = Instruments(
+            registry=metrics.registry,
+            commits=metrics.recent_commits,
+            lags=metrics.recent_lags,
+            reasons_not_ready=api.reasons_not_ready,
+        )
+        mount_chaos(edge, api, place, instruments)

@@ -125,6 +125,40 @@ async def test_they_say_what_can_be_broken_and_what_holds(tmp_path: Path) -> Non
         await runner.socket.aclose()
 
 
+async def test_what_a_fault_did_is_told_by_the_numbers_and_by_the_actors_history(tmp_path: Path) -> None:
+    async with sabotaged(tmp_path) as saboteur:
+        runner = await saboteur.runner(1)
+        _, before = await saboteur.ask("GET", "/api/chaos")
+        assert before["vitals"]["stored"] == before["vitals"]["committed"] == 1
+        assert before["vitals"]["runners"] == 1
+        assert before["vitals"]["slowestCommitMs"] > 0
+        assert before["vitals"]["lastRecovery"] is None
+        pulled = await saboteur.pull("kill-router")
+        _, after = await saboteur.ask("GET", "/api/chaos")
+        assert after["vitals"]["lastRecovery"]["backMs"] == pulled["backMs"]
+        assert after["vitals"]["lastRecovery"]["target"] == "townwatch/router"
+        _, told = await saboteur.ask("GET", "/api/supervision/events?path=townwatch/router")
+        events = [one["event"] for one in told["items"]]
+        assert events.index("crashed") < events.index("restarted")
+        assert any("pulled by /api/chaos" in one["text"] for one in told["items"] if one["event"] == "crashed")
+        await saboteur.ask("POST", "/api/chaos/faults", {"fault": "full-disk", "seconds": 5})
+        await runner.send(touched(2))
+
+        async def unready() -> bool:
+            _, now = await saboteur.ask("GET", "/api/chaos")
+            return "the journal cannot write" in "".join(now["vitals"]["reasonsNotReady"])
+
+        await eventually(unready)
+        await runner.socket.aclose()
+
+
+async def test_the_page_is_told_who_may_pull_plugs(tmp_path: Path) -> None:
+    async with sabotaged(tmp_path) as saboteur:
+        assert (await saboteur.ask("GET", "/api/me"))[1]["chaos"] is True
+    async with open_town(tmp_path / "other") as town, AsyncExitStack() as stack:
+        assert (await Saboteur(town, stack).ask("GET", "/api/me"))[1]["chaos"] is False
+
+
 async def test_every_fault_is_in_the_audit_log(tmp_path: Path) -> None:
     async with sabotaged(tmp_path) as saboteur:
         await saboteur.pull("kill-router")
