@@ -309,7 +309,7 @@ def _story(viewer: Viewer) -> Story:
     return Story(
         number=viewer.number,
         seen=viewer.seen,
-        followed=[room.session for room in viewer.rooms.values() if room.session is not None],
+        followed=viewer.followed,
         gaps=viewer.gaps,
         resolved=viewer.resolved,
         problems=viewer.problems[:5],

@@ -13,7 +13,7 @@ truth = open(f"{folder}/{name}.lines", "a", buffering=1)
 heard = open(f"{folder}/{name}.heard", "a", buffering=1)
 open(f"{folder}/{name}.session", "w").write(os.environ["TOWNWATCH_SESSION"])
 number, asked, asking, question = 0, 0, None, ""
-next_question = time.monotonic() + dice.uniform(1, 4)
+next_question = time.monotonic() + dice.uniform(2, 8)
 try:
     while not os.path.exists(f"{folder}/stop"):
         for _ in range(20 if dice.random() < 0.01 else 1):

@@ -18,7 +18,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
 """Seconds between two tries to come back; what the page does, too."""
 PING_SECONDS, DEAF_SECONDS = 2.0, 6.0
 """It asks whether anybody is there, and gives up on a connection that has said nothing for so long."""
-JOIN_SECONDS = 20.0
+OBEYED_SECONDS = 30.0
+"""A join that was not answered until then will not be obeyed any more."""
+SURELY_ALL_SECONDS = 5.0
+"""So long after a session's end, nothing of it is on its way any more."""
 VILLAGE = ""
 """The key of the village among the rooms; the others are agents' ids."""
 
@@ -75,16 +78,20 @@ class Viewer:
     counts: Counter[str] = attrs.field(factory=Counter)
     rooms: dict[str, Room] = attrs.field(factory=dict)
     watches: set[Watch] = attrs.field(factory=set)
-    over: set[str] = attrs.field(factory=set)
-    """Sessions that have ended."""
+    over: dict[str, float] = attrs.field(factory=dict)
+    """Sessions that have ended → since when it knows (trio's clock)."""
+    followed: list[str] = attrs.field(factory=list)
+    """Sessions whose terminal it has followed."""
     line: Line | None = None
     connects: int = 0
     refusal: str = ""
     _numbers: int = 0
     _waiting: dict[str, str] = attrs.field(factory=dict)
     """Number of an event that was emitted → the room it is to join, or "ping"."""
-    _asked: dict[str, list[dict[str, int]]] = attrs.field(factory=dict)
-    """Room → what each join of it that is not over said was seen last."""
+    _asked: dict[str, tuple[dict[str, int], float]] = attrs.field(factory=dict)
+    """Number of a join without an answer → what it said was seen last, and when. One from before the connection was
+    lost and recovered may still be obeyed.
+    """
     _pid: str | None = None
     _offset: str | None = None
     _heard: float = 0.0
@@ -103,7 +110,7 @@ class Viewer:
 
     def watch(self, since: str, sessions: set[str]) -> Watch:
         """For something new of each of these that has not ended. Take it out of `watches` when it is over."""
-        watch = Watch(since, sessions - self.over)
+        watch = Watch(since, sessions - self.over.keys())
         watch.drop("")
         self.watches.add(watch)
         return watch
@@ -131,10 +138,12 @@ class Viewer:
                 auth |= {"pid": self._pid} | ({"offset": self._offset} if self._offset else {})
             greeting = await line.greet(auth)
             recovered = greeting.get("pid") == self._pid and self._pid is not None
+            last_heard = self._heard
             self.line, self._pid, self._heard = line, greeting.get("pid"), trio.current_time()
             self.connects += 1
             self.counts["recovered"] += recovered
             if not recovered:
+                self._forget_ended(last_heard)
                 self._offset = None
                 self._asked.clear()
                 for room in self.rooms.values():
@@ -154,6 +163,11 @@ class Viewer:
             with trio.CancelScope(shield=True):
                 await line.aclose()
 
+    def _forget_ended(self, last_heard: float) -> None:
+        """Rooms of sessions that had ended long before the connection was lost: all of them has come."""
+        done = [session for session, since in self.over.items() if last_heard - since > SURELY_ALL_SECONDS]
+        self.rooms = {key: room for key, room in self.rooms.items() if room.session not in done}
+
     async def _stay(self, line: Line) -> None:
         """A connection that died without a word is found by asking."""
         while True:
@@ -171,7 +185,7 @@ class Viewer:
     async def _join(self, line: Line, key: str) -> None:
         room = self.rooms[key]
         since = self._since(room)
-        self._asked.setdefault(key, []).append(since)
+        self._asked[str(self._numbers + 1)] = since, trio.current_time()
         self.counts["joins"] += 1
         await self._emit(line, room.event, {**room.payload, "since": since}, key)
 
@@ -187,12 +201,12 @@ class Viewer:
 
     async def _answered(self, number: str, arguments: list[Any], line: Line, nursery: trio.Nursery) -> None:
         key = self._waiting.pop(number, "ping")
+        self._asked.pop(number, None)
         answer: Any = arguments[0] if arguments else {}
         if key == "ping" or key not in self.rooms:
             return
         if answer.get("ok"):
             self.rooms[key].joined = True
-            self._asked.pop(key, None)
             return
         error: Any = answer.get("error", {})
         self.refusal = json.dumps(error)
@@ -237,7 +251,7 @@ class Viewer:
             case "agent_spawn":
                 await self._met(payload["agentId"], payload["sessionId"], line)
             case "agent_disconnect":
-                self.over.add(payload["sessionId"])
+                self.over.setdefault(payload["sessionId"], trio.current_time())
                 for watch in list(self.watches):
                     watch.drop(payload["sessionId"])
             case _:
@@ -248,13 +262,20 @@ class Viewer:
         seqs = self.seen.setdefault((stream, session), [])
         if not seqs or seq > seqs[-1]:
             seqs.append(seq)
-        elif any(since.get(session, 0) < seq for asked in self._asked.values() for since in asked):
+        elif self._asked_for(session, seq):
             self.counts["asked for again"] += 1
         else:
             self.counts["came again"] += 1
             self.problems.append(f"{stream} of {session}: {seq} came again after {seqs[-1]}")
 
+    def _asked_for(self, session: str, seq: int) -> bool:
+        return any(
+            since.get(session, 0) < seq and trio.current_time() - at < OBEYED_SECONDS
+            for since, at in self._asked.values()
+        )
+
     async def _met(self, agent: str, session: str, line: Line) -> None:
-        if self.terminals and agent not in self.rooms:
+        if self.terminals and agent not in self.rooms and session not in self.over:
+            self.followed.append(session)
             self.rooms[agent] = Room("join_agent", {"agentId": agent, "terminal": True}, session)
             await self._join(line, agent)

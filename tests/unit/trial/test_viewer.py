@@ -1,5 +1,7 @@
 """A viewer's memory: what is new, what it asked for again, what nobody asked for."""
 
+import trio
+
 from app.trial.viewer import VILLAGE, Viewer, Watch
 
 
@@ -25,15 +27,18 @@ def test_what_comes_again_unasked_is_a_problem() -> None:
     assert one.seen == {("work", "s1"): [1, 2]}
 
 
-def test_what_a_join_under_way_asked_for_may_come_again() -> None:
+async def test_what_a_join_under_way_asked_for_may_come_again(autojump_clock: object) -> None:
     one = viewer()
     for seq in (1, 2, 3):
         one.saw("work", "s1", seq)
-    one._asked[VILLAGE] = [{"s1": 2}]
+    one._asked["7"] = {"s1": 2}, trio.current_time()
     one.saw("work", "s1", 3)
     assert (one.counts["asked for again"], one.counts["came again"]) == (1, 0)
     one.saw("work", "s1", 2)  # that, it said it had
     assert one.counts["came again"] == 1
+    await trio.sleep(60)
+    one.saw("work", "s1", 3)
+    assert one.counts["came again"] == 2
 
 
 def test_it_says_what_it_saw_last() -> None:
