@@ -71,6 +71,10 @@ export const exchange = (code) => post("/auth/exchange", { code });
 export const signInMethods = () => get("/auth/methods");
 export const logout = () => post("/auth/logout");
 export const me = () => get("/me");
+export const withPassword = (email, password) => post("/auth/password", { email, password });
+export const setPassword = (password, current) => call("PUT", "/me/password", current ? { password, current } : { password });
+export const connections = () => list("/me/connections");
+export const closeConnection = (id) => call("DELETE", `/me/connections/${encodeURIComponent(id)}`);
 export const status = () => get("/status");
 export const villages = () => list("/villages");
 export const houses = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/houses`);
@@ -78,6 +82,10 @@ export const agents = (villageId) => list(`/villages/${encodeURIComponent(villag
 export const approvals = () => list("/approvals");
 export const session = (sessionId) => get(at(sessionId));
 export const supervision = () => get("/supervision");
+export const nodeEvents = (path) => get("/supervision/events", { path, limit: 60 });
+export const chaos = () => get("/chaos");
+/** Answers when the part that was killed is back, which may take a while. */
+export const fault = async (order) => (await ask("POST", "/chaos/faults", order, 30_000)).json();
 export const events = (sessionId, after, limit) => get(`${at(sessionId)}/events`, { after, limit, exclude: "TERMINAL_CHUNK" });
 export const decide = (one, decision, note) =>
   post(`${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`, note ? { decision, note } : { decision });

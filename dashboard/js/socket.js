@@ -33,6 +33,11 @@ export class Live {
     this.connect();
   }
 
+  /** This connection's id, while there is one. */
+  get id() {
+    return this.socket.id;
+  }
+
   listen() {
     const { socket, hooks } = this;
     socket.on("connect", () => this.arrived());

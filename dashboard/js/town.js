@@ -74,6 +74,20 @@ export async function signInWith(code) {
   if (await redeem(code)) location.reload();
 }
 
+export async function signInByPassword(email, password) {
+  api.token.set((await api.withPassword(email, password)).token);
+  location.reload();
+}
+
+/** Every sign-in so far ends; this page goes on with the new one. */
+export async function setPassword(password, current) {
+  api.token.set((await api.setPassword(password, current)).token);
+  location.reload();
+}
+
+/** The id of this page's own live connection. */
+export const connectionId = () => live.id;
+
 /** Here, and at the provider where it was the way in. The token is dropped even when the service does not answer. */
 export async function signOut() {
   const answer = await api.logout().catch(() => ({}));
@@ -86,7 +100,7 @@ async function whoAmI() {
   if (api.token.get()) {
     try {
       const me = await api.me();
-      store.user.value = { userId: me.userId, name: me.name };
+      store.user.value = { userId: me.userId, name: me.name, admin: Boolean(me.admin), chaos: Boolean(me.chaos) };
       store.dispatch([["villages", me.villages ?? []]]);
       return;
     } catch (error) {

@@ -3,6 +3,13 @@
 import { html, useState } from "../html.js";
 import * as store from "../store.js";
 import { signInWith, signOut } from "../town.js";
+import { Connections, NewPassword, PasswordSignIn } from "./account.js";
+
+/** What is looked at only when somebody opens it. */
+function Fold({ title, name, children }) {
+  const [open, setOpen] = useState(false);
+  return html`<details class="fold" data-testid=${name} onToggle=${(event) => setOpen(event.currentTarget.open)}><summary>${title}</summary>${open ? children : null}</details>`;
+}
 
 export function Person() {
   const user = store.user.value;
@@ -16,6 +23,8 @@ export function Person() {
     <div class="pop-body">
       <p><strong>${user.name ?? user.userId}</strong>${role ? html`<br /><span class="faint">${role} of ${store.village.value.name}</span>` : null}</p>
       ${store.serviceVersion.value ? html`<p class="faint">Townwatch ${store.serviceVersion.value}</p>` : null}
+      <${Fold} title="Your connections" name="my-connections"><${Connections} /><//>
+      <${Fold} title="Password" name="my-password"><${NewPassword} /><//>
       <button type="button" class="button" onClick=${signOut}>Sign out</button>
     </div></details>`;
 }
@@ -36,7 +45,8 @@ export function SignIn() {
       <input id="code" autocomplete="one-time-code" spellcheck="false" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />
       <button type="submit" class="button primary">Sign in</button>
     </div>
-  </form>`;
+  </form>
+  <${Fold} title="With a password" name="with-password"><${PasswordSignIn} /><//>`;
 }
 
 export function Notice() {
