@@ -66,8 +66,10 @@ class RunnerActor(TrioActor):
         self._link: Ref | None = None
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
-        known: tuple[Status, float] = context.heard.get(runner_id, ("offline", -math.inf))
-        self._status, self._heard = known
+        never: tuple[Status, float] = ("offline", -math.inf)
+        known: tuple[Status, float] = context.heard.get(runner_id, never)
+        self._status: Status = known[0]
+        self._heard = known[1]
         self._heard_at: int | None = None
         self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
 

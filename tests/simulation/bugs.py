@@ -11,6 +11,7 @@ import trio
 import runner.link
 from actors import messages as m
 from actors import replay
+from actors.agent import AgentActor
 from actors.directory import tell_if_alive
 from actors.journal import JournalActor
 from actors.runner import RunnerActor
@@ -23,6 +24,8 @@ from supervision.child import Child
 from supervision.dynamic import DynamicSupervisor
 from supervision.limits import Admission
 from tests.simulation.disk import SimDecisions, SimLog
+from tests.simulation.runners import SimSpool
+from transports.control import ControlClient
 from transports.people import People
 from transports.runners.feeder import Feeder
 from transports.runners.flight import Flight
@@ -342,3 +345,51 @@ def sent_is_taken_for_acknowledged() -> list[Patch]:
         return sent
 
     return [(Link, "_send_some", let_go)]
+
+
+@bug
+def programs_are_told_what_is_not_durable() -> list[Patch]:
+    append = SessionActor._append
+
+    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+        session_id = self._state.session_id
+        self._context.taps.tell(f"session:{session_id}", [(self._state, one.event) for one in fresh])
+        await append(self, fresh)
+
+    return [(SessionActor, "_append", early)]
+
+
+@bug
+def a_terminal_forgets_what_it_has_shown() -> list[Patch]:
+    publish = AgentActor._publish
+
+    def forgetful(self: Any, state: Any, events: Any) -> None:
+        if events:
+            shown = self._context.shown
+            shown[state.session_id] = min(shown.get(state.session_id, 0), events[0].seq - 1)
+        publish(self, state, events)
+
+    return [(AgentActor, "_publish", forgetful)]
+
+
+@bug
+def a_program_that_is_gone_keeps_its_place() -> list[Patch]:
+    return [(ControlClient, "on_gone", lambda _self: None)]
+
+
+@bug
+def a_runner_that_is_away_is_not_said_to_be() -> list[Patch]:
+    return [(RunnerActor, "_check_later", lambda _self: None), (RunnerActor, "_check", lambda _self: None)]
+
+
+@bug
+def the_runners_word_on_an_approval_is_not_put_on_record() -> list[Patch]:
+    async def nothing(self: Any, resolved: Any) -> None:
+        pass
+
+    return [(SessionActor, "_confirm", nothing)]
+
+
+@bug
+def a_killed_runners_approvals_are_left_open() -> list[Patch]:
+    return [(SimSpool, "waiting", lambda _self, _session: [])]

@@ -180,19 +180,24 @@ async def kill_runner(world: "World") -> None:
 
 
 async def runner_away(world: "World") -> None:
-    """A runner's machine is off for so long that its sessions are detached; that must be told."""
+    """A runner's machine is off, or its cable out, for so long that its sessions are detached; that must be told."""
     machine, lives = world.dice.choice(world.runners), world.machine.lives
     if machine.life is None or machine.away or world.machine.house is None:
         return
     machine.away = OFFLINE_SECONDS + world.dice.uniform(5, 8)
-    world.history.note("fault away", machine.name, machine.away)
-    _kill(world, machine)
+    machine.unplugged = world.dice.random() < 0.7
+    world.history.note("fault away", machine.name, machine.away, machine.unplugged)
+    if machine.unplugged:
+        for wire in world.network.of(f"{machine.name}#"):
+            wire.cut()
+    else:
+        _kill(world, machine)
     await trio.sleep(OFFLINE_SECONDS + TELL_SECONDS)
     if world.machine.lives == lives and world.machine.house is not None and world.history.statuses.get(machine.name):
         said = world.history.statuses[machine.name]
         world.history.check(said == "offline", f"{machine.name} is away, and said to be {said}")
-    await trio.sleep(machine.away)
-    machine.away = 0.0
+    await trio.sleep(machine.away - OFFLINE_SECONDS - TELL_SECONDS)
+    machine.away, machine.unplugged = 0.0, False
 
 
 def _kill(world: "World", machine: Any) -> None:

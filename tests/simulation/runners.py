@@ -158,6 +158,8 @@ class RunnerMachine:
     life: Life | None = None
     away: float = 0.0
     """Seconds that its machine stays off."""
+    unplugged: bool = False
+    """Whether its cable is out."""
 
     async def live(self, *, task_status: trio.TaskStatus[Life] = trio.TASK_STATUS_IGNORED) -> None:
         """One life, until its scope is cancelled."""
@@ -175,6 +177,8 @@ class RunnerMachine:
             spool.close()
 
     async def _dial(self) -> SimStream:
+        if self.unplugged:
+            raise OSError(113, "no route to host")
         return SimStream(await self.network.dial(self.name))
 
     async def _serve(self, place: Place, spool: SimSpool, scope: trio.CancelScope, task_status: Any) -> None:

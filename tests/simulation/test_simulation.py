@@ -23,6 +23,11 @@ REGRESSIONS = {
     1007: "a client that was killed while it waited for a pong stayed in the directory",
     118: "the end of a session denied approvals in nobody's name",
     4: "what nobody was asked was answered",
+    14: "a runner that went away as its actor crashed was never said to be away",
+    2159: "a decision that crossed its session's end was told as made",
+    2171: "the last lines were not shown until something else came",
+    20009: "a decision that was cut off with its connection was told to nobody, and its session waited for ever",
+    30049: "what was on record was not what the runner had said",
     5: "the patrol of a silent connection spun until the clock moved on",
 }
 """Seeds that found something when they were run first, and what. Other dice would explore other things."""

@@ -275,6 +275,9 @@ class World:
                 return f"{machine.name} is busy"
             if not machine.connected:
                 return f"{machine.name} is not connected"
+            said = {self.history.statuses.get(machine.name), *(one.runners.get(machine.name) for one in self.programs)}
+            if not said <= {None, "online"}:
+                return f"{machine.name} is online, and {said} was said of it"
         for session_id, bodies in self.truth.spooled.items():
             if self.truth.last(session_id) < len(bodies):
                 return f"{session_id} has {self.truth.last(session_id)} of {len(bodies)} stored"
