@@ -30,6 +30,12 @@ export function age(ms) {
   return `${Math.floor(ms / DAY)} d`;
 }
 
+/** The same as the end of a sentence: "just now", "42 s ago". */
+export function since(ms) {
+  const text = age(ms);
+  return { now: "just now", "–": "–" }[text] ?? `${text} ago`;
+}
+
 /** "4:05" until a deadline; "0:00" once it has passed. */
 export function countdown(ms) {
   const seconds = Math.max(0, Math.ceil(ms / SECOND));

@@ -12,7 +12,7 @@ export const { villages, houses, agents, approvals, sessions, feed, alerts, seen
 export const now = signal(Date.now());
 export const route = signal(parseRoute(location.hash));
 export const link = signal(FIRST_LINK);
-/** undefined while nobody knows, null for an anonymous visitor, else {userId, name}. */
+/** undefined while nobody knows, null for an anonymous visitor, else {userId, name, admin, chaos}. */
 export const user = signal(undefined);
 /** {label, start} of the provider that people can sign in at, or null. */
 export const provider = signal(null);

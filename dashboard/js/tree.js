@@ -2,6 +2,7 @@
 
 /** Children beyond this many are folded into one row: a thousand clients are a number, not a picture. */
 export const SHOWN_CHILDREN = 8;
+export const STRATEGY = { one_for_one: "one for one", one_for_all: "one for all", rest_for_one: "rest for one", dynamic: "dynamic" };
 
 /** One node with camelCase names and no holes. */
 export function normalise(node, path = "") {
@@ -54,25 +55,35 @@ export function withRates(root, before, seconds) {
   return rated(root);
 }
 
-/** Depth-first rows: {node, rails: [is there a sibling below, for each level], more: hidden children or 0}. */
+/** Depth-first rows: {node, rails: [is there a sibling below, for each level], more: hidden children or 0, fewer: folds it}. */
 export function rowsOf(root, opened = new Set()) {
   const rows = [];
   const visit = (node, rails) => {
     rows.push({ node, rails, more: 0 });
-    const all = opened.has(node.path) ? node.children : shown(node.children);
+    const few = shown(node.children);
+    const all = opened.has(node.path) ? node.children : few;
+    const foldable = all.length > few.length;
     const hidden = node.children.length - all.length + node.more;
-    all.forEach((child, i) => visit(child, [...rails, i < all.length - 1 || hidden > 0]));
+    all.forEach((child, i) => visit(child, [...rails, i < all.length - 1 || hidden > 0 || foldable]));
     if (hidden > 0) rows.push({ node, rails: [...rails, false], more: hidden });
+    else if (foldable) rows.push({ node, rails: [...rails, false], more: 0, fewer: true });
   };
   visit(root, []);
   return rows;
 }
 
-/** The troubled first, so that folding never hides trouble; else the order stays. */
+/** Of each kind so many, the troubled first, so that folding never hides trouble; else the order stays. */
 function shown(children) {
   if (children.length <= SHOWN_CHILDREN) return children;
   const troubled = children.filter(hasTrouble);
-  const kept = new Set([...troubled, ...children].slice(0, SHOWN_CHILDREN));
+  const taken = new Map();
+  const kept = new Set();
+  for (const child of [...troubled, ...children]) {
+    const count = taken.get(child.kind) ?? 0;
+    if (count === SHOWN_CHILDREN || kept.has(child)) continue;
+    taken.set(child.kind, count + 1);
+    kept.add(child);
+  }
   return children.filter((child) => kept.has(child));
 }
 
@@ -96,4 +107,14 @@ export function totals(root) {
   };
   visit(root);
   return sum;
+}
+
+/** The node at a path, however it is folded. */
+export function findNode(node, path) {
+  if (node.path === path) return node;
+  for (const child of node.children) {
+    const found = path === child.path || path.startsWith(`${child.path}/`) ? findNode(child, path) : undefined;
+    if (found) return found;
+  }
+  return undefined;
 }

@@ -43,6 +43,8 @@ class Town:
     port: int
     process: subprocess.Popen[bytes] | None = None
     link: str = ""
+    options: tuple[str, ...] = ()
+    """Of `townwatch serve`."""
 
     @property
     def url(self) -> str:
@@ -52,6 +54,7 @@ class Town:
         """Returns when it has printed its sign-in link. Raises AssertionError with what it printed if it does not."""
         output = self.folder / "serve.log"
         command = ["serve", "--demo", "--seed=7", f"--port={self.port}", f"--state-dir={self.folder / 'state'}"]
+        command += self.options
         with output.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app", *command],

@@ -1,14 +1,16 @@
 // The supervision tree, live: who keeps whom alive, how full the mailboxes are, who was restarted and why.
 
-import { html, signal, useEffect, useState } from "../html.js";
+import { html, signal, useEffect, useRef, useState } from "../html.js";
 import * as api from "../api.js";
 import { age } from "../format.js";
-import { hasTrouble, isRunning, normalise, rowsOf, totals, withRates } from "../tree.js";
+import * as store from "../store.js";
+import { findNode, hasTrouble, isRunning, normalise, rowsOf, STRATEGY, totals, withRates } from "../tree.js";
+import { ChaosPanel } from "./chaos.js";
 import { Empty } from "./empty.js";
+import { Drawer } from "./node_drawer.js";
 import { Gauge } from "./village.js";
 
 const EVERY_MS = 1000;
-const STRATEGY = { one_for_one: "one for one", one_for_all: "one for all", rest_for_one: "rest for one", dynamic: "dynamic" };
 
 const tree = signal(undefined);
 const trouble = signal("");
@@ -43,17 +45,38 @@ export function SupervisionPage() {
   const [chosen, setChosen] = useState("");
   if (tree.value === undefined) return html`<${Empty} quiet title=${trouble.value || "Asking for the tree …"} />`;
   const rows = rowsOf(tree.value, opened.value);
-  const node = rows.find((row) => row.node.path === chosen && !row.more)?.node;
-  return html`<div class="supervision">
+  const close = () => setChosen("");
+  const breaks = Boolean(store.user.value?.chaos);
+  return html`<div class="supervision" onKeyDown=${(event) => event.key === "Escape" && close()}>
     <div class="supervision-main">
       <header class="supervision-head"><h1>Supervision</h1><${Totals} root=${tree.value} />${trouble.value ? html`<p class="failure" role="alert">${trouble.value}; shown is the last answer</p>` : null}</header>
       <div class="scroll"><table class="tree" data-testid="tree">
         <thead><tr><th scope="col">Actor</th><th scope="col">State</th><th scope="col">Mailbox</th><th scope="col" class="right">Messages/s</th><th scope="col">Restarts</th><th scope="col">Last exit</th></tr></thead>
-        <tbody>${rows.map((row) => row.more ? html`<${MoreRow} key=${`${row.node.path}+`} row=${row} />` : html`<${NodeRow} key=${row.node.path} row=${row} chosen=${row.node.path === chosen} choose=${setChosen} />`)}</tbody>
+        <tbody onKeyDown=${walk}>${rows.map((row) => row.more || row.fewer ? html`<${FoldRow} key=${`${row.node.path}+`} row=${row} />` : html`<${NodeRow} key=${row.node.path} row=${row} chosen=${row.node.path === chosen} choose=${setChosen} />`)}</tbody>
       </table></div>
     </div>
-    ${node ? html`<${Drawer} node=${node} close=${() => setChosen("")} />` : null}
+    ${chosen || breaks ? html`<div class="supervision-side">${chosen ? html`<${Chosen} key=${chosen} path=${chosen} close=${close} />` : null}${breaks ? html`<${ChaosPanel} />` : null}</div>` : null}
   </div>`;
+}
+
+/** The drawer of a node, which stays open with what was known last when the node has gone. */
+function Chosen({ path, close }) {
+  const last = useRef(undefined);
+  const found = findNode(tree.value, path);
+  if (found) last.current = found;
+  return last.current ? html`<${Drawer} node=${last.current} gone=${!found} close=${close} />` : null;
+}
+
+/** Arrow keys go from node to node. */
+function walk(event) {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!step) return;
+  const all = [...event.currentTarget.querySelectorAll("button")];
+  const next = all[all.indexOf(document.activeElement) + step];
+  if (next) {
+    event.preventDefault();
+    next.focus();
+  }
 }
 
 function Totals({ root }) {
@@ -85,19 +108,27 @@ function NodeRow({ row, chosen, choose }) {
   const { node, rails } = row;
   return html`<tr class=${`${hasTrouble(node) ? "troubled" : ""} ${chosen ? "chosen" : ""}`} data-node=${node.path}>
     <th scope="row"><span class="node"><${Rails} rails=${rails} />
-      <button type="button" class=${`node-name ${node.supervises ? "node-supervisor" : ""}`} aria-expanded=${chosen} onClick=${() => choose(chosen ? "" : node.path)}>${node.id}</button>
+      <button type="button" class=${`node-name ${node.supervises ? "node-supervisor" : ""}`} aria-expanded=${chosen} title=${node.path} onClick=${() => choose(chosen ? "" : node.path)}>${node.id}</button>
       ${node.strategy ? html`<span class="strategy">${STRATEGY[node.strategy] ?? node.strategy}</span>` : html`<span class="faint node-kind">${node.kind}</span>`}</span></th>
     <td><span class=${`actor-state ${isRunning(node.state) ? "up" : "down"}`}>${node.state}</span></td>
     <td><${Mailbox} box=${node.mailbox} /></td>
     <td class="right num">${node.rate ? node.rate.toFixed(node.rate < 10 ? 1 : 0) : html`<span class="faint">${node.rate === 0 ? 0 : "–"}</span>`}</td>
     <td><${Restarts} key=${`${node.restarts}/${node.recent}`} node=${node} /></td>
-    <td class="exit">${node.lastExit ? html`<span class="num">${age((node.lastExit.age ?? NaN) * 1000)}</span> <span class="faint">${node.lastExit.reason}</span>` : html`<span class="faint">–</span>`}</td>
+    <td class="exit" title=${node.lastExit?.reason}>${node.lastExit ? html`<span class="num">${age((node.lastExit.age ?? NaN) * 1000)}</span> <span class="faint">${node.lastExit.reason}</span>` : html`<span class="faint">–</span>`}</td>
   </tr>`;
 }
 
-function MoreRow({ row }) {
-  const open = () => (opened.value = new Set([...opened.peek(), row.node.path]));
-  return html`<tr class="more"><th scope="row" colspan="6"><span class="node"><${Rails} rails=${row.rails} /><button type="button" class="quiet-button" onClick=${open}>and ${row.more} more</button></span></th></tr>`;
+/** The end of a large group: opens it, or folds it again. */
+function FoldRow({ row }) {
+  const toggle = () => {
+    const next = new Set(opened.peek());
+    if (!next.delete(row.node.path)) next.add(row.node.path);
+    opened.value = next;
+  };
+  const kept = row.more === row.node.more || opened.value.has(row.node.path); // the service itself left these out
+  return html`<tr class="more"><th scope="row" colspan="6"><span class="node"><${Rails} rails=${row.rails} />${row.more && kept
+    ? html`<span class="faint">and ${row.more} more</span>${opened.value.has(row.node.path) ? html`<button type="button" class="quiet-button" onClick=${toggle}>show fewer</button>` : null}`
+    : html`<button type="button" class="quiet-button" onClick=${toggle}>${row.fewer ? "show fewer" : `and ${row.more} more`}</button>`}</span></th></tr>`;
 }
 
 /** Depth against capacity; the tick is the highest it ever was. */
@@ -119,21 +150,4 @@ function Restarts({ node }) {
   if (limit > 12) return html`<span class="restarts" title=${title}>${own}<span class=${`num ${node.recent ? "restarted" : "faint"}`}>${node.recent}/${limit}</span></span>`;
   const pips = Array.from({ length: limit }, (_, i) => html`<i class=${i < node.recent ? "pip used" : "pip"}></i>`);
   return html`<span class="restarts" title=${title}>${own}<span class="pips" aria-hidden="true">${pips}</span><span class="num faint">${node.recent}/${limit}</span></span>`;
-}
-
-function Drawer({ node, close }) {
-  return html`<aside class="drawer" aria-label=${node.id}>
-    <div class="panel-head"><h2>${node.id}</h2><button type="button" class="quiet-button" onClick=${close}>Close</button></div>
-    <dl class="facts">
-      <dt>path</dt><dd class="path">${node.path}</dd><dt>kind</dt><dd>${node.kind || "–"}</dd><dt>state</dt><dd>${node.state}</dd>
-      ${node.strategy ? html`<dt>strategy</dt><dd>${STRATEGY[node.strategy] ?? node.strategy}</dd><dt>gives up</dt><dd>after ${node.intensity} restarts in ${node.period} s</dd>` : null}
-      ${node.uptime ? html`<dt>up</dt><dd class="num">${age(node.uptime * 1000)}, life ${node.incarnation}</dd>` : null}
-      ${node.inHand ? html`<dt>in hand</dt><dd>${node.inHand}</dd>` : null}
-      ${node.mailbox ? html`<dt>mailbox</dt><dd class="num">${node.mailbox.depth} of ${node.mailbox.capacity}, at most ${node.mailbox.high}, dropped ${node.mailbox.dropped}</dd>` : null}
-      <dt>restarts</dt><dd class="num">${node.restarts}</dd>
-      ${node.lastExit ? html`<dt>last exit</dt><dd>${age((node.lastExit.age ?? NaN) * 1000)} ago: ${node.lastExit.reason}</dd>` : null}
-      <dt>children</dt><dd class="num">${node.children.length}</dd>
-    </dl>
-    ${node.events.length ? html`<h3 class="sub">Last events</h3><ol class="feed">${node.events.slice(-20).reverse().map((event) => html`<li class="line"><span class="line-text">${typeof event === "string" ? event : JSON.stringify(event)}</span></li>`)}</ol>` : null}
-  </aside>`;
 }

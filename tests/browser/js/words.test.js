@@ -8,7 +8,8 @@ import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../das
 import { Pacer } from "../../../dashboard/js/pacer.js";
 import { parseRoute, toAgent } from "../../../dashboard/js/routes.js";
 import { byAttention, mayDrive, statusOf } from "../../../dashboard/js/status.js";
-import { normalise, rowsOf, SHOWN_CHILDREN, totals, withRates } from "../../../dashboard/js/tree.js";
+import { findNode, normalise, rowsOf, SHOWN_CHILDREN, totals, withRates } from "../../../dashboard/js/tree.js";
+import { faultsFor, outcome, vitalRows, whyNot } from "../../../dashboard/js/vitals.js";
 
 test("numbers read as people say them", () => {
   assert.deepEqual([duration(900), duration(72_000), duration(4_000_000)], ["0.9 s", "1 min 12 s", "1 h 6 min"]);
@@ -136,6 +137,18 @@ test("messages per second come from two answers, of the same life only", () => {
   assert.equal(withRates(at(30, 1), undefined, 2).rate, undefined);
 });
 
+test("children of a kind of their own are never folded, however many there are", () => {
+  const children = Array.from({ length: 20 }, (_, i) => leaf(`c${i}`, { actor: `Class${i}` }));
+  assert.equal(rowsOf(normalise({ id: "root", state: "up", strategy: "one_for_one", children })).length, 21);
+});
+
+test("a node is found however it is folded", () => {
+  const root = normalise({ id: "root", state: "up", children: [{ id: "a", children: [leaf("b")] }, leaf("ab")] });
+  assert.equal(findNode(root, "root/a/b").id, "b");
+  assert.equal(findNode(root, "root/ab").id, "ab");
+  assert.equal(findNode(root, "root/c"), undefined);
+});
+
 test("many children are folded into a number, but never the one in trouble", () => {
   const children = Array.from({ length: 40 }, (_, i) => leaf(`c${i}`, i === 39 ? { restarts: 2 } : {}));
   const root = normalise({ id: "root", state: "running", strategy: "one_for_one", children });
@@ -143,6 +156,31 @@ test("many children are folded into a number, but never the one in trouble", () 
   assert.equal(rows.length, 1 + SHOWN_CHILDREN + 1);
   assert.ok(rows.some((row) => row.node.id === "c39"));
   assert.equal(rows.at(-1).more, 40 - SHOWN_CHILDREN);
-  assert.equal(rowsOf(root, new Set(["root"])).length, 41);
+  const all = rowsOf(root, new Set(["root"]));
+  assert.equal(all.length, 42);
+  assert.ok(all.at(-1).fewer);
   assert.deepEqual(totals(root), { nodes: 41, running: 41, restarts: 2, queued: 0, dropped: 0 });
+});
+
+test("what became of a fault, in one line", () => {
+  assert.equal(outcome({ fault: "kill-router", target: "t/router", lastsMs: 0, backMs: 3.25 }), "kill-router hit t/router; it answered again after 3.3 ms");
+  assert.equal(outcome({ fault: "slow-disk", target: "journal.db", lastsMs: 5000, backMs: null }), "slow-disk hit journal.db, for 5.0 s");
+});
+
+test("a fault is only offered for what it can be aimed at", () => {
+  const chaos = { kept: false, faults: [{ name: "kill-actor", aims: "actor" }, { name: "kill-supervisor", aims: "supervisor" }] };
+  assert.deepEqual(faultsFor(chaos, { path: "t/a", supervises: false }).map((one) => one.name), ["kill-actor"]);
+  assert.deepEqual(faultsFor(chaos, { path: "t/s", supervises: true }).map((one) => one.name), ["kill-supervisor"]);
+  assert.deepEqual(faultsFor(chaos, { path: "t", supervises: true }), []);
+  assert.match(whyNot(chaos, { name: "kill-process", aims: "nothing" }), /--keep/);
+  assert.equal(whyNot({ kept: true }, { name: "kill-process", aims: "nothing" }), "");
+});
+
+test("the numbers say why the service is not ready, and how fast it stores", () => {
+  const vitals = { reasonsNotReady: ["the disk is full"], stored: 30, committed: 30, repeats: 0, refused: 0, waitingMs: 0, approvalsPending: 1, approvalsDecided: 2, clients: 1, runners: 2 };
+  const rows = Object.fromEntries(vitalRows(vitals, { ...vitals, committed: 10 }, 2).map((row) => [row.name, row]));
+  assert.deepEqual(rows.ready, { name: "ready", value: "the disk is full", tone: "fail" });
+  assert.equal(rows["events stored"].value, "30, 10/s");
+  assert.equal(rows.live.value, "1 client, 2 runners");
+  assert.equal(Object.fromEntries(vitalRows(vitals, { ...vitals, committed: 99 }, 2).map((row) => [row.name, row]))["events stored"].value, "30"); // it began anew
 });
