@@ -27,12 +27,13 @@ class After:
 
 
 class Timers(TaskOwner):
-    """A timer outlives a crash of this actor; only the one that it crashes over is lost.
+    """A timer outlives a crash of this actor, also the one that it crashes over.
 
     One task for all of them: every client has a timer, and a task each would be most of what an idle client costs.
     """
 
     mailbox = MailboxSpec(capacity=100_000, policy="wait")
+    message_in_hand = "retry"
 
     def __init__(self, context: Context) -> None:
         super().__init__()
@@ -41,12 +42,16 @@ class Timers(TaskOwner):
         """A heap; the number keeps timers of the same moment in the order in which they were set."""
         self._numbers = count(1 + max((number for _, number, _ in self._due), default=0))
         self._earlier = trio.Event()
+        self._begun = False
 
     def on_start(self) -> None:
         self._context.timers = self.actor_ref
         self.tasks.start_soon(self._keep_time)
 
     def on_receive(self, message: After) -> None:
+        repeated, self._begun = not self._begun and any(known is message for *_, known in self._due), True
+        if repeated:  # the life before crashed over it, and had set it
+            return
         entry = (trio.current_time() + message.delay, next(self._numbers), message)
         heappush(self._due, entry)
         if self._due[0] is entry:

@@ -177,9 +177,12 @@ class RunnerMachine:
             spool.close()
 
     async def _dial(self) -> SimStream:
-        if self.unplugged:
+        stream = None if self.unplugged else SimStream(await self.network.dial(self.name))
+        if stream is None or self.unplugged:  # it may have been pulled while the connection was being made
+            if stream is not None:
+                stream.sock.close()
             raise OSError(113, "no route to host")
-        return SimStream(await self.network.dial(self.name))
+        return stream
 
     async def _serve(self, place: Place, spool: SimSpool, scope: trio.CancelScope, task_status: Any) -> None:
         identity = Identity(runner_id=self.name, token=self.name, url="ws://localhost:8484/runner", name=self.name)
