@@ -137,7 +137,13 @@ async def test_what_a_fault_did_is_told_by_the_numbers_and_by_the_actors_history
         _, after = await saboteur.ask("GET", "/api/chaos")
         assert after["vitals"]["lastRecovery"]["backMs"] == pulled["backMs"]
         assert after["vitals"]["lastRecovery"]["target"] == "townwatch/router"
-        _, told = await saboteur.ask("GET", "/api/supervision/events?path=townwatch/router")
+        told: dict[str, Any] = {}
+
+        async def restarted() -> bool:
+            told.update((await saboteur.ask("GET", "/api/supervision/events?path=townwatch/router"))[1])
+            return any(one["event"] == "restarted" for one in told["items"])
+
+        await eventually(restarted)
         events = [one["event"] for one in told["items"]]
         assert events.index("crashed") < events.index("restarted")
         assert any("pulled by /api/chaos" in one["text"] for one in told["items"] if one["event"] == "crashed")
