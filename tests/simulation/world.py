@@ -84,7 +84,7 @@ class World:
         self.visitors: list[Page] = []
         programs = dice.choice((0, 1, 1))
         self.programs = [
-            Program(f"program{number}", "bob", self.network, random.Random(f"program {number} {seed}"), self.history)
+            Program(f"program{number}", "dan", self.network, random.Random(f"program {number} {seed}"), self.history)
             for number in range(1, programs + 1)
         ]
         self.seed = seed
