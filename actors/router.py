@@ -102,6 +102,10 @@ class SessionRouter(TrioActor):
             if state is not None and self._behind.get(session_id) == seq:
                 await self._forward(m.Forward(state, ()))
         self._behind = shown
+        for runner_id, (status, _) in list(self._context.heard.items()):
+            if status != "offline":  # its actor may be gone with all of them; somebody has to notice that it is away
+                with suppress(ActorDeadError):  # the next look finds it
+                    await self._runner(runner_id)
         self._look_back_later()
 
     async def _ensure_session(self, wanted: m.EnsureSession) -> Ref:

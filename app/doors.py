@@ -78,7 +78,7 @@ async def open_api(base: Foundation, settings: Settings, root: Any, door: Runner
         metrics_open=settings.server.host in ("127.0.0.1", "::1", "localhost"),
         forget_session=partial(forget_session, context),
         delete_session=partial(delete_session, context, base.event_log, base.database),
-        stop_runner=partial(_stop_runner, door),
+        stop_runner=partial(_stop_runner, context, door),
         cut_runner=partial(_cut_runner, door),
         membership_changed=partial(_membership_changed, context),
         token_ended=partial(token_ended, context),
@@ -106,9 +106,10 @@ def not_ready(context: Context, health: Health) -> list[str]:
     return [f"the journal cannot write: {refusal}"] if refusal else health.late()
 
 
-async def _stop_runner(door: RunnerDoor, runner_id: str) -> None:
-    """A removed runner's connections end."""
+async def _stop_runner(context: Context, door: RunnerDoor, runner_id: str) -> None:
+    """A removed runner's connections end, and nobody waits for it any more."""
     door.cut(runner_id, "this runner was removed")
+    context.heard.pop(runner_id, None)
     supervisor = whereis(cast.RUNNERS)
     if supervisor is not None:
         with suppress(ChildError):

@@ -3,7 +3,8 @@
 import trio
 
 from actors import messages as m
-from actors.runtime import ActorRef
+from actors.runtime import ActorRef, whereis
+from app.cast import RUNNERS
 from contracts.link import Hello
 from tests.support.cast import Cast, RecordingLink, batch, event, open_cast
 
@@ -65,6 +66,21 @@ async def test_that_a_runner_is_away_is_told_although_its_actor_crashed(tmp_path
         runner = await cast.context.router_call(m.EnsureRunner("r1"))
         await runner.call(m.LinkUp(RecordingLink.start(), HELLO, False))
         runner.exit(RuntimeError("planted"), runner)
+        with trio.fail_after(5):
+            while len(told) < 2:
+                await trio.sleep(0.01)
+        assert [one["status"] for one in told] == ["online", "offline"]
+
+
+async def test_that_a_runner_is_away_is_told_although_all_runners_actors_are_gone(tmp_path, monkeypatch):
+    monkeypatch.setattr("actors.runner.OFFLINE_SECONDS", 0.1)
+    monkeypatch.setattr("actors.router.LOOK_BACK_SECONDS", 0.02)
+    async with open_cast(tmp_path) as cast:
+        told: list[dict[str, str]] = []
+        cast.context.taps.add("runner:r1", "test", told.append)
+        runner = await cast.context.router_call(m.EnsureRunner("r1"))
+        await runner.call(m.LinkUp(RecordingLink.start(), HELLO, False))
+        whereis(RUNNERS).exit(RuntimeError("planted"))
         with trio.fail_after(5):
             while len(told) < 2:
                 await trio.sleep(0.01)
