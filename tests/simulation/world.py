@@ -281,6 +281,10 @@ class World:
         for session_id, bodies in self.truth.spooled.items():
             if self.truth.last(session_id) < len(bodies):
                 return f"{session_id} has {self.truth.last(session_id)} of {len(bodies)} stored"
+        decisions = self.machine.decisions
+        for approval_id in decisions.standing:
+            if approval_id not in decisions.confirmed:
+                return f"{approval_id} was decided, and its end is not on record"
         for page in self.pages:
             if not page.joined:
                 return f"{page.name} has not joined"
