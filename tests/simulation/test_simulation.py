@@ -1,4 +1,4 @@
-"""Runs of the simulation: some seeds, or as many as `SIMULATION_SEEDS` says (CI: a thousand)."""
+"""Runs of the simulation: a thousand seeds, or as many as `SIMULATION_SEEDS` says."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.batch import short
 from tests.simulation.world import simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "40"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1000"))
 WORKERS = 2
 
 REGRESSIONS = {
@@ -33,6 +33,7 @@ REGRESSIONS = {
 """Seeds that found something when they were run first, and what. Other dice would explore other things."""
 
 
+@pytest.mark.timeout(1200)
 def test_nothing_is_lost_doubled_or_untrue_whatever_fails():
     with get_context("spawn").Pool(WORKERS) as pool:
         outcomes = pool.map(short, range(1, SEEDS + 1), chunksize=4)
