@@ -32,7 +32,7 @@ _TICK = (
 ).encode()
 _START = (
     _HEAD % "SESSION_STARTED" + '"providerId":"codex","providerVersion":"1","workspacePath":"/work",'
-    '"repoRef":{"provider":"local","path":"/work/repo"}}'
+    '"repoRef":{"provider":"local","path":"/src/repo"}}'
 ).encode()
 MIX = (*[_CHUNK] * 5, _TOUCH, *[_CHUNK] * 5, _PROVIDER, *[_CHUNK] * 5, _TOUCH, *[_CHUNK] * 2)
 """Twenty events: 17 of terminal output, 2 files, 1 of the provider's; 260 bytes on average. And usage now and then."""
