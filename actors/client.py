@@ -4,7 +4,7 @@ It handles what its person sends, one message after another. What goes out to ro
 outlet writes it to the client's connection directly, and this actor only says which rooms those are.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -15,7 +15,7 @@ from actors import replay
 from actors.context import Context, note_driving
 from actors.directory import Connection, Origin, tell_if_alive
 from actors.ports import Access, ClientGone, Ref, Subject
-from actors.runtime import MailboxSpec, Reason, TrioActor
+from actors.runtime import MailboxSpec, TrioActor
 from actors.session_state import SessionState
 from actors.timers import After
 from contracts import joins, ui
@@ -35,6 +35,7 @@ class ClientActor(TrioActor):
     """Messages: FromClient (answer: the ack), PingNow, Evict, TokenEnded, Dismiss."""
 
     mailbox = MailboxSpec(capacity=256, policy="refuse")
+    hibernates = True
 
     def __init__(
         self, context: Context, client_id: str, subject: Subject, access: Access, origin: Origin | None = None
@@ -64,18 +65,14 @@ class ClientActor(TrioActor):
         )
         tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
 
-    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+    def on_gone(self) -> None:
         """However it ends, killed while it waits for a pong too, its connection ends with it, recoverably: without its
         actor nobody would answer there, or count it. The client comes back by itself, to a new actor.
         """
-        try:
-            return await live()
-        finally:
-            owns = self._context.directory.clients.get(self.client_id) is self.actor_ref
-            self._context.directory.disconnected(self.client_id, self.actor_ref)
-            if owns:  # nobody has recovered it meanwhile
-                with trio.CancelScope(shield=True):  # returns at once
-                    await self._context.outlet.disconnect(self.client_id)
+        owns = self._context.directory.clients.get(self.client_id) is self.actor_ref
+        self._context.directory.disconnected(self.client_id, self.actor_ref)
+        if owns:  # nobody has recovered it meanwhile
+            self._context.outlet.disconnect(self.client_id)
 
     async def on_receive(self, message: Any) -> Any:
         match message:

@@ -60,7 +60,7 @@ class Outlet(Protocol):
         """Seconds that a `server_ping` took to be answered; None where it was not."""
         ...
 
-    async def disconnect(self, client_id: str) -> None:
+    def disconnect(self, client_id: str) -> None:
         """Cut the connection: the client comes back by itself."""
         ...
 

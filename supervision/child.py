@@ -40,7 +40,6 @@ class Child:
     state: State = "down"
     ref: ActorRef[Any] | None = None
     life: Life | None = None
-    ended: trio.Event = attrs.field(factory=trio.Event)
     failures: int = 0
     """in a row: what the backoff grows with"""
     attempt: int = 0
@@ -50,6 +49,14 @@ class Child:
     restarts: int = 0
     born: float = 0.0
     last_exit: LastExit | None = None
+    _over: bool = True
+    """No incarnation is there."""
+    _ended: trio.Event | None = None
+    """For who waits until it is over; made by them, for there may be thousands of children."""
+    _settled: trio.Event | None = None
+    """Until it is up: set when it is, or when it is over before that."""
+    _nursery: trio.Nursery | None = None
+    _notify: Callable[[Exited], None] | None = None
 
     @property
     def id(self) -> str:
@@ -83,8 +90,12 @@ class Child:
             self.ref = actor.actor_ref
             self.ref.set_path(path)
         life = self.life = actor._life
-        self.ended, settled, outcome = trio.Event(), trio.Event(), list[Reason]()
-        nursery.start_soon(self._host, life, settled, outcome, notify, name=f"{path}#{self.ref.incarnation}")
+        if actor.hibernates:
+            life.rouse = self._rouse
+        self._nursery, self._notify = nursery, notify
+        self._over, self._settled = False, trio.Event()
+        settled = self._settled
+        self._rouse()
         try:
             with trio.move_on_after(spec.start_timeout):
                 await settled.wait()
@@ -93,48 +104,57 @@ class Child:
                 life.cancel(KILLED)
             raise
         if self.state != "up":
-            await self._abandon(life, outcome)
+            await self._abandon(life)
 
-    async def _host(
-        self,
-        life: Life,
-        settled: trio.Event,
-        outcome: list[Reason],
-        notify: Callable[[Exited], None],
-    ) -> None:
+    def _rouse(self) -> None:
+        """A task for the incarnation of today."""
+        assert self._nursery is not None and self.ref is not None and self.life is not None
+        name = f"{self.ref.path}#{self.ref.incarnation}"
+        self._nursery.start_soon(self._host, self.life, name=name)
+
+    async def _host(self, life: Life) -> None:
         """The child's task. It lives in the supervisor's nursery from the first step, so nothing is handed over
         (trio's `nursery.start()` leaves the task with its caller when that is cancelled: trio#284).
         """
-        ended = self.ended
 
         def started() -> None:
-            assert life.scope is not None
-            settled.set()
+            assert life.scope is not None and self._settled is not None
+            self._settled.set()
+            self._settled = None
             if self.state != "starting":  # given up meanwhile: it must not outlive who started it
                 return life.cancel(KILLED)
             life.scope.shield = True  # from here on only the supervisor ends it
             self.state, self.born = "up", trio.current_time()
             return None
 
-        reason: Reason = KILLED
         try:
             reason = await life.run(started)
         finally:
-            outcome.append(reason)
-            was_up = settled.is_set()
-            ended.set()
-            settled.set()
-        if was_up:
-            notify(Exited(self, life, reason))
+            if not life.asleep:
+                self._over = True
+                for waited_for in (self._ended, self._settled):
+                    if waited_for is not None:
+                        waited_for.set()
+                self._ended = None
+        if self._over and self._settled is None and self._notify is not None:
+            self._notify(Exited(self, life, reason))
 
-    async def _abandon(self, life: Life, outcome: list[Reason]) -> None:
+    async def until_ended(self) -> None:
+        """Returns when the incarnation of today is over."""
+        if self._over:
+            return await trio.lowlevel.checkpoint()
+        if self._ended is None:
+            self._ended = trio.Event()
+        return await self._ended.wait()
+
+    async def _abandon(self, life: Life) -> None:
         """It did not come up: end what there is of it, and raise why."""
-        if not outcome:
+        if not self._over:
             life.cancel(KILLED)
             with trio.CancelScope(shield=True):
-                await self.ended.wait()
+                await self.until_ended()
             raise trio.TooSlowError(f"on_start() of {self.id!r} took longer than {self.spec.start_timeout:g} s")
-        reason = outcome[0]
+        reason = life.reason
         raise reason if isinstance(reason, Exception) else ActorDeadError(f"{self.id!r} was stopped while starting")
 
     def _ready_the_mailbox(self, ref: ActorRef[Any]) -> None:
@@ -171,7 +191,7 @@ class Child:
         if self.state == "down":
             return False
         with trio.move_on_after(self.spec.shutdown_seconds):
-            await self.ended.wait()
+            await self.until_ended()
         return await self.kill()
 
     async def kill(self) -> bool:
@@ -179,9 +199,9 @@ class Child:
         if self.state == "down":
             return False
         assert self.life is not None
-        if not self.ended.is_set():
+        if not self._over:
             self.life.cancel(KILLED)
-            await self.ended.wait()
+            await self.until_ended()
         self.note_exit(self.life.reason)
         return self.life.reason == KILLED
 

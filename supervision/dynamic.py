@@ -165,7 +165,7 @@ class DynamicSupervisor(BaseSupervisor):
         for child in sorted(children, key=lambda one: one.spec.shutdown_seconds):
             if child.alive:
                 with trio.move_on_at(now + child.spec.shutdown_seconds):
-                    await child.ended.wait()
+                    await child.until_ended()
                 if await child.kill():
                     reports.stopped_late(self._name, child)
             self._drop_child(child, SHUTDOWN)

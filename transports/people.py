@@ -72,8 +72,8 @@ class SocketIoOutlet:
             return None
         return trio.current_time() - begun
 
-    async def disconnect(self, client_id: str) -> None:
-        await self._server.close_transport(client_id)
+    def disconnect(self, client_id: str) -> None:
+        self._server.close_transport_nowait(client_id)
 
     async def dismiss(self, client_id: str) -> None:
         await self._server.disconnect(client_id)

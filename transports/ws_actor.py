@@ -28,9 +28,6 @@ class SocketActor(TrioActor):
         self._beside: trio.Nursery | None = None
         self._owns = False
 
-    def on_gone(self) -> None:
-        """However the actor ended, crashes and kills included: the last thing that runs. Must not wait."""
-
     async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
         async with trio.open_nursery() as self._beside:
             try:
@@ -38,7 +35,6 @@ class SocketActor(TrioActor):
             finally:  # however it ended: whoever is at the other end must not believe that somebody listens
                 if self._owns:
                     self.socket.abort()
-                self.on_gone()
                 self._beside.cancel_scope.cancel()
 
     def beside(self, task: Callable[[], Awaitable[Any]]) -> None:

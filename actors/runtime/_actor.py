@@ -56,6 +56,9 @@ class TrioActor(pykka.Actor):
     """True: the end of a linked actor arrives as a message `Exit(ref, reason)` instead of ending this one"""
     batch_size: ClassVar[int] = 32
     """messages handled between two checkpoints of the actor's task (handlers that await have their own)"""
+    hibernates: ClassVar[bool] = False
+    """True: under a supervisor it has no task while nothing waits for it. For actors of which there are thousands that
+    mostly do nothing: it halves their memory, and waking costs a message some 10 µs. Not together with `_surround`."""
     stop_grace: ClassVar[float] = 1.0
     """seconds that `on_stop()` and `on_failure()` have when the actor was cancelled"""
 
@@ -128,6 +131,11 @@ class TrioActor(pykka.Actor):
         traceback: TracebackType | None,
     ) -> Awaitable[None] | None:
         """Runs instead of `on_stop()` after a handler crashed or a linked actor's failure arrived."""
+
+    def on_gone(self) -> None:
+        """The last thing that runs, however the incarnation ended: killed, crashed, or before it had started. Must not
+        wait. What it raises is logged.
+        """
 
     def on_receive(self, message: Any) -> Any:
         """Handle a message; what it returns is the reply. The default logs a warning, as pykka's does."""

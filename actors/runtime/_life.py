@@ -31,8 +31,8 @@ class Life:
     """What the runtime knows about one incarnation, and the task that lives it."""
 
     __slots__ = (
-        "_links", "actor", "exit_reason", "in_hand", "in_hand_since", "last_message", "later", "reason", "scope",
-        "serving", "stop_reason", "supervised", "tracer",
+        "_links", "actor", "asleep", "exit_reason", "in_hand", "in_hand_since", "last_message", "later", "reason",
+        "rouse", "scope", "serving", "stop_reason", "supervised", "tracer",
     )  # fmt: skip
 
     def __init__(self, actor: "TrioActor", supervised: bool) -> None:
@@ -40,6 +40,10 @@ class Life:
         self.supervised = supervised
         self.serving = False
         """`on_start()` has returned, and the end has not come"""
+        self.rouse: Callable[[], None] | None = None
+        """starts a task that lives on; without it the actor never sleeps"""
+        self.asleep = False
+        """nothing waits, and there is no task"""
         self.in_hand: Envelope | None = None
         self.in_hand_since = 0.0
         self.last_message: str | None = None
@@ -59,11 +63,12 @@ class Life:
     async def run(self, started: Callable[[], None] = lambda: None) -> Reason:
         """One incarnation. Returns why it ended, never raises an Exception; cancellation from outside passes through.
 
-        started: called when `on_start()` has returned.
+        started: called when `on_start()` has returned. An actor that fell asleep has not ended (`asleep`): whoever is
+        told by `rouse` runs it again.
         """
-        self.reason = KILLED  # what it stays if none of the following gets to its end
+        self.reason, self.asleep = KILLED, False  # what it stays if none of the following gets to its end
         try:
-            with trio.CancelScope() as self.scope:
+            with trio.CancelScope(shield=self.serving) as self.scope:
                 if self.exit_reason is not None:
                     self.scope.cancel()
                 surround = self.actor._surround
@@ -72,16 +77,20 @@ class Life:
                 self.reason = await self._cancelled(self.exit_reason or KILLED)
             return self.reason
         finally:
-            self._ended()
+            if self.asleep:
+                self.scope = None
+            else:
+                self._ended()
 
     async def _live(self, started: Callable[[], None]) -> Reason:
         actor = self.actor
         try:
-            await settle(actor.on_start())
-            self.serving = True
-            if telemetry.listening():
-                telemetry.emit("started", **self.identity())
-            started()
+            if not self.serving:
+                await settle(actor.on_start())
+                self.serving = True
+                if telemetry.listening():
+                    telemetry.emit("started", **self.identity())
+                started()
             return await self._serve()
         except Exception as error:
             return await self._crashed(root_cause(error))
@@ -92,11 +101,15 @@ class Life:
             raise
 
     async def _serve(self) -> Reason:
-        """Handle messages until stopped: a batch between two checkpoints, one message at a time."""
+        """Handle messages until stopped, or until it sleeps: a batch between two checkpoints, one message at a time."""
         self.stop_reason = NORMAL
         actor = self.actor
         mailbox, stopped, batch = actor.actor_inbox, actor.actor_stopped, actor.batch_size
+        rouse = self.rouse
         while True:
+            if rouse is not None and self.exit_reason is None and mailbox.sleep(rouse):
+                self.asleep = True
+                return self.stop_reason
             await mailbox.arrival()
             for _ in range(batch):
                 if mailbox.stop_asked:
@@ -199,6 +212,10 @@ class Life:
 
     def _ended(self) -> None:
         reason, self.serving = self.reason, False
+        try:
+            self.actor.on_gone()
+        except Exception as error:
+            self.actor._handle_failure(type(error), error, error.__traceback__)
         if isinstance(reason, str | Shutdown):
             telemetry.emit("stopped", **self.identity(), reason=describe(reason))
         elif not self.supervised:
@@ -262,6 +279,8 @@ class Life:
             self.exit_reason = reason
         if self.scope is not None:
             self.scope.cancel()
+        elif self.asleep:
+            self.actor.actor_inbox.wake()
 
     def state_summary(self) -> dict[str, Any]:
         """The actor's own outline of its state; a summary that fails must not hide the crash it is for."""

@@ -43,6 +43,18 @@ class MailboxReport:
     oldest: float
 
 
+class _Nothing(deque[Envelope]):
+    """The queue of every mailbox in which nothing waits: a deque of its own is 0.6 KiB. It takes nothing in."""
+
+    def append(self, _item: Envelope) -> None:
+        raise AssertionError("a shared queue takes nothing in")
+
+    appendleft = append
+
+
+NOTHING = _Nothing()
+
+
 @attrs.define(eq=False)
 class _Waiting:
     """A task that waits for room. The mailbox moves its envelope in for it, so that order is kept."""
@@ -57,8 +69,8 @@ class Mailbox:
 
     __slots__ = (
         "accepted", "capacity", "closed", "dead", "dropped", "handled", "high_water", "keyed", "now",
-        "overflow", "owner", "queue", "receiver", "refused", "reserved", "spec", "stop_asked", "suspended", "system",
-        "thread", "waiting", "world",
+        "overflow", "owner", "queue", "receiver", "refused", "reserved", "rouse", "spec", "stop_asked", "suspended",
+        "system", "thread", "waiting", "world",
     )  # fmt: skip
 
     def __init__(self, spec: MailboxSpec, world: World) -> None:
@@ -68,11 +80,15 @@ class Mailbox:
         self.thread = world.thread
         self.now = world.now
         self.capacity = spec.capacity
-        self.queue: deque[Envelope] = deque()
+        self.queue: deque[Envelope] = NOTHING
+        """What waits; `_unfolded()` before anything is put into it."""
         self.system: deque[Envelope] | None = None
         self.waiting: deque[_Waiting] | None = None
         self.keyed: dict[Hashable, Envelope] | None = {} if spec.key else None
         self.receiver: trio.lowlevel.Task | None = None
+        """The actor's task, while it waits for a message."""
+        self.rouse: Callable[[], None] | None = None
+        """Instead of a receiver while the actor sleeps: starts a task for it."""
         self.closed: str | None = None
         self.stop_asked = False
         self.overflow = False
@@ -108,18 +124,25 @@ class Mailbox:
                 self.system = deque()
             self.system.append(envelope)
         elif isinstance(message, ActorStop):
-            self.queue.append(envelope)
+            self._unfolded().append(envelope)
         else:
             if self.keyed is not None and self._coalesced(envelope):
                 return
             if len(self.queue) + self.reserved >= self.capacity:
                 self._make_room(envelope)
             self._append(envelope)
-        if self.receiver is not None:
-            self._wake()
+        if self.receiver is not None or self.rouse is not None:
+            self.wake()
+
+    def _unfolded(self) -> deque[Envelope]:
+        if self.queue is NOTHING:
+            self.queue = deque()
+        return self.queue
 
     def _append(self, envelope: Envelope) -> None:
         queue = self.queue
+        if queue is NOTHING:
+            queue = self.queue = deque()
         queue.append(envelope)
         self.accepted += 1
         if len(queue) > self.high_water:
@@ -276,21 +299,32 @@ class Mailbox:
         self.receiver = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Somebody has to look: the actor's task, or a new one where it sleeps."""
         if self.receiver is not None:
             task, self.receiver = self.receiver, None
             trio.lowlevel.reschedule(task)
+        elif self.rouse is not None:
+            rouse, self.rouse = self.rouse, None
+            rouse()
+
+    def sleep(self, rouse: Callable[[], None]) -> bool:
+        """Whether nothing waits: then `rouse()` is called, once, when there is something to do."""
+        if not self.empty() or self.stop_asked or self.waiting or self.suspended:
+            return False
+        self.queue, self.rouse = NOTHING, rouse
+        return True
 
     def put_back(self, envelope: Envelope) -> None:
         """Return the message in hand to the front, for the next incarnation; it is over the bound if need be."""
-        self.queue.appendleft(envelope)
+        self._unfolded().appendleft(envelope)
 
     # -- from outside
 
     def ask_to_stop(self) -> None:
         """A supervisor's stop, outside the queue: what waits is kept. The actor ends after the message in hand."""
         self.stop_asked = True
-        self._wake()
+        self.wake()
 
     def suspend(self) -> None:
         """Hold ordinary messages back; system messages and a supervisor's stop still come through."""
@@ -299,7 +333,7 @@ class Mailbox:
     def resume(self) -> None:
         """Let ordinary messages through again."""
         self.suspended = False
-        self._wake()
+        self.wake()
 
     def reopen(self) -> None:
         """Make ready for the next incarnation: forget how the last one was stopped."""
@@ -309,8 +343,7 @@ class Mailbox:
         """Take all ordinary messages out, `give_up(envelope)` each; stops are answered with None."""
         stops = [envelope for envelope in self.queue if isinstance(envelope.message, ActorStop)]
         others = [envelope for envelope in self.queue if not isinstance(envelope.message, ActorStop)]
-        self.queue.clear()
-        self.queue.extend(stops)
+        self.queue = deque(stops) if stops else NOTHING
         if self.keyed:
             self.keyed.clear()
         for envelope in others:

@@ -15,7 +15,7 @@ from actors.runtime._envelope import Envelope
 from actors.runtime._errors import BlockingCallError
 from actors.runtime._flag import Flag
 from actors.runtime._future import TrioFuture
-from actors.runtime._mailbox import Mailbox
+from actors.runtime._mailbox import NOTHING, Mailbox
 from actors.runtime._messages import ActorStop, Down, Exit, GetState, Ping
 from actors.runtime._proxy import Proxy
 from actors.runtime._reasons import NOPROC, NORMAL, Reason, describe
@@ -260,7 +260,7 @@ class ActorRef(pykka.ActorRef[A]):
                     envelope.reply_to.set(None)
             else:
                 envelope.fail(late)
-        mailbox.queue.clear()
+        mailbox.queue = NOTHING
         mailbox.system = None
 
     def bury(self, envelope: Envelope, why: str, error: BaseException) -> None:

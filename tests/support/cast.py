@@ -83,7 +83,7 @@ class Recorder:
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
         return 0.001
 
-    async def disconnect(self, client_id: str) -> None:
+    def disconnect(self, client_id: str) -> None:
         self.rooms.pop(client_id, None)
 
     async def dismiss(self, client_id: str) -> None:

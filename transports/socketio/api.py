@@ -166,9 +166,13 @@ class ServerApi(socketio.AsyncServer):
 
     async def close_transport(self, sid: str, namespace: str | None = None) -> None:
         """Cut the connection under it: the client comes back and recovers."""
+        self.close_transport_nowait(sid, namespace)
+        await trio.lowlevel.checkpoint()
+
+    def close_transport_nowait(self, sid: str, namespace: str | None = None) -> None:
+        """`close_transport` for who must not wait."""
         with suppress(KeyError):
             self._socket(sid, namespace).client.session.close("forced close")
-        await trio.lowlevel.checkpoint()
 
     def get_environ(self, sid: str, namespace: str | None = None) -> dict[str, Any]:  # type: ignore[override]
         return self._socket(sid, namespace).client.environ

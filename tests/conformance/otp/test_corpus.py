@@ -2,11 +2,15 @@
 
 import collections
 
+import pytest
+
 from tests.conformance.otp.record import CORPUS, recorded
-from tests.conformance.otp.replay import run
+from tests.conformance.otp.replay import Worker, run
 
 
-def test_every_recorded_trace_of_otps_supervisor_is_ours_too() -> None:
+@pytest.mark.parametrize("hibernates", [False, True])
+def test_every_recorded_trace_of_otps_supervisor_is_ours_too(monkeypatch: pytest.MonkeyPatch, hibernates: bool) -> None:
+    monkeypatch.setattr(Worker, "hibernates", hibernates)
     different = []
     for number, (one, otp) in enumerate(recorded()):
         ours = run(one)
