@@ -28,6 +28,7 @@ from transports.edge_http import (
     describe,
     error_response,
 )
+from transports.edge_parking import Parking, Resume
 from transports.edge_tls import certified_names, server_context
 
 __all__ = ["Connection", "Edge", "EdgeSettings", "Request", "Response", "error_response"]
@@ -83,6 +84,7 @@ class Edge:
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
         self._listener: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
+        self._parking: Parking | None = None
         self._port = settings.port
         self.open_connections = 0
         self.failed_connections = 0
@@ -122,6 +124,9 @@ class Edge:
         with listener:
             task_status.started([listener.getsockname()])
             async with trio.open_nursery() as nursery:
+                self._parking = self._park(nursery)
+                if self._parking is not None:
+                    nursery.start_soon(self._parking.run)
                 if self.settings.tls_certificate:
                     await self._accept_tls(listener, nursery)
                 else:
@@ -149,6 +154,10 @@ class Edge:
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         nursery.start_soon(self._guard, accepted, nursery)
+
+    def _park(self, nursery: trio.Nursery) -> Parking | None:
+        """For connections that wait without a task."""
+        return Parking(nursery, self._live) if Parking.possible() else None
 
     async def _accept_tls(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         """TLS ends here: the plain side goes on through a socket pair, so that everything behind is the same."""
@@ -179,25 +188,34 @@ class Edge:
             await trio.aclose_forcefully(secure)
 
     async def _guard(self, accepted: socket.socket, nursery: trio.Nursery, peer: Peer | None = None) -> None:
-        """One connection from its first byte to its last; never raises an `Exception`."""
+        """One connection from its first byte on."""
         self.open_connections += 1
         connection = Connection(accepted, nursery)
+        connection.parking = self._parking
         if peer is not None:
             connection.peer, connection.certificate = peer
+        await self._live(connection, partial(self._begin, connection))
+
+    async def _begin(self, connection: Connection) -> None:
+        upgrade = await self._converse(connection)
+        if upgrade is not None:  # here, so that nothing of HTTP is kept as long as the WebSocket lives
+            handler, request, leftover = upgrade
+            del upgrade
+            await handler(request, connection, leftover)
+
+    async def _live(self, connection: Connection, go_on: Resume) -> None:
+        """A connection until it is over, or parked. Never raises an `Exception`."""
         try:
-            upgrade = await self._converse(connection)
-            if upgrade is not None:  # here, so that nothing of HTTP is kept as long as the WebSocket lives
-                handler, request, leftover = upgrade
-                del upgrade
-                await handler(request, connection, leftover)
+            await go_on()
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError, h11.LocalProtocolError):
             pass  # network weather: the peer went away in the middle of something
         except* Exception as group:
             self.failed_connections += 1
             log.error("connection_failed", exc_info=group.exceptions[0])
         finally:
-            connection.abort()
-            self.open_connections -= 1
+            if connection.ticket is None:
+                connection.abort()
+                self.open_connections -= 1
 
     async def _converse(self, connection: Connection) -> Upgrade | None:
         """Requests and answers, until the connection is over or somebody else's."""

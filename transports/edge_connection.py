@@ -15,6 +15,8 @@ from itertools import islice
 import structlog
 import trio
 
+from transports.edge_parking import Parking, Resume
+
 log = structlog.get_logger("edge")
 
 DEFAULT_BACKLOG = 1 << 20
@@ -28,7 +30,7 @@ class Connection:
 
     __slots__ = (
         "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted",
-        "nursery", "on_slow", "peer", "sock",
+        "nursery", "on_slow", "parking", "peer", "sock", "ticket",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
@@ -44,6 +46,10 @@ class Connection:
         self.peer = _peer(sock)
         self.certificate: tuple[str, ...] = ()
         """Names in the certificate that the peer showed and that was checked."""
+        self.parking: Parking | None = None
+        """Where it may wait without a task."""
+        self.ticket: int | None = None
+        """While it is parked."""
         self._send_now: Callable[[bytes | memoryview], int] | None = sock.send
         """None while bytes wait, and when nothing is written any more."""
         self._waiting: deque[bytes | memoryview] | None = None
@@ -60,19 +66,38 @@ class Connection:
     def waiting_bytes(self) -> int:
         return self._waiting_bytes
 
+    def recv_nowait(self, limit: int = RECEIVE_BYTES) -> bytes | None:
+        """As `recv`; None when nothing has come."""
+        if self.closed:
+            return b""
+        try:
+            return self.sock.recv(limit)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
+
     async def recv(self, limit: int = RECEIVE_BYTES) -> bytes:
         """Up to `limit` bytes; b"" when the peer (or we) closed."""
-        while not self.closed:
+        while (data := self.recv_nowait(limit)) is None:
             try:
-                return self.sock.recv(limit)
-            except (BlockingIOError, InterruptedError):
-                try:
-                    await trio.lowlevel.wait_readable(self.sock)
-                except trio.ClosedResourceError:
-                    break
-            except OSError:
-                break
-        return b""
+                await trio.lowlevel.wait_readable(self.sock)
+            except trio.ClosedResourceError:
+                return b""
+        return data
+
+    @property
+    def can_park(self) -> bool:
+        return self.parking is not None and self.parking.open
+
+    def park(self, resume: Resume) -> bool:
+        """Nothing is to be done until the peer says something or it is over: `resume()` runs then, in a task of its
+        own, and the caller returns. False where that is not possible, or not any more.
+        """
+        if self.parking is None or not self.parking.open or self.closed:
+            return False
+        self.ticket = self.parking.park(self, resume)
+        return True
 
     def write(self, data: bytes | memoryview) -> bool:
         """Send, or queue in order. False when the peer is gone or was too slow. Never blocks, never raises."""
@@ -210,6 +235,8 @@ class Connection:
         """Close now. The second time does nothing."""
         if not self.closed:
             self.closed = True
+            if self.ticket is not None and self.parking is not None:
+                self.parking.rouse(self.ticket)
             self._forget_waiting()
             trio.lowlevel.notify_closing(self.sock)
             self.sock.close()

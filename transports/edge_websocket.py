@@ -80,8 +80,11 @@ class Incoming:
         self._second = 0.0
         self.heard_at = trio.current_time()
 
-    async def receive(self) -> str | bytes | None:
-        """The next message; None when the peer closed, broke the protocol, or exceeded a limit."""
+    async def receive(self, *, wait: bool = True) -> str | bytes | None:
+        """The next message; None when the peer closed, broke the protocol, or exceeded a limit.
+
+        Raises trio.WouldBlock where nothing has come and the caller does not want to wait.
+        """
         try:
             while not self._over:
                 for event in self._events:
@@ -89,7 +92,11 @@ class Incoming:
                     message = self._take(event)
                     if message is not None:
                         return message
-                data = await self._connection.recv()
+                data = self._connection.recv_nowait()
+                if data is None:
+                    if not wait:
+                        raise trio.WouldBlock
+                    data = await self._connection.recv()
                 if not data:
                     break
                 self.heard_at = trio.current_time()

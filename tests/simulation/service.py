@@ -21,6 +21,7 @@ from config.settings import Limits
 from supervision import ChildSpec, Supervisor
 from tests.simulation.disk import SimDecisions, SimLog, Truth
 from tests.simulation.network import Network
+from tests.simulation.parking import SimParking
 from tests.simulation.place import Place, here
 from transports.control import ControlDeps, ControlDoor
 from transports.edge import Edge, EdgeSettings
@@ -40,6 +41,9 @@ class SimEdge(Edge):
 
     def bind(self) -> Any:
         return self.network.listen()
+
+    def _park(self, nursery: trio.Nursery) -> SimParking:
+        return SimParking(nursery, self._live)
 
 
 class Everybody:

@@ -4,6 +4,7 @@ import base64
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -297,17 +298,30 @@ class Engine:
         connection.on_slow = lambda: self.cut_later(session)
 
     async def _read(self, session: Session, incoming: Incoming) -> None:
-        try:
-            while (message := await incoming.receive()) is not None:
-                if not session.receive(message):
-                    break
-                if self.gate is not None:
-                    await self.gate(session)
-        finally:  # also where the listener ends, and with it all that came by it
-            if session.open:
-                session.ended("transport close")
-        connection = session.connection
+        """Until the connection is over, or until it waits without a task: then this begins anew with what comes."""
+        connection, parked = session.connection, False
         assert connection is not None
+        try:
+            while not parked:
+                try:
+                    await self._hear(session, incoming, wait=not connection.can_park)
+                    break
+                except trio.WouldBlock:
+                    parked = connection.park(partial(self._read, session, incoming))
+        finally:  # also where the listener ends, and with it all that came by it
+            if session.open and not parked:
+                session.ended("transport close")
+        if not parked:
+            await self._linger(connection)
+
+    async def _hear(self, session: Session, incoming: Incoming, *, wait: bool) -> None:
+        while (message := await incoming.receive(wait=wait)) is not None:
+            if not session.receive(message):
+                break
+            if self.gate is not None:
+                await self.gate(session)
+
+    async def _linger(self, connection: Connection) -> None:
         with trio.move_on_after(LINGER_SECONDS):
             while await connection.recv():  # its close frame, which answers ours
                 pass
