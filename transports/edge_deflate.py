@@ -4,15 +4,11 @@ Without a context, a connection keeps no window of its own either: what it costs
 """
 
 import zlib
-from typing import Any
 
-from wsproto.extensions import Extension
-from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
+from transports.edge_frame_reader import FLUSH, FULL_WINDOW
 
 NAME = "permessage-deflate"
 NO_CONTEXT = f"{NAME}; server_no_context_takeover; client_no_context_takeover"
-_TAIL = b"\x00\x00\xff\xff"
-_FULL_WINDOW = -15
 
 
 def negotiate(offers: str) -> str | None:
@@ -57,58 +53,5 @@ def _is_window(value: str) -> bool:
 
 def deflate(payload: bytes, level: int = 1) -> bytes:
     """A payload that every connection without context takeover can read."""
-    deflater = zlib.compressobj(level, zlib.DEFLATED, _FULL_WINDOW)
-    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(_TAIL)]
-
-
-class Inflate(Extension):
-    """The reading half, for wsproto. A message that would be larger than `limit` bytes closes with 1009, before it is.
-
-    wsproto's own inflates whatever it gets and is asked about the size afterwards.
-    """
-
-    name = NAME
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._left = 0
-        self._inflater: Any = None
-        self._packed = False
-
-    def enabled(self) -> bool:
-        return True
-
-    def offer(self) -> bool:
-        return False  # a client's; ours is `negotiate`
-
-    def frame_inbound_header(
-        self, proto: FrameDecoder | FrameProtocol, opcode: Opcode, rsv: RsvBits, payload_length: int
-    ) -> CloseReason | RsvBits:
-        if rsv.rsv1 and (opcode.iscontrol() or opcode is Opcode.CONTINUATION):
-            return CloseReason.PROTOCOL_ERROR
-        if not opcode.iscontrol():
-            if opcode is not Opcode.CONTINUATION:
-                self._inflater = zlib.decompressobj(_FULL_WINDOW) if rsv.rsv1 else None
-                self._left = self._limit
-            self._packed = self._inflater is not None
-        else:
-            self._packed = False
-        return RsvBits(True, False, False)
-
-    def frame_inbound_payload_data(self, proto: FrameDecoder | FrameProtocol, data: bytes) -> bytes | CloseReason:
-        return self._inflate(bytes(data)) if self._packed else data
-
-    def frame_inbound_complete(self, proto: FrameDecoder | FrameProtocol, fin: bool) -> bytes | CloseReason | None:
-        if not self._packed or not fin:
-            return None
-        last = self._inflate(_TAIL)
-        self._inflater = None
-        return last
-
-    def _inflate(self, data: bytes) -> bytes | CloseReason:
-        try:
-            found = self._inflater.decompress(data, self._left + 1)
-        except zlib.error:
-            return CloseReason.INVALID_FRAME_PAYLOAD_DATA
-        self._left -= len(found)
-        return CloseReason.MESSAGE_TOO_BIG if self._left < 0 else found
+    deflater = zlib.compressobj(level, zlib.DEFLATED, FULL_WINDOW)
+    return (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH))[: -len(FLUSH)]

@@ -1,18 +1,13 @@
 """WebSockets that we speak ourselves (Socket.IO's): the 101, and the messages that come in, within limits."""
 
-import struct
-from collections.abc import Iterator
+from typing import Any
 
 import attrs
 import trio
-from wsproto.connection import Connection as Protocol
-from wsproto.connection import ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
-from wsproto.extensions import Extension
-from wsproto.utilities import RemoteProtocolError
 
+from transports import edge_frames
 from transports.edge_connection import Connection
-from transports.edge_deflate import Inflate
+from transports.edge_frame_reader import FrameError, FrameReader
 from transports.edge_frames import PONG, accept_key, build_frame, close_frame
 from transports.edge_http import Request
 
@@ -32,10 +27,6 @@ class MessageLimits:
 
 class NotAWebSocket(Exception):
     """The handshake is not one; the message says why."""
-
-
-class _Over(Exception):
-    """No more messages; the close frame, if any, is written."""
 
 
 def check_handshake(request: Request) -> None:
@@ -63,22 +54,20 @@ def switching_protocols(request: Request, extra: list[tuple[str, str]] | None = 
 class Incoming:
     """Whole messages from a connection after its 101. Pings are answered, a close is answered, limits close it."""
 
+    __slots__ = ("_connection", "_frames", "_limits", "_over", "_reader", "_second", "deflated")
+
     def __init__(
         self, connection: Connection, leftover: bytes, limits: MessageLimits, *, deflated: bool = False
     ) -> None:
         """`deflated`: permessage-deflate was negotiated; the limit is that of what a message becomes."""
-        extensions: list[Extension] = [Inflate(limits.message_bytes)] if deflated else []
         self.deflated = deflated
         self._connection = connection
-        self._protocol = Protocol(ConnectionType.SERVER, extensions, leftover)
+        self._reader = FrameReader(limits.message_bytes, limits.fragments, deflated=deflated)
+        self._reader.feed(leftover)
         self._limits = limits
-        self._events: Iterator[Event] = self._protocol.events()
         self._over = False
-        self._parts: list[str | bytes] = []
-        self._size = 0
         self._frames = 0
         self._second = 0.0
-        self.heard_at = trio.current_time()
 
     async def receive(self, *, wait: bool = True) -> str | bytes | None:
         """The next message; None when the peer closed, broke the protocol, or exceeded a limit.
@@ -87,27 +76,29 @@ class Incoming:
         """
         try:
             while not self._over:
-                for event in self._events:
+                found = self._reader.take()
+                if found is not None:
                     await self._pace()
-                    message = self._take(event)
+                    message = self._heed(*found)
                     if message is not None:
                         return message
-                data = self._connection.recv_nowait()
-                if data is None:
-                    if not wait:
-                        raise trio.WouldBlock
-                    data = await self._connection.recv()
-                if not data:
-                    break
-                self.heard_at = trio.current_time()
-                self._protocol.receive_data(data)
-                self._events = self._protocol.events()
-        except _Over:
-            pass
-        except (RemoteProtocolError, UnicodeDecodeError, struct.error):
-            self._connection.write(close_frame(1002, "protocol error"))
-        self._over = True
+                else:
+                    await self._more(wait=wait)
+        except FrameError as error:
+            self._end(close_frame(error.code, str(error)))
         return None
+
+    async def _more(self, *, wait: bool) -> None:
+        """More bytes, or the end."""
+        data = self._connection.recv_nowait()
+        if data is None:
+            if not wait:
+                raise trio.WouldBlock
+            data = await self._connection.recv()
+        if data:
+            self._reader.feed(data)
+        else:
+            self._over = True
 
     async def _pace(self) -> None:
         """A flood of frames must not keep the loop; beyond the limit it is slowed to a halt by its own socket."""
@@ -120,31 +111,19 @@ class Incoming:
         elif self._frames > self._limits.frames_per_second:
             await trio.sleep_until(self._second + 1)
 
-    def _take(self, event: Event) -> str | bytes | None:
-        """A whole message, or None to go on. Raises `_Over`."""
-        match event:
-            case TextMessage() | BytesMessage():
-                return self._add(event)
-            case Ping():
-                self._connection.write(build_frame(PONG, bytes(event.payload)))
-            case CloseConnection():
-                self._connection.write(close_frame(None if event.code in (1005, 1006) else event.code))
-                raise _Over
+    def _heed(self, opcode: int, data: Any) -> str | bytes | None:
+        """A message, or None to go on."""
+        match opcode:
+            case edge_frames.TEXT | edge_frames.BINARY:
+                return data
+            case edge_frames.PING:
+                self._connection.write(build_frame(PONG, data))
+            case edge_frames.CLOSE:
+                self._end(close_frame(data))
             case _:
                 pass
         return None
 
-    def _add(self, event: TextMessage | BytesMessage) -> str | bytes | None:
-        data = event.data if isinstance(event, TextMessage) else bytes(event.data)
-        self._size += len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
-        self._parts.append(data)
-        if self._size > self._limits.message_bytes or len(self._parts) > self._limits.fragments:
-            limit = f"a message may have {self._limits.message_bytes} bytes"
-            self._connection.write(close_frame(1009, limit))
-            raise _Over
-        if not event.message_finished:
-            return None
-        parts, self._parts, self._size = self._parts, [], 0
-        if isinstance(event, TextMessage):
-            return "".join(part for part in parts if isinstance(part, str))
-        return b"".join(part for part in parts if isinstance(part, bytes))
+    def _end(self, last: bytes) -> None:
+        self._connection.write(last)
+        self._over = True
