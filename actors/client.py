@@ -48,7 +48,7 @@ class ClientActor(TrioActor):
         self._origin = origin or Origin()
         self._rooms: dict[str, str] = {}  # room → village: whose membership it hangs on
         self._joins: list[float] = []  # no deque: an empty one is most of a kilobyte
-        self._pending_shown: set[str] = set()
+        self._pending_shown: dict[str, None] = {}
         self.round_trip_ms: float | None = None
 
     def on_start(self) -> None:

@@ -27,7 +27,7 @@ async def missed(
     room: str,
     since: Mapping[str, int],
     positions: Mapping[str, int],
-    shown: set[str],
+    shown: dict[str, None],
 ) -> None:
     """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it."""
     is_village = room.startswith("village:")
@@ -35,7 +35,7 @@ async def missed(
 
     def wanted(outgoing: m.Outgoing) -> bool:
         if outgoing.approval_id is not None:
-            shown.add(outgoing.approval_id)
+            shown[outgoing.approval_id] = None
         return bool(outgoing.scope & (Scope.VILLAGE if is_village else Scope.AGENT))
 
     for session_id, position in positions.items():
@@ -95,7 +95,7 @@ def pending(
     context: Context,
     out: Replay,
     positions: Mapping[str, int],
-    shown: set[str],
+    shown: dict[str, None],
     follows: Callable[[SessionState], bool],
 ) -> None:
     """The approvals that wait for a decision, once a client: who comes later must see them too.
@@ -109,6 +109,6 @@ def pending(
         for approval in state.pending.values():
             if approval.approval_id in shown:
                 continue
-            shown.add(approval.approval_id)
+            shown[approval.approval_id] = None
             message = ui.approval_message(approval, state.agent_id, approval.requested_at)
             out.send("approval_requested", encode(message))

@@ -1,6 +1,6 @@
 """One supervised child: its spec, its address, the incarnation of today."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
@@ -56,7 +56,7 @@ class Child:
     _settled: trio.Event | None = None
     """Until it is up: set when it is, or when it is over before that."""
     _nursery: trio.Nursery | None = None
-    _notify: Callable[[Exited], None] | None = None
+    _supervisor: ActorRef[Any] | None = None
 
     @property
     def id(self) -> str:
@@ -69,19 +69,19 @@ class Child:
 
     # -- starting
 
-    async def start(self, nursery: trio.Nursery, path: str, notify: Callable[[Exited], None]) -> None:
+    async def start(self, nursery: trio.Nursery, path: str, supervisor: ActorRef[Any]) -> None:
         """Start an incarnation and wait until its `on_start()` has returned.
 
         Raises what `__init__()` or `on_start()` raised, trio.TooSlowError after the spec's start_timeout.
         """
         self.state = "starting"
         try:
-            await self._start(nursery, path, notify)
+            await self._start(nursery, path, supervisor)
         except Exception as error:
             self.state, self.last_exit = "down", LastExit(error, trio.current_time())
             raise
 
-    async def _start(self, nursery: trio.Nursery, path: str, notify: Callable[[Exited], None]) -> None:
+    async def _start(self, nursery: trio.Nursery, path: str, supervisor: ActorRef[Any]) -> None:
         spec = self.spec
         if self.ref is not None:
             self._ready_the_mailbox(self.ref)
@@ -92,7 +92,7 @@ class Child:
         life = self.life = actor._life
         if actor.hibernates:
             life.rouse = self._rouse
-        self._nursery, self._notify = nursery, notify
+        self._nursery, self._supervisor = nursery, supervisor
         self._over, self._settled = False, trio.Event()
         settled = self._settled
         self._rouse()
@@ -136,8 +136,8 @@ class Child:
                     if waited_for is not None:
                         waited_for.set()
                 self._ended = None
-        if self._over and self._settled is None and self._notify is not None:
-            self._notify(Exited(self, life, reason))
+        if self._over and self._settled is None and self._supervisor is not None and self._supervisor.is_alive():
+            self._supervisor.tell(Exited(self, life, reason))
 
     async def until_ended(self) -> None:
         """Returns when the incarnation of today is over."""

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any
@@ -38,8 +38,8 @@ class History:
     """
 
     def __init__(self) -> None:
-        self._calm: OrderedDict[str, deque[Happening]] = OrderedDict()
-        self._eventful: OrderedDict[str, deque[Happening]] = OrderedDict()
+        self._calm: OrderedDict[str, list[Happening]] = OrderedDict()
+        self._eventful: OrderedDict[str, list[Happening]] = OrderedDict()
 
     def note(self, event: str, fields: dict[str, Any]) -> None:
         """A telemetry subscriber."""
@@ -52,6 +52,7 @@ class History:
         if last is not None and event not in _COMING_AND_GOING and (last.event, last.text) == (event, text):
             last.at, last.count = at, last.count + 1
         else:
+            del ring[: 1 - KEPT_EVENTS]  # a deque of its own would be most of a kilobyte, for each of thousands
             ring.append(Happening(at, path, event, text, fields.get("incarnation")))
 
     def of(self, path: str, limit: int = KEPT_EVENTS) -> list[Happening]:
@@ -60,11 +61,11 @@ class History:
         found = [one for ring in self._rings() for one in ring if one.path == path or one.path.startswith(below)]
         return sorted(found, key=attrgetter("at"))[-limit:]
 
-    def _rings(self) -> Iterator[deque[Happening]]:
+    def _rings(self) -> Iterator[list[Happening]]:
         yield from self._calm.values()
         yield from self._eventful.values()
 
-    def _ring(self, path: str, eventful: bool) -> deque[Happening]:
+    def _ring(self, path: str, eventful: bool) -> list[Happening]:
         """The actor's ring, as the one used last; makes room for it."""
         ring = self._eventful.pop(path, None)
         if ring is None:
@@ -72,7 +73,7 @@ class History:
         else:
             eventful = True  # once noticed, it stays among those
         rings = self._eventful if eventful else self._calm
-        rings[path] = deque(maxlen=KEPT_EVENTS) if ring is None else ring
+        rings[path] = [] if ring is None else ring
         if len(rings) > KEPT_ACTORS:
             rings.popitem(last=False)
         return rings[path]

@@ -172,7 +172,7 @@ class Supervisor(BaseSupervisor):
 
     async def _start(self, child: Child) -> None:
         assert self._nursery is not None
-        await child.start(self._nursery, self._path_of(child.id), self._notify)
+        await child.start(self._nursery, self._path_of(child.id), self.actor_ref)
 
     async def _terminate(self, child: Child) -> None:
         if await child.terminate():

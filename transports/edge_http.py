@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -206,11 +207,30 @@ def _wants_websocket(request: Request) -> bool:
     return request.header("upgrade").lower() == "websocket" and "upgrade" in request.header("connection").lower()
 
 
+_COMMON = frozenset(
+    b"accept accept-encoding accept-language cache-control connection host origin pragma priority sec-ch-ua"
+    b" sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions"
+    b" sec-websocket-version upgrade user-agent".split()
+)
+
+
+def _header(name: bytes, value: bytes) -> tuple[str, str]:
+    """Name and value; the same object for what thousands of clients say alike, for a session keeps its request."""
+    if name.lower() in _COMMON and len(value) < 300:
+        return _shared(name, value)
+    return name.decode("latin-1").lower(), value.decode("latin-1")
+
+
+@lru_cache(1024)
+def _shared(name: bytes, value: bytes) -> tuple[str, str]:
+    return name.decode("latin-1").lower(), value.decode("latin-1")
+
+
 def describe(head: h11.Request, peer: str, *, trusted: frozenset[str], scheme: str) -> Request:
     """The request of a head. X-Forwarded-For and -Proto are believed only of trusted proxies."""
     target = head.target.decode("latin-1")
     raw_path, _, query = target.partition("?")
-    headers = [(bytes(k).decode("latin-1").lower(), bytes(v).decode("latin-1")) for k, v in head.headers]
+    headers = [_header(bytes(name), bytes(value)) for name, value in head.headers]
     request = Request(head.method.decode("latin-1"), unquote(raw_path), raw_path, query, headers, peer, scheme)
     if peer in trusted:
         hops = [hop.strip() for hop in request.header("x-forwarded-for").split(",") if hop.strip()]

@@ -113,12 +113,12 @@ class ServerApi(socketio.AsyncServer):
             answered.set()
 
         self.emit_nowait(event, data, to=target, namespace=namespace, callback=callback)
-        waits.add(answered)
+        waits.append(answered)
         try:
             with trio.move_on_after(float("inf") if timeout is None else timeout):
                 await answered.wait()
         finally:
-            waits.discard(answered)
+            waits.remove(answered)
         if not answers:
             raise exceptions.TimeoutError
         values = answers[0]

@@ -29,7 +29,7 @@ class Client:
     def __init__(self, session: Session, spawn: Callable[..., object], parser: Parser) -> None:
         self.session = session
         self.sockets: dict[str, Socket] = {}
-        self.connecting: set[str] = set()
+        self.connecting: list[str] = []
         self._spawn = spawn
         self._parser = parser
         self._waiting: deque[Work] | None = None

@@ -4,7 +4,6 @@ import base64
 import json
 import secrets
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import attrs
@@ -282,7 +281,7 @@ class Engine:
         session.send(greeting)
         self.on_connect(session)
         self.heartbeat.expect_ping(session)
-        await self._read(session, incoming)
+        await self.read(session)
 
     async def _reject(self, connection: Connection, code: int) -> None:
         answer = self._refusal(code, [])
@@ -292,22 +291,22 @@ class Engine:
         await connection.hang_up()
 
     def _adopt(self, session: Session, connection: Connection, incoming: Incoming) -> None:
-        session.connection = connection
+        session.connection, session.incoming = connection, incoming
         session.deflates = incoming.deflated
         session.direct = None if session.base64 else connection
-        connection.on_slow = lambda: self.cut_later(session)
+        connection.on_slow = session.cut_later
 
-    async def _read(self, session: Session, incoming: Incoming) -> None:
+    async def read(self, session: Session) -> None:
         """Until the connection is over, or until it waits without a task: then this begins anew with what comes."""
-        connection, parked = session.connection, False
-        assert connection is not None
+        connection, incoming, parked = session.connection, session.incoming, False
+        assert connection is not None and incoming is not None
         try:
             while not parked:
                 try:
                     await self._hear(session, incoming, wait=not connection.can_park)
                     break
                 except trio.WouldBlock:
-                    parked = connection.park(partial(self._read, session, incoming))
+                    parked = connection.park(session.read)
         finally:  # also where the listener ends, and with it all that came by it
             if session.open and not parked:
                 session.ended("transport close")
@@ -342,7 +341,7 @@ class Engine:
             await connection.hang_up(1)
             return
         self._switch(session, connection, incoming)
-        await self._read(session, incoming)
+        await self.read(session)
 
     async def _probe(self, session: Session, connection: Connection, incoming: Incoming) -> bool:
         """2probe → 3probe, then 5."""

@@ -168,7 +168,7 @@ class TrioServer(ServerApi):
             case Kind.CONNECT:
                 if socket is not None or packet.namespace in client.connecting:
                     raise PacketError("connected already")
-                client.connecting.add(packet.namespace)
+                client.connecting.append(packet.namespace)
                 client.post(partial(self._connect, client, packet.namespace, packet.data or {}))
             case Kind.EVENT if socket is not None:
                 client.post(partial(self._event, socket, packet))
@@ -216,7 +216,7 @@ class TrioServer(ServerApi):
                 return
             self._accept(client, socket, missed)
         finally:
-            client.connecting.discard(name)
+            client.connecting.remove(name)
         await self._trigger("connected", name, socket.sid)
 
     def _admit(self, client: Client, space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:

@@ -10,6 +10,7 @@ import trio
 from transports.edge_connection import Connection
 from transports.edge_frames import TEXT, build_frame, close_frame
 from transports.edge_http import Request
+from transports.edge_websocket import Incoming
 from transports.socketio.message import CLOSE, NOOP, Message
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ class Session:
     """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
 
     __slots__ = (
-        "__weakref__", "_buffered", "base64", "buffer", "connection", "deflates", "direct", "engine", "id", "open",
-        "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport", "upgrading",
+        "__weakref__", "_buffered", "base64", "buffer", "connection", "deflates", "direct", "engine", "id", "incoming",
+        "open", "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport", "upgrading",
     )  # fmt: skip
 
     def __init__(self, engine: "Engine", sid: str, request: Request, transport: str) -> None:
@@ -35,6 +36,8 @@ class Session:
         self.transport = transport
         self.open = True
         self.connection: Connection | None = None
+        self.incoming: Incoming | None = None
+        """What comes by the connection."""
         self.base64 = request.argument("b64") is not None
         self.direct: Connection | None = None
         """The connection, where a message's frame can be written to it as it is."""
@@ -94,6 +97,10 @@ class Session:
         self._buffered = 0
         return payload
 
+    def cut_later(self) -> None:
+        """It is too slow."""
+        self.engine.cut_later(self)
+
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self, reason: str = "forced server close") -> None:
@@ -121,6 +128,10 @@ class Session:
         self.engine.on_close(self, reason)
 
     # --- in ---------------------------------------------------------------------------------------------------------
+
+    async def read(self) -> None:
+        """See `Engine.read`."""
+        await self.engine.read(self)
 
     def receive(self, packet: str | bytes) -> bool:
         """One Engine.IO packet; whether to go on."""
