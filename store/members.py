@@ -3,10 +3,14 @@
 from typing import Literal
 
 import attrs
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from store.rows import to_attrs, upsert
 from store.tables import members, users
+
+_ROLE = select(members.c.role).where(
+    (members.c.village_id == bindparam("village")) & (members.c.user_id == bindparam("user"))
+)
 
 Role = Literal["owner", "operator", "viewer"]
 ROLES: tuple[Role, ...] = ("owner", "operator", "viewer")
@@ -59,8 +63,7 @@ def of_village(connection: Connection, village_id: str) -> list[Member]:
 
 def role_of(connection: Connection, village_id: str, user_id: str) -> Role | None:
     """The role, None for who is no member."""
-    where = (members.c.village_id == village_id) & (members.c.user_id == user_id)
-    return connection.execute(select(members.c.role).where(where)).scalar()
+    return connection.execute(_ROLE, {"village": village_id, "user": user_id}).scalar()
 
 
 def _keep_an_owner(connection: Connection, village_id: str, leaving: str) -> None:

@@ -6,10 +6,12 @@ Making the secrets is `access.secrets`' business; nothing here can tell what the
 from typing import Literal
 
 import attrs
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from store.rows import insert_new, to_attrs
 from store.tables import api_tokens, codes, ended_tokens, runner_tokens
+
+_ENDED = select(ended_tokens.c.token_id).where(ended_tokens.c.token_id == bindparam("id"))
 
 USED_EVERY_MS = 60_000
 """`used_ms` is written at most this often: a token in use is not a write per request."""
@@ -103,10 +105,7 @@ def end_access_token(connection: Connection, token_id: str, expires_ms: int, now
 
 def access_token_ended(connection: Connection, token_id: str) -> bool:
     """Whether somebody signed out with it."""
-    return (
-        connection.execute(select(ended_tokens.c.token_id).where(ended_tokens.c.token_id == token_id)).first()
-        is not None
-    )
+    return connection.execute(_ENDED, {"id": token_id}).first() is not None
 
 
 # --- runner tokens ---------------------------------------------------------------------------------------------------

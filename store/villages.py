@@ -3,10 +3,12 @@
 import hashlib
 
 import attrs
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 
 from store.rows import insert_new, to_attrs
 from store.tables import houses, members, villages
+
+_BY_ID = select(villages).where(villages.c.village_id == bindparam("id"))
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +55,7 @@ def create(connection: Connection, village_id: str, name: str, now_ms: int, *, p
 
 def get(connection: Connection, village_id: str) -> Village | None:
     """By id, whoever may see it."""
-    row = connection.execute(select(villages).where(villages.c.village_id == village_id)).first()
+    row = connection.execute(_BY_ID, {"id": village_id}).first()
     return to_attrs(Village, row) if row else None
 
 
