@@ -125,13 +125,14 @@ class House:
             yield client
 
     async def happen(self, *events: dict[str, Any], session: str = "s1") -> None:
-        """A runner sends events."""
+        """A runner sends events, and who watches has been told of them."""
         link = OrderTaker.start()
         ref = await self.cast.session(session)
         await ref.send(batch(link, *events))
         with trio.fail_after(5):
             while (await ref.call(m.Describe())).seq < events[-1]["seq"]:
                 await trio.sleep(0.002)
+            await self.cast.settle()  # the session has them; the village may not yet
 
     async def runner(self) -> Ref:
         """The runner r1 is connected; where its orders go."""
