@@ -83,12 +83,12 @@ class AgentActor(TrioActor):
         fresh = [event for event in events if event.seq > shown]
         if not fresh:
             return
-        if outlet.listens((ui.agent_room(self.agent_id), ui.terminal_room(self.agent_id))):
-            for message in compose(state, fresh, for_agent_alone):
-                room = ui.terminal_room if Scope.TERMINAL in message.scope else ui.agent_room
-                tag = (state.session_id, message.seq)
-                outlet.publish(message.event, message.payload, (room(self.agent_id),), tag)
+        listened_to = outlet.listens((ui.agent_room(self.agent_id), ui.terminal_room(self.agent_id)))
+        messages = list(compose(state, fresh, for_agent_alone)) if listened_to else ()
         self._draw(fresh)
+        for message in messages:  # from here to the note that they are shown, nothing waits and nothing can fail
+            room = ui.terminal_room if Scope.TERMINAL in message.scope else ui.agent_room
+            outlet.publish(message.event, message.payload, (room(self.agent_id),), (state.session_id, message.seq))
         self._context.shown[state.session_id] = fresh[-1].seq
 
     def _draw(self, events: Any) -> None:

@@ -108,13 +108,13 @@ class VillageActor(TrioActor):
         fresh = [event for event in events if event.seq > shown]
         if not fresh:
             return
-        if outlet.listens(both):
-            for message in compose(state, fresh, translate.for_village):
-                rooms = both if Scope.AGENT in message.scope else (self._room,)
-                outlet.publish(message.event, message.payload, rooms, (state.session_id, message.seq))
+        messages = list(compose(state, fresh, translate.for_village)) if outlet.listens(both) else ()
+        for message in messages:  # from here to the note that they are shown, nothing waits and nothing can fail
+            rooms = both if Scope.AGENT in message.scope else (self._room,)
+            outlet.publish(message.event, message.payload, rooms, (state.session_id, message.seq))
         self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
-        self._notice(state, fresh)
         self._context.published[state.session_id] = fresh[-1].seq
+        self._notice(state, fresh)
 
     def _positions(self, room: str) -> dict[str, int]:
         states = self._context.board.of_village(self.village_id)

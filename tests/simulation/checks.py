@@ -2,11 +2,14 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import trio
 from pykka import ActorRegistry
 
+from actors.session_state import SessionState, fold_all
+from contracts.events import decode_event
 from contracts.ui import default_agent_id
 from supervision import tree
 from tests.simulation.history import LINES
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LOOK_SECONDS = 1.0
+FILES = Path("/proc/self/fd")
 
 
 class Watcher:
@@ -73,15 +77,15 @@ def check_rest(world: "World") -> None:
         check([body for _, body in stored] == bodies, f"{session_id}: what is stored is not what the runner said")
         read = house.log.read(session_id, 0, 10_000, 1 << 30)
         check([(one.seq, one.body) for one in read] == stored, f"{session_id}: the log reads back something else")
-        events = [json.loads(body) for body in bodies]
-        _check_session(world, session_id, events)
+        _check_session(world, session_id, bodies)
     for machine in world.runners:
         runner = house.context.directory.runners.get(machine.name)
         check(runner is not None and runner.is_alive(), f"{machine.name} is connected, and has no actor")
 
 
-def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:
+def _check_session(world: "World", session_id: str, bodies: list[bytes]) -> None:
     check = world.history.check
+    events = [json.loads(body) for body in bodies]
     lines = [event["seq"] for event in events if event["type"] in LINES]
     for page in world.pages:
         shown = [seq for seq, _ in page.view.lines[session_id]]
@@ -91,12 +95,21 @@ def _check_session(world: "World", session_id: str, events: list[dict[str, Any]]
     assert house is not None
     known = house.context.board.session(session_id)
     check(known is not None and known.state == states[-1], f"{session_id}: the board says {known}, not {states[-1]}")
+    if known is not None:
+        check(known == _folded(known, bodies), f"{session_id}: the board says {known}, which its events do not")
     for page in world.pages:
         status = page.view.statuses.get(default_agent_id(session_id), states[-1])
         check(status == states[-1], f"{page.name}: {session_id} is said to be {status}, and is {states[-1]}")
         shown = page.view.states.get(session_id)
         check(shown == states[-1], f"{page.name}: {session_id} is shown as {shown}, and is {states[-1]}")
     _check_approvals(world, session_id, events)
+
+
+def _folded(known: SessionState, bodies: list[bytes]) -> SessionState:
+    """The state that a session's events give it, whoever held it meanwhile and however often it died."""
+    names = ("session_id", "village_id", "agent_id", "runner_id", "agent_name", "created_at")
+    blank = SessionState(**{name: getattr(known, name) for name in names})
+    return fold_all(blank, [decode_event(body) for body in bodies])
 
 
 def _check_approvals(world: "World", session_id: str, events: list[dict[str, Any]]) -> None:
@@ -132,8 +145,20 @@ def _check_approvals(world: "World", session_id: str, events: list[dict[str, Any
 
 
 def check_end(world: "World") -> None:
-    """After the end: nobody is left."""
+    """After the end: nobody is left, and nothing is open."""
     left = [str(ref) for ref in ActorRegistry.get_all()]
     world.history.check(not left, f"actors are left over: {left[:5]}")
     open_wires = [wire.name for wire in world.network.wires if not (wire.near.closed and wire.far.closed)]
     world.history.check(not open_wires, f"connections are left open: {open_wires}")
+    kept = {"journal.db", "journal.db.lock", *(f"{machine.name}.db" for machine in world.runners)}
+    files = {path.name for path in world.directory.iterdir()} - kept  # a log that was closed has no -wal
+    world.history.check(not files, f"files are left over: {sorted(files)}")
+    held = [link for link in map(_pointed_to, FILES.iterdir()) if link.startswith(str(world.directory))]
+    world.history.check(not held, f"files are still open: {held}")
+
+
+def _pointed_to(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # the listing's own
+        return ""

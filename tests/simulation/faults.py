@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +50,9 @@ class Crash(RuntimeError):
 
 @attrs.define
 class Armed:
-    """What happens to the next messages of an actor. `when`: before or after handling it, or at its so-manieth wait."""
+    """What happens to the next messages of an actor. `when`: before or after handling it, at its so-manieth wait, or
+    when it has "said" one thing of several.
+    """
 
     when: str | int
     times: int = 1
@@ -71,14 +74,40 @@ def crashing(original: Callable[[Any, Any], Any], armed: dict[type, Armed]) -> C
         error = Crash(f"{type(self).__name__} {when} {type(message).__name__}")
         if when == "before":
             raise error
-        result = original(self, message)
-        if isinstance(result, CoroutineType):
-            result = await _interrupted(result, when, error)  # pyright: ignore[reportUnknownArgumentType]
+        with _silenced(error) if when == "said" else nullcontext():
+            result = original(self, message)
+            if isinstance(result, CoroutineType):
+                result = await _interrupted(result, when, error)  # pyright: ignore[reportUnknownArgumentType]
         if when == "after":
             raise error
         return result
 
     return on_receive
+
+
+_silencing: dict[trio.lowlevel.Task, Crash] = {}
+
+
+@contextmanager
+def _silenced(error: Crash) -> Generator[None]:
+    """Within, the task's first message to somebody is its last word."""
+    task = trio.lowlevel.current_task()
+    _silencing[task] = error
+    try:
+        yield
+    finally:
+        _silencing.pop(task, None)
+
+
+def interruptible(tell: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`ActorRef.tell` behind which one may crash: what was said is on its way, what was to follow is not."""
+
+    def last_word(self: Any, message: Any) -> None:
+        tell(self, message)
+        if _silencing and (error := _silencing.pop(trio.lowlevel.current_task(), None)) is not None:
+            raise error
+
+    return last_word
 
 
 @coroutine
@@ -104,7 +133,9 @@ def _interrupted(handler: Any, when: str | int, error: Exception) -> Generator[A
 async def crash_at_message(world: "World") -> None:
     """The next message of some actor is its last; now and then it crashes over it again and again."""
     dice, victim = world.dice, world.dice.choice(CAST)
-    when = dice.choice(("before", "after", 1, 1, 2, 3))
+    when = dice.choice(("before", "after", 1, "said", 2, 3))
+    if when == "said" and victim in (VillageActor, AgentActor):  # what they show, and that they have, is one step
+        when = 1
     world.armed[victim] = Armed(when, dice.choice((1, 1, 1, 2, 3)))
     world.history.note("fault crash", victim.__name__, when, world.armed[victim].times)
 
@@ -192,8 +223,11 @@ async def runner_away(world: "World") -> None:
             wire.cut()
     else:
         _kill(world, machine)
+    gone_at = trio.current_time()
     await trio.sleep(OFFLINE_SECONDS + TELL_SECONDS)
-    if world.machine.lives == lives and world.machine.house is not None and world.history.statuses.get(machine.name):
+    watched = world.machine.lives == lives and world.machine.house is not None
+    prompt = world.slow_until < gone_at  # with a slow disk, its last words may be heard long after they were said
+    if watched and prompt and world.history.statuses.get(machine.name):
         said = world.history.statuses[machine.name]
         world.history.check(said == "offline", f"{machine.name} is away, and said to be {said}")
     await trio.sleep(machine.away - OFFLINE_SECONDS - TELL_SECONDS)
@@ -212,6 +246,7 @@ async def slow_disk(world: "World") -> None:
     place = world.place()
     if place is not None:
         place.stall, seconds = world.dice.choice((0.1, 0.5, 2.5)), world.dice.uniform(1, 6)
+        world.slow_until = trio.current_time() + seconds
         world.history.note("fault slow disk", place.stall, seconds)
         await trio.sleep(seconds)
         place.stall = 0.0

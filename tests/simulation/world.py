@@ -16,14 +16,14 @@ import trio.testing
 from pykka import ActorRegistry
 
 from actors import messages as m
-from actors.runtime import ActorDeadError, telemetry, whereis
+from actors.runtime import ActorDeadError, ActorRef, telemetry, whereis
 from app import cast
 from tests.simulation.checks import Watcher, check_end, check_limits, check_rest
 from tests.simulation.clients import Page
 from tests.simulation.control import Program
 from tests.simulation.determinism import deterministic
 from tests.simulation.disk import SimDecisions, Truth
-from tests.simulation.faults import CAST, FAULTS, Armed, crashing
+from tests.simulation.faults import CAST, FAULTS, Armed, crash_at_message, crashing, interruptible
 from tests.simulation.history import History, Seen
 from tests.simulation.network import Network
 from tests.simulation.place import Place, here
@@ -58,11 +58,13 @@ class World:
     """Everything that there is in a run."""
 
     def __init__(self, seed: int, dice: random.Random, directory: Path) -> None:
-        self.dice = dice
+        self.dice, self.directory = dice, directory
         self.truth = Truth()
         self.history = History(self.truth)
         self.history.pending = self._pending
         self.armed: dict[type, Armed] = {}
+        self.slow_until = -1.0
+        """Until when the service's disk is slow, or was."""
         self.network = Network(random.Random(f"network {seed}"), self.history.note)
         decisions = SimDecisions(self.truth)
         self.machine = Machine(
@@ -241,6 +243,7 @@ class World:
         self.armed.clear()
         self.calm = self.network.calm = True
         self.history.note("peace")
+        await self._last_crash()
         ends = trio.current_time() + REST_SECONDS
         while not self.history.violations:
             waits = self.waits_for()
@@ -251,6 +254,15 @@ class World:
                 return
             await self._decide_all()
             await trio.sleep(0.5)
+
+    async def _last_crash(self) -> None:
+        """Into the peace: no other fault follows that might mend it by the way."""
+        for runner in self.runners:
+            runner.begin()
+        await trio.sleep(self.dice.uniform(0.5, 3))
+        await crash_at_message(self)
+        await trio.sleep(2)
+        self.armed.clear()
 
     async def _decide_all(self) -> None:
         """The last watch: who is still asking gets an answer."""
@@ -308,6 +320,7 @@ def simulate(seed: int) -> Outcome:
             world = World(seed, dice, directory)
             for actor in CAST:
                 stack.enter_context(patch.object(actor, "on_receive", crashing(actor.on_receive, world.armed)))
+            stack.enter_context(patch.object(ActorRef, "tell", interruptible(ActorRef.tell)))
             stack.callback(telemetry.subscribe(world_listener(world)))
             try:
                 trio.run(world.run, clock=clock)
