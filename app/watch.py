@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 import trio
@@ -12,7 +11,7 @@ from actors.messages import Describe
 from actors.runtime import ActorDeadError, whereis
 from actors.runtime.tasks import TaskOwner
 from app.metrics import Metrics
-from supervision import Node, tree
+from supervision import waiting
 
 log = structlog.get_logger("watch")
 
@@ -53,9 +52,7 @@ class Watch(TaskOwner):
     async def _gauges(self) -> None:
         root = whereis(self._root)
         if root is not None:
-            depths: Counter[str] = Counter()
-            _depths(tree(root), depths)
-            for actor, depth in depths.items():
+            for actor, depth in waiting(root).items():
                 self._metrics.mailbox.labels(actor).set(depth)
         states = Counter[str](state.state for state in self._context.board)
         self._metrics.sessions.clear()
@@ -75,10 +72,3 @@ class Watch(TaskOwner):
         self._metrics.runners.clear()
         for status, count in statuses.items():
             self._metrics.runners.labels(status).set(count)
-
-
-def _depths(node: Node, depths: "Counter[Any]") -> None:
-    if node.mailbox is not None:
-        depths[node.actor] += node.mailbox.depth
-    for child in node.children:
-        _depths(child, depths)

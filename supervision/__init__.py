@@ -11,10 +11,11 @@ from supervision.limits import Admission, KeyedCount, Rate, TokenBuckets
 from supervision.reports import CrashReport
 from supervision.spec import ChildSpec
 from supervision.supervisor import Supervisor
-from supervision.tree import Node, tree
+from supervision.tree import Node, tree, waiting
 
 __all__ = [
     "Admission", "Backoff", "ChildCount", "ChildError", "ChildInfo", "ChildSpec", "CrashReport", "DynamicSupervisor",
     "Happening", "History", "KeyedCount", "MaxIntensity", "Node", "Rate", "RateLimited", "Refused", "Shutdown",
     "StartFailed", "Supervisor", "TokenBuckets", "TooManyChildren", "tree",
+    "waiting",
 ]  # fmt: skip

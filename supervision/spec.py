@@ -1,6 +1,7 @@
 """How a child wants to be supervised."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 import attrs
@@ -10,6 +11,7 @@ from supervision.backoff import Backoff
 from supervision.strategies import AutoShutdown, Restart
 
 Kind = Literal["worker", "supervisor"]
+NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 def _default_kind(spec: "ChildSpec") -> Kind:
@@ -40,7 +42,7 @@ class ChildSpec:
     id: str
     actor: type[TrioActor]
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    kwargs: Mapping[str, Any] = NONE
     restart: Restart = "permanent"
     start_timeout: float = 10.0
     type: Kind = attrs.field(default=attrs.Factory(_default_kind, takes_self=True))
@@ -50,7 +52,7 @@ class ChildSpec:
     significant: bool = False
     backoff: Backoff | None = None
     mailbox: Literal["keep", "clear"] = "keep"
-    keys: Mapping[str, str] = attrs.field(factory=dict[str, str])
+    keys: Mapping[str, str] = NONE
 
     def __attrs_post_init__(self) -> None:
         problem = self._problem()

@@ -1,6 +1,7 @@
 """The supervision tree as data, at any time, without a message to anybody."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import attrs
@@ -57,6 +58,21 @@ def tree(supervisor: ActorRef[Any], limit: int = 1000) -> Node:
     """The tree below a supervisor. limit: children shown of each supervisor. Call it in the supervisor's loop."""
     report = inspect(supervisor)
     return _node(report.path or report.actor, "supervisor", supervisor, None, limit)
+
+
+def waiting(supervisor: ActorRef[Any]) -> Counter[str]:
+    """How many messages wait, by class of actor, the supervisor and all below it. Makes nothing of each one: every two
+    seconds, reports of thousands of clients were a tenth of what a service with 1000 did.
+    """
+    counts: Counter[str] = Counter()
+    refs = [supervisor]
+    while refs:
+        ref = refs.pop()
+        counts[ref.actor_class.__name__] += len(ref.actor_inbox.queue)
+        actor = ref._actor_weakref()
+        if isinstance(actor, BaseSupervisor):
+            refs.extend(child.ref for child in actor._children.values() if child.ref is not None)
+    return counts
 
 
 def _node(id: str, kind: str, ref: ActorRef[Any] | None, child: Child | None, limit: int) -> Node:

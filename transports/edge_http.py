@@ -4,6 +4,7 @@ import http.client
 import json
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
+from sys import intern
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -229,9 +230,10 @@ def _shared(name: bytes, value: bytes) -> tuple[str, str]:
 def describe(head: h11.Request, peer: str, *, trusted: frozenset[str], scheme: str) -> Request:
     """The request of a head. X-Forwarded-For and -Proto are believed only of trusted proxies."""
     target = head.target.decode("latin-1")
-    raw_path, _, query = target.partition("?")
+    raw_path, query = (intern(part) for part in target.partition("?")[::2])  # the same for thousands, who keep it
+    path = unquote(raw_path) if "%" in raw_path else raw_path
     headers = [_header(bytes(name), bytes(value)) for name, value in head.headers]
-    request = Request(head.method.decode("latin-1"), unquote(raw_path), raw_path, query, headers, peer, scheme)
+    request = Request(intern(head.method.decode("latin-1")), path, raw_path, query, headers, peer, scheme)
     if peer in trusted:
         hops = [hop.strip() for hop in request.header("x-forwarded-for").split(",") if hop.strip()]
         request.client = next((hop for hop in reversed(hops) if hop not in trusted), peer)

@@ -272,6 +272,7 @@ class Engine:
         accepted = negotiate(request.header("sec-websocket-extensions")) if self.settings.deflate else None
         extra = [("Sec-WebSocket-Extensions", accepted)] if accepted else None
         connection.write(switching_protocols(request, extra))
+        request.headers = [pair for pair in request.headers if pair[0] != "sec-websocket-key"]  # it has served
         incoming = Incoming(connection, leftover, self._limits, deflated=accepted is not None)
         if session is not None or request.argument("sid") is not None:
             await self._maybe_upgrade(session, connection, incoming)

@@ -1,0 +1,38 @@
+"""What is seen of a tree without asking anybody in it."""
+
+from typing import Any
+
+import trio
+
+from actors.runtime import TrioActor, open_world
+from supervision import ChildSpec, DynamicSupervisor, Supervisor, waiting
+
+
+class Busy(TrioActor):
+    """Never done with its first message."""
+
+    async def on_receive(self, message: Any) -> None:
+        await trio.sleep_forever()
+
+
+class Idle(TrioActor):
+    hibernates = True
+
+
+async def test_how_much_waits_is_known_by_class_however_many_children_there_are(autojump_clock: Any) -> None:
+    async with open_world():
+        crowd = ChildSpec("crowd", DynamicSupervisor, kwargs={"name": "crowd"})
+        root = Supervisor.start([ChildSpec("busy", Busy), crowd], name="root")
+        await root.ping()
+        children = {child.id: child.ref for child in root._actor_weakref()._children.values()}
+        for number in range(1500):  # more than a page of the tree shows
+            await children["crowd"].proxy().start_child(ChildSpec(f"i{number}", Idle))
+        busy = await children["crowd"].proxy().start_child(ChildSpec("busy too", Busy))
+        for _ in range(4):
+            children["busy"].tell("work")
+            busy.tell("work")
+        await trio.testing.wait_all_tasks_blocked()
+        counts = waiting(root)
+        assert counts["Busy"] == 6  # one of four is in hand, twice
+        assert counts["Idle"] == 0
+        await root.stop(block=False)
