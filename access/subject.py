@@ -1,5 +1,6 @@
 """Who asks: the answer of every authentication."""
 
+from sys import intern
 from typing import Literal
 
 import attrs
@@ -18,6 +19,11 @@ class WrongSecret(InvalidToken):
     """A one-time code or a password is not good. Who tried it is told, in these words."""
 
 
+def _kept_once(name: str | None) -> str | None:
+    """The same object for all connections of somebody: every one of them keeps its subject."""
+    return name if name is None else intern(name)
+
+
 @attrs.frozen(kw_only=True)
 class Subject:
     """Somebody, authenticated.
@@ -28,11 +34,11 @@ class Subject:
     """
 
     kind: SubjectKind
-    user_id: str | None = None
-    name: str = ""
+    user_id: str | None = attrs.field(default=None, converter=_kept_once)
+    name: str = attrs.field(default="", converter=intern)
     scopes: frozenset[str] = frozenset()
     admin: bool = False
-    token_id: str | None = None
+    token_id: str | None = attrs.field(default=None, converter=_kept_once)
     expires_ms: int | None = None
     session_id: str | None = None
     runner_id: str | None = None

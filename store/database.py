@@ -22,7 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_MS = 5000
-SQLITE_THREADS = 4
+SQLITE_THREADS = 2
+"""One reads while the other writes. More only wait for each other, and each has a cache of its own."""
 POSTGRES_THREADS = 16
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
+from sys import intern
 
 import structlog
 import trio
@@ -43,7 +44,7 @@ class Connection:
         self.closed = False
         self.muted = False
         """Nothing is written any more: the connection is about to be cut."""
-        self.peer = _peer(sock)
+        self.peer = intern(_peer(sock))
         self.certificate: tuple[str, ...] = ()
         """Names in the certificate that the peer showed and that was checked."""
         self.parking: Parking | None = None
