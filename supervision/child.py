@@ -172,7 +172,7 @@ class Child:
 
     def request_stop(self) -> None:
         """Ask it to stop in order, or cancel it when its shutdown is brutal."""
-        if not self.alive:
+        if not self.alive or (self.state == "starting" and self._over):  # whoever is to start it will see that
             self.state = "down"
             return
         assert self.ref is not None and self.life is not None

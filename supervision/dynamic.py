@@ -145,6 +145,8 @@ class DynamicSupervisor(BaseSupervisor):
 
     async def _start(self, child: Child) -> None:
         assert self._nursery is not None
+        if child.state != "starting":  # stopped before this task had its first step
+            raise ActorDeadError(f"{child.id!r} was stopped before it started")
         await child.start(self._nursery, self._path_of(child.id), self.actor_ref)
 
     async def _terminate(self, child: Child) -> None:

@@ -151,6 +151,20 @@ async def test_slow_starts_hold_nobody_up(world, autojump_clock):
     assert trio.current_time() - begin == pytest.approx(5, abs=0.1)
 
 
+@pytest.mark.parametrize("told", ["to stop", "to terminate it"])
+async def test_a_child_that_is_stopped_before_its_start_began_never_starts(world, autojump_clock, told):
+    sup = DynamicSupervisor.start()
+    await sup.ping()
+    Client.alive = 0
+    start = sup.proxy().start_child(ChildSpec("c", Client))
+    end = sup.stop(block=False) if told == "to stop" else sup.proxy().terminate_child("c")
+    await end  # handled behind the start, before its task had a first step
+    with pytest.raises(ActorDeadError):
+        await start
+    await trio.sleep(5)
+    assert Client.alive == 0
+
+
 async def test_all_stop_at_once_each_with_its_own_deadline(world, autojump_clock):
     sup = await start()
     await storm(sup, [client(f"c{n}", stop_seconds=3) for n in range(10)])
