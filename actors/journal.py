@@ -1,9 +1,9 @@
 """The journal actor: one writer, group commit.
 
 While a commit is under way in the writer thread, appends gather in the mailbox; each commit takes all that gathered. So
-the batch grows with the load. An idle journal commits at once; a busy one begins a commit every few milliseconds, since
-each costs a sync of the disk and two switches of threads, however little is in it. A session hears `Durable` only after
-the commit.
+the batch grows with the load. An idle journal commits at once; one that had several appends to write begins a commit
+every few milliseconds, since each costs a sync of the disk and two switches of threads, however little is in it. Whoever
+waits for one event before sending the next waits for the disk alone. A session hears `Durable` only after the commit.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ RETRY_SECONDS = 0.5
 """How long to wait before writing again when the disk refused (full, or an I/O error)."""
 
 SPACING_SECONDS = 0.003
-"""Between the beginnings of two commits, at least."""
+"""Between the beginnings of two commits, at least, when the first had more than one append: there, waiting gathers."""
 
 
 class JournalActor(TrioActor):
@@ -76,8 +76,8 @@ class JournalActor(TrioActor):
             await self._commit()
 
     async def _commit(self) -> None:
-        self._next_commit = trio.current_time() + SPACING_SECONDS
         appends, self._pending = self._pending, []
+        self._next_commit = trio.current_time() + (SPACING_SECONDS if len(appends) > 1 else 0.0)
         snapshots, self._snapshots = self._snapshots, {}
         records = [record for append in appends for record in append.records]
         begun = trio.current_time()
