@@ -1,7 +1,7 @@
 """What goes wrong, chosen by dice. Each fault is a function of the world; `FAULTS` says how often each comes."""
 
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from types import CoroutineType, coroutine
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,10 @@ CAST = (
     Timers,
     RunnerLink,
 )
-
+SILENT = (*CAST, SessionActor, SessionActor, SessionActor)
+"""Whom a crash strikes that nothing follows. A session more often: the next event tells that one was lost, so only the
+loss of its last is ever seen.
+"""
 
 TELL_SECONDS = 4.0
 """For whoever has crashed meanwhile."""
@@ -130,9 +133,9 @@ def _interrupted(handler: Any, when: str | int, error: Exception) -> Generator[A
                 raised = error if when == 0 else None
 
 
-async def crash_at_message(world: "World") -> None:
+async def crash_at_message(world: "World", victims: Sequence[type] = CAST) -> None:
     """The next message of some actor is its last; now and then it crashes over it again and again."""
-    dice, victim = world.dice, world.dice.choice(CAST)
+    dice, victim = world.dice, world.dice.choice(victims)
     when = dice.choice(("before", "after", 1, "said", 2, 3))
     if when == "said" and victim in (VillageActor, AgentActor):  # what they show, and that they have, is one step
         when = 1

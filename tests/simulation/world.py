@@ -23,7 +23,7 @@ from tests.simulation.clients import Page
 from tests.simulation.control import Program
 from tests.simulation.determinism import deterministic
 from tests.simulation.disk import SimDecisions, Truth
-from tests.simulation.faults import CAST, FAULTS, Armed, crash_at_message, crashing, interruptible
+from tests.simulation.faults import CAST, FAULTS, SILENT, Armed, crash_at_message, crashing, interruptible
 from tests.simulation.history import History, Seen
 from tests.simulation.network import Network
 from tests.simulation.place import Place, here
@@ -260,7 +260,7 @@ class World:
         for runner in self.runners:
             runner.begin()
         await trio.sleep(self.dice.uniform(0.5, 3))
-        await crash_at_message(self)
+        await crash_at_message(self, SILENT)
         await trio.sleep(2)
         self.armed.clear()
 
