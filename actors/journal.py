@@ -2,8 +2,9 @@
 
 While a commit is under way in the writer thread, appends gather in the mailbox; each commit takes all that gathered. So
 the batch grows with the load. An idle journal commits at once; one that had several appends to write begins a commit
-every few milliseconds, since each costs a sync of the disk and two switches of threads, however little is in it. Whoever
-waits for one event before sending the next waits for the disk alone. A session hears `Durable` only after the commit.
+every few milliseconds, since each costs a sync of the disk and two switches of threads, however little is in it. A
+sender that waits for one event before the next waits for the disk alone. A session hears `Durable` only after the
+commit.
 """
 
 from collections.abc import Callable
