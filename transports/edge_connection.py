@@ -25,13 +25,16 @@ RECEIVE_BYTES = 16 * 1024
 """One read: small, so that a flood of tiny frames is interrupted often."""
 _PIECES = 64
 
+_held_up: set["Connection"] = set()
+"""Whose bytes wait, or who is about to be cut: to everybody else one may send at once."""
+
 
 class Connection:
     """One peer. Draining belongs to `nursery`, which may be that of all connections; one task at a time may `recv`."""
 
     __slots__ = (
-        "_drained", "_draining", "_send_now", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted",
-        "nursery", "on_slow", "parking", "peer", "sock", "ticket",
+        "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted", "nursery",
+        "on_slow", "parking", "peer", "sock", "ticket",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
@@ -51,9 +54,8 @@ class Connection:
         """Where it may wait without a task."""
         self.ticket: int | None = None
         """While it is parked."""
-        self._send_now: Callable[[bytes | memoryview], int] | None = sock.send
-        """None while bytes wait, and when nothing is written any more."""
         self._waiting: deque[bytes | memoryview] | None = None
+        """None while the kernel takes what is sent."""
         self._waiting_bytes = 0
         self._draining = False
         self._drained: trio.Event | None = None
@@ -61,7 +63,7 @@ class Connection:
     @property
     def writable(self) -> bool:
         """Whether nothing waits to be written."""
-        return self._send_now is not None
+        return self._waiting is None and not self.muted and not self.closed
 
     @property
     def waiting_bytes(self) -> int:
@@ -104,10 +106,9 @@ class Connection:
         """Send, or queue in order. False when the peer is gone or was too slow. Never blocks, never raises."""
         if self.closed or self.muted:
             return False
-        send = self._send_now
-        if send is not None:
+        if self._waiting is None:
             try:
-                sent = send(data)
+                sent = self.sock.send(data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError:
@@ -116,11 +117,13 @@ class Connection:
             if sent == len(data):
                 return True
             data = memoryview(data)[sent:]  # refers to the shared bytes; nothing is copied
-        return self._queue(data)
+        return self.wait_with(data)
 
-    def _queue(self, data: bytes | memoryview) -> bool:
+    def wait_with(self, data: bytes | memoryview) -> bool:
+        """Queue what the kernel did not take. False when that is too much."""
         if self._waiting is None:
-            self._waiting, self._send_now = deque(), None
+            self._waiting = deque()
+            _held_up.add(self)
         self._waiting.append(data)
         self._waiting_bytes += len(data)
         if self._waiting_bytes > self.backlog:
@@ -132,30 +135,12 @@ class Connection:
             self.nursery.start_soon(self._drain)
         return True
 
-    @staticmethod
-    def write_to_all(connections: Iterable["Connection"], data: bytes) -> None:
-        """As `write` to each of them. A loop of its own because it is most of a broadcast's price."""
-        size = len(data)
-        for connection in connections:
-            send = connection._send_now
-            if send is None:
-                connection.write(data)
-                continue
-            try:
-                sent = send(data)
-            except (BlockingIOError, InterruptedError):
-                connection._queue(data)
-            except OSError:
-                connection.abort()
-            else:
-                if sent != size:
-                    connection._queue(memoryview(data)[sent:])
-
     def _too_slow(self) -> None:
         """Its backlog is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of a
         broadcast.
         """
         self.muted = True
+        _held_up.add(self)
         self._forget_waiting()
         if self.on_slow is not None:
             self.on_slow()
@@ -164,7 +149,7 @@ class Connection:
 
     def _forget_waiting(self) -> None:
         """Nothing is written any more."""
-        self._send_now = self._waiting = None
+        self._waiting = None
         self._waiting_bytes = 0
 
     async def _drain(self) -> None:
@@ -176,7 +161,8 @@ class Connection:
                 if self._waiting is waiting:
                     self._send_waiting(waiting)
             if not self.closed and not self.muted:
-                self._waiting, self._send_now = None, self.sock.send
+                self._waiting = None
+                _held_up.discard(self)
         except trio.ClosedResourceError:
             pass  # aborted meanwhile
         except Exception:  # the nursery belongs to all connections
@@ -239,8 +225,45 @@ class Connection:
             if self.ticket is not None and self.parking is not None:
                 self.parking.rouse(self.ticket)
             self._forget_waiting()
+            _held_up.discard(self)
             trio.lowlevel.notify_closing(self.sock)
             self.sock.close()
+
+
+class Audience:
+    """Peers to whom the same bytes are written, time and again."""
+
+    __slots__ = ("_connections", "_socks")
+
+    def __init__(self, connections: Iterable[Connection]) -> None:
+        self._connections = list(connections)
+        self._socks = [connection.sock for connection in self._connections]
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def write(self, data: bytes) -> None:
+        """As `Connection.write` to each. While nobody is held up, one object of each peer is looked at, not three: with
+        thousands of peers they come from memory every time, and that is most of what Python adds to a broadcast.
+        """
+        if _held_up:
+            for connection in self._connections:
+                connection.write(data)
+            return
+        size, sent = len(data), 0
+        for sock in self._socks:
+            try:
+                sent = sock.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self._connection(sock).abort()
+                continue
+            if sent != size:
+                self._connection(sock).wait_with(memoryview(data)[sent:])
+
+    def _connection(self, sock: socket.socket) -> Connection:
+        return self._connections[self._socks.index(sock)]
 
 
 def _peer(sock: socket.socket) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from transports.edge_connection import Connection
+from transports.edge_connection import Audience, Connection
 from transports.socketio.message import Message, Tag
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Group:
         self.rooms = rooms
         self.members: dict[Socket, None] = {}
         self.pending: list[Message] = []
-        self._ways: tuple[list[Connection], list[Connection], list[Socket]] | None = None
+        self._ways: tuple[Audience, Audience, list[Socket]] | None = None
 
     def add(self, socket: Socket) -> None:
         self.members[socket] = self._ways = None
@@ -134,17 +134,17 @@ class Group:
     def write(self, joined: bytes, messages: list[Message]) -> None:
         """To every member: the same bytes to most of them, and its own way to each of the others."""
         direct, deflating, others = self._ways or self._find_ways()
-        Connection.write_to_all(direct, joined)
+        direct.write(joined)
         if deflating:
             small = all(message.deflated is message.frame for message in messages)
-            Connection.write_to_all(deflating, joined if small else b"".join([m.deflated for m in messages]))
+            deflating.write(joined if small else b"".join([m.deflated for m in messages]))
         for socket in others:
             if socket.held is not None:
                 socket.held.extend(messages)
             else:
                 socket.client.session.send_joined(joined, messages)
 
-    def _find_ways(self) -> tuple[list[Connection], list[Connection], list[Socket]]:
+    def _find_ways(self) -> tuple[Audience, Audience, list[Socket]]:
         direct, deflating, others = list[Connection](), list[Connection](), list[Socket]()
         for socket in self.members:
             connection = socket.client.session.direct
@@ -152,9 +152,10 @@ class Group:
                 (deflating if socket.client.session.deflates else direct).append(connection)
             else:
                 others.append(socket)
+        ways = Audience(direct), Audience(deflating), others
         if not others:  # who polls today may have a WebSocket tomorrow
-            self._ways = direct, deflating, others
-        return direct, deflating, others
+            self._ways = ways
+        return ways
 
 
 class Namespace:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import trio
 
-from transports.edge_connection import Connection
+from transports.edge_connection import Audience, Connection
 
 PIECE = bytes(range(256)) * 64
 
@@ -43,7 +43,7 @@ async def test_a_congested_connection_gets_everything_in_order_once_it_reads() -
             sent = b""
             for number in range(200):
                 piece = number.to_bytes(4, "big") + PIECE
-                Connection.write_to_all([slow, quick], piece)
+                Audience([slow, quick]).write(piece)
                 assert await read(quick_peer, len(piece)) == piece
                 sent += piece
             assert slow.waiting_bytes > 0
@@ -51,7 +51,7 @@ async def test_a_congested_connection_gets_everything_in_order_once_it_reads() -
             assert await read(slow_peer, len(sent) + 13) == sent + b"the last word"
             await slow.flush(5)
             assert slow.writable
-            Connection.write_to_all([slow], b"directly again")
+            Audience([slow]).write(b"directly again")
             assert slow.waiting_bytes == 0
 
 
@@ -61,7 +61,7 @@ async def test_one_that_is_too_slow_is_reported_once_and_gets_nothing_more() -> 
             reports: list[str] = []
             slow.on_slow = lambda: reports.append("slow")
             for _number in range(100):
-                Connection.write_to_all([slow, quick], PIECE)
+                Audience([slow, quick]).write(PIECE)
                 await read(quick_peer, len(PIECE))
             assert reports == ["slow"]
             assert slow.waiting_bytes == 0
@@ -73,6 +73,6 @@ async def test_one_that_is_gone_does_not_keep_the_others_from_theirs() -> None:
         with pair(nursery) as (gone, gone_peer), pair(nursery) as (quick, quick_peer):
             gone_peer.close()
             for word in (b"one", b"two"):
-                Connection.write_to_all([gone, quick], word)
+                Audience([gone, quick]).write(word)
                 assert await read(quick_peer, 3) == word
             assert gone.closed
