@@ -8,7 +8,7 @@ nobody else anything. Why not a trio stream: a task switch a message a client is
 
 import socket
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from sys import intern
@@ -140,7 +140,6 @@ class Connection:
         broadcast.
         """
         self.muted = True
-        _held_up.add(self)
         self._forget_waiting()
         if self.on_slow is not None:
             self.on_slow()
@@ -235,9 +234,10 @@ class Audience:
 
     __slots__ = ("_connections", "_socks")
 
-    def __init__(self, connections: Iterable[Connection]) -> None:
-        self._connections = list(connections)
-        self._socks = [connection.sock for connection in self._connections]
+    def __init__(self, connections: Sequence[Connection]) -> None:
+        """`connections` is kept, not copied: it does not change any more."""
+        self._connections = connections
+        self._socks = [connection.sock for connection in connections]
 
     def __len__(self) -> int:
         return len(self._connections)
@@ -250,7 +250,7 @@ class Audience:
             for connection in self._connections:
                 connection.write(data)
             return
-        size, sent = len(data), 0
+        size = len(data)
         for sock in self._socks:
             try:
                 sent = sock.send(data)
