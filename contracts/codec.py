@@ -181,7 +181,7 @@ _MISSING = re.compile(r"missing required field `([^`]+)`")
 
 
 def contract_error(error: Exception) -> ContractError:
-    """What msgspec says, in the contract's words: the wire's path to the field, and what was wrong with it."""
+    """Return msgspec's error in the contract's words: the wire's path to the field, and what was wrong with it."""
     text = str(error)
     path, message = "", text
     if found := _PATH.search(text):
@@ -211,7 +211,7 @@ class Decoder(Generic[T]):
         return msgspec.json.Decoder(Union[structs])  # noqa: UP007
 
     def decode_exact(self, data: bytes | msgspec.Raw) -> T | None:
-        """The message in `data`; None where it has fields that nobody knows, or anything else is unusual about it."""
+        """The message in `data`; None if it has unknown fields or is unusual in another way."""
         if len(memoryview(data)) > self._max_bytes:
             return None
         try:

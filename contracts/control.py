@@ -1,14 +1,17 @@
 """The typed control-plane WebSocket (CONTRACT section 4): plain JSON messages both ways."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import attrs
 
-from contracts.codec import Decoder
+from townwatch.contracts.codec import Decoder
+from townwatch.contracts.token_scopes import Scope
 
 ControlCode = Literal[
     "UNKNOWN_MESSAGE_TYPE",
     "INVALID_MESSAGE",
+    "WAITING",
+    "KEYBOARD",
     "AUTH_FAILED",
     "NOT_AUTHENTICATED",
     "NOT_SUBSCRIBED",
@@ -19,11 +22,19 @@ ControlCode = Literal[
 ]
 
 
+class ControlMessage(Protocol):
+    """A message from a client. `SCOPE`: the scope that the connection's token needs; None: it only reads."""
+
+    TYPE: ClassVar[str]
+    SCOPE: ClassVar[Scope | None]
+
+
 @attrs.frozen(kw_only=True)
 class Authenticate:
     """The token decides; a `user_id` that is not the token's fails."""
 
     TYPE: ClassVar[str] = "authenticate"
+    SCOPE: ClassVar[Scope | None] = None
     token: str
     user_id: str | None = None
 
@@ -31,6 +42,7 @@ class Authenticate:
 @attrs.frozen(kw_only=True)
 class Subscribe:
     TYPE: ClassVar[str] = "subscribe"
+    SCOPE: ClassVar[Scope | None] = "read"
     session_id: str | None = None
     runner_id: str | None = None
 
@@ -38,15 +50,17 @@ class Subscribe:
 @attrs.frozen(kw_only=True)
 class Unsubscribe:
     TYPE: ClassVar[str] = "unsubscribe"
+    SCOPE: ClassVar[Scope | None] = "read"
     session_id: str | None = None
     runner_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
-class Terminal:
+class TerminalCommand:
     """input: `data` is the text typed. resize: `data` is {cols, rows}."""
 
     TYPE: ClassVar[str] = "terminal"
+    SCOPE: ClassVar[Scope | None] = "drive"
     session_id: str
     action: Literal["input", "resize"]
     data: Any
@@ -55,10 +69,12 @@ class Terminal:
 @attrs.frozen(kw_only=True)
 class Ping:
     TYPE: ClassVar[str] = "ping"
+    SCOPE: ClassVar[Scope | None] = None
 
 
-CONTROL_TYPES = frozenset(cls.TYPE for cls in (Authenticate, Subscribe, Unsubscribe, Terminal, Ping))
-decode_control: Decoder[Any] = Decoder(Authenticate, Subscribe, Unsubscribe, Terminal, Ping)
+CONTROL_MESSAGES: tuple[type[ControlMessage], ...] = (Authenticate, Subscribe, Unsubscribe, TerminalCommand, Ping)
+CONTROL_TYPES = frozenset(cls.TYPE for cls in CONTROL_MESSAGES)
+decode_control: Decoder[Any] = Decoder(*CONTROL_MESSAGES)
 
 
 @attrs.frozen(kw_only=True)

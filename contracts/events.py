@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from contracts.codec import ContractError, Decoder, decode_json
+from townwatch.contracts.codec import ContractError
 
 NonNegative = Annotated[int, msgspec.Meta(ge=0)]
 NonNegativeNumber = Annotated[float, msgspec.Meta(ge=0)] | Annotated[int, msgspec.Meta(ge=0)]
@@ -18,6 +18,8 @@ EpochMs = (
 )
 """Epoch milliseconds, up to the year 9999 (what a date can say)."""
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+ItemId = Annotated[str, msgspec.Meta(min_length=1, max_length=4096)]
+"""The id of an approval or an alert: a runner is told a decision under the very id that it chose."""
 
 State = Literal[
     "CREATED",
@@ -35,9 +37,16 @@ LIVE_STATES: frozenset[str] = frozenset(State.__args__) - FINAL_STATES  # type: 
 
 Stream = Literal["stdout", "stderr"]
 Decision = Literal["allow", "deny"]
-Category = Literal["merge", "deps_add", "secrets", "deploy", "shell", "network"]
+FinalDecision = Literal["allow", "deny", "withdrawn"]
+"""How an approval ended. Withdrawn: it was answered or cancelled where it was asked, not by a decision of ours."""
+Category = Literal[
+    "merge", "deps_add", "secrets", "deploy", "shell", "network", "edit", "question", "plan", "budget", "other"
+]
 Risk = Literal["low", "med", "high"]
+Verdict = Literal["passed", "failed", "unknown"]
 Severity = Literal["info", "warn", "error", "critical"]
+BUG_BOT_SEVERITIES: frozenset[str] = frozenset({"error", "critical"})
+"""An open alert of these severities is a bug bot."""
 
 TRANSITIONS: dict[str, frozenset[str]] = {
     "CREATED": frozenset({"PREPARING_WORKSPACE", "STOPPING"}),
@@ -54,13 +63,13 @@ TRANSITIONS: dict[str, frozenset[str]] = {
 
 
 def is_transition(previous: str, new: str) -> bool:
-    """Whether the state machine of CONTRACT section 1 has this arrow."""
+    """Return True if the state machine of CONTRACT section 1 has this transition."""
     return new in TRANSITIONS.get(previous, frozenset())
 
 
 @attrs.frozen(kw_only=True)
 class RepoRef:
-    """Where the code lives. A local one has a path, the others owner and name."""
+    """Reference to a repository. A local one has a path, the others owner and name."""
 
     provider: Literal["github", "gitlab", "bitbucket", "local"]
     owner: str | None = None
@@ -76,9 +85,20 @@ class RepoRef:
         )
 
 
+def check_repo_ref(ref: RepoRef, field: str) -> None:
+    """A local repository has a path; one of a forge has owner and name. Raises `ContractError`."""
+    if ref.provider == "local":
+        if not ref.path:
+            raise ContractError(f"{field}.path", "is required for a local repository")
+    elif not (ref.owner and ref.name):
+        raise ContractError(
+            f"{field}.{'name' if ref.owner else 'owner'}", f"is required for a {ref.provider} repository"
+        )
+
+
 @attrs.frozen(kw_only=True)
 class UsageMetrics:
-    """What a session has used; every figure ≥ 0."""
+    """Resources that a session has used; every figure ≥ 0."""
 
     agent_seconds: NonNegativeNumber
     terminal_kb: NonNegativeNumber
@@ -88,6 +108,10 @@ class UsageMetrics:
     input_tokens: NonNegative | None = None
     output_tokens: NonNegative | None = None
     cost_usd: NonNegativeNumber | None = None
+    cache_read_tokens: NonNegative | None = None
+    model: str | None = None
+    source: Literal["agent", "price_table", "none"] | None = None
+    """Who said what it cost: the agent's CLI itself, or a table of prices."""
 
     @classmethod
     def zero(cls) -> "UsageMetrics":
@@ -95,30 +119,41 @@ class UsageMetrics:
         return cls(agent_seconds=0, terminal_kb=0, files_touched=0, commands_run=0, approvals_requested=0)
 
     def plus(self, other: "UsageMetrics") -> "UsageMetrics":
-        """Both together; an optional figure stays absent where neither has it."""
+        """Both together; an optional figure stays absent where neither has it. Of words, the later ones."""
         sums: dict[str, Any] = {}
         for name in attrs.fields_dict(UsageMetrics):
             mine, theirs = getattr(self, name), getattr(other, name)
-            sums[name] = None if mine is None and theirs is None else (mine or 0) + (theirs or 0)
+            if name in ("model", "source"):
+                sums[name] = theirs or mine
+            else:
+                sums[name] = None if mine is None and theirs is None else (mine or 0) + (theirs or 0)
         return UsageMetrics(**sums)
 
 
 @attrs.frozen(kw_only=True)
 class ApprovalRequest:
-    """What an agent asks a human for. A missing answer is not a yes: `timeout_at` means deny."""
+    """An agent's request to a person. Without an answer before `timeout_at`, it is denied.
 
-    approval_id: Id
+    `truncated`: something of it was too long or odd, and is shown shortened or replaced. `asked_as`: the id under which
+    the runner knows it, where that is not `approval_id`.
+    """
+
+    approval_id: ItemId
     session_id: Id
     category: Category
-    summary: Annotated[str, msgspec.Meta(max_length=4000)]
+    summary: str
     risk: Risk
     requested_at: EpochMs
     context: Any = None
     timeout_at: EpochMs | None = None
     resolved_at: EpochMs | None = None
-    decision: Decision | None = None
+    decision: FinalDecision | None = None
     resolved_by: str | None = None
     note: str | None = None
+    answers: Any = None
+    option_id: str | None = None
+    truncated: bool | None = None
+    asked_as: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -133,7 +168,10 @@ class DiffFile:
 
 @attrs.frozen(kw_only=True)
 class RunnerEvent:
-    """The envelope. `seq` counts from 1 within a session, is given once by the runner and never used again."""
+    """The envelope. `seq` counts from 1 within a session, is given once by the runner and never used again.
+    `truncated`: some value was too long or odd, and is shown shortened or replaced. `reported_ts`: what the runner's
+    clock said, where the service has set `ts` right.
+    """
 
     TYPE: ClassVar[str]
     session_id: Id
@@ -141,6 +179,13 @@ class RunnerEvent:
     ts: EpochMs
     seq: Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
     repo_ref: RepoRef | None = None
+    truncated: bool | None = None
+    reported_ts: EpochMs | None = None
+
+    @property
+    def said_at(self) -> float:
+        """Return when it was made, by the runner's own clock."""
+        return self.ts if self.reported_ts is None else self.reported_ts
 
 
 @attrs.frozen(kw_only=True)
@@ -170,6 +215,8 @@ class SessionEnded(RunnerEvent):
     total_usage: UsageMetrics
     exit_code: int | None = None
     reason: str | None = None
+    ended_by: str | None = None
+    """Written by the service alone: who or which rule ended a session that its runner never would."""
 
 
 @attrs.frozen(kw_only=True)
@@ -204,6 +251,11 @@ class DiffSummary(RunnerEvent):
     lines_added: NonNegative
     lines_removed: NonNegative
     files: list[DiffFile]
+    files_total: NonNegative | None = None
+    truncated: bool | None = None
+    """`files` are the first of `files_total`."""
+    shared_tree: NonNegative | None = None
+    """How many other sessions work in the same tree: their changes cannot be told apart from this one's."""
 
 
 @attrs.frozen(kw_only=True)
@@ -212,17 +264,42 @@ class TestRunStarted(RunnerEvent):
     TYPE = "TEST_RUN_STARTED"
     command: str
     test_files: list[str] | None = None
+    run_id: str | None = None
+    where: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class TestRunFinished(RunnerEvent):
     __test__ = False
     TYPE = "TEST_RUN_FINISHED"
-    exit_code: int
-    passed: NonNegative
-    failed: NonNegative
-    skipped: NonNegative
     duration: NonNegativeNumber
+    exit_code: int | None = None
+    passed: NonNegative | None = None
+    failed: NonNegative | None = None
+    skipped: NonNegative | None = None
+    verdict: Verdict | None = None
+    reason: str | None = None
+    run_id: str | None = None
+    where: str | None = None
+
+    @property
+    def judged(self) -> Verdict:
+        """The verdict; a runner that says none has an exit code. What is not known is neither passed nor failed."""
+        if self.verdict is not None:
+            return self.verdict
+        if self.failed or self.exit_code:
+            return "failed"
+        return "passed" if self.exit_code == 0 else "unknown"
+
+    @property
+    def summary(self) -> str:
+        """The counts, as far as they are known; else the verdict, with its reason."""
+        numbers = {"passed": self.passed, "failed": self.failed, "skipped": self.skipped}
+        known = ", ".join(f"{number} {name}" for name, number in numbers.items() if number is not None)
+        if known and self.judged != "unknown":
+            return known
+        verdict = "result unknown" if self.judged == "unknown" else self.judged
+        return ", ".join(part for part in (verdict, self.reason, known) if part)
 
 
 @attrs.frozen(kw_only=True)
@@ -234,16 +311,18 @@ class ApprovalRequested(RunnerEvent):
 @attrs.frozen(kw_only=True)
 class ApprovalResolved(RunnerEvent):
     TYPE = "APPROVAL_RESOLVED"
-    approval_id: Id
-    decision: Decision
+    approval_id: ItemId
+    decision: FinalDecision
     resolved_by: str | None = None
     note: str | None = None
+    answers: Any = None
+    option_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class AlertRaised(RunnerEvent):
     TYPE = "ALERT_RAISED"
-    alert_id: Id
+    alert_id: ItemId
     severity: Severity
     category: Literal["security", "performance", "build", "test", "dependency", "policy"]
     title: str
@@ -280,71 +359,3 @@ EVENT_CLASSES: tuple[type[RunnerEvent], ...] = (
     UsageTick,
     ProviderEventForwarded,
 )
-
-_decoder: Decoder[RunnerEvent] = Decoder(*EVENT_CLASSES)
-_PROVIDER_EVENT_FIELDS = ("type", "providerId", "timestamp")
-
-
-def decode_event(data: bytes | str | msgspec.Raw) -> RunnerEvent:
-    """One runner event, flat as on the wire. Raises `ContractError` that names the field."""
-    event = _decoder.decode(data)
-    _check_beyond_types(event)
-    return event
-
-
-def decode_known_event(data: msgspec.Raw) -> RunnerEvent | None:
-    """An event that has no fields but those that we know; None for any other, which `decode_event` looks at closer."""
-    event = _decoder.decode_exact(data)
-    if event is not None:
-        _check_beyond_types(event)
-    return event
-
-
-def _check_beyond_types(event: RunnerEvent) -> None:
-    """What the shape alone does not say."""
-    match event:
-        case SessionEnded(final_state=state) if state not in FINAL_STATES:
-            raise ContractError("finalState", f"must be one of {', '.join(sorted(FINAL_STATES))}, not {state}")
-        case ProviderEventForwarded(provider_event=inner):
-            for name in _PROVIDER_EVENT_FIELDS:
-                if name not in inner:
-                    raise ContractError(f"providerEvent.{name}", "is required")
-        case ApprovalRequested(approval=approval) if approval.session_id != event.session_id:
-            raise ContractError("approval.sessionId", "is not the session of the event")
-        case _:
-            pass
-    if event.repo_ref is not None:
-        check_repo_ref(event.repo_ref, "repoRef")
-
-
-def check_repo_ref(ref: RepoRef, field: str) -> None:
-    """A local repository has a path; one of a forge has owner and name. Raises `ContractError`."""
-    if ref.provider == "local":
-        if not ref.path:
-            raise ContractError(f"{field}.path", "is required for a local repository")
-    elif not (ref.owner and ref.name):
-        raise ContractError(
-            f"{field}.{'name' if ref.owner else 'owner'}", f"is required for a {ref.provider} repository"
-        )
-
-
-@attrs.frozen
-class Address:
-    """Where a malformed event claims to belong, as far as it can be read: for the nack."""
-
-    session_id: str
-    seq: int
-
-
-def peek_address(data: bytes | str | msgspec.Raw) -> Address:
-    """The session and number in a message that did not decode; "" and 0 where they cannot be read. Never raises."""
-    try:
-        value = decode_json(bytes(data) if isinstance(data, msgspec.Raw) else data)
-    except ContractError:
-        value = None
-    fields: dict[str, Any] = value if isinstance(value, dict) else {}  # pyright: ignore[reportUnknownVariableType]
-    session_id, seq = fields.get("sessionId"), fields.get("seq")
-    return Address(
-        session_id if isinstance(session_id, str) else "",
-        seq if isinstance(seq, int) and not isinstance(seq, bool) else 0,
-    )

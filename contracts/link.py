@@ -5,9 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from contracts.codec import Decoder
-from contracts.events import Decision, EpochMs, Id, NonNegative, NonNegativeNumber
-from contracts.tasks import SessionConfig
+from townwatch.contracts.codec import Decoder
+from townwatch.contracts.events import Decision, EpochMs, Id, NonNegative, NonNegativeNumber
+from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.tasks import SessionConfig
 
 PROTOCOL = "townwatch.runner.v1"
 DEFAULT_HEARTBEAT_MS = 30_000
@@ -16,10 +17,29 @@ DEFAULT_WINDOW = 1024
 
 
 @attrs.frozen(kw_only=True)
+class AgentInfo:
+    """An agent CLI on the runner's machine.
+
+    `version`: "" where it is not known. `tested`: the oldest and the newest version that the adapter is tested with,
+    empty without an adapter. `signed_in`: None where that cannot be told.
+    """
+
+    provider_id: Id
+    version: str = ""
+    tested: list[str] = attrs.field(factory=list)
+    signed_in: bool | None = None
+
+
+POLICY_ENFORCEMENT = "policy_enforcement"
+"""The feature of a runner that obeys the rules of its villages: the others are sent none."""
+
+
+@attrs.frozen(kw_only=True)
 class Capabilities:
     providers: list[str] = attrs.field(factory=list)
     max_concurrent_sessions: Annotated[int, msgspec.Meta(ge=0)] = 8
     features: list[str] = attrs.field(factory=list)
+    agents: list[AgentInfo] = attrs.field(factory=list[AgentInfo])
 
 
 @attrs.frozen(kw_only=True)
@@ -66,6 +86,8 @@ class Hello:
     mode: Literal["hosted", "customer_hosted"] = "customer_hosted"
     capabilities: Capabilities = attrs.field(factory=Capabilities)
     labels: dict[str, str] = attrs.field(factory=dict)
+    clock: EpochMs | None = None
+    """What its clock says now."""
     provider_versions: dict[str, str] = attrs.field(factory=dict)
     sessions: list[HeldSession] = attrs.field(factory=list)
 
@@ -82,19 +104,24 @@ class Events:
 class Heartbeat:
     TYPE: ClassVar[str] = "heartbeat"
     ts: EpochMs
-    active_sessions: list[str] = attrs.field(factory=list)
+    active_sessions: list[str] | None = None
+    """None: it does not say."""
+    active_session_count: NonNegative | None = None
+    """Where only the number is told (the ack-less dialect)."""
     load: Load = attrs.field(factory=Load)
     spool: SpoolSize = attrs.field(factory=SpoolSize)
 
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What became of a command. Sent again for a command that is sent again."""
+    """The outcome of a command. Sent again for a command that is sent again."""
 
     TYPE: ClassVar[str] = "result"
     command_id: Id
     ok: bool
     error: ErrorBody | None = None
+    data: Any = None
+    """What was asked for: of diff, a session's changes (contracts/diffs.py)."""
 
 
 # --- service → runner ---------------------------------------------------------------------------------------------
@@ -141,14 +168,27 @@ class Nack:
 
 @attrs.frozen(kw_only=True)
 class LinkError:
-    """Why the service is about to close this connection, or which message it ignored."""
+    """The reason why the service is about to close this connection, or the message that it ignored."""
 
     TYPE: ClassVar[str] = "error"
     code: str
     message: str
 
 
-CommandName = Literal["start", "input", "resize", "stop", "pause", "resume", "approve", "drain"]
+CommandName = Literal[
+    "start",
+    "input",
+    "resize",
+    "stop",
+    "pause",
+    "resume",
+    "approve",
+    "drain",
+    "prompt",
+    "withdraw_prompt",
+    "clean_worktree",
+    "diff",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -161,7 +201,8 @@ class Command:
     config: SessionConfig | None = None
     session_id: str | None = None
     data: str | None = None
-    mode: Literal["raw", "line"] | None = None
+    mode: Literal["raw", "line", "send", "queue", "interrupt"] | None = None
+    """Of an input: raw or line. Of a prompt: the other three."""
     cols: int | None = None
     rows: int | None = None
     graceful: bool | None = None
@@ -169,11 +210,31 @@ class Command:
     decision: Decision | None = None
     note: str | None = None
     resolved_by: str | None = None
+    stop: bool | None = None
+    """Of an approve that denies: whether the session is to stop, too."""
+    option_id: str | None = None
+    answers: dict[str, Any] | None = None
+    updated_input: Any = None
+    prompt_id: str | None = None
+    by: str | None = None
+    """Of a prompt: the person whose it is."""
+    path: str | None = None
+    """Of a diff: the one file that is asked for."""
+    discard: bool | None = None
+    """Of a clean_worktree: whether what only the tree has may be lost."""
+
+
+@attrs.frozen(kw_only=True)
+class Policies:
+    """Rules of the villages that the runner serves: behind welcome, and whenever they change. All of them each time."""
+
+    TYPE: ClassVar[str] = "policies"
+    policies: list[VillagePolicy] = attrs.field(factory=list[VillagePolicy])
 
 
 FromRunner = Hello | Events | Heartbeat | Result
-FromService = Welcome | Ack | Nack | Command | LinkError
+FromService = Welcome | Ack | Nack | Command | Policies | LinkError
 
 decode_from_runner: Decoder[Any] = Decoder(Hello, Events, Heartbeat, Result, max_bytes=4 << 20)
 """At most 4 MiB a frame: a window's worth of events may come in one."""
-decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, LinkError)
+decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, Policies, LinkError)

@@ -8,7 +8,8 @@ class LogRecord:
     """One event of a session.
 
     `body` is the event's JSON text, byte for byte as it came over the wire. `ts_ms` is the runner's clock, epoch
-    milliseconds. `position` is the log's own number, over all sessions and for ever growing; 0 until it is stored.
+    milliseconds; `stored_ms` is when the log took it, by our clock, 0 until then or where that is not known. `position`
+    is the log's own number, over all sessions and for ever growing; 0 until it is stored.
     """
 
     session_id: str
@@ -18,3 +19,4 @@ class LogRecord:
     ts_ms: float
     body: bytes
     position: int = 0
+    stored_ms: int = attrs.field(default=0, eq=False)

@@ -1,21 +1,27 @@
-"""What a session is asked to do: the specs in a start command and in POST /api/runner/sessions."""
+"""Tasks of sessions: the specs in a start command and in POST /api/runner/sessions."""
 
 from typing import Annotated, Literal
 
 import attrs
 import msgspec
 
-from contracts.codec import ContractError
-from contracts.events import Id, RepoRef, check_repo_ref
+from townwatch.contracts.codec import ContractError
+from townwatch.contracts.events import Id, RepoRef, check_repo_ref
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
-ProviderId = Literal["codex", "claude_code", "gemini_cli", "omnara", "command"]
+ProviderId = Literal[
+    "codex", "claude_code", "gemini_cli", "omnara", "command", "opencode", "qwen_code", "copilot", "acp"
+]
+WITH_COMMAND = frozenset(("command", "acp"))
+"""Providers whose sessions say themselves what is run."""
+NO_COMMANDS = "no_commands"
+"""Feature of a runner that cannot run a plain command line, only its providers: the runners in the field."""
 Guarded = Literal["merge", "deps_add", "secrets", "deploy"]
 
 
 @attrs.frozen(kw_only=True)
 class CheckoutSpec:
-    """Which state of the repository: {type: branch, ref} | {type: commit, sha} | {type: tag, tag}."""
+    """Revision of the repository: {type: branch, ref} | {type: commit, sha} | {type: tag, tag}."""
 
     type: Literal["branch", "commit", "tag"]
     ref: str | None = None
@@ -24,7 +30,7 @@ class CheckoutSpec:
 
     @property
     def revision(self) -> str | None:
-        """What git can check out, or None where the field of this type is missing."""
+        """The revision that git can check out, or None if the field of this type is missing."""
         return {"branch": self.ref, "commit": self.sha, "tag": self.tag}[self.type]
 
 
@@ -40,6 +46,20 @@ class TaskSpec:
     branch_name: str | None = None
 
 
+Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^-\s]\S*$")]
+"""A model by the name that the agent's CLI knows it by."""
+
+
+@attrs.frozen(kw_only=True)
+class WorktreeSpec:
+    """A working tree of the session's own, made by its runner with git. `branch`: made from `base` (default: what is
+    checked out) where it does not exist; a tree that the runner has made for it before is used again.
+    """
+
+    branch: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    base: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None
+
+
 def _all_guarded() -> list[Guarded]:
     return ["merge", "deps_add", "secrets", "deploy"]
 
@@ -50,7 +70,7 @@ def _any_command() -> list[str]:
 
 @attrs.frozen(kw_only=True)
 class PolicySpec:
-    """What the session may do without asking."""
+    """Actions that the session may do without asking."""
 
     shell_allowlist: list[str] = attrs.field(factory=_any_command)
     shell_denylist: list[str] = attrs.field(factory=list)
@@ -74,11 +94,20 @@ class SessionConfig:
     policy: PolicySpec = attrs.field(factory=PolicySpec)
     env: dict[str, str] = attrs.field(factory=dict)
     command: list[str] | None = None
+    worktree: WorktreeSpec | None = None
+    model: Model | None = None
+    resume_of: Id | None = None
+    """The earlier session that this one continues."""
+    cli_session_id: str | None = None
+    """The conversation that the agent's CLI is to go on with, by the CLI's own name for it."""
 
 
 @attrs.frozen(kw_only=True)
 class StartSession:
-    """The body of POST /api/runner/sessions."""
+    """The body of POST /api/runner/sessions. `resumeOf`: an ended session of this village whose conversation goes on,
+    on its runner and in its directory; `repoRef`, `checkout`, `roomPath` and `worktree` are then the earlier session's.
+    `model`: as the agent's CLI names it.
+    """
 
     provider_id: ProviderId
     repo_ref: RepoRef
@@ -92,12 +121,19 @@ class StartSession:
     command: list[NonEmpty] | None = None
     runner_id: Id | None = None
     labels: dict[str, str] = attrs.field(factory=dict)
+    worktree: WorktreeSpec | None = None
+    model: Model | None = None
+    resume_of: Id | None = None
 
     def check(self) -> None:
-        """What the shape does not say. Raises `ContractError`."""
+        """Check what the types alone do not express. Raises `ContractError`."""
         check_repo_ref(self.repo_ref, "repoRef")
-        if self.provider_id == "command" and not self.command:
-            raise ContractError("command", "is required for the provider command")
+        if self.provider_id in WITH_COMMAND and not self.command:
+            raise ContractError("command", f"is required for the provider {self.provider_id}")
+        if self.provider_id == "command":
+            for field, value in (("model", self.model), ("resumeOf", self.resume_of)):
+                if value is not None:
+                    raise ContractError(field, "is for agents; a command has none")
         if self.checkout is not None and not self.checkout.revision:
             field = {"branch": "ref", "commit": "sha", "tag": "tag"}[self.checkout.type]
             raise ContractError(f"checkout.{field}", f"is required for a checkout of type {self.checkout.type}")

@@ -9,17 +9,15 @@ from typing import Any
 
 import attrs
 
-from contracts import events as e
-from contracts import ui
-from contracts.codec import camel, to_json_values
-from contracts.ui import VILLAGE_AND_AGENT, Scope, UiMessage
-
-BUG_BOT_SEVERITIES = frozenset({"error", "critical"})
+from townwatch.contracts import agent_events as a, events as e, ui
+from townwatch.contracts.codec import camel, to_json_values
+from townwatch.contracts.lists import SessionDiff
+from townwatch.contracts.ui import VILLAGE_AND_AGENT, Scope, UiMessage
 
 
 @attrs.frozen(kw_only=True)
-class Origin:
-    """Where a session's events belong."""
+class EventSource:
+    """The village, agent and repository that a session's events belong to."""
 
     village_id: str
     agent_id: str
@@ -34,9 +32,15 @@ WORK_STREAM: dict[type[e.RunnerEvent], tuple[str, tuple[str, ...]]] = {
     e.SessionEnded: ("session_end", ("final_state", "exit_code", "total_duration_ms", "total_usage")),
     e.TerminalChunk: ("output", ("data", "stream")),
     e.FileTouched: ("file_read", ("path", "room_path", "reason")),
-    e.DiffSummary: ("file_edit", ("files_changed", "lines_added", "lines_removed", "files")),
-    e.TestRunStarted: ("test_start", ("command", "test_files")),
-    e.TestRunFinished: ("test_finish", ("exit_code", "passed", "failed", "skipped", "duration")),
+    e.DiffSummary: (
+        "file_edit",
+        ("files_changed", "lines_added", "lines_removed", "files", "files_total", "truncated", "shared_tree"),
+    ),
+    e.TestRunStarted: ("test_start", ("command", "test_files", "run_id", "where")),
+    e.TestRunFinished: (
+        "test_finish",
+        ("exit_code", "passed", "failed", "skipped", "duration", "verdict", "reason", "run_id", "where"),
+    ),
     e.ApprovalRequested: ("status_change", ("approval",)),
     e.ApprovalResolved: ("status_change", ("approval_id", "decision", "note")),
     e.ProviderEventForwarded: ("provider_event", ("provider_event",)),
@@ -48,9 +52,9 @@ _camel = cache(camel)
 
 
 def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent | None:
-    """The event's line in the work stream; None for the two that have none (alerts, usage)."""
+    """The event's line in the work stream; None for those that have none (alerts, usage, a kept diff)."""
     row = WORK_STREAM.get(type(event))
-    if row is None:
+    if row is None or _is_kept_diff(event):
         return None
     kind, names = row
     payload = {_camel(n): to_json_values(v) for n in names if (v := getattr(event, n)) is not None}
@@ -59,8 +63,13 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
             kind = FILE_KINDS[reason]
         case e.ApprovalRequested():
             payload["newState"] = "WAITING_FOR_APPROVAL"
+        case e.ProviderEventForwarded(provider_event={"type": str() as inner} as said) if inner in a.TYPES:
+            kind = inner.replace(".", "_")
+            payload = {name: value for name, value in said.items() if name not in a.ENVELOPE}
         case _:
             pass
+    if event.truncated:
+        payload["truncated"] = True
     return ui.WorkStreamEvent(
         agent_id=agent_id,
         session_id=event.session_id,
@@ -71,23 +80,34 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
     )
 
 
-def translate(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
+def _is_kept_diff(event: e.RunnerEvent) -> bool:
+    """Return whether it is the text of a session's changes: large, and read on request only."""
+    return isinstance(event, e.ProviderEventForwarded) and event.provider_event.get("type") == SessionDiff.TYPE
+
+
+def translate(event: e.RunnerEvent, origin: EventSource, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
     """All messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
     return for_village(event, origin, resolved) + for_agent_alone(event, origin)
 
 
-def for_agent_alone(event: e.RunnerEvent, origin: Origin, _resolved: Any = None) -> list[UiMessage]:
+def for_agent_alone(event: e.RunnerEvent, origin: EventSource, _resolved: Any = None) -> list[UiMessage]:
     """Those that only the followers of the agent get: its terminal, its usage."""
     match event:
         case e.TerminalChunk():
             return [_terminal_output(event, origin.agent_id)]
+        case e.ProviderEventForwarded(
+            provider_event={"type": "terminal_resized", "cols": int() as cols, "rows": int() as rows}
+        ):
+            return [_terminal_size(event, origin.agent_id, cols, rows)]
         case e.UsageTick():
             return [_usage(event, origin.agent_id)]
         case _:
             return []
 
 
-def for_village(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
+def for_village(
+    event: e.RunnerEvent, origin: EventSource, resolved: e.ApprovalRequest | None = None
+) -> list[UiMessage]:
     """Those that the village's room gets, most of them the agent's room too."""
     messages: list[UiMessage] = []
     if isinstance(event, e.SessionStarted):
@@ -106,11 +126,13 @@ def for_village(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalReques
     return messages
 
 
-def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | None) -> list[UiMessage]:
-    """What the table names beyond the work stream."""
+def _beside(event: e.RunnerEvent, origin: EventSource, resolved: e.ApprovalRequest | None) -> list[UiMessage]:
+    """Return the messages of an event beside its `work_stream` entry (the table of CONTRACT section 2)."""
     match event:
         case e.SessionStateChanged():
             return [_agent_update(event, origin.agent_id)]
+        case e.ProviderEventForwarded(provider_event={"type": a.Status.TYPE} as said):
+            return _agent_status(a.from_provider_event(said), event.ts, origin.agent_id)
         case e.SessionEnded():
             return [_disconnect(event, origin.agent_id)]
         case e.ApprovalRequested(approval=approval):
@@ -118,8 +140,9 @@ def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | 
         case e.ApprovalResolved() if resolved is not None:
             return [_approval("approval_resolved", resolved, event, origin.agent_id)]
         case e.AlertRaised():
-            spawned = [bug_bot("bug_bot_spawn", event.alert_id)] if event.severity in BUG_BOT_SEVERITIES else []
-            return [_alert(event, origin.agent_id), *spawned]
+            alert = _alert(event, origin.agent_id)
+            is_bot = event.severity in e.BUG_BOT_SEVERITIES
+            return [alert, bug_bot("bug_bot_spawn", event.alert_id, event.session_id)] if is_bot else [alert]
         case _:
             return []
 
@@ -127,6 +150,15 @@ def _beside(event: e.RunnerEvent, origin: Origin, resolved: e.ApprovalRequest | 
 def _agent_update(event: e.SessionStateChanged, agent_id: str) -> UiMessage:
     update = ui.AgentUpdate(agent_id=agent_id, status=event.new_state, ts=event.ts, reason=event.reason)
     return UiMessage("agent_update", update, VILLAGE_AND_AGENT)
+
+
+def _agent_status(status: a.AgentEvent | None, ts: float, agent_id: str) -> list[UiMessage]:
+    """Translate an agent's own status, which stands beside the state of its session."""
+    if not isinstance(status, a.Status):
+        return []
+    since = status.since or None
+    update = ui.AgentUpdate(agent_id=agent_id, status=status.status, ts=ts, reason=status.for_, since=since)
+    return [UiMessage("agent_update", update, VILLAGE_AND_AGENT)]
 
 
 def _disconnect(event: e.SessionEnded, agent_id: str) -> UiMessage:
@@ -137,6 +169,13 @@ def _disconnect(event: e.SessionEnded, agent_id: str) -> UiMessage:
 def _terminal_output(event: e.TerminalChunk, agent_id: str) -> UiMessage:
     output = ui.TerminalOutput(
         agent_id=agent_id, session_id=event.session_id, data=event.data, stream=event.stream, seq=event.seq
+    )
+    return UiMessage("terminal_output", output, Scope.TERMINAL)
+
+
+def _terminal_size(event: e.RunnerEvent, agent_id: str, cols: int, rows: int) -> UiMessage:
+    output = ui.TerminalOutput(
+        agent_id=agent_id, session_id=event.session_id, data="", stream="stdout", seq=event.seq, cols=cols, rows=rows
     )
     return UiMessage("terminal_output", output, Scope.TERMINAL)
 
@@ -153,6 +192,7 @@ def _alert(event: e.AlertRaised, agent_id: str) -> UiMessage:
         title=event.title,
         description=event.description,
         context=event.context,
+        truncated=event.truncated,
         timestamp=ui.iso(event.ts),
         agent_id=agent_id,
         session_id=event.session_id,
@@ -172,7 +212,7 @@ def _usage(event: e.UsageTick, agent_id: str) -> UiMessage:
     return UiMessage("usage_tick", tick, Scope.AGENT)
 
 
-def _spawn(event: e.SessionStarted, origin: Origin) -> UiMessage:
+def _spawn(event: e.SessionStarted, origin: EventSource) -> UiMessage:
     """The agent appears when its provider is known."""
     spawn = ui.AgentSpawn(
         agent_id=origin.agent_id,
@@ -203,16 +243,28 @@ def disk_alert(reason: str, now_ms: int) -> list[UiMessage]:
     return [UiMessage("alert_raised", alert, Scope.VILLAGE), bug_bot("bug_bot_spawn", DISK_ALERT_ID)]
 
 
-def bug_bot(name: str, alert_id: str) -> UiMessage:
-    """bug_bot_spawn and bug_bot_resolved."""
-    return UiMessage(name, ui.BugBot(id=alert_id), Scope.VILLAGE)
-
-
-def bug_bot_progress(alert_id: str, progress: float) -> UiMessage:
-    """How far the repair is, 0..1."""
-    return UiMessage(
-        "bug_bot_progress", ui.BugBotProgress(id=alert_id, progress=min(1.0, max(0.0, progress))), Scope.VILLAGE
+def service_alert(alert_id: str, title: str, description: str, now_ms: int) -> list[UiMessage]:
+    """Return the messages of an alert of the service's own, which stays until a person looks into it."""
+    alert = ui.AlertMessage(
+        alert_id=alert_id,
+        severity="critical",
+        category="performance",
+        title=title,
+        description=description,
+        timestamp=ui.iso(now_ms),
     )
+    return [UiMessage("alert_raised", alert, Scope.VILLAGE), bug_bot("bug_bot_spawn", alert_id)]
+
+
+def bug_bot(name: str, alert_id: str, session_id: str | None = None) -> UiMessage:
+    """bug_bot_spawn and bug_bot_resolved. Without a session: the bot of an alert of the service's own."""
+    return UiMessage(name, ui.BugBot(id=alert_id, session_id=session_id), Scope.VILLAGE)
+
+
+def bug_bot_progress(alert_id: str, progress: float, session_id: str) -> UiMessage:
+    """Return the message that says how far a repair is, 0..1."""
+    told = ui.BugBotProgress(id=alert_id, progress=min(1.0, max(0.0, progress)), session_id=session_id)
+    return UiMessage("bug_bot_progress", told, Scope.VILLAGE)
 
 
 def readable(event: e.RunnerEvent) -> str | None:
@@ -230,20 +282,15 @@ def readable(event: e.RunnerEvent) -> str | None:
             return f"{files} files changed, +{added} −{removed}"
         case e.TestRunStarted(command=command):
             return f"testing: {command}"
-        case e.TestRunFinished(passed=passed, failed=failed, skipped=skipped):
-            return f"tests: {passed} passed, {failed} failed, {skipped} skipped"
+        case e.TestRunFinished():
+            return f"tests: {event.summary}"
         case e.ApprovalRequested(approval=approval):
             return f"asks for approval ({approval.category}, risk {approval.risk}): {approval.summary}"
         case e.ApprovalResolved(decision=decision, resolved_by=who):
             return f"approval: {decision}" + (f" by {who}" if who else "")
         case e.AlertRaised(severity=severity, title=title):
             return f"{severity}: {title}"
-        case e.ProviderEventForwarded(provider_event=inner):
-            return f"provider event {inner.get('type')}"
+        case e.ProviderEventForwarded(provider_event=inner) if not _is_kept_diff(event):
+            return a.readable(inner)
         case _:
             return None
-
-
-def payload_of(message: UiMessage) -> dict[str, Any]:
-    """The message's argument as JSON values, for tests and exports."""
-    return to_json_values(message.payload)

@@ -1,4 +1,4 @@
-"""What goes to UI clients over Socket.IO (CONTRACT section 2): message classes, rooms, time.
+"""Messages to UI clients over Socket.IO (CONTRACT section 2): classes, rooms, time.
 
 A `UiMessage` is one event ready to be sent: its payload is encoded once, for every client in its rooms.
 """
@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import attrs
 
-from contracts.events import ApprovalRequest, Severity, UsageMetrics
+from townwatch.contracts.events import ApprovalRequest, Severity, UsageMetrics
 
 AgentType = Literal["claude", "codex", "custom"]
 
 
 class Scope(Flag):
-    """Which rooms of an event's agent a message goes to."""
+    """Rooms of an event's agent that a message goes to."""
 
     VILLAGE = auto()
     AGENT = auto()
@@ -35,23 +35,6 @@ class UiMessage:
     event: str
     payload: Any
     scope: Scope
-
-
-def village_room(village_id: str) -> str:
-    return f"village:{village_id}"
-
-
-def agent_room(agent_id: str) -> str:
-    return f"agent:{agent_id}"
-
-
-def terminal_room(agent_id: str) -> str:
-    """Our own: the members of an agent's room who asked for `terminal_output`."""
-    return f"terminal:{agent_id}"
-
-
-def repo_room(repo_id: str) -> str:
-    return f"repo:{repo_id}"
 
 
 @lru_cache(maxsize=4096)
@@ -129,6 +112,7 @@ class AlertMessage:
     agent_id: str | None = None
     session_id: str | None = None
     context: Any = None
+    truncated: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -137,17 +121,22 @@ class AgentUpdate:
     status: str
     ts: float
     reason: str | None = None
+    since: float | None = None
 
 
 @attrs.frozen(kw_only=True)
 class BugBot:
+    """An open alert. `id`: its alertId, which is unique in `session_id` only."""
+
     id: str
+    session_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class BugBotProgress:
     id: str
     progress: float
+    session_id: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -161,7 +150,9 @@ class WorkStreamLine:
 
 @attrs.frozen(kw_only=True)
 class TerminalOutput:
-    """`snapshot`: what follows replaces the screen (the first message to a late viewer), which has this size."""
+    """`snapshot`: `data` makes the whole terminal, in a fresh one of this size (the first message to a late viewer).
+    Without it, cols and rows are the terminal's new size, from here in the stream on.
+    """
 
     agent_id: str
     session_id: str
@@ -197,8 +188,67 @@ def approval_message(approval: ApprovalRequest, agent_id: str, ts: float) -> App
 
 
 @attrs.frozen(kw_only=True)
+class ApprovalDecided:
+    """A decision at once, before its runner has it. `release_at`: until then it can be taken back; without a
+    `decision` it was, and the approval waits again.
+    """
+
+    agent_id: str
+    session_id: str
+    approval_id: str
+    timestamp: str
+    decision: str | None = None
+    resolved_by: str | None = None
+    note: str | None = None
+    release_at: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class KeyboardPerson:
+    user_id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
+class KeyboardMessage:
+    """The person who holds a session's keyboard, since when; None: it is free. `free_at`: the holder's connection is
+    gone, and it is free from then on. `asking`: the people who have asked for it. `turn`: how often it was taken; a
+    connection holds it as long as this is what its own take was answered with.
+    """
+
+    agent_id: str
+    session_id: str
+    holder: KeyboardPerson | None
+    since: int | None
+    asking: list[KeyboardPerson]
+    turn: int
+    free_at: int | None = None
+    cols: int | None = None
+    rows: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PresentPerson:
+    """A person who looks on. `drives`: the session whose keyboard they hold."""
+
+    user_id: str
+    name: str
+    role: str | None = None
+    drives: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PresenceMessage:
+    """The people who are in a room, by name; `visitors`: how many look on without having signed in."""
+
+    room: str
+    people: list[PresentPerson]
+    visitors: int
+
+
+@attrs.frozen(kw_only=True)
 class GapMessage:
-    """What this client missed and cannot be replayed: everything of `room` after `from_`, up to `to`."""
+    """Events that this client missed and that cannot be replayed: those of `room` after `from_`, up to `to`."""
 
     room: str
     from_: int
@@ -219,6 +269,15 @@ class Indicator:
     expires_at: float | None = None
     pr_number: int | None = None
     build_status: Literal["in_progress", "failed", "passed"] | None = None
+    status: Literal["in_progress", "failed", "passed"] | None = None
+    """Of smoke, as the original's pages read it: the same as `build_status`."""
+    min_remaining_ms: float | None = None
+    """How much longer it must be seen at least; of a snapshot that is sent."""
+
+    def at(self, now: float) -> "Indicator":
+        """Return the indicator as it is sent at this time."""
+        left = max(0, (self.min_visible_until or 0) - now) if self.active else 0
+        return attrs.evolve(self, status=self.build_status, min_remaining_ms=left)
 
 
 @attrs.frozen(kw_only=True)
@@ -230,8 +289,10 @@ class Indicators:
 
 @attrs.frozen(kw_only=True)
 class HouseActivity:
-    """The snapshot of a house. `version` counts its changes."""
+    """The snapshot of a house. `version` counts its changes. `type` and `ts` are what the original's pages read."""
 
+    type: Literal["house.activity"] = "house.activity"
+    ts: float
     repo_id: str
     village_id: str
     version: int

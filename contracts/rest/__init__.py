@@ -4,9 +4,26 @@ from these classes.
 Times are epoch milliseconds. Lists are {items, next}: `next` is the cursor of the following page, null at the end.
 """
 
-from contracts.rest.approvals import ApprovalList, ApprovalQuery, DecisionBody, PendingApproval
-from contracts.rest.connections import ConnectionList, ConnectionQuery, ConnectionView
-from contracts.rest.runners import (
+from townwatch.contracts.rest.alerts import AlertList, AlertQuery, AlertView
+from townwatch.contracts.rest.approvals import (
+    ApprovalList,
+    ApprovalQuery,
+    DecisionBody,
+    DecisionMade,
+    Outcome,
+    PendingApproval,
+)
+from townwatch.contracts.rest.connections import ConnectionList, ConnectionQuery, ConnectionView
+from townwatch.contracts.rest.diffs import DiffQuery, DiffView
+from townwatch.contracts.rest.people import PersonList, PersonView
+from townwatch.contracts.rest.policies import (
+    PolicyChange,
+    PolicyTrial,
+    PolicyTrialResult,
+    PolicyView,
+    TriedApproval,
+)
+from townwatch.contracts.rest.runners import (
     EnrolmentCode,
     JoinedRunner,
     JoinRunner,
@@ -17,20 +34,30 @@ from contracts.rest.runners import (
     RunnerMode,
     RunnerQuery,
     RunnerView,
+    RunnerVillages,
 )
-from contracts.rest.sessions import (
+from townwatch.contracts.rest.sessions import (
+    AgentStateView,
+    CleanWorktree,
+    EndSession,
     EventExport,
     EventList,
     EventQuery,
+    PromptBody,
+    PromptList,
+    QueuedPromptView,
     SessionList,
+    SessionOrderView,
     SessionQuery,
     SessionView,
     StartedSession,
     StopSession,
+    TakenPrompt,
     TerminalSize,
     TypedInput,
+    WorktreeView,
 )
-from contracts.rest.shared import (
+from townwatch.contracts.rest.shared import (
     Cursor,
     Done,
     ErrorAnswer,
@@ -39,6 +66,7 @@ from contracts.rest.shared import (
     Note,
     PageQuery,
     Problem,
+    Promised,
     Role,
     RunnerId,
     RunnerStatus,
@@ -46,7 +74,7 @@ from contracts.rest.shared import (
     Secret,
     VillageId,
 )
-from contracts.rest.sign_in import (
+from townwatch.contracts.rest.sign_in import (
     ExchangeCode,
     GrantedToken,
     Me,
@@ -63,7 +91,7 @@ from contracts.rest.sign_in import (
     TokenView,
     UserView,
 )
-from contracts.rest.system import (
+from townwatch.contracts.rest.system import (
     Alive,
     ExitView,
     MailboxView,
@@ -74,7 +102,7 @@ from contracts.rest.system import (
     SupervisionEventQuery,
     SupervisionNode,
 )
-from contracts.rest.villages import (
+from townwatch.contracts.rest.villages import (
     AgentList,
     AgentView,
     AuditEntry,
@@ -92,19 +120,28 @@ from contracts.rest.villages import (
 
 __all__ = [
     "AgentList",
+    "AgentStateView",
     "AgentView",
+    "AlertList",
+    "AlertQuery",
+    "AlertView",
     "Alive",
     "ApprovalList",
     "ApprovalQuery",
     "AuditEntry",
     "AuditExport",
     "AuditList",
+    "CleanWorktree",
     "ConnectionList",
     "ConnectionQuery",
     "ConnectionView",
     "Cursor",
     "DecisionBody",
+    "DecisionMade",
+    "DiffQuery",
+    "DiffView",
     "Done",
+    "EndSession",
     "EnrolmentCode",
     "ErrorAnswer",
     "EventExport",
@@ -129,10 +166,21 @@ __all__ = [
     "NewToken",
     "NewVillage",
     "Note",
+    "Outcome",
     "PageQuery",
     "PasswordSignIn",
     "PendingApproval",
+    "PersonList",
+    "PersonView",
+    "PolicyChange",
+    "PolicyTrial",
+    "PolicyTrialResult",
+    "PolicyView",
     "Problem",
+    "Promised",
+    "PromptBody",
+    "PromptList",
+    "QueuedPromptView",
     "Ready",
     "RegisterRunner",
     "Role",
@@ -143,10 +191,12 @@ __all__ = [
     "RunnerQuery",
     "RunnerStatus",
     "RunnerView",
+    "RunnerVillages",
     "Scope",
     "Secret",
     "ServiceStatus",
     "SessionList",
+    "SessionOrderView",
     "SessionQuery",
     "SessionView",
     "SetPassword",
@@ -161,12 +211,15 @@ __all__ = [
     "SupervisionEventList",
     "SupervisionEventQuery",
     "SupervisionNode",
+    "TakenPrompt",
     "TerminalSize",
     "TokenList",
     "TokenView",
+    "TriedApproval",
     "TypedInput",
     "UserView",
     "VillageChange",
     "VillageId",
     "VillageList",
+    "WorktreeView",
 ]

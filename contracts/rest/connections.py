@@ -4,8 +4,8 @@ from typing import Literal
 
 import attrs
 
-from contracts.events import Id
-from contracts.rest.shared import Cursor, Limit
+from townwatch.contracts.events import Id
+from townwatch.contracts.rest.shared import Cursor, Limit
 
 
 @attrs.frozen(kw_only=True)

@@ -1,17 +1,18 @@
 """Runners: who they are, and how they are."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
+import msgspec
 
-from contracts.events import Id, NonNegative
-from contracts.link import Capabilities, Load, SpoolSize
-from contracts.rest.shared import Cursor, Limit, Name, RunnerId, RunnerStatus, Secret
+from townwatch.contracts.events import Id, NonNegative
+from townwatch.contracts.link import Capabilities, Load, SpoolSize
+from townwatch.contracts.rest.shared import Cursor, Limit, Name, RunnerId, RunnerStatus, Secret, VillageId
 
 
 @attrs.frozen(kw_only=True)
 class RegisterRunner:
-    """What a runner says of itself. With a runner's own token `runnerId` may be left out."""
+    """A runner's description of itself. With a runner's own token `runnerId` may be left out."""
 
     runner_id: RunnerId | None = None
     name: Name | None = None
@@ -25,7 +26,7 @@ class RegisterRunner:
 
 @attrs.frozen(kw_only=True)
 class RunnerHeartbeat:
-    active_sessions: list[Id] = attrs.field(factory=list)
+    active_sessions: list[Id] | None = None
     load: Load = attrs.field(factory=Load)
     spool: SpoolSize = attrs.field(factory=SpoolSize)
 
@@ -42,12 +43,13 @@ class RunnerQuery:
 @attrs.frozen(kw_only=True)
 class RunnerView:
     """`status` says what the service sees and people want; `connected`: it has a connection now; `heardAt`: when
-    anything was last heard of it.
+    anything was last heard of it. `villages`: those that it serves, as far as one may know of them. `clockOffsetMs`:
+    how far the service's clock is ahead of its own; null where it has not told.
     """
 
     runner_id: str
     name: str
-    village_id: str | None
+    villages: list[str]
     hostname: str | None
     version: str | None
     mode: str
@@ -60,12 +62,20 @@ class RunnerView:
     metadata: dict[str, Any]
     active_sessions: NonNegative
     load: Load | None
+    clock_offset_ms: float | None
 
 
 @attrs.frozen(kw_only=True)
 class RunnerList:
     items: list[RunnerView]
     next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class RunnerVillages:
+    """The villages that a runner serves, by villageId, as far as the asker may see them. An empty list means none."""
+
+    villages: Annotated[list[VillageId], msgspec.Meta(max_length=1000)]
 
 
 @attrs.frozen(kw_only=True)
@@ -77,7 +87,7 @@ class RunnerMode:
 
 @attrs.frozen(kw_only=True)
 class NewEnrolment:
-    """A code that takes one runner in. `villageId` left out: a runner for every village."""
+    """A code that takes one runner in. `villageId` left out: the runner serves none until it is granted."""
 
     village_id: Id | None = None
     name: Name | None = None
@@ -85,7 +95,7 @@ class NewEnrolment:
 
 @attrs.frozen(kw_only=True)
 class EnrolmentCode:
-    """For ``townwatch runner join URL --code …``; good once, for an hour."""
+    """A code for ``townwatch runner join URL --code …``; good once, for an hour."""
 
     code: str
     expires_at: float
@@ -100,7 +110,7 @@ class JoinRunner:
 
 @attrs.frozen(kw_only=True)
 class JoinedRunner:
-    """The runner's token is shown here once. `villageId` null: it serves all of them."""
+    """The runner's token is shown here once. `villageId` null: it serves none yet."""
 
     runner_id: str
     token: str

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
-from contracts.events import ApprovalRequest, Id, State, UsageMetrics
-from contracts.rest.shared import Cursor, Limit
+from townwatch.contracts.agent_events import AgentStatus, WorktreeStatus
+from townwatch.contracts.events import ApprovalRequest, Id, RepoRef, State, UsageMetrics
+from townwatch.contracts.lists import LastTest, ListedAlert
+from townwatch.contracts.rest.shared import Cursor, Limit
+from townwatch.contracts.tasks import CheckoutSpec, PolicySpec, TaskSpec, WorktreeSpec
 
 
 @attrs.frozen(kw_only=True)
@@ -26,8 +29,91 @@ class StartedSession:
 
 
 @attrs.frozen(kw_only=True)
+class SessionOrderView:
+    """What a session was started with. `runnerId`: the runner that took it."""
+
+    provider_id: str
+    repo_ref: RepoRef
+    task: TaskSpec
+    policy: PolicySpec
+    agent_name: str | None
+    checkout: CheckoutSpec | None
+    room_path: str | None
+    command: list[str] | None
+    worktree: WorktreeSpec | None
+    model: str | None
+    runner_id: str | None
+
+
+@attrs.frozen(kw_only=True)
+class QueuedPromptView:
+    prompt_id: str
+    text: str
+    by: str | None
+    queued_at: float
+
+
+@attrs.frozen(kw_only=True)
+class AgentStateView:
+    """What an agent's CLI says of itself. `statusFor`: what it waits for, or why its status is not known."""
+
+    status: AgentStatus
+    status_for: str | None
+    since: float | None
+    cli_session_id: str | None
+    model: str | None
+    mode: str | None
+    version: str | None
+    prompts: list[QueuedPromptView]
+    resume: list[str] | None = None
+    """The command line that goes on with the conversation in a terminal."""
+
+
+@attrs.frozen(kw_only=True)
+class WorktreeView:
+    """The working tree of the session's own. kept: it outlived the session, and `reason` says what only it has."""
+
+    branch: str
+    path: str
+    status: WorktreeStatus
+    base: str | None = None
+    reason: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CleanWorktree:
+    """`discard`: remove it with whatever only it has; else it is removed only where all of it is merged."""
+
+    discard: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class PromptBody:
+    """`mode` send gives it now (or when a turn under way has ended), queue when the agent is idle, interrupt ends the
+    turn under way first.
+    """
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=65_536)]
+    mode: Literal["send", "queue", "interrupt"] = "send"
+
+
+@attrs.frozen(kw_only=True)
+class TakenPrompt:
+    prompt_id: str
+
+
+@attrs.frozen(kw_only=True)
+class PromptList:
+    items: list[QueuedPromptView]
+
+
+@attrs.frozen(kw_only=True)
 class SessionView:
-    """A session after its event number `lastEventSeq`. `detached`: its runner is away; it has not ended."""
+    """A session after its event number `lastEventSeq`. `detached`: its runner is away; it has not ended.
+
+    Times are of the service's clock, but `reportedAt`, the runner's at the last event. `activityAt`: the last sign of
+    work (output, a file, a test, a provider's event, input); `activity`: signs in each of the last fifteen minutes.
+    """
 
     session_id: str
     agent_id: str
@@ -49,8 +135,18 @@ class SessionView:
     exit_code: int | None
     pending_approvals: list[ApprovalRequest]
     usage: UsageMetrics
-    last_test: dict[str, Any] | None
+    last_test: LastTest | None
     diff: dict[str, Any] | None
+    reported_at: float | None
+    activity_at: int | None
+    activity: list[int]
+    state_at: int | None
+    turn_ended_at: int | None
+    last_line: str
+    open_alerts: list[ListedAlert]
+    agent: AgentStateView | None = None
+    worktree: WorktreeView | None = None
+    resume_of: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +166,13 @@ class TypedInput:
 @attrs.frozen(kw_only=True)
 class StopSession:
     graceful: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class EndSession:
+    """An owner's word that a session is lost."""
+
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 
 
 @attrs.frozen(kw_only=True)

@@ -1,9 +1,11 @@
-"""What all routes share: errors, pages, names and their bounds."""
+"""Shared by all routes: errors, pages, names and their bounds."""
 
 from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
+
+from townwatch.contracts.token_scopes import Scope as Scope
 
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_CONTROLS)]
@@ -15,12 +17,11 @@ Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
 Role = Literal["owner", "operator", "viewer"]
 RunnerStatus = Literal["online", "offline", "draining", "maintenance"]
-Scope = Literal["read", "drive", "decide", "manage", "admin"]
 
 
 @attrs.frozen(kw_only=True)
 class Problem:
-    """What was wrong, where, and what to do. `code` is for programs, `message` is one line for people."""
+    """An error: what was wrong, where, and what to do. `code` is for programs, `message` is one line for people."""
 
     code: str
     message: str
@@ -39,6 +40,17 @@ class Done:
     """It was done."""
 
     ok: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class Promised:
+    """`state` done: the runner said so. sent: it was told, and has not answered yet. waiting: it is away; it will be
+    told when it is back.
+    """
+
+    ok: bool = True
+    command_id: str
+    state: Literal["done", "sent", "waiting"]
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ from typing import Annotated
 import attrs
 import msgspec
 
-from contracts.rest.shared import Name, Role, Scope, Secret
+from townwatch.contracts.rest.shared import Name, Role, Scope, Secret
 
 
 @attrs.frozen(kw_only=True)
@@ -17,16 +17,19 @@ class ExchangeCode:
 
 @attrs.frozen(kw_only=True)
 class SetPassword:
-    """`current`: the password so far, where there is one."""
+    """`current`: the password so far, where there is one. Blanks do not count as characters, and five must differ."""
 
-    password: Secret
+    password: Annotated[str, msgspec.Meta(min_length=12, max_length=512)]
     current: Secret | None = None
 
 
 @attrs.frozen(kw_only=True)
 class PasswordSignIn:
+    """`device`: what an earlier sign-in from this device was given. Guesses of others then do not keep it waiting."""
+
     email: Annotated[str, msgspec.Meta(min_length=1, max_length=320)]
     password: Secret
+    device: Secret | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -37,11 +40,14 @@ class UserView:
 
 @attrs.frozen(kw_only=True)
 class SignedIn:
-    """An access token, for the Authorization header and the handshake."""
+    """An access token, for the Authorization header and the handshake. `device`: to be kept beyond it, and shown when
+    one signs in with a password; it is no sign-in by itself.
+    """
 
     token: str
     expires_at: float
     user: UserView
+    device: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +60,7 @@ class SignInProvider:
 
 @attrs.frozen(kw_only=True)
 class SignInMethods:
-    """How one can sign in here, beside a link. `provider`: another's, by OpenID Connect; null: there is none."""
+    """Ways to sign in beside a link. `provider`: an OpenID Connect provider; null: there is none."""
 
     password: bool
     provider: SignInProvider | None
@@ -93,6 +99,8 @@ class Me:
     admin: bool
     chaos: bool
     """Whether they may break the service, over /api/chaos."""
+    may_create_villages: bool
+    """Whether they may make villages, with this token."""
     scopes: list[str]
     villages: list[MyVillage]
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
-from contracts.rest.shared import Limit
+from townwatch.contracts.rest.shared import Limit
 
 
 @attrs.frozen(kw_only=True)
@@ -17,14 +17,17 @@ class Alive:
 
 @attrs.frozen(kw_only=True)
 class Ready:
-    """The service takes work."""
+    """The service takes work. `warnings`: what people should know all the same (events that are missing, rows that were
+    set aside), one line each.
+    """
 
     ready: bool
+    warnings: list[str] = attrs.field(factory=list[str])
 
 
 @attrs.frozen(kw_only=True)
 class ServiceStatus:
-    """Which version, and since when."""
+    """The service's version and start."""
 
     version: str
     uptime_ms: float
@@ -44,7 +47,7 @@ class MailboxView:
 
 @attrs.frozen(kw_only=True)
 class ExitView:
-    """Why it last ended, and how many seconds ago."""
+    """The reason of an actor's last end, and how many seconds ago it was."""
 
     reason: str
     age: float

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import attrs
 import msgspec
 
-from contracts.events import ApprovalRequest, State, UsageMetrics
-from contracts.rest.shared import Name, Role, RunnerStatus, VillageId
-from contracts.rest.sign_in import MyVillage
-from contracts.ui import Indicators
+from townwatch.contracts.events import ApprovalRequest, State, UsageMetrics
+from townwatch.contracts.lists import LastTest, ListedAlert
+from townwatch.contracts.rest.shared import Name, Role, RunnerStatus, VillageId
+from townwatch.contracts.rest.sign_in import MyVillage
+from townwatch.contracts.ui import Indicators
 
 
 @attrs.frozen(kw_only=True)
@@ -19,7 +20,7 @@ class VillageList:
 
 @attrs.frozen(kw_only=True)
 class NewVillage:
-    """Whoever makes it is its owner."""
+    """Its maker becomes its owner."""
 
     village_id: VillageId
     name: Name
@@ -28,7 +29,7 @@ class NewVillage:
 
 @attrs.frozen(kw_only=True)
 class VillageChange:
-    """What is left out stays."""
+    """A field that is left out is not changed."""
 
     name: Name | None = None
     public: bool | None = None
@@ -36,7 +37,9 @@ class VillageChange:
 
 @attrs.frozen(kw_only=True)
 class HouseView:
-    """A repository and what goes on in it. `houseId` and `repoId` are the same."""
+    """A repository and what goes on in it. `houseId` and `repoId` are the same. `lastTest`: its roof, the last test run
+    that has a result.
+    """
 
     house_id: str
     repo_id: str
@@ -45,6 +48,7 @@ class HouseView:
     repo_path: str
     version: int
     indicators: Indicators
+    last_test: LastTest | None
 
 
 @attrs.frozen(kw_only=True)
@@ -55,7 +59,7 @@ class HouseList:
 
 @attrs.frozen(kw_only=True)
 class AgentView:
-    """An agent in its latest session."""
+    """An agent in its latest session. Times as in `SessionView`."""
 
     agent_id: str
     session_id: str
@@ -74,6 +78,15 @@ class AgentView:
     last_event_seq: int
     pending_approvals: list[ApprovalRequest]
     usage: UsageMetrics
+    last_test: LastTest | None
+    diff: dict[str, Any] | None
+    reported_at: float | None
+    activity_at: int | None
+    activity: list[int]
+    state_at: int | None
+    turn_ended_at: int | None
+    last_line: str
+    open_alerts: list[ListedAlert]
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +117,7 @@ class MemberRole:
 
 @attrs.frozen(kw_only=True)
 class AuditEntry:
-    """One action of somebody."""
+    """One action of a person or a program."""
 
     audit_id: int
     at: float

@@ -1,0 +1,20 @@
+"""Faults that every layer has to recognise: a part that the service needs cannot be used at the moment."""
+
+
+class TablesUnavailable(OSError):
+    """The tables database cannot be reached or written at the moment; the same request may succeed later.
+
+    The message is one line for people: what is away, why, and what to do. `retry_after`: seconds.
+    """
+
+    def __init__(self, reason: str, retry_after: float = 2.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class TablesRefused(OSError):
+    """The tables database will not take this service until a setting changes (wrong password, unknown database)."""
+
+
+class FilesDamaged(OSError):
+    """A database file cannot be used as it is; the message names the file, the finding, and `townwatch doctor`."""

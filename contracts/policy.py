@@ -1,0 +1,71 @@
+"""A village's rules, as they are stored, sent to runners, and edited over REST."""
+
+from typing import Annotated, Literal
+
+import attrs
+import msgspec
+
+from townwatch.contracts.codec import ContractError
+
+RuleText = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
+Effect = Literal["allow", "ask", "deny"]
+MAX_RULES = 500
+RuleHours = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+@attrs.frozen(kw_only=True)
+class PolicyRule:
+    """One rule. What it names must all hold; `command`, `path` and `host` are patterns, the others may have ``*``."""
+
+    id: RuleId
+    effect: Effect
+    command: RuleText | None = None
+    path: RuleText | None = None
+    host: RuleText | None = None
+    tool: RuleText | None = None
+    category: RuleText | None = None
+    agent: RuleText | None = None
+    provider: RuleText | None = None
+    house: RuleText | None = None
+    branch: RuleText | None = None
+    person: RuleText | None = None
+    """User id of the person who started the session."""
+    risk: list[Literal["low", "med", "high"]] = attrs.field(factory=list)
+    """Empty: any."""
+    hours: RuleHours | None = None
+    """``08:00-18:00`` in UTC; over midnight where the end is before the start."""
+    note: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PolicyBody:
+    """The body of PUT /api/villages/{villageId}/policy."""
+
+    rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
+    variables: list[RuleText] = attrs.field(factory=list)
+    """Names of variables that may stand in front of a command, beyond the harmless ones."""
+
+    def check(self) -> None:
+        """Check what the types alone do not express. Raises `ContractError`."""
+        if len(self.rules) > MAX_RULES:
+            raise ContractError("rules", f"at most {MAX_RULES} rules; there are {len(self.rules)}")
+        seen: set[str] = set()
+        for index, rule in enumerate(self.rules):
+            if rule.id in seen:
+                raise ContractError(f"rules[{index}].id", f"{rule.id!r} is used twice")
+            seen.add(rule.id)
+            if sum(one is not None for one in (rule.command, rule.path, rule.host)) > 1:
+                raise ContractError(
+                    f"rules[{index}]", "names more than one of command, path and host: make it two rules"
+                )
+
+
+@attrs.frozen(kw_only=True)
+class VillagePolicy:
+    """Rules of a village. `version` grows by one with each change; 0: none was ever set."""
+
+    village_id: str
+    version: int = 0
+    rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
+    variables: list[str] = attrs.field(factory=list)

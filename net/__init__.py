@@ -1,0 +1,1 @@
+"""Building blocks for talking to other machines, for every room that does."""
