@@ -1,28 +1,47 @@
-"""What every actor of the cast can reach: the names, the board, the ports. Made by the composition root, one a process.
+"""Context that every actor can reach: directory, board, ports. Made by the composition root, one a process.
 
 The singletons (journal, router, timers) put their own address here when they start; a supervisor keeps that address the
 same over their restarts.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import attrs
 
-from actors import messages as m
-from actors.directory import Board, Directory, Origin, Taps
-from actors.limits import Allowances
-from actors.ports import Audit, Clock, Decisions, DiskPressure, Journal, Outlet, Ref
-from actors.runtime import ActorDeadError
-from actors.session_state import SessionState
+from townwatch.actors.directory import Board, Directory, Origin, Subscriptions
+from townwatch.actors.limits import RateLimits
+from townwatch.actors.people.keyboard import Keyboard
+from townwatch.actors.ports import (
+    Audit,
+    Clock,
+    Decision,
+    Decisions,
+    DiskPressure,
+    Journal,
+    Notice,
+    Outlet,
+    Promises,
+    Ref,
+)
+from townwatch.actors.session.signs import HeldBack
+from townwatch.actors.session.state import OpenAlert, SessionState
+from townwatch.contracts import scopes
+from townwatch.contracts.events import ApprovalRequest
+from townwatch.contracts.scopes import AlertKey
+from townwatch.runtime import ActorDeadError
 
 
 def _nothing(_event: str, _fields: dict[str, Any]) -> None:
     return None
 
 
+async def _nothing_missing(_runner: str, _session: str, _village: str, _from_seq: int, _to_seq: int) -> None:
+    return None
+
+
 class NoAudit:
-    """Where nobody keeps one."""
+    """Audit port that records nothing."""
 
     def note(
         self, action: str, subject: Any, origin: Origin, at_ms: int, village_id: str, session_id: str, **details: Any
@@ -38,9 +57,12 @@ class Context:
     outlet: Outlet
     clock: Clock
     decisions: Decisions
+    promises: Promises
+    audit: Audit
+    """Audit log of people's actions."""
     directory: Directory = attrs.field(factory=Directory)
     board: Board = attrs.field(factory=Board)
-    taps: Taps = attrs.field(factory=Taps)
+    taps: Subscriptions = attrs.field(factory=Subscriptions)
     published: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its village published. Written by the village alone; outlives its crash, so that a
     restarted village knows what the people have seen."""
@@ -48,27 +70,63 @@ class Context:
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
     orders: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     """runner → command id → what it was told and has not answered. Written by its actor alone; outlives its crash, so
-    that what somebody was promised (a stop, a decision) is told again."""
+    that a promised stop or decision is sent again."""
+    decided: dict[tuple[str, str], Decision] = attrs.field(factory=dict)
+    """(session, approval) → the decision that stands and that its runner has not confirmed. Written by the session, and
+    by the start from the database: what is decided is on no list of what waits."""
+    closing: set[str] = attrs.field(factory=set)
+    """Sessions that the service is ending: none of their events is accepted. Written by the session alone; outlives its
+    crash, so that no event of its runner takes a number of the service's."""
+    keyboards: dict[str, Keyboard] = attrs.field(factory=dict[str, "Keyboard"])
+    """session → who holds its keyboard. Written by the session alone; outlives its crash."""
+    present: set[str] = attrs.field(factory=set[str])
+    """Villages in which people came, went, or took a keyboard since `presence` was told."""
     heard: dict[str, tuple[Any, float]] = attrs.field(factory=dict)
     """runner → what people were told it is, and when it was heard, by trio's clock. Written by its actor alone; stays
     over its crash, so that what they were told does not outlive its truth."""
+    held_back: dict[str, HeldBack] = attrs.field(factory=dict[str, "HeldBack"])
+    """session → what its runner had of it when it connected, until that has come. Written by the runner."""
+    settled_alerts: dict[AlertKey, int] = attrs.field(factory=dict["AlertKey", int])
+    """Alerts that people resolved → the event that had raised each: raised again, it is open again."""
     due: list[Any] = attrs.field(factory=list)
-    """The timers that are set. Written by their actor alone; outlives its crash, of which nobody else knows."""
+    """The timers that are set. Written by their actor alone; kept over a crash of the Timers actor, of which no other
+    actor learns.
+    """
+    notices: dict[str, list[Notice]] = attrs.field(factory=dict[str, "list[Notice]"])
+    """village → what the service wants its people to know; "" for all of them. Written by the composition root."""
+    missing: Callable[[str, str, str, int, int], Awaitable[None]] = _nothing_missing
+    """missing(runner, session, village, from seq, to seq): a runner was told that these events are durable, and the log
+    ends before them."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
-    audit: Audit = attrs.field(factory=NoAudit)
-    """Where it is kept what people did."""
-    allowances: Allowances = attrs.field(factory=Allowances)
-    """What one person or runner may use up."""
+    allowances: RateLimits = attrs.field(factory=RateLimits)
+    """Rate limits of one person or runner."""
     disk: DiskPressure = attrs.field(factory=DiskPressure)
     router_timeout: float = 10.0
-    """Seconds the router has to find or start somebody."""
+    """Seconds the router has to find or start an actor."""
     journal: Ref | None = None
     router: Ref | None = None
     timers: Ref | None = None
+    releases: Ref | None = None
+    """Releases held decisions when their time is over."""
+
+    def undecided(self, state: SessionState) -> list[ApprovalRequest]:
+        """Return the session's approvals that wait for a decision."""
+        if not self.decided:
+            return list(state.pending.values())
+        return [one for key, one in state.pending.items() if (state.session_id, key) not in self.decided]
+
+    def open_alerts(self, state: SessionState) -> list[OpenAlert]:
+        """The alerts of a session that neither it nor a person has done with, oldest first."""
+        settled = self.settled_alerts
+        return [
+            alert
+            for alert in state.alerts.values()
+            if settled.get(scopes.alert_key(state.session_id, alert.alert_id), 0) < alert.seq
+        ]
 
     def behind(self, state: SessionState) -> bool:
-        """Whether something durable of this session was not shown yet."""
+        """Return True if a durable event of this session was not published yet."""
         return self.shown_to(state) < state.seq
 
     def shown_to(self, state: SessionState) -> int:
@@ -80,16 +138,3 @@ class Context:
         if self.router is None:
             raise ActorDeadError("the router is not started")
         return await self.router.call(message, timeout=self.router_timeout)
-
-
-def note_driving(
-    context: Context, subject: Any, origin: Origin, state: SessionState, message: m.Input | m.Resize
-) -> None:
-    """Into the audit log: somebody typed into this session, or changed its terminal's size."""
-    now = context.clock.now_ms()
-    note, where = context.audit.note, (subject, origin, now, state.village_id, state.session_id)
-    match message:
-        case m.Input(data=data):
-            note("session.input", *where, characters=len(data))
-        case m.Resize(cols=cols, rows=rows):
-            note("session.resize", *where, cols=cols, rows=rows)

@@ -14,11 +14,11 @@ from typing import Any
 import structlog
 import trio
 
-from actors.context import Context
-from actors.directory import tell_if_alive
-from actors.messages import Append, DiskChanged, Durable, Flush, SaveSnapshot
-from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.messages import Append, DiskChanged, Durable, Flush, SaveSnapshot
+from townwatch.actors.ports import Ref
+from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
 
 log = structlog.get_logger("journal")
 
@@ -50,7 +50,7 @@ class JournalActor(TrioActor):
         self._context.journal = self.actor_ref
 
     async def on_stop(self) -> None:
-        """What was accepted is written before the process ends; its runners would send it again, but why make them."""
+        """Write what was accepted before the process ends, which spares the runners sending it again."""
         await self._commit()
 
     async def on_receive(self, message: Append | SaveSnapshot | Flush) -> Any:
@@ -67,7 +67,7 @@ class JournalActor(TrioActor):
         await self._flush_later()
 
     async def _flush_later(self) -> None:
-        """Behind whatever is in the mailbox already: those appends join the commit."""
+        """Schedule a commit behind the appends that are in the mailbox already, which join it."""
         if self._flush_due:
             return
         try:
@@ -82,6 +82,9 @@ class JournalActor(TrioActor):
         snapshots, self._snapshots = self._snapshots, {}
         records = [record for append in appends for record in append.records]
         begun = trio.current_time()
+        if snapshots and records:  # first: one may say whose session it is of which the first event is among these
+            await self._write(lambda: self._journal.save_snapshots(snapshots))
+            snapshots = {}
         if records:
             await self._write(lambda: self._journal.append(records))
         self._observe(len(records), trio.current_time() - begun)
@@ -91,7 +94,7 @@ class JournalActor(TrioActor):
             await self._write(lambda: self._journal.save_snapshots(snapshots))
 
     async def _write(self, work: Callable[[], Any]) -> None:
-        """Until it is written: no event is acknowledged that is not stored. Meanwhile the runners' windows shrink."""
+        """Run `work`, again and again until it is written: no event is acknowledged before it is stored."""
         disk = self._context.disk
         while True:
             disk.commit_began = trio.current_time()
@@ -107,7 +110,7 @@ class JournalActor(TrioActor):
                 disk.commit_began = None
 
     def _refused(self, reason: str | None) -> None:
-        """The disk's answer. Everybody who watches is told when it changes."""
+        """Record the disk's error, or None for success, and tell the watchers when it changes."""
         disk = self._context.disk
         was, disk.refusal = disk.refusal, reason
         if (was is None) == (reason is None):

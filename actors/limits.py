@@ -1,12 +1,12 @@
-"""How much one person or runner may do: set by the configuration, kept where it is done."""
+"""Rate limits for a person or runner: set by the configuration, enforced where the work is done."""
 
 import attrs
 
-from supervision import Rate, TokenBuckets
+from townwatch.supervision import Rate, TokenBuckets
 
 
 @attrs.define(eq=False, kw_only=True)
-class Allowances:
+class RateLimits:
     """`joins` within `joins_seconds` of one connection; the buckets are by person, over all of their connections.
 
     A bucket that is empty raises `supervision.RateLimited`: which limit, how many, and when to try again.

@@ -1,7 +1,6 @@
-"""What the cast says to each other. Frozen data; every message names who it is for in its docstring.
+"""Messages between actors. Frozen data; every message names who it is for in its docstring.
 
-Messages that answer an earlier one (`Durable`, `Standing`…) are `System` messages: they overtake and never wait for
-room, so that two actors that talk both ways cannot wait for each other.
+Answers (`Durable`, `Acked`…) are `System` messages: they overtake, so that two actors cannot wait for each other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,19 +8,52 @@ from typing import Any
 
 import attrs
 
-from actors.ports import Ref
-from actors.runtime import System
-from actors.session_state import SessionState
-from contracts import events as e
-from contracts.link import Command, Heartbeat, Hello, Result
-from contracts.records import LogRecord
-from contracts.ui import Scope
+from townwatch.actors.client_messages import (
+    Dismiss as Dismiss,
+    FromClient as FromClient,
+    PingNow as PingNow,
+    RecheckAccess as RecheckAccess,
+    RoomsRecovered as RoomsRecovered,
+    TokenEnded as TokenEnded,
+)
+from townwatch.actors.orders import (
+    AgentWaits as AgentWaits,
+    Decide as Decide,
+    Describe as Describe,
+    End as End,
+    Input as Input,
+    KeyboardExpired as KeyboardExpired,
+    KeyboardLeft as KeyboardLeft,
+    Ordered as Ordered,
+    Pause as Pause,
+    Released as Released,
+    Resize as Resize,
+    Resume as Resume,
+    RunnerOffline as RunnerOffline,
+    SessionLost as SessionLost,
+    SessionOver as SessionOver,
+    SettleAgain as SettleAgain,
+    Stop as Stop,
+    TakeBack as TakeBack,
+    UnknownApproval as UnknownApproval,
+    Unsupported as Unsupported,
+    UseKeyboard as UseKeyboard,
+    WorktreeRemoved as WorktreeRemoved,
+)
+from townwatch.actors.ports import Ref
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import events as e
+from townwatch.contracts.link import Command, Heartbeat, Hello, Result
+from townwatch.contracts.records import LogRecord
+from townwatch.contracts.scopes import ApprovalKey
+from townwatch.contracts.ui import Scope
+from townwatch.runtime import System
 
 # --- runner connection → session ------------------------------------------------------------------
 
 
 @attrs.frozen
-class Incoming:
+class IncomingEvent:
     """One decoded event and the very bytes it came in."""
 
     event: e.RunnerEvent
@@ -36,24 +68,17 @@ class Batch:
     """
 
     link: Ref
-    events: Sequence[Incoming]
+    events: Sequence[IncomingEvent]
     lenient: bool = False
     follows: int | None = None
 
 
 @attrs.frozen
-class Held:
-    """To a session: its runner is (back) on `link` and has events from `first_seq` on. Answer: the seq to resume
-    from.
-    """
+class ResumeSession:
+    """To a session: its runner is on `link` and has events from `first_seq` on. Answer: the seq to resume from."""
 
     link: Ref
     first_seq: int
-
-
-@attrs.frozen
-class RunnerBack(System):
-    """To a session, from its runner's actor: it has a connection, and takes commands."""
 
 
 # --- session → runner connection -----------------------------------------------------------------
@@ -68,7 +93,7 @@ class Acked(System):
 
 
 @attrs.frozen
-class Rewind(System):
+class ResendFrom(System):
     """To a link: send this session's events again from after `seq` on (a session that lost what it had in hand)."""
 
     session_id: str
@@ -76,7 +101,7 @@ class Rewind(System):
 
 
 @attrs.frozen
-class Refused(System):
+class EventRefused(System):
     """To a link: this event will never be accepted."""
 
     session_id: str
@@ -86,10 +111,15 @@ class Refused(System):
 
 
 @attrs.frozen
-class Order(System):
+class SendCommand(System):
     """To a link: a command for the runner."""
 
     command: Command
+
+
+@attrs.frozen
+class PoliciesChanged(System):
+    """To a runner, and from it to its link: the rules of villages that it serves were changed."""
 
 
 @attrs.frozen
@@ -133,7 +163,7 @@ class SaveSnapshot:
 @attrs.frozen
 class Forward:
     """To the router, and on to the village and the agent: durable events of a session in order, and the session's state
-    after them. Who publishes translates: each message once, and only where somebody is to see it. Without events: there
+    after them. The publishing actor translates: each message once, and only if a client listens. Without events: there
     may be some that were lost on the way; read them back.
     """
 
@@ -147,71 +177,17 @@ class Forward:
 
 
 @attrs.frozen
-class Outgoing:
+class UiFrame:
     """One UI message, encoded once."""
 
     event: str
     payload: bytes
     scope: Scope
     seq: int
-    approval_id: str | None = None
-    """Of an `approval_requested`: which."""
-
-
-# --- people → session ----------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Input:
-    """To a session: what somebody typed. `mode` raw sends it as it is, line adds Enter."""
-
-    data: str
-    mode: str = "raw"
-
-
-@attrs.frozen
-class Resize:
-    cols: int
-    rows: int
-
-
-@attrs.frozen
-class Stop:
-    graceful: bool = True
-    by: str | None = None
-
-
-@attrs.frozen
-class Pause:
-    pass
-
-
-@attrs.frozen
-class Resume:
-    pass
-
-
-@attrs.frozen
-class Decide:
-    """To a session: a person's decision. The first one wins; the answer is the `Standing` that stands."""
-
-    approval_id: str
-    decision: e.Decision
-    by: str
-    note: str | None = None
-
-
-@attrs.frozen
-class Describe:
-    """To a session, an agent or a runner: what are you? Answer: its state."""
-
-
-class RunnerOffline(Exception):
-    """The command needs a connected runner and there is none."""
-
-
-class UnknownApproval(Exception):
-    """The session never asked for that."""
+    approval: ApprovalKey | None = None
+    """Id of the approval that an `approval_requested` is about."""
+    output: bool = False
+    """Whether it is a copy of the terminal's text in the work stream: not for those who watch the terminal."""
 
 
 # --- runners -------------------------------------------------------------------------------------
@@ -227,14 +203,16 @@ class LinkUp:
 
 
 @attrs.frozen
-class Beat:
-    """To a runner: its heartbeat. None: its connection stands, and it is we who do not read it now."""
+class HeartbeatReceived:
+    """To a runner: its heartbeat. None: its connection stands, and it is we who do not read it now. What it says of
+    its sessions counts only where it says it.
+    """
 
     heartbeat: Heartbeat | None
 
 
 @attrs.frozen
-class Settled:
+class CommandResult:
     """To a runner: the result of a command."""
 
     result: Result
@@ -248,6 +226,20 @@ class Send:
     wait: bool = False
     keep: bool = True
     """Keep it for the next connection when the runner is away; else `RunnerOffline`."""
+    promised: bool = False
+    """True if the command is a row of the promises; it is dropped when the row is settled."""
+
+
+@attrs.frozen
+class CanDo:
+    """To a runner: may this kind of command be promised? Raises `Unsupported`; Answer: whether it is connected."""
+
+    command: str
+
+
+@attrs.frozen
+class LookAgain(System):
+    """To a runner: there may be a promised command that it was not given."""
 
 
 @attrs.frozen
@@ -278,6 +270,26 @@ class DiskChanged:
     """To a village: `context.disk` refuses now, or takes again."""
 
 
+@attrs.frozen
+class Announce:
+    """To a village: tell the people of an agent, and with `village` of the whole village, what is no event of a log."""
+
+    event: str
+    payload: Any
+    agent_id: str
+    village: bool = True
+
+
+@attrs.frozen
+class HoldsChanged(System):
+    """To the releases: a decision is held."""
+
+
+@attrs.frozen
+class ShowNotice:
+    """To a village: `context.notices` has changed."""
+
+
 # --- router --------------------------------------------------------------------------------------
 
 
@@ -296,7 +308,7 @@ class EnsureSession:
 
 @attrs.frozen
 class LocateSession:
-    """To the router: the session's actor, woken from its snapshot if need be; None where nobody knows it."""
+    """To the router: the session's actor, woken from its snapshot if need be; None if it is unknown."""
 
     session_id: str
 
@@ -328,11 +340,11 @@ class ForeignSession(Exception):
 
 
 class DeletedSession(ForeignSession):
-    """Somebody deleted it: nobody wants to know more of it."""
+    """The session was deleted: its events are dropped."""
 
 
 class TooManySessions(ForeignSession):
-    """The runner has as many live sessions as a runner may have: this one is nobody's."""
+    """The runner has as many live sessions as a runner may have: this one is not accepted."""
 
 
 # --- clients -------------------------------------------------------------------------------------
@@ -340,10 +352,11 @@ class TooManySessions(ForeignSession):
 
 @attrs.frozen
 class Enter:
-    """To a village or an agent: let this client into the room, between two messages. Answer: `Entered`."""
+    """To a village or an agent: let this client into the room, and a village's `output`. Answer: `Entered`."""
 
     client_id: str
     room: str
+    output: bool = True
 
 
 @attrs.frozen
@@ -351,7 +364,7 @@ class Entered:
     """`positions`: session → the last seq published to the room before the client came in. `screen`: an agent's."""
 
     positions: Mapping[str, int]
-    screen: Sequence[Outgoing] = ()
+    screen: Sequence[UiFrame] = ()
 
 
 @attrs.frozen
@@ -369,8 +382,9 @@ class Houses:
 
 @attrs.frozen
 class ResolveAlert:
-    """To a village: the alert is done with; its bug bot goes home."""
+    """To a village: a session's alert is done with; its bug bot goes home."""
 
+    session_id: str
     alert_id: str
 
 
@@ -380,44 +394,5 @@ class Flush:
 
 
 @attrs.frozen
-class LookBack:
-    """To the router itself: is anything durable that nobody was shown?"""
-
-
-@attrs.frozen
-class FromClient:
-    """To a client: an event its person sent. Answer: the ack."""
-
-    event: str
-    data: Any
-
-
-@attrs.frozen
-class PingNow:
-    """To a client, by a timer: measure the round trip."""
-
-
-@attrs.frozen
-class Recovered:
-    """To a client whose connection came back with these rooms. Answer: whether it may still be in all of them."""
-
-    rooms: Sequence[str]
-
-
-@attrs.frozen
-class TokenEnded(System):
-    """To a client: this token is worth nothing any more. Who came in with it leaves."""
-
-    token_id: str
-
-
-@attrs.frozen
-class Dismiss(System):
-    """To a client: somebody closed this connection, for this reason."""
-
-    reason: str
-
-
-@attrs.frozen
-class Evict(System):
-    """To a client: leave every room that you may not be in any more."""
+class CheckUnpublished:
+    """To the router itself: is anything durable that was not published?"""

@@ -1,4 +1,4 @@
-"""Which runner gets a new session: a pure function over what is known of the runners (CONTRACT section 6).
+"""Placement of new sessions: a pure function over the runners' states (CONTRACT section 6).
 
 Online runners that have the provider, match the labels and are below 80 % of their sessions; the least loaded first.
 """
@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from actors.runner import Status
+from townwatch.actors.runner import Status
+from townwatch.contracts.tasks import NO_COMMANDS
 
 FULL_AT = 0.8
 """Above this share of its sessions a runner gets no new one unless it is asked for by name."""
 ANY_PROVIDER = "command"
-"""Every runner can run a command line; it need not say so."""
+"""Every runner can run a command line and need not say so, but those that say that they cannot."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,6 +30,7 @@ class Candidate:
     sessions: int = 0
     max_sessions: int = 0
     cpu_percent: float = 0
+    features: frozenset[str] = frozenset()
 
     @property
     def load(self) -> float:
@@ -38,7 +40,7 @@ class Candidate:
 
 @attrs.frozen
 class NoRunner:
-    """Why nobody can take it: one line, with what stands in the way of each runner."""
+    """No runner can take the session: one line, with the obstacle of each runner."""
 
     reason: str
 
@@ -48,13 +50,16 @@ def choose(
     provider_id: str,
     labels: Mapping[str, str] | None = None,
     runner_id: str | None = None,
+    features: Sequence[str] = (),
 ) -> str | NoRunner:
-    """The runner's id. One that was asked for by name may be filled to the last place."""
+    """The runner's id. One that was asked for by name may be filled to the last place. `features`: what the session
+    needs of its runner; one that does not know of it would leave it out.
+    """
     asked = [one for one in candidates if runner_id in (None, one.runner_id)]
     if not asked:
         return NoRunner("there is no runner yet" if runner_id is None else f"there is no runner {runner_id}")
     limit = FULL_AT if runner_id is None else 1.0
-    obstacles = {one.runner_id: obstacle(one, provider_id, labels or {}, limit) for one in asked}
+    obstacles = {one.runner_id: obstacle(one, provider_id, labels or {}, limit, features) for one in asked}
     free = [one for one in asked if obstacles[one.runner_id] is None]
     if free:
         return min(free, key=lambda one: (one.load, one.cpu_percent, one.runner_id)).runner_id
@@ -63,17 +68,23 @@ def choose(
     return NoRunner("; ".join(told[:5]) + more)
 
 
-def obstacle(one: Candidate, provider_id: str, labels: Mapping[str, str], limit: float) -> str | None:
-    """What keeps this runner from taking the session; None where nothing does."""
+def obstacle(
+    one: Candidate, provider_id: str, labels: Mapping[str, str], limit: float, features: Sequence[str] = ()
+) -> str | None:
+    """Return the reason why this runner cannot take the session, or None if it can."""
     missing = [f"{key}={value}" for key, value in labels.items() if one.labels.get(key) != value]
     if one.status != "online":
         return f"is {one.status}"
     if not one.connected:
         return "is not connected"
+    if provider_id == ANY_PROVIDER and NO_COMMANDS in one.features:
+        return "runs agents only, no command lines"
     if provider_id != ANY_PROVIDER and provider_id not in one.providers:
         return f"does not have the provider {provider_id}"
     if missing:
         return f"is not labelled {', '.join(missing)}"
+    if unknown := [name for name in features if name not in one.features]:
+        return f"is of a version without {', '.join(unknown)}"
     if one.load >= limit:
         return f"is full ({one.sessions} of {one.max_sessions} sessions)"
     return None

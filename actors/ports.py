@@ -1,16 +1,17 @@
-"""What the cast needs from the rooms around it, as protocols: the composition root plugs the real things in.
+"""Protocols of what actors need from the packages around them; the composition root supplies implementations.
 
 An actor never touches a socket, a database driver or the wall clock; it talks to one of these.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import attrs
 
-from actors.runtime import ActorRef
-from contracts.records import LogRecord
+from townwatch.contracts.link import Command
+from townwatch.contracts.records import LogRecord
+from townwatch.runtime import ActorRef
 
 Ref: TypeAlias = ActorRef[Any]
 """The address of an actor of the cast."""
@@ -36,12 +37,16 @@ class Replay(Protocol):
 class Outlet(Protocol):
     """The way out to the people watching. Never blocks; a slow client is the transport's business."""
 
-    def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
-        """One event to every client in any of the rooms, once each."""
+    def publish(
+        self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None, *, without: str | None = None
+    ) -> None:
+        """One event to every client in any of the rooms, once each; to none that is in the room `without`."""
         ...
 
     def listens(self, rooms: Sequence[str]) -> bool:
-        """Whether `publish` to these rooms reaches anybody: who is there, or lost the connection and may come back."""
+        """Return True if one of the rooms has a client that is connected, or that lost its connection and may
+        recover.
+        """
         ...
 
     def send(self, client_id: str, event: str, payload: bytes) -> None:
@@ -85,22 +90,45 @@ class Journal(Protocol):
         ...
 
     def deleted(self, session_id: str) -> bool:
-        """Whether somebody deleted this session: what still comes of it is dropped. From memory."""
+        """Return True if this session was deleted: further events of it are dropped. Reads memory only."""
         ...
 
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
         """key → (position, body): what a restart begins from instead of the whole log."""
         ...
 
+    def load_snapshot(self, key: str) -> "StoredSnapshot | None":
+        """The snapshot of this key; None where there is none."""
+        ...
+
+
+class StoredSnapshot(Protocol):
+    """As `save_snapshots` took it."""
+
+    @property
+    def position(self) -> int: ...
+
+    @property
+    def body(self) -> bytes: ...
+
 
 @attrs.define
 class DiskPressure:
-    """How the journal's disk does. Written by the journal alone; links and readiness read it."""
+    """State of the journal's disk. Written by the journal alone; links and readiness read it."""
 
     refusal: str | None = None
-    """Why nothing can be written (a full disk, an I/O error); None while it can."""
+    """The error that keeps the journal from writing (a full disk, an I/O error); None while it can."""
     commit_began: float | None = None
-    """When the commit under way began, by trio's clock; None between commits."""
+    """Start of the commit under way, by trio's clock; None between commits."""
+
+
+@attrs.frozen
+class Notice:
+    """A message of the service itself to the people of a village, shown as an alert to every client that joins."""
+
+    alert_id: str
+    title: str
+    description: str
 
 
 class Clock(Protocol):
@@ -110,27 +138,84 @@ class Clock(Protocol):
 
 
 class Decisions(Protocol):
-    """Where decisions on approvals last. One conditional update: the first one wins."""
+    """Store of decisions on approvals. One conditional update: the first one wins."""
 
     async def record(
-        self, approval_id: str, session_id: str, decision: str, resolved_by: str, note: str | None, at_ms: int
-    ) -> "Standing":
-        """The decision that stands afterwards: this one, or an earlier one."""
+        self,
+        approval_id: str,
+        session_id: str,
+        decision: str,
+        resolved_by: str,
+        note: str | None,
+        at_ms: int,
+        deciding: "Deciding | None" = None,
+    ) -> "Decision":
+        """The decision that stands afterwards: this one, or an earlier one. Where it is this one, what `deciding` holds
+        became durable with it, in the same transaction.
+        """
         ...
 
-    async def unconfirmed(self, session_id: str) -> Sequence["Standing"]:
+    async def take_back(self, session_id: str, approval_id: str, entry: Any = None) -> bool:
+        """Undo a held decision, with the audit entry; False where nothing of it is held any more."""
+        ...
+
+    async def unconfirmed(self, session_id: str) -> Sequence["Decision"]:
         """Decisions of the session that its runner has not confirmed yet."""
         ...
 
     async def confirm(
-        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+        self,
+        session_id: str,
+        approval_id: str,
+        decision: str,
+        resolved_by: str | None,
+        note: str | None,
+        at_ms: int,
+        deciding: "Deciding | None" = None,
     ) -> None:
-        """The runner said how it ended, and that stands, whatever was decided here while it had ended there."""
+        """The runner said how it ended; that is the outcome, whatever was decided here while it had ended there."""
         ...
 
 
-class Subject(Protocol):
-    """Who somebody is, as `access` found out. The cast does not look inside."""
+class Promises(Protocol):
+    """Store of commands that were promised to a person, until their outcome is known."""
+
+    async def promise(
+        self,
+        runner_id: str,
+        command: Command,
+        *,
+        expires_ms: int | None = None,
+        session_id: str | None = None,
+        entry: Any = None,
+    ) -> "Promise":
+        """Durable when it returns. The same command, open or done, is promised once. Raises `TooManyPromises`.
+
+        `session_id`: the session with whose end the command is void; None for a command that outlives it. `entry`: into
+        the audit log, in the same transaction.
+        """
+        ...
+
+    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
+        """The runner's result came."""
+        ...
+
+    async def open_of(self, runner_id: str) -> Sequence[Command]:
+        """Return the commands that a runner has not settled, oldest first."""
+        ...
+
+    async def void_session(self, session_id: str, why: str) -> None:
+        """The session ended: what was promised of it has no meaning any more."""
+        ...
+
+
+class Principal(Protocol):
+    """An authenticated person, runner or program (`access.subject`)."""
+
+    @property
+    def scopes(self) -> Collection[str]:
+        """The most that the token may be used for."""
+        ...
 
     @property
     def user_id(self) -> str | None:
@@ -138,13 +223,18 @@ class Subject(Protocol):
         ...
 
     @property
+    def name(self) -> str:
+        """Name that people see; "" where there is none."""
+        ...
+
+    @property
     def token_id(self) -> str | None:
-        """Of the token it came in with."""
+        """Id of the token that authenticated it."""
         ...
 
     @property
     def expires_ms(self) -> int | None:
-        """When the token ends, epoch milliseconds, and everything that came in with it; None: not by itself."""
+        """End of the token and of its connections, epoch milliseconds; None: it does not end by itself."""
         ...
 
 
@@ -152,26 +242,58 @@ class Audit(Protocol):
     """The log of what people did."""
 
     def note(
-        self, action: str, subject: Subject, origin: Any, at_ms: int, village_id: str, session_id: str, **details: Any
+        self, action: str, subject: Principal, origin: Any, at_ms: int, village_id: str, session_id: str, **details: Any
     ) -> None:
-        """Who did what, from where (`actors.directory.Origin`), to which session. Never blocks. `details` hold no
-        secret and nothing typed; `characters` are added up while one hand goes on typing.
+        """Record that `subject` did `action` to a session, from `origin` (`directory.Origin`). Never blocks. `details`
+        hold no secret and nothing typed; `characters` are added up while one hand goes on typing.
         """
         ...
 
 
 class Access(Protocol):
-    """Who may; asked of the database each time, so that a change holds at once."""
+    """Authorization; reads the database each time, so that a change holds at once. `village_id` is a village's key."""
 
-    async def may_read(self, subject: Subject, village_id: str) -> bool: ...
+    async def readable_village(self, subject: Principal, name: str) -> str | None:
+        """Return the key of the village of this name; None where there is none that the subject may read."""
+        ...
 
-    async def may_drive(self, subject: Subject, village_id: str) -> bool: ...
+    async def may_read(self, subject: Principal, village_id: str) -> bool: ...
+
+    async def may_drive(self, subject: Principal, village_id: str) -> bool: ...
 
 
 @attrs.frozen(kw_only=True)
-class Standing:
+class Deciding:
+    """Facts stored together with a decision: where the approval belongs and what it asks, the command that tells its
+    runner, and the entry of the audit log. `hold_ms`: how long the command is kept back; `release_ms`: until when.
+    """
+
+    village_id: str
+    asked: Any = None
+    runner_id: str = ""
+    command: Command | None = None
+    entry: Any = None
+    hold_ms: int | None = None
+    release_ms: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Promise:
+    """A promised command. `command`: as it is to be sent, with the id that it got. `open`: its result has not come."""
+
+    command: Command
+    open: bool = True
+
+
+class TooManyPromises(Exception):
+    """The runner has so many unanswered commands that it gets no more."""
+
+
+@attrs.frozen(kw_only=True)
+class Decision:
     """A decision that stands. `won`: whether the caller's own call made it. `confirmed`: whether its runner said so;
     until then it is on its way, and a session that ends (or an approval whose time is up) before it is there is a no.
+    `release_ms`: when a held allow goes to its runner; until then it can be taken back.
     """
 
     approval_id: str
@@ -180,3 +302,4 @@ class Standing:
     note: str | None
     won: bool = False
     confirmed: bool = False
+    release_ms: int | None = None

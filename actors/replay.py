@@ -1,20 +1,21 @@
-"""What a client that comes (back) is owed: what it missed, or the gap; then what is still pending."""
+"""Catch-up for a joining or returning client: missed events or a gap, then pending approvals."""
 
 from collections.abc import Callable, Mapping, Sequence
 
 import trio
 
-from actors import messages as m
-from actors.compose import Translation, compose
-from actors.context import Context
-from actors.ports import Replay
-from actors.session import read_for_viewers
-from actors.session_state import SessionState
-from contracts import ui
-from contracts.codec import encode
-from contracts.events import RunnerEvent
-from contracts.translate import for_agent_alone, for_village, translate
-from contracts.ui import Scope
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.log_reading import read_for_viewers
+from townwatch.actors.ports import Replay
+from townwatch.actors.rendering.compose import Translation, compose
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import scopes, ui
+from townwatch.contracts.codec import encode
+from townwatch.contracts.events import RunnerEvent
+from townwatch.contracts.scopes import ApprovalKey
+from townwatch.contracts.translate import for_agent_alone, for_village, translate
+from townwatch.contracts.ui import Scope
 
 REPLAY_EVENTS = 5_000
 """Events a session; beyond it the oldest of what was missed becomes a gap."""
@@ -27,15 +28,21 @@ async def missed(
     room: str,
     since: Mapping[str, int],
     positions: Mapping[str, int],
-    shown: dict[str, None],
+    shown: dict[ApprovalKey, None],
+    *,
+    output: bool = True,
 ) -> None:
-    """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it."""
+    """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it.
+    `output`: False for a client that gets the same text as terminal output.
+    """
     is_village = room.startswith("village:")
     audience = for_village if is_village else translate
 
-    def wanted(outgoing: m.Outgoing) -> bool:
-        if outgoing.approval_id is not None:
-            shown[outgoing.approval_id] = None
+    def wanted(outgoing: m.UiFrame) -> bool:
+        if outgoing.approval is not None:
+            shown[outgoing.approval] = None
+        if not output and outgoing.output:
+            return False
         return bool(outgoing.scope & (Scope.VILLAGE if is_village else Scope.AGENT))
 
     for session_id, position in positions.items():
@@ -64,13 +71,15 @@ async def _replay(
     after: int,
     until: int,
     audience: Translation,
-    wanted: Callable[[m.Outgoing], bool],
+    wanted: Callable[[m.UiFrame], bool],
 ) -> None:
     async def gap(to: int) -> None:
         if not room.startswith(("village:", "agent:")):
             return  # a terminal's is told with its agent's
         size = await trio.to_thread.run_sync(context.journal_log.size, state.session_id, after, to)
-        told = ui.GapMessage(room=room, from_=after, to=to, session_id=state.session_id, bytes=size or None)
+        told = ui.GapMessage(
+            room=scopes.wire_room(room), from_=after, to=to, session_id=state.session_id, bytes=size or None
+        )
         out.send("gap", encode(told))
 
     if until - after > REPLAY_EVENTS:
@@ -95,7 +104,7 @@ def pending(
     context: Context,
     out: Replay,
     positions: Mapping[str, int],
-    shown: dict[str, None],
+    shown: dict[ApprovalKey, None],
     follows: Callable[[SessionState], bool],
 ) -> None:
     """The approvals that wait for a decision, once a client: who comes later must see them too.
@@ -106,9 +115,10 @@ def pending(
         state = context.board.session(session_id)
         if state is None or follows(state):
             continue
-        for approval in state.pending.values():
-            if approval.approval_id in shown:
+        for approval in context.undecided(state):
+            key = scopes.approval_key(session_id, approval.approval_id)
+            if key in shown:
                 continue
-            shown[approval.approval_id] = None
+            shown[key] = None
             message = ui.approval_message(approval, state.agent_id, approval.requested_at)
             out.send("approval_requested", encode(message))

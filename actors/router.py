@@ -12,19 +12,20 @@ import attrs
 import structlog
 import trio
 
-from actors import messages as m
-from actors.agent import AgentActor
-from actors.context import Context
-from actors.directory import Directory, tell_if_alive
-from actors.ports import Ref
-from actors.runner import RunnerActor
-from actors.runtime import ActorDeadError, MailboxSpec, TrioActor, whereis
-from actors.session import SessionActor
-from actors.session_state import SessionState
-from actors.timers import After
-from actors.village import VillageActor
-from contracts import ui
-from supervision import ChildSpec
+from townwatch.actors import messages as m
+from townwatch.actors.agent import AgentActor
+from townwatch.actors.context import Context
+from townwatch.actors.directory import Directory, tell_if_alive
+from townwatch.actors.ports import Ref
+from townwatch.actors.runner import RunnerActor
+from townwatch.actors.session import state as session_state
+from townwatch.actors.session.actor import SessionActor
+from townwatch.actors.session.state import SessionState
+from townwatch.actors.timers import After
+from townwatch.actors.village import VillageActor
+from townwatch.contracts import scopes, ui
+from townwatch.runtime import ActorDeadError, MailboxSpec, TrioActor, whereis
+from townwatch.supervision import ChildSpec, Supervisor
 
 log = structlog.get_logger("router")
 
@@ -53,7 +54,7 @@ class SessionRouter(TrioActor):
         self._look_back_at = 0.0
 
     async def on_start(self) -> None:
-        """What a crash kept from a village or an agent is told again: nothing else may ever come of that session."""
+        """Forward again what a crash kept from a village or an agent: the session may have no further event."""
         self._context.router = self.actor_ref
         for state in self._context.board:
             if self._context.behind(state):
@@ -64,7 +65,7 @@ class SessionRouter(TrioActor):
         match message:
             case m.Forward():
                 await self._forward(message)
-            case m.LookBack():
+            case m.CheckUnpublished():
                 await self._look_back()
             case m.EnsureSession():
                 return await self._ensure_session(message)
@@ -90,10 +91,10 @@ class SessionRouter(TrioActor):
 
     def _look_back_later(self) -> None:
         self._look_back_at = trio.current_time() + LOOK_BACK_SECONDS
-        tell_if_alive(self._context.timers, After(LOOK_BACK_SECONDS, self.actor_ref, m.LookBack()))
+        tell_if_alive(self._context.timers, After(LOOK_BACK_SECONDS, self.actor_ref, m.CheckUnpublished()))
 
     async def _look_back(self) -> None:
-        """Whatever was lost on its way, and however: nobody waits for the session's next event to see its last."""
+        """Forward again events that were lost on their way, without waiting for the session's next event."""
         if trio.current_time() < self._look_back_at:
             return  # of the incarnation before this one
         shown = {s.session_id: self._context.shown_to(s) for s in self._context.board if self._context.behind(s)}
@@ -103,7 +104,7 @@ class SessionRouter(TrioActor):
                 await self._forward(m.Forward(state, ()))
         self._behind = shown
         for runner_id, (status, _) in list(self._context.heard.items()):
-            if status != "offline":  # its actor may be gone with all of them; somebody has to notice that it is away
+            if status != "offline":  # its actor may have ended too, and must notice that it is away
                 with suppress(ActorDeadError):  # the next look finds it
                     await self._runner(runner_id)
         self._look_back_later()
@@ -122,12 +123,23 @@ class SessionRouter(TrioActor):
                 agent_name=wanted.agent_name,
                 created_at=self._context.clock.now_ms(),
             )
+            await self._keep_owner(state)
             self._context.board.post(state)
-        elif not state.runner_id:  # known from its events alone: it belongs to the runner that has it
-            self._context.board.post(attrs.evolve(state, runner_id=wanted.runner_id))
-        elif (state.village_id, state.runner_id) != (wanted.village_id, wanted.runner_id):
+        elif state.village_id != wanted.village_id or state.runner_id not in ("", wanted.runner_id):
             raise m.ForeignSession(f"session {wanted.session_id} belongs to another runner or village")
+        elif not state.runner_id:  # of a log that does not say: it belongs to the runner of its village that has it
+            state = attrs.evolve(state, runner_id=wanted.runner_id)
+            await self._keep_owner(state)
+            self._context.board.post(state)
         return await self._session(state)
+
+    async def _keep_owner(self, state: SessionState) -> None:
+        """Store whose session it is, before its first event: else a crash between that and the session's first
+        snapshot would leave it to the next runner that names it.
+        """
+        assert self._context.journal is not None  # started before the router
+        key = f"session:{state.session_id}"
+        await self._context.journal.send(m.SaveSnapshot(key, state.seq, session_state.dump(state)))
 
     def _check_room(self, runner_id: str) -> None:
         """A runner may begin sessions by itself, but not without end."""
@@ -144,7 +156,8 @@ class SessionRouter(TrioActor):
         return await self._find(self._context.directory.villages, "village", village_id, village_id)
 
     async def _agent(self, agent_id: str, village_id: str) -> Ref:
-        return await self._find(self._context.directory.agents, "agent", agent_id, agent_id, village_id)
+        name = scopes.actor_name(village_id, agent_id)
+        return await self._find(self._context.directory.agents, "agent", name, agent_id, village_id)
 
     async def _runner(self, runner_id: str) -> Ref:
         return await self._find(self._context.directory.runners, "runner", runner_id, runner_id)
@@ -159,7 +172,7 @@ class SessionRouter(TrioActor):
             supervisor = whereis(self._nurseries[kind])
             if supervisor is not None:
                 with suppress(ActorDeadError):  # it was restarted in the middle of this: ask the next incarnation
-                    table[name] = await supervisor.proxy().start_child(spec)
+                    table[name] = await Supervisor.start_child(supervisor, spec)
                     return table[name]
             await trio.sleep(RESTART_LOOK_SECONDS)
         raise ActorDeadError(f"there is no supervisor at {self._nurseries[kind]}")

@@ -2,7 +2,10 @@
 
 A runner is online while it is heard, offline after `OFFLINE_SECONDS` (two missed heartbeats, never one). Commands
 are kept by id until their result came (over a crash of this actor too), and are sent again to every new connection: a
-runner drops those it has done already.
+runner drops those it has done already. Those that were promised to a person are rows (`Promises`), read at each
+connection and each heartbeat: what another process, or a crash, left untold is told then.
+
+A session that two heartbeats in a row do not name, while nothing of it is on its way, is lost: the session is told.
 """
 
 import math
@@ -12,17 +15,26 @@ import attrs
 import structlog
 import trio
 
-from actors import messages as m
-from actors.context import Context
-from actors.directory import tell_if_alive
-from actors.ports import Ref
-from actors.runtime import Down, MailboxSpec, TrioActor
-from actors.timers import After
-from contracts.link import Command, Heartbeat, Hello, Result
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.ports import Ref
+from townwatch.actors.session.signs import HeldBack
+from townwatch.actors.timers import After
+from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
+from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
 
 OFFLINE_SECONDS = 60.0
+PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain"})
+"""Commands that are rows."""
+ACKLESS = frozenset({"start", "input", "stop", "pause", "resume", "approve"})
+"""Commands that a runner of the dialect without acknowledgements understands."""
+FEATURES = {"pause": "pause", "resume": "pause", "resize": "resize", "diff": "diff"}
+"""Commands that a runner with a list of features must have there."""
+MISSED_BEATS = 2
+"""Heartbeats in a row without a session after which it is lost."""
 LEAST_SECONDS = 0.01
 """Between two looks: what is left may be less than a clock can tell apart."""
 RESULT_TIMEOUT_SECONDS = 30.0
@@ -33,7 +45,7 @@ Status = Literal["online", "offline", "draining", "maintenance"]
 
 @attrs.frozen(kw_only=True)
 class RunnerState:
-    """What is known of a runner. `heard_ms_ago`: any byte from it."""
+    """State of a runner. `heard_ms_ago`: any byte from it."""
 
     runner_id: str
     status: Status
@@ -42,22 +54,28 @@ class RunnerState:
     heartbeat: Heartbeat | None
     heard_at: int | None
     commands_waiting: int
+    clock_offset_ms: float | None = None
+    """How far the service's clock is ahead of the runner's; None where it did not tell."""
 
 
 @attrs.define
 class _Waiting:
     command: Command
     link: Ref | None = None
-    """By which it went last."""
+    """The link that it was last sent on."""
+    row: bool = False
+    """True if the command is a row of the promises; it is dropped when the row is settled."""
     done: trio.Event = attrs.field(factory=trio.Event)
     result: Result | None = None
 
 
 class RunnerActor(TrioActor):
-    """Messages: LinkUp, Beat, Settled, Down from its link; Send and SessionRestarted from sessions; Describe."""
+    """Messages: LinkUp, HeartbeatReceived, CommandResult, Down from its link; CanDo, Send, LookAgain, SessionRestarted
+    from sessions; Describe.
+    """
 
     mailbox = MailboxSpec(capacity=1024, policy="wait")
-    expected_errors = (m.RunnerOffline,)
+    expected_errors = (m.RunnerOffline, m.Unsupported)
 
     def __init__(self, context: Context, runner_id: str) -> None:
         super().__init__()
@@ -72,6 +90,13 @@ class RunnerActor(TrioActor):
         self._heard = known[1]
         self._heard_at: int | None = None
         self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
+        self._lenient = False
+        self._clock_offset_ms: float | None = None
+        """How far our clock is ahead of its own, as of the last time it told."""
+        self._missed: dict[str, int] = {}
+        """Session → heartbeats in a row that did not have it."""
+        self._seq_at_link: dict[str, int] = {}
+        """Session → how far it was when this connection began."""
 
     def on_start(self) -> None:
         self._context.directory.runners[self.runner_id] = self.actor_ref
@@ -84,16 +109,28 @@ class RunnerActor(TrioActor):
         match message:
             case m.LinkUp():
                 self._link_up(message)
-            case m.Beat(heartbeat=heartbeat):
+                await self._look()
+            case m.HeartbeatReceived(heartbeat=heartbeat):
                 self._hear()
-                self._heartbeat = heartbeat or self._heartbeat
-            case m.Settled(result=result):
+                if heartbeat is not None:
+                    self._heartbeat = heartbeat
+                    self._clock_offset_ms = self._context.clock.now_ms() - heartbeat.ts
+                    self._look_for_lost(heartbeat)
+                    await self._look()
+            case m.PoliciesChanged():
+                tell_if_alive(self._link, message)
+            case m.LookAgain():
+                await self._look()
+            case m.CommandResult(result=result):
                 self._hear()
-                self._settle(result)
+                await self._settle(result)
+            case m.CanDo(command=command):
+                self._check_can(command)
+                return self._link is not None
             case m.Send():
                 return self._send(message)
             case m.SessionRestarted(session_id=session_id, seq=seq):
-                tell_if_alive(self._link, m.Rewind(session_id, seq))
+                tell_if_alive(self._link, m.ResendFrom(session_id, seq))
             case Down(ref=ref) if ref is self._link:
                 self._link = None
                 self._check_later()
@@ -107,15 +144,24 @@ class RunnerActor(TrioActor):
     def _link_up(self, message: m.LinkUp) -> None:
         if self._link is not None and self._link is not message.link:
             tell_if_alive(self._link, m.CloseLink("replaced by a newer connection of the same runner", retry=False))
-        self._link, self._hello = message.link, message.hello
-        message.link.watch(self.actor_ref)
+        if self._link is not message.link:
+            self._missed.clear()
+            self._seq_at_link = {one.session_id: one.seq for one in self._context.board.of_runner(self.runner_id)}
+        self._link, self._hello, self._lenient = message.link, message.hello, message.lenient
+        self.actor_ref.watch(message.link)
         self._hear()
+        self._compare_clocks(message.hello)
         for waiting in self._waiting.values():
             self._tell(waiting)
-        for state in self._context.board.of_runner(self.runner_id):
-            if not state.ended:
-                tell_if_alive(self._context.directory.sessions.get(state.session_id), m.RunnerBack())
         self._check_later()
+
+    def _compare_clocks(self, hello: Hello) -> None:
+        """Record how far the runner's clock is behind ours, and what the runner held back while it was away."""
+        if hello.clock is None:
+            return
+        self._clock_offset_ms = self._context.clock.now_ms() - hello.clock
+        for held in hello.sessions:
+            self._context.held_back[held.session_id] = HeldBack(held.last_seq, self._clock_offset_ms)
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
@@ -146,16 +192,17 @@ class RunnerActor(TrioActor):
             tell_if_alive(village, m.RunnerStatus(self.runner_id, status))
 
     def _send(self, message: m.Send) -> Any:
-        """On its way, or kept for the next connection. With `wait`, the answer is an event to wait for, then a
+        """Send a command, or keep it for the next connection. With `wait`, the answer is an event to wait for, then a
         result.
         """
         command = message.command
+        self._check_can(command.command)
         if self._link is None and not message.keep:
             raise m.RunnerOffline(f"runner {self.runner_id} is not connected")
         if command.command_id not in self._waiting:
             if len(self._waiting) >= COMMANDS_KEPT:
                 raise m.RunnerOffline(f"runner {self.runner_id} has {COMMANDS_KEPT} unanswered commands")
-            self._waiting[command.command_id] = _Waiting(command)
+            self._waiting[command.command_id] = _Waiting(command, row=message.promised)
         waiting = self._waiting[command.command_id]
         if waiting.link is not self._link:
             self._tell(waiting)
@@ -163,10 +210,73 @@ class RunnerActor(TrioActor):
 
     def _tell(self, waiting: _Waiting) -> None:
         waiting.link = self._link
-        tell_if_alive(self._link, m.Order(waiting.command))
+        tell_if_alive(self._link, m.SendCommand(waiting.command))
 
-    def _settle(self, result: Result) -> None:
+    def _check_can(self, command: str) -> None:
+        """Raises `Unsupported` where this runner cannot do that, as far as it has said."""
+        if self._hello is None:
+            return
+        if self._lenient and command not in ACKLESS:
+            raise m.Unsupported(f"runner {self.runner_id} speaks a dialect that has no command {command}")
+        features, needed = self._hello.capabilities.features, FEATURES.get(command)
+        if not self._lenient and features and needed is not None and needed not in features:
+            raise m.Unsupported(
+                f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}"
+            )
+
+    async def _look(self) -> None:
+        """Tell what is promised and was not told over this connection; forget what is promised no more."""
+        try:
+            promised = await self._context.promises.open_of(self.runner_id)
+        except Exception as error:  # the rows stay: the next heartbeat looks again
+            log.warning("promises_not_read", runner=self.runner_id, reason=repr(error)[:300])
+            return
+        known = {command.command_id for command in promised}
+        for command_id, waiting in list(self._waiting.items()):
+            if waiting.row and command_id not in known:
+                del self._waiting[command_id]
+                void = ErrorBody(code="E_VOID", message="the session has ended, or the command's time is over")
+                waiting.result = Result(command_id=command_id, ok=False, error=void)
+                waiting.done.set()
+        for command in promised:
+            waiting = self._waiting.setdefault(command.command_id, _Waiting(command, row=True))
+            if self._link is not None and waiting.link is not self._link:
+                self._tell(waiting)
+
+    def _look_for_lost(self, beat: Heartbeat) -> None:
+        """Count the sessions that it should have and does not name. It is asked only when nothing is left in its spool:
+        what it has ended and not yet told is not lost.
+        """
+        if beat.spool.events or (beat.active_sessions is None and beat.active_session_count is None):
+            return
+        live = [one for one in self._context.board.of_runner(self.runner_id) if not one.ended and one.seq > 0]
+        if beat.active_sessions is not None:
+            named = frozenset(beat.active_sessions)
+            gone = [one.session_id for one in live if one.session_id not in named]
+        else:
+            # Only how many it has. Those that were silent over this connection are the ones that it may not have; where
+            # some of them are there and some are not, it is unknown which.
+            silent = [one.session_id for one in live if one.seq <= self._seq_at_link.get(one.session_id, 0)]
+            gone = silent if 0 < len(silent) <= len(live) - (beat.active_session_count or 0) else []
+        self._missed = {session_id: self._missed.get(session_id, 0) + 1 for session_id in gone}
+        lost = m.SessionLost("lost: its runner does not have it any more")
+        for session_id, times in self._missed.items():
+            if times < MISSED_BEATS:
+                continue
+            session = self._context.directory.alive(self._context.directory.sessions, session_id)
+            if session is not None:
+                tell_if_alive(session, lost)
+            else:  # wake it; the next heartbeat tells it
+                tell_if_alive(self._context.router, m.LocateSession(session_id))
+
+    async def _settle(self, result: Result) -> None:
         waiting = self._waiting.pop(result.command_id, None)
+        if result.command_id.partition(":")[0] in PROMISED:
+            reason = result.error.message if result.error is not None else None
+            try:
+                await self._context.promises.settle(result.command_id, result.ok, reason)
+            except Exception as error:  # the row stays open: it is told again, and answered as now
+                log.warning("result_not_kept", command=result.command_id, reason=repr(error)[:300])
         if waiting is None:
             return
         if not result.ok and result.error is not None:
@@ -185,6 +295,7 @@ class RunnerActor(TrioActor):
             heartbeat=self._heartbeat,
             heard_at=self._heard_at,
             commands_waiting=len(self._waiting),
+            clock_offset_ms=self._clock_offset_ms,
         )
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 import trio
 
-from actors.context import Context
-from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
-from actors.runtime.tasks import TaskOwner
+from townwatch.actors.context import Context
+from townwatch.actors.ports import Ref
+from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec
+from townwatch.runtime.tasks import TaskOwner
 
 AGAIN_SECONDS = 1.0
 """After which a message that was refused is tried again."""
@@ -68,7 +68,7 @@ class Timers(TaskOwner):
     def _tell(self, timer: After) -> None:
         try:
             timer.target.tell(timer.message)
-        except MailboxFull:  # it waits there for room, and nobody else's timer waits with it
+        except MailboxFull:  # it waits there for room, and no other actor's timer waits with it
             self.tasks.start_soon(self._tell_later, timer)
         except ActorDeadError:
             pass  # who set it is gone: nothing is owed any more

@@ -1,21 +1,66 @@
-"""OTP's supervision on actors.runtime. docs/actors.md teaches it."""
+"""OTP's supervision on townwatch.runtime. docs/actors.md teaches it."""
 
-from actors.runtime import Shutdown
-from supervision._base import ChildCount
-from supervision.backoff import Backoff
-from supervision.child import ChildInfo
-from supervision.dynamic import DynamicSupervisor
-from supervision.errors import ChildError, MaxIntensity, RateLimited, Refused, StartFailed, TooManyChildren
-from supervision.history import Happening, History
-from supervision.limits import Admission, KeyedCount, Rate, TokenBuckets
-from supervision.reports import CrashReport
-from supervision.spec import ChildSpec
-from supervision.supervisor import Supervisor
-from supervision.tree import Node, tree, waiting
+from townwatch.runtime import Shutdown
+from townwatch.supervision.backoff import Backoff
+from townwatch.supervision.dynamic import DynamicSupervisor
+from townwatch.supervision.errors import (
+    ChildError,
+    LimitReached,
+    MaxIntensity,
+    RateLimited,
+    StartFailed,
+    TooManyChildren,
+)
+from townwatch.supervision.history import History, HistoryEvent
+from townwatch.supervision.limits import AdmissionLimits, KeyedCount, Rate, RateWindow, TokenBuckets
+from townwatch.supervision.reports import CrashReport
+from townwatch.supervision.requests import (
+    ChildCount,
+    ChildInfo,
+    CountChildren,
+    DeleteChild,
+    FindChild,
+    RestartChild,
+    StartChild,
+    TerminateChild,
+    WhichChildren,
+)
+from townwatch.supervision.spec import ChildOptions, ChildSpec, child
+from townwatch.supervision.supervisor import Supervisor
+from townwatch.supervision.tree import Node, tree, waiting
 
 __all__ = [
-    "Admission", "Backoff", "ChildCount", "ChildError", "ChildInfo", "ChildSpec", "CrashReport", "DynamicSupervisor",
-    "Happening", "History", "KeyedCount", "MaxIntensity", "Node", "Rate", "RateLimited", "Refused", "Shutdown",
-    "StartFailed", "Supervisor", "TokenBuckets", "TooManyChildren", "tree",
+    "AdmissionLimits",
+    "Backoff",
+    "ChildCount",
+    "ChildError",
+    "ChildInfo",
+    "ChildOptions",
+    "ChildSpec",
+    "CountChildren",
+    "CrashReport",
+    "DeleteChild",
+    "DynamicSupervisor",
+    "FindChild",
+    "History",
+    "HistoryEvent",
+    "KeyedCount",
+    "LimitReached",
+    "MaxIntensity",
+    "Node",
+    "Rate",
+    "RateLimited",
+    "RateWindow",
+    "RestartChild",
+    "Shutdown",
+    "StartChild",
+    "StartFailed",
+    "Supervisor",
+    "TerminateChild",
+    "TokenBuckets",
+    "TooManyChildren",
+    "WhichChildren",
+    "child",
+    "tree",
     "waiting",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""How long to wait before a restart. Pure."""
+"""Backoff: the wait before a restart. Pure."""
 
 from random import Random
 

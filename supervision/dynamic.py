@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 import trio
 
-from actors.runtime import SHUTDOWN, ActorDeadError, ActorRef, Reason, Shutdown, System, TrioFuture
-from supervision import reports
-from supervision._base import BaseSupervisor, Retry
-from supervision.backoff import Backoff
-from supervision.child import Child, Exited
-from supervision.errors import ChildError
-from supervision.limits import Admission, Rate
-from supervision.spec import ChildSpec
-from supervision.strategies import after_exit
+from townwatch.runtime import SHUTDOWN, ActorDeadError, ActorRef, Reason, Shutdown, System, TrioFuture
+from townwatch.supervision import reports
+from townwatch.supervision._base import BaseSupervisor, Retry
+from townwatch.supervision._child import Child, Exited
+from townwatch.supervision.backoff import Backoff
+from townwatch.supervision.errors import ChildError
+from townwatch.supervision.limits import AdmissionLimits, Rate
+from townwatch.supervision.spec import ChildSpec
+from townwatch.supervision.strategies import after_exit
 
 
-class StartedLate(System):
-    """A start that ran beside the supervisor failed."""
+class RestartFailed(System):
+    """A restart that ran beside the supervisor's mailbox failed."""
 
     __match_args__ = ("child", "attempt", "error")
 
@@ -27,7 +27,7 @@ class StartedLate(System):
 
 
 class DynamicSupervisor(BaseSupervisor):
-    """one_for_one over children added at run time. Starts and stops run side by side: a slow one holds nobody up.
+    """one_for_one over children added at run time. Starts and stops run side by side.
 
     max_children   at most this many, counting those that start, stop or wait for a restart
     max_per_key    the same for each key of a kind: {"user": 5} admits five children with the same keys["user"]
@@ -48,14 +48,13 @@ class DynamicSupervisor(BaseSupervisor):
         rng: Random | None = None,
     ) -> None:
         super().__init__(intensity, period, backoff, name, rng)
-        self._admission = Admission(max_children, max_per_key or {}, rates or {})
+        self._admission = AdmissionLimits(max_children, max_per_key or {}, rates or {})
 
-    # -- asked from outside
+    # -- requests
 
-    def start_child(self, spec: ChildSpec) -> TrioFuture[ActorRef[Any]]:
-        """Admit a child and start it. Answered with its address once its `on_start()` has returned.
+    def _start_child(self, spec: ChildSpec) -> TrioFuture[ActorRef[Any]]:
+        """Admit a child and start it beside the mailbox.
 
-        Raises TooManyChildren, RateLimited, ChildError (already_started, already_present), or what starting raised.
         The place is taken before the start begins and is kept while the child lives or waits for a restart.
         """
         self._refuse_present(spec.id)
@@ -65,10 +64,10 @@ class DynamicSupervisor(BaseSupervisor):
         child = self._children[spec.id] = Child(spec, state="starting")
         reply: TrioFuture[ActorRef[Any]] = self.reply_later()
         assert self._nursery is not None
-        self._nursery.start_soon(self._bring_in, child, reply, name=f"start {spec.id}")
+        self._nursery.start_soon(self._start_first, child, reply, name=f"start {spec.id}")
         return reply
 
-    async def _bring_in(self, child: Child, reply: TrioFuture[ActorRef[Any]]) -> None:
+    async def _start_first(self, child: Child, reply: TrioFuture[ActorRef[Any]]) -> None:
         try:
             await self._start(child)
         except BaseException as error:
@@ -82,49 +81,49 @@ class DynamicSupervisor(BaseSupervisor):
             if not reply.done:
                 reply.set(child.ref)
 
-    def terminate_child(self, id: str) -> TrioFuture[None]:
-        """Stop a child and forget it. Answered when it has ended. Raises ChildError(not_found)."""
+    def _terminate_child(self, id: str) -> TrioFuture[None]:
         child = self._find(id)
         reply: TrioFuture[None] = self.reply_later()
         child.attempt += 1  # a retry on its way comes too late
         child.request_stop()
         assert self._nursery is not None
-        self._nursery.start_soon(self._see_out, child, reply, name=f"stop {id}")
+        self._nursery.start_soon(self._stop_and_drop, child, reply, name=f"stop {id}")
         return reply
 
-    async def _see_out(self, child: Child, reply: TrioFuture[None]) -> None:
+    async def _stop_and_drop(self, child: Child, reply: TrioFuture[None]) -> None:
         await self._terminate(child)
         self._drop_child(child, SHUTDOWN)
         if not reply.done:
             reply.set(None)
 
-    def restart_child(self, id: str) -> None:
-        """There is never a child that is down: one that ended is forgotten. Raises ChildError."""
+    def _restart_child(self, id: str) -> NoReturn:
+        """Refuse: there is never a child that is down, for one that ended is forgotten."""
         child = self._find(id)
         raise ChildError("restarting" if child.state == "restarting" else "running", id)
 
-    delete_child = restart_child
+    _delete_child = _restart_child
 
     # -- what happens to children
 
-    def on_receive(self, message: Any) -> None:
+    def on_receive(self, message: Any) -> Any:
         match message:
-            case Exited(child, life, reason):
-                if child.state == "up" and child.life is life:
+            case Exited(child, ended, reason):
+                if child.state == "up" and child.current is ended:
                     self._exited(child, reason)
             case Retry(child, attempt):
                 if child.state == "restarting" and child.attempt == attempt:
                     child.state = "starting"
                     assert self._nursery is not None
-                    self._nursery.start_soon(self._bring_back, child, attempt, name=f"restart {child.id}")
-            case StartedLate(child, attempt, error):
+                    self._nursery.start_soon(self._start_again, child, attempt, name=f"restart {child.id}")
+            case RestartFailed(child, attempt, error):
                 if child.state == "down" and child.attempt == attempt and child.id in self._children:
                     self._failed(child, error, "starting")
             case _:
-                super().on_receive(message)
+                return self._answer(message)
+        return None
 
     def _exited(self, child: Child, reason: Reason) -> None:
-        child.note_exit(reason)
+        child.record_exit(reason)
         decision = after_exit(child.spec.restart, reason)
         if decision == "restart":
             return self._failed(child, reason, "running")
@@ -133,13 +132,13 @@ class DynamicSupervisor(BaseSupervisor):
         return self._drop_child(child, reason)
 
     def _failed(self, child: Child, reason: Reason, phase: reports.Phase) -> None:
-        self._schedule(child, self._account(child, reason, phase))
+        self._schedule(child, self._record_failure(child, reason, phase))
 
-    async def _bring_back(self, child: Child, attempt: int) -> None:
+    async def _start_again(self, child: Child, attempt: int) -> None:
         try:
             await self._start(child)
         except Exception as error:
-            self._notify(StartedLate(child, attempt, error))
+            self._notify(RestartFailed(child, attempt, error))
         else:
             reports.restarted(self._name, child)
 
@@ -159,15 +158,15 @@ class DynamicSupervisor(BaseSupervisor):
         super()._drop_child(child, reason)
 
     async def _stop_children(self) -> None:
-        """All at once, with one clock: each has its own deadline from now on."""
+        """Stop all at once, with one clock: each has its own deadline from now on."""
         children = list(self._children.values())
         for child in children:
             child.request_stop()
         now = trio.current_time()
-        for child in sorted(children, key=lambda one: one.spec.shutdown_seconds):
+        for child in sorted(children, key=lambda one: one.spec.stop_timeout):
             if child.alive:
-                with trio.move_on_at(now + child.spec.shutdown_seconds):
-                    await child.until_ended()
+                with trio.move_on_at(now + child.spec.stop_timeout):
+                    await child.wait_ended()
                 if await child.kill():
                     reports.stopped_late(self._name, child)
             self._drop_child(child, SHUTDOWN)

@@ -1,14 +1,14 @@
-"""What a supervisor answers when it cannot do what it was asked."""
+"""Errors of supervisors: refused requests, failed starts, limits."""
 
 from typing import Any, Literal
 
-from actors.runtime import Shutdown
+from townwatch.runtime import Shutdown
 
 Code = Literal["already_started", "already_present", "not_found", "running", "restarting", "stopping"]
 
 
 class ChildError(Exception):
-    """The child's state does not allow it. code: OTP's word for why; id: which child."""
+    """A request that the child's state does not allow. code: OTP's word for why; id: which child."""
 
     def __init__(self, code: Code, id: str) -> None:
         super().__init__(f"child {id!r}: {code.replace('_', ' ')}")
@@ -17,7 +17,7 @@ class ChildError(Exception):
 
 
 class StartFailed(Shutdown):
-    """A supervisor ends with this when one of its first children does not start: OTP's failed_to_start_child."""
+    """Exit reason of a supervisor one of whose first children did not start: OTP's failed_to_start_child."""
 
     def __init__(self, id: str, reason: BaseException) -> None:
         super().__init__(f"child {id!r} did not start: {type(reason).__name__}: {reason}")
@@ -26,15 +26,15 @@ class StartFailed(Shutdown):
 
 
 class MaxIntensity(Shutdown):
-    """A supervisor gave up: more restarts than `intensity` within `period` seconds. Its parent decides what next."""
+    """Exit reason of a supervisor that gave up: more restarts than `intensity` within `period` seconds."""
 
     def __init__(self, child: str, restarts: int, period: float) -> None:
         super().__init__(f"gave up after {restarts} failures within {period:g} s, the last by child {child!r}")
         self.child = child
 
 
-class Refused(Exception):
-    """An admission was refused by a limit.
+class LimitReached(Exception):
+    """An admission refused by a limit.
 
     limit: the name of the limit; key: whose; current: how many there are; allowed: how many there may be;
     retry_after: seconds after which it may succeed, None when time alone does not help.
@@ -47,9 +47,9 @@ class Refused(Exception):
         self.limit, self.key, self.current, self.allowed, self.retry_after = limit, key, current, allowed, retry_after
 
 
-class TooManyChildren(Refused):
-    """`max_children`, or the maximum of one key, is reached."""
+class TooManyChildren(LimitReached):
+    """A refusal because `max_children`, or the maximum of one key, is reached."""
 
 
-class RateLimited(Refused):
-    """The key's token bucket is empty."""
+class RateLimited(LimitReached):
+    """A refusal because the key's token bucket is empty."""

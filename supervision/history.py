@@ -1,4 +1,4 @@
-"""The last events of each actor, from the telemetry hook: what one wants to read when a node of the tree looks ill."""
+"""The latest events of each actor, from the telemetry hook: to read when a node of the tree looks ill."""
 
 import re
 import time
@@ -10,19 +10,19 @@ from typing import Any
 import attrs
 
 KEPT_EVENTS = 40
-"""Of each actor. The same event again and again is one with a count."""
+"""kept of each actor; the same event again and again is one with a count"""
 KEPT_ACTORS = 1000
-"""Of those to whom something happened, and again as many of those who only came and went."""
+"""actors with events of note, and again as many of those that only started and stopped"""
 
 _LABEL = re.compile(r"\S+ \((?P<path>.+)\)")
 _COMING_AND_GOING = frozenset({"started", "stopped"})
 
 
 @attrs.define
-class Happening:
-    """`at`: epoch milliseconds, of the last of `count` that were alike. `text`: why, in words; no contents."""
+class HistoryEvent:
+    """One event of an actor. at: epoch seconds, of the last of `count` that were alike; text: why, without contents."""
 
-    at: int
+    at: float
     path: str
     event: str
     text: str
@@ -31,15 +31,15 @@ class Happening:
 
 
 class History:
-    """A ring for each actor. Subscribe `note` to the telemetry.
+    """A ring of events for each actor. Subscribe `note` to the telemetry.
 
-    A thousand clients who come and go do not push out what happened to the router: those to whom nothing else happened
-    are forgotten among themselves.
+    A thousand clients that come and go do not push out what happened to the router: actors that only started and
+    stopped are forgotten among themselves.
     """
 
     def __init__(self) -> None:
-        self._calm: OrderedDict[str, list[Happening]] = OrderedDict()
-        self._eventful: OrderedDict[str, list[Happening]] = OrderedDict()
+        self._calm: OrderedDict[str, list[HistoryEvent]] = OrderedDict()
+        self._eventful: OrderedDict[str, list[HistoryEvent]] = OrderedDict()
 
     def note(self, event: str, fields: dict[str, Any]) -> None:
         """A telemetry subscriber."""
@@ -47,25 +47,25 @@ class History:
         if path is None:
             return
         ring = self._ring(path, event not in _COMING_AND_GOING)
-        text, at = _words(event, fields), time.time_ns() // 1_000_000
+        text, at = _words(event, fields), time.time()
         last = ring[-1] if ring else None
         if last is not None and event not in _COMING_AND_GOING and (last.event, last.text) == (event, text):
             last.at, last.count = at, last.count + 1
         else:
             del ring[: 1 - KEPT_EVENTS]  # a deque of its own would be most of a kilobyte, for each of thousands
-            ring.append(Happening(at, path, event, text, fields.get("incarnation")))
+            ring.append(HistoryEvent(at, path, event, text, fields.get("incarnation")))
 
-    def of(self, path: str, limit: int = KEPT_EVENTS) -> list[Happening]:
+    def of(self, path: str, limit: int = KEPT_EVENTS) -> list[HistoryEvent]:
         """The latest events at `path` and below, oldest first."""
         below = f"{path}/"
         found = [one for ring in self._rings() for one in ring if one.path == path or one.path.startswith(below)]
         return sorted(found, key=attrgetter("at"))[-limit:]
 
-    def _rings(self) -> Iterator[list[Happening]]:
+    def _rings(self) -> Iterator[list[HistoryEvent]]:
         yield from self._calm.values()
         yield from self._eventful.values()
 
-    def _ring(self, path: str, eventful: bool) -> list[Happening]:
+    def _ring(self, path: str, eventful: bool) -> list[HistoryEvent]:
         """The actor's ring, as the one used last; makes room for it."""
         ring = self._eventful.pop(path, None)
         if ring is None:
@@ -80,7 +80,7 @@ class History:
 
 
 def _path_of(event: str, fields: dict[str, Any]) -> str | None:
-    """Whose event it is; None for actors without a path."""
+    """Return the path of the actor that an event is about; None for actors without a path."""
     match event:
         case "escalated":
             return fields["supervisor"]
@@ -109,7 +109,7 @@ def _words(event: str, fields: dict[str, Any]) -> str:
         case "mailbox_full":
             return f"{fields['message']} refused: {fields['capacity']} messages wait ({fields['policy']})"
         case "dead_letter":
-            return f"nobody will handle {fields['message_type']} ({fields['why']})"
+            return f"no actor will handle {fields['message_type']} ({fields['why']})"
         case _:
             return ""
 

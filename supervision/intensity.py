@@ -1,4 +1,4 @@
-"""When a supervisor gives up. Pure."""
+"""Restart intensity: the failures after which a supervisor gives up. Pure."""
 
 from collections import deque
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from supervision.errors import RateLimited, TooManyChildren
+from townwatch.supervision.errors import RateLimited, TooManyChildren
 
 
 @attrs.frozen
@@ -58,8 +58,26 @@ class TokenBuckets:
         self._sweep_at = max(1024, 2 * len(self._buckets))
 
 
+class RateWindow:
+    """A limit of so many events in any window of so many seconds, for one holder. Small while nothing happened."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: list[float] = []  # no deque: an empty one is most of a kilobyte
+
+    def take(self, allowed: int, seconds: float, now: float) -> float:
+        """Count an event and return 0, or count none and return the seconds until one may be counted."""
+        while self._times and self._times[0] <= now - seconds:
+            del self._times[0]
+        if len(self._times) >= allowed:
+            return self._times[0] + seconds - now if self._times else seconds
+        self._times.append(now)
+        return 0.0
+
+
 class KeyedCount:
-    """At most `allowed` places a key."""
+    """A limit of `allowed` places a key."""
 
     def __init__(self, name: str, allowed: float) -> None:
         if not allowed >= 0:
@@ -93,8 +111,8 @@ class KeyedCount:
             self._taken.pop(key, None)
 
 
-class Admission:
-    """All limits of one supervisor: a child gets every place it needs, or none and a refusal that says which."""
+class AdmissionLimits:
+    """The limits of one supervisor: a child gets every place it needs, or none and a refusal that says which."""
 
     def __init__(self, max_children: float, max_per_key: Mapping[str, int], rates: Mapping[str, Rate]) -> None:
         self.total = KeyedCount("max_children", max_children)

@@ -1,16 +1,16 @@
-"""What supervisors report, as data. Formatting is for whoever reads it."""
+"""Reports of supervisors, as data, and their way into telemetry and the log."""
 
+import logging
 from typing import Any, Literal
 
 import attrs
-import structlog
 import trio
 
-from actors.runtime import Reason, telemetry
-from actors.runtime._reasons import describe
-from supervision.child import Child
+from townwatch.runtime import Reason, telemetry
+from townwatch.runtime.kernel import describe
+from townwatch.supervision._child import Child
 
-log = structlog.get_logger("supervision")
+logger = logging.getLogger("townwatch.supervision")
 
 Phase = Literal["running", "starting"]
 Decision = Literal["restart", "give_up", "keep", "remove"]
@@ -18,7 +18,7 @@ Decision = Literal["restart", "give_up", "keep", "remove"]
 
 @attrs.frozen
 class CrashReport:
-    """One failure of one child, and what its supervisor makes of it.
+    """One failure of one child, and its supervisor's decision.
 
     supervisor, child: paths. phase: did it fail while running or while starting. message_type: type of the message
     in hand. waiting: messages in its mailbox. state: outline of its attributes. uptime, delay, period: seconds.
@@ -46,7 +46,7 @@ class CrashReport:
 
 
 @attrs.frozen
-class Circumstances:
+class SupervisorView:
     """The part of a crash report that only the supervisor knows."""
 
     supervisor: str
@@ -58,9 +58,9 @@ class Circumstances:
     decision: Decision
 
 
-def crash_report(child: Child, reason: Reason, phase: Phase, around: Circumstances) -> CrashReport:
-    """Put together what is known about a failure."""
-    ref, life = child.ref, child.life
+def crash_report(child: Child, reason: Reason, phase: Phase, around: SupervisorView) -> CrashReport:
+    """Build the report of a failure."""
+    ref, current = child.ref, child.current
     return CrashReport(
         child=ref.path if ref is not None and ref.path else child.id,
         actor=child.spec.actor.__name__,
@@ -68,10 +68,10 @@ def crash_report(child: Child, reason: Reason, phase: Phase, around: Circumstanc
         incarnation=ref.incarnation if ref is not None else 0,
         phase=phase,
         reason=reason,
-        message_type=life.last_message if life is not None else None,
+        message_type=current.last_message if current is not None else None,
         waiting=len(ref.actor_inbox) if ref is not None else 0,
-        state=life.state_summary() if life is not None else {},
-        uptime=trio.current_time() - child.born if phase == "running" else 0.0,
+        state=current.state_summary() if current is not None else {},
+        uptime=trio.current_time() - child.started_at if phase == "running" else 0.0,
         restarts=child.restarts,
         **attrs.asdict(around),
     )
@@ -81,17 +81,19 @@ def crashed(report: CrashReport) -> None:
     """Publish a crash: telemetry `crashed`, and a log line without contents."""
     telemetry.emit("crashed", actor=report.actor, path=report.child, urn=report.urn, incarnation=report.incarnation,
                    reason=describe(report.reason), error=type(report.reason).__name__, report=report)  # fmt: skip
-    log.warning(
-        "child_crashed",
-        child=report.child,
-        phase=report.phase,
-        reason=describe(report.reason),
-        message_type=report.message_type,
-        restarts=report.restarts,
-        recent=f"{report.recent} of {report.intensity} in {report.period:g} s",
-        decision=report.decision,
-        delay=round(report.delay, 3),
-    )
+    fields = {
+        "child": report.child,
+        "phase": report.phase,
+        "reason": describe(report.reason),
+        "message_type": report.message_type,
+        "restarts": report.restarts,
+        "recent": f"{report.recent} of {report.intensity} in {report.period:g} s",
+        "decision": report.decision,
+        "delay": round(report.delay, 3),
+    }
+    text = "Child %s crashed (%s): %s; decision: %s"
+    reason = fields["reason"]
+    logger.warning(text, report.child, report.phase, reason, report.decision, extra={"fields": fields})
 
 
 def restarted(supervisor: str, child: Child) -> None:
@@ -104,11 +106,15 @@ def restarted(supervisor: str, child: Child) -> None:
 def escalated(supervisor: str, child: Child, recent: int, period: float) -> None:
     """Publish that a supervisor gave up and hands the problem to its parent."""
     telemetry.emit("escalated", supervisor=supervisor, child=child.id, recent=recent, period=period)
-    log.error("supervisor_gave_up", supervisor=supervisor, child=child.id, failures=recent, period=period)
+    fields = {"supervisor": supervisor, "child": child.id, "failures": recent, "period": period}
+    text = "Supervisor %s gave up after %d failures within %g s, the last of child %r"
+    logger.error(text, supervisor, recent, period, child.id, extra={"fields": fields})
 
 
 def stopped_late(supervisor: str, child: Child) -> None:
     """Publish that a child ignored its shutdown deadline and was cancelled."""
     telemetry.emit("killed", supervisor=supervisor, actor=child.spec.actor.__name__, child=child.id)
     if child.spec.shutdown != "brutal":
-        log.warning("child_ignored_shutdown", supervisor=supervisor, child=child.id, shutdown=child.spec.shutdown)
+        fields = {"supervisor": supervisor, "child": child.id, "shutdown": child.spec.shutdown}
+        text = "Child %r of %s did not stop within %s s and was cancelled"
+        logger.warning(text, child.id, supervisor, child.spec.shutdown, extra={"fields": fields})

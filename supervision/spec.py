@@ -1,14 +1,14 @@
-"""How a child wants to be supervised."""
+"""Child specifications: how a supervisor starts, restarts and stops a child."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import attrs
 
-from actors.runtime import TrioActor
-from supervision.backoff import Backoff
-from supervision.strategies import AutoShutdown, Restart
+from townwatch.runtime import TrioActor
+from townwatch.supervision.backoff import Backoff
+from townwatch.supervision.strategies import AutoShutdown, Restart
 
 Kind = Literal["worker", "supervisor"]
 NONE: Mapping[str, Any] = MappingProxyType({})
@@ -18,8 +18,8 @@ def _default_kind(spec: "ChildSpec") -> Kind:
     return "supervisor" if getattr(spec.actor, "supervises", False) else "worker"
 
 
-def _default_shutdown(spec: "ChildSpec") -> "int | Literal['brutal', 'infinity']":
-    return "infinity" if spec.type == "supervisor" else 5000
+def _default_shutdown(spec: "ChildSpec") -> "float | Literal['brutal', 'infinity']":
+    return "infinity" if spec.type == "supervisor" else 5.0
 
 
 @attrs.frozen
@@ -31,7 +31,7 @@ class ChildSpec:
     restart        permanent: always restarted; transient: only after a crash; temporary: never, and its spec goes too
     start_timeout  seconds that `on_start()` may take. Finite: a child that asks a sibling which is down would
                    otherwise wait for ever, and its supervisor with it
-    shutdown       milliseconds that it may take to stop in order before it is cancelled; "brutal": cancelled at
+    shutdown       seconds that it may take to stop in order before it is cancelled; "brutal": cancelled at
                    once, no hook runs; "infinity": no limit (the default of supervisors)
     significant    see the supervisor's auto_shutdown; only transient and temporary children can be
     backoff        wait before restarts; None: the supervisor's
@@ -46,7 +46,7 @@ class ChildSpec:
     restart: Restart = "permanent"
     start_timeout: float = 10.0
     type: Kind = attrs.field(default=attrs.Factory(_default_kind, takes_self=True))
-    shutdown: int | Literal["brutal", "infinity"] = attrs.field(
+    shutdown: float | Literal["brutal", "infinity"] = attrs.field(
         default=attrs.Factory(_default_shutdown, takes_self=True)
     )
     significant: bool = False
@@ -70,20 +70,50 @@ class ChildSpec:
             return "a permanent child is always restarted and cannot be significant"
         if not 0 < self.start_timeout < float("inf"):
             return f"start_timeout must be finite seconds, not {self.start_timeout!r}"
-        if self.shutdown not in ("brutal", "infinity") and not (type(self.shutdown) is int and self.shutdown >= 0):
-            return f'shutdown must be milliseconds, "brutal" or "infinity", not {self.shutdown!r}'
+        if self.shutdown not in ("brutal", "infinity") and not (
+            type(self.shutdown) in (int, float) and self.shutdown >= 0
+        ):
+            return f'shutdown must be seconds, "brutal" or "infinity", not {self.shutdown!r}'
         return None
 
     @property
-    def shutdown_seconds(self) -> float:
-        """`shutdown` as trio counts: 0 for brutal."""
+    def stop_timeout(self) -> float:
+        """Seconds the child has to stop before it is cancelled: `shutdown` as a number, 0 for brutal."""
         match self.shutdown:
             case "brutal":
                 return 0.0
             case "infinity":
                 return float("inf")
-            case int(milliseconds):
-                return milliseconds / 1000
+            case seconds:
+                return float(seconds)
+
+
+class ChildOptions(TypedDict, total=False):
+    """The optional fields of a ChildSpec."""
+
+    kwargs: Mapping[str, Any]
+    restart: Restart
+    start_timeout: float
+    type: Kind
+    shutdown: float | Literal["brutal", "infinity"]
+    significant: bool
+    backoff: Backoff | None
+    mailbox: Literal["keep", "clear"]
+    keys: Mapping[str, str]
+
+
+def child(id: str, actor: type[TrioActor], *args: Any, **options: Unpack[ChildOptions]) -> ChildSpec:
+    """Make a ChildSpec in one line: `child("ann", Account, "Ann", restart="transient")`.
+
+    Args:
+        args: for the actor's `__init__()`.
+        options: fields of ChildSpec; left out, they are the class's `child_options`, or else ChildSpec's defaults.
+
+    Raises:
+        ValueError: the options contradict each other.
+    """
+    chosen: dict[str, Any] = {**actor.child_options, **options}
+    return ChildSpec(id, actor, args, **chosen)
 
 
 def check(children: Sequence[ChildSpec], auto_shutdown: AutoShutdown) -> None:

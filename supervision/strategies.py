@@ -1,10 +1,10 @@
-"""What a supervisor decides, as tables. Pure: OTP's supervisor.erl, without processes."""
+"""Decisions of a supervisor, as tables. Pure: OTP's supervisor.erl, without processes."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeVar
 
-from actors.runtime import Reason
-from actors.runtime._reasons import is_expected
+from townwatch.runtime import Reason
+from townwatch.runtime.kernel import is_expected
 
 Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
 Restart = Literal["permanent", "transient", "temporary"]
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def after_exit(restart: Restart, reason: Reason) -> AfterExit:
-    """What becomes of a child that ended by itself: start it again, keep only its spec, or remove that too."""
+    """Decide about a child that ended by itself: start it again, keep only its spec, or remove that too."""
     match restart, is_expected(reason):
         case "permanent", _:
             return "restart"
@@ -27,8 +27,8 @@ def after_exit(restart: Restart, reason: Reason) -> AfterExit:
             return "remove"
 
 
-def fate_sharers(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
-    """Those that go down and come up with the failed child, itself included, in start order.
+def restart_group(strategy: Strategy, children: Sequence[T], failed: T) -> list[T]:
+    """Return the children that go down and come up with the failed one, itself included, in start order.
 
     All of them come up again, also a transient one that had ended normally and one stopped by `terminate_child()`:
     OTP starts every spec in the group. Temporary ones are removed when they are taken down.
@@ -43,7 +43,7 @@ def fate_sharers(strategy: Strategy, children: Sequence[T], failed: T) -> list[T
 
 
 def shuts_down(mode: AutoShutdown, significant: bool, others_alive: bool) -> bool:
-    """Whether a supervisor ends because a child ended by itself and is not restarted.
+    """Return True if a supervisor ends because a child ended by itself and is not restarted.
 
     significant: was it a significant child; others_alive: is another significant child up or being restarted.
     """

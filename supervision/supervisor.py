@@ -1,19 +1,19 @@
 """A supervisor with an ordered list of children: OTP's, with backoff."""
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from random import Random
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import trio
 
-from actors.runtime import SHUTDOWN, ActorRef, Reason, Shutdown
-from supervision import reports, spec
-from supervision._base import BaseSupervisor, Retry
-from supervision.backoff import Backoff
-from supervision.child import Child, Exited
-from supervision.errors import ChildError, StartFailed
-from supervision.spec import ChildSpec
-from supervision.strategies import AutoShutdown, Strategy, after_exit, fate_sharers
+from townwatch.runtime import SHUTDOWN, ActorRef, Reason, Shutdown
+from townwatch.supervision import reports
+from townwatch.supervision._base import BaseSupervisor, Retry
+from townwatch.supervision._child import Child, Exited
+from townwatch.supervision.backoff import Backoff
+from townwatch.supervision.errors import ChildError, StartFailed
+from townwatch.supervision.spec import ChildSpec, check, check_significant
+from townwatch.supervision.strategies import AutoShutdown, Strategy, after_exit, restart_group
 
 
 class Supervisor(BaseSupervisor):
@@ -27,7 +27,8 @@ class Supervisor(BaseSupervisor):
     name           first part of the paths below it; a supervised supervisor takes its path from its parent
     rng            dice of the backoff's jitter
 
-    Public methods are meant to be called by proxy: `ref = await sup.proxy().start_child(spec)`.
+    Its operations are functions that take its address: `ref = await Supervisor.start_child(sup, spec)`. They work with
+    the address of a DynamicSupervisor too.
     """
 
     def __init__(
@@ -46,22 +47,18 @@ class Supervisor(BaseSupervisor):
         for value, allowed in ((strategy, Strategy), (auto_shutdown, AutoShutdown)):
             if value not in get_args(allowed):
                 raise ValueError(f"{value!r} is not one of {', '.join(get_args(allowed))}")
-        spec.check(specs, auto_shutdown)
+        check(specs, auto_shutdown)
         super().__init__(intensity, period, backoff, name, rng)
         self.strategy = strategy
         self.auto_shutdown: AutoShutdown = auto_shutdown
         self._children = {one.id: Child(one) for one in specs}
 
-    # -- asked from outside
+    # -- requests
 
-    async def start_child(self, spec_: ChildSpec) -> ActorRef[Any]:
-        """Start another child, after all others in order. Returns its address once its `on_start()` has returned.
-
-        Raises ChildError (already_started, already_present), or what starting raised; the spec is then not kept.
-        """
-        self._refuse_present(spec_.id)
-        spec.check_significant(spec_, self.auto_shutdown)
-        child = self._children[spec_.id] = Child(spec_)
+    async def _start_child(self, spec: ChildSpec) -> ActorRef[Any]:
+        self._refuse_present(spec.id)
+        check_significant(spec, self.auto_shutdown)
+        child = self._children[spec.id] = Child(spec)
         try:
             await self._start(child)
         except BaseException as error:
@@ -70,23 +67,18 @@ class Supervisor(BaseSupervisor):
         assert child.ref is not None
         return child.ref
 
-    async def terminate_child(self, id: str) -> None:
-        """Stop a child and keep its spec (a temporary one's goes): `restart_child()` starts it again, at a new
-        address. Its old address is dead. Raises ChildError(not_found).
-        """
+    async def _terminate_child(self, id: str) -> None:
         child = self._find(id)
         await self._terminate(child)
         self._forget(child, SHUTDOWN)
 
-    async def restart_child(self, id: str) -> ActorRef[Any]:
-        """Start a child that is down. Raises ChildError (not_found, running, restarting), or what starting raised."""
+    async def _restart_child(self, id: str) -> ActorRef[Any]:
         child = self._down(id)
         await self._start(child)
         assert child.ref is not None
         return child.ref
 
-    async def delete_child(self, id: str) -> None:
-        """Forget the spec of a child that is down. Raises ChildError (not_found, running, restarting)."""
+    def _delete_child(self, id: str) -> None:
         self._drop_child(self._down(id), SHUTDOWN)
 
     def _down(self, id: str) -> Child:
@@ -107,19 +99,21 @@ class Supervisor(BaseSupervisor):
                 self._report(child, error, "starting", 0.0, "give_up")
                 raise StartFailed(child.id, error) from error
 
-    async def on_receive(self, message: Any) -> None:
+    async def on_receive(self, message: Any) -> Any:
         match message:
-            case Exited(child, life, reason):
-                if child.state == "up" and child.life is life:
+            case Exited(child, ended, reason):
+                if child.state == "up" and child.current is ended:
                     await self._exited(child, reason)
             case Retry(child, attempt):
-                if child.state == "restarting" and child.attempt == attempt and not self._comes_with_another(child):
+                if child.state == "restarting" and child.attempt == attempt and not self._comes_with_an_older(child):
                     await self._restart_group(child)
             case _:
-                super().on_receive(message)
+                answer = self._answer(message)
+                return await cast("Any", answer) if isinstance(answer, Coroutine) else answer
+        return None
 
     async def _exited(self, child: Child, reason: Reason) -> None:
-        child.note_exit(reason)
+        child.record_exit(reason)
         decision = after_exit(child.spec.restart, reason)
         if decision == "restart":
             return await self._failed(child, reason, "running")
@@ -131,16 +125,16 @@ class Supervisor(BaseSupervisor):
         return None
 
     async def _failed(self, child: Child, reason: Reason, phase: reports.Phase) -> None:
-        delay = max(self._account(child, reason, phase), self._left_to_wait(child))
+        delay = max(self._record_failure(child, reason, phase), self._remaining_wait(child))
         await self._take_down(child)
         if delay or phase == "starting":
             self._schedule(child, delay)
         else:
             await self._restart_group(child)
 
-    def _left_to_wait(self, child: Child) -> float:
-        """Seconds that the longest wait within the child's group still lasts: who comes with others waits for all."""
-        waiting = (one.waits_until for one in self._group(child) if one.state == "restarting" and one is not child)
+    def _remaining_wait(self, child: Child) -> float:
+        """Return the seconds that the longest wait within the child's group still lasts."""
+        waiting = (one.restart_at for one in self._group(child) if one.state == "restarting" and one is not child)
         return max(0.0, max(waiting, default=0.0) - trio.current_time())
 
     async def _take_down(self, child: Child) -> None:
@@ -162,10 +156,10 @@ class Supervisor(BaseSupervisor):
         return None
 
     def _group(self, child: Child) -> list[Child]:
-        return fate_sharers(self.strategy, list(self._children.values()), child)
+        return restart_group(self.strategy, list(self._children.values()), child)
 
-    def _comes_with_another(self, child: Child) -> bool:
-        """An older sibling waits for its own restart, which will bring this child up too, and after it."""
+    def _comes_with_an_older(self, child: Child) -> bool:
+        """Return True when an older sibling waits for its own restart, which will start this child too, after it."""
         older = list(self._children.values())
         older = older[: older.index(child)]
         return self.strategy == "rest_for_one" and any(one.state == "restarting" for one in older)
@@ -179,12 +173,12 @@ class Supervisor(BaseSupervisor):
             reports.stopped_late(self._name, child)
 
     def _forget(self, child: Child, reason: Reason) -> None:
-        """It is down and stays down: the address dies, the spec stays unless it is temporary."""
-        child.bury(reason)
+        """End the address of a child that stays down; the spec stays unless it is temporary."""
+        child.retire(reason)
         if child.spec.restart == "temporary":
             self._children.pop(child.id, None)
 
     async def _stop_children(self) -> None:
         for child in reversed(list(self._children.values())):
             await self._terminate(child)
-            child.bury(SHUTDOWN)
+            child.retire(SHUTDOWN)

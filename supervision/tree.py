@@ -1,4 +1,4 @@
-"""The supervision tree as data, at any time, without a message to anybody."""
+"""The supervision tree as data, at any time, without sending a message."""
 
 import math
 from collections import Counter
@@ -7,15 +7,15 @@ from typing import Any
 import attrs
 import trio
 
-from actors.runtime import ActorRef, MailboxReport, inspect
-from actors.runtime._reasons import describe
-from supervision._base import BaseSupervisor
-from supervision.child import Child, LastExit
+from townwatch.runtime import ActorRef, MailboxReport, inspect
+from townwatch.runtime.kernel import actor_behind, describe
+from townwatch.supervision._base import BaseSupervisor
+from townwatch.supervision._child import Child, LastExit
 
 
 @attrs.frozen
-class Exit:
-    """Why the last incarnation ended, and how many seconds ago."""
+class NodeExit:
+    """The reason of the last incarnation's end, and how many seconds ago it was."""
 
     reason: str
     age: float
@@ -41,7 +41,7 @@ class Node:
     mailbox: MailboxReport | None
     in_hand: str | None
     restarts: int
-    last_exit: Exit | None
+    last_exit: NodeExit | None
     strategy: str | None = None
     intensity: int | None = None
     period: float | None = None
@@ -61,15 +61,16 @@ def tree(supervisor: ActorRef[Any], limit: int = 1000) -> Node:
 
 
 def waiting(supervisor: ActorRef[Any]) -> Counter[str]:
-    """How many messages wait, by class of actor, the supervisor and all below it. Makes nothing of each one: every two
-    seconds, reports of thousands of clients were a tenth of what a service with 1000 did.
+    """Count the messages that wait, by class of actor, for the supervisor and all below it.
+
+    Makes no report of each actor: every two seconds, those were a tenth of the work of a service with 1000 clients.
     """
     counts: Counter[str] = Counter()
     refs = [supervisor]
     while refs:
         ref = refs.pop()
         counts[ref.actor_class.__name__] += len(ref.actor_inbox.queue)
-        actor = ref._actor_weakref()
+        actor = actor_behind(ref)
         if isinstance(actor, BaseSupervisor):
             refs.extend(child.ref for child in actor._children.values() if child.ref is not None)
     return counts
@@ -77,7 +78,7 @@ def waiting(supervisor: ActorRef[Any]) -> Counter[str]:
 
 def _node(id: str, kind: str, ref: ActorRef[Any] | None, child: Child | None, limit: int) -> Node:
     report = inspect(ref) if ref is not None else None
-    actor = ref._actor_weakref() if ref is not None else None
+    actor = actor_behind(ref) if ref is not None else None
     now = trio.current_time()
     state = report.state if report is not None else "down"
     if child is not None and child.state != "up":
@@ -90,7 +91,7 @@ def _node(id: str, kind: str, ref: ActorRef[Any] | None, child: Child | None, li
         urn=report.urn if report is not None else None,
         incarnation=report.incarnation if report is not None else 0,
         state=state,
-        uptime=now - child.born if child is not None and child.state == "up" else 0.0,
+        uptime=now - child.started_at if child is not None and child.state == "up" else 0.0,
         mailbox=report.mailbox if report is not None else None,
         in_hand=report.in_hand if report is not None else None,
         restarts=child.restarts if child is not None else 0,
@@ -112,5 +113,5 @@ def _with_children(node: Node, actor: BaseSupervisor, now: float, limit: int) ->
     )
 
 
-def _exit(last: LastExit | None, now: float) -> Exit | None:
-    return Exit(describe(last.reason), now - last.at) if last is not None else None
+def _exit(last: LastExit | None, now: float) -> NodeExit | None:
+    return NodeExit(describe(last.reason), now - last.at) if last is not None else None

@@ -1,0 +1,1 @@
+"""People around a session: decisions that can be taken back, the keyboard, who is there."""
