@@ -9,14 +9,14 @@ from typing import Any
 import attrs
 from sqlalchemy import ColumnElement, Connection, Row, select, update
 
-from store.rows import MAX_LIMIT, Page, from_json, insert_new, to_json
-from store.tables import approvals, sessions
+from townwatch.store.rows import MAX_LIMIT, RowPage, from_json, insert_new, to_json
+from townwatch.store.tables import approvals, sessions
 
 SYSTEM = "system"
-"""Who decides when nobody did in time."""
+"""The name that stands for the service, which denies an approval that no person decided in time."""
 
 
-class UnknownApproval(LookupError):
+class ApprovalNotFound(LookupError):
     """No such approval in this session."""
 
 
@@ -24,7 +24,9 @@ class UnknownApproval(LookupError):
 class Approval:
     """`request`: the ApprovalRequest as on the wire. `decision` is None while it waits.
 
-    `confirmed_ms`: when the runner said that it has the decision; None: send it again.
+    `confirmed_ms`: when the runner said how it ended, and `outcome` what it said; None: the decision is on its way.
+    Where the two differ, the decision came too late: the session had ended, or it was answered where it was asked.
+    `release_ms`: the end of the `hold_ms` in which an allow can be taken back; None for a decision that is on its way.
     """
 
     session_id: str
@@ -32,17 +34,23 @@ class Approval:
     village_id: str
     request: dict[str, Any]
     requested_ms: int
-    timeout_ms: int | None = None
     decision: str | None = None
     resolved_by: str | None = None
     note: str | None = None
     resolved_ms: int | None = None
     confirmed_ms: int | None = None
+    outcome: str | None = None
+    outcome_by: str | None = None
+    outcome_note: str | None = None
+    hold_ms: int | None = None
+    release_ms: int | None = None
 
 
 @attrs.frozen
 class Decided:
-    """What became of a decision. `won`: this call made it. `agrees`: what stands is what this call wanted."""
+    """The result of a decision. `won`: this call made it. `agrees`: the decision on record is the one this
+    call wanted.
+    """
 
     standing: Approval
     won: bool
@@ -58,34 +66,60 @@ def request(connection: Connection, approval: Approval) -> bool:
 def decide(
     connection: Connection, session_id: str, approval_id: str, decision: str, by: str, note: str | None, now_ms: int
 ) -> Decided:
-    """Decide, unless somebody did: the first one wins. Raises `UnknownApproval`."""
+    """Decide, unless that was done before: the first decision wins. Raises `ApprovalNotFound`."""
     if decision not in ("allow", "deny"):
         raise ValueError(f"decision: must be allow or deny, not {decision!r}")
     made = update(approvals).where(_is(session_id, approval_id), approvals.c.decision.is_(None))
     result = connection.execute(made.values(decision=decision, resolved_by=by, note=note, resolved_ms=now_ms))
     standing = get(connection, session_id, approval_id)
     if standing is None:
-        raise UnknownApproval(f"session {session_id} has no approval {approval_id}")
+        raise ApprovalNotFound(f"session {session_id} has no approval {approval_id}")
     return Decided(standing, won=result.rowcount == 1, agrees=standing.decision == decision)
 
 
 def record(
-    connection: Connection, session_id: str, approval_id: str, decision: str, by: str, note: str | None, now_ms: int
+    connection: Connection,
+    session_id: str,
+    approval_id: str,
+    decision: str,
+    by: str,
+    note: str | None,
+    now_ms: int,
+    *,
+    village_id: str | None = None,
+    asked: dict[str, Any] | None = None,
 ) -> Decided:
-    """As `decide`, for an approval whose request is in the event log and not (yet) here: it is noted bare first."""
-    village_id = connection.execute(select(sessions.c.village_id).where(sessions.c.session_id == session_id)).scalar()
-    bare = Approval(
-        session_id=session_id, approval_id=approval_id, village_id=village_id or "", request={}, requested_ms=now_ms
-    )
-    request(connection, bare)
+    """As `decide`, for an approval whose request is in the event log and not (yet) here: it is noted first."""
+    request(connection, _noted(connection, session_id, approval_id, village_id, asked, now_ms))
     return decide(connection, session_id, approval_id, decision, by, note, now_ms)
 
 
-def expire(connection: Connection, now_ms: int) -> list[Approval]:
-    """Deny what waited past its time; returns what this call denied."""
-    overdue = update(approvals).where(approvals.c.decision.is_(None), approvals.c.timeout_ms <= now_ms)
-    values = {"decision": "deny", "resolved_by": SYSTEM, "note": "nobody decided in time", "resolved_ms": now_ms}
-    return _all(connection.execute(overdue.values(**values).returning(approvals)).all())
+def latest_of(connection: Connection, village_id: str, limit: int) -> list[Approval]:
+    """Return the latest approvals of a village, the newest first."""
+    mine = select(approvals).where(approvals.c.village_id == village_id)
+    rows = connection.execute(mine.order_by(approvals.c.requested_ms.desc()).limit(limit))
+    return [_approval(row) for row in rows]
+
+
+def _noted(
+    connection: Connection,
+    session_id: str,
+    approval_id: str,
+    village_id: str | None,
+    asked: dict[str, Any] | None,
+    now_ms: int,
+) -> Approval:
+    if village_id is None:
+        of_session = select(sessions.c.village_id).where(sessions.c.session_id == session_id)
+        village_id = connection.execute(of_session).scalar()
+    at = (asked or {}).get("requestedAt")
+    return Approval(
+        session_id=session_id,
+        approval_id=approval_id,
+        village_id=village_id or "",
+        request=asked or {},
+        requested_ms=int(at) if isinstance(at, int | float) else now_ms,
+    )
 
 
 def confirm(
@@ -96,17 +130,20 @@ def confirm(
     by: str | None,
     note: str | None,
     now_ms: int,
+    *,
+    village_id: str | None = None,
+    asked: dict[str, Any] | None = None,
 ) -> None:
-    """How it ended at the runner; the first confirmation counts. It stands over a decision that came too late there:
-    the session had ended, or the time was up.
+    """Record how an approval ended at the runner; the first confirmation counts. A decision made here stays on record
+    beside it; without one, the runner's is recorded as the decision.
     """
+    request(connection, _noted(connection, session_id, approval_id, village_id, asked, now_ms))
     waiting = _is(session_id, approval_id) & approvals.c.confirmed_ms.is_(None)
-    other = approvals.c.decision.is_(None) | (approvals.c.decision != decision)
-    if by is not None:
-        other |= approvals.c.resolved_by != by
-    ended = {"decision": decision, "resolved_by": by, "note": note, "resolved_ms": now_ms}
-    connection.execute(update(approvals).where(waiting, other).values(**ended))
-    connection.execute(update(approvals).where(waiting).values(confirmed_ms=now_ms))
+    undecided = waiting & approvals.c.decision.is_(None)
+    own = {"decision": decision, "resolved_by": by, "note": note, "resolved_ms": now_ms}
+    connection.execute(update(approvals).where(undecided).values(**own))
+    ended = {"outcome": decision, "outcome_by": by, "outcome_note": note, "confirmed_ms": now_ms}
+    connection.execute(update(approvals).where(waiting).values(**ended))
 
 
 def get(connection: Connection, session_id: str, approval_id: str) -> Approval | None:
@@ -122,31 +159,30 @@ def unconfirmed(connection: Connection, session_id: str) -> list[Approval]:
     return _all(connection.execute(query).all())
 
 
-def of_session(connection: Connection, session_id: str, *, pending_only: bool = False) -> list[Approval]:
-    """A session's, oldest first."""
-    query = select(approvals).where(approvals.c.session_id == session_id)
-    if pending_only:
-        query = query.where(approvals.c.decision.is_(None))
-    return _all(connection.execute(query.order_by(approvals.c.requested_ms, approvals.c.approval_id)).all())
+def undelivered(connection: Connection) -> list[Approval]:
+    """Every decision that its runner has not confirmed yet."""
+    query = select(approvals).where(approvals.c.decision.is_not(None), approvals.c.confirmed_ms.is_(None))
+    return _all(connection.execute(query).all())
 
 
-def pending(
+def decided(
     connection: Connection, village_ids: Sequence[str], *, cursor: str | None = None, limit: int = 50
-) -> Page[Approval]:
-    """What waits for a decision in these villages, oldest first. A cursor that makes no sense is a ValueError."""
+) -> RowPage[Approval]:
+    """Return a page of the decided approvals of these villages, latest decision first. Raises ValueError for a bad
+    cursor."""
     limit = max(1, min(limit, MAX_LIMIT))
-    query = select(approvals).where(approvals.c.village_id.in_(village_ids), approvals.c.decision.is_(None))
+    query = select(approvals).where(approvals.c.village_id.in_(village_ids), approvals.c.decision.is_not(None))
     key = approvals.c.session_id + "." + approvals.c.approval_id
     if cursor is not None:
         at, _, last = cursor.partition(".")
         if not at.isdecimal() or len(at) > 18:
-            raise ValueError("cursor: is not one that this list gave out")
-        later = approvals.c.requested_ms > int(at)
-        query = query.where(later | ((approvals.c.requested_ms == int(at)) & (key > last)))
-    found = _all(connection.execute(query.order_by(approvals.c.requested_ms, key).limit(limit + 1)).all())
+            raise ValueError("cursor: must be one that this list returned")
+        earlier = approvals.c.resolved_ms < int(at)
+        query = query.where(earlier | ((approvals.c.resolved_ms == int(at)) & (key > last)))
+    found = _all(connection.execute(query.order_by(approvals.c.resolved_ms.desc(), key).limit(limit + 1)).all())
     shown = found[:limit]
-    last = shown[-1] if len(found) > limit else None
-    return Page(shown, f"{last.requested_ms}.{last.session_id}.{last.approval_id}" if last else None)
+    final = shown[-1] if len(found) > limit else None
+    return RowPage(shown, f"{final.resolved_ms}.{final.session_id}.{final.approval_id}" if final else None)
 
 
 def _is(session_id: str, approval_id: str) -> ColumnElement[bool]:

@@ -1,18 +1,18 @@
 """The audit log: who did what, from where. Rows are only ever added."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Row, select
 
-from store.rows import MAX_LIMIT, Page, from_json, to_json
-from store.tables import audit
+from townwatch.store.rows import MAX_LIMIT, RowPage, from_json, to_json
+from townwatch.store.tables import audit
 
 
 @attrs.frozen(kw_only=True)
 class Entry:
-    """One action of somebody. `details` holds no secret and no terminal input, only what was meant by it."""
+    """One action of a person or program. `details` holds no secret and no terminal input, only what was meant by it."""
 
     at_ms: int
     kind: str
@@ -36,8 +36,8 @@ def add(connection: Connection, entry: Entry) -> int:
 
 
 def page(
-    connection: Connection, village_ids: Sequence[str] | None = None, *, cursor: str | None = None, limit: int = 50
-) -> Page[Entry]:
+    connection: Connection, village_ids: Sequence[str] | None, *, cursor: str | None = None, limit: int = 50
+) -> RowPage[Entry]:
     """Newest first, of these villages or (None) of all and of the service. A senseless cursor is a ValueError."""
     limit = max(1, min(limit, MAX_LIMIT))
     query = select(audit)
@@ -45,30 +45,19 @@ def page(
         query = query.where(audit.c.village_id.in_(village_ids))
     if cursor is not None:
         if not cursor.isdecimal() or len(cursor) > 18:
-            raise ValueError("cursor: is not one that this list gave out")
+            raise ValueError("cursor: must be one that this list returned")
         query = query.where(audit.c.audit_id < int(cursor))
     found = [_entry(row) for row in connection.execute(query.order_by(audit.c.audit_id.desc()).limit(limit + 1))]
     shown = found[:limit]
-    return Page(shown, str(shown[-1].audit_id) if len(found) > limit else None)
+    return RowPage(shown, str(shown[-1].audit_id) if len(found) > limit else None)
 
 
-def later(connection: Connection, after: int, limit: int, village_id: str | None = None) -> list[Entry]:
+def later(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:
     """The next `limit` entries behind number `after`, oldest first; of a village or (None) of everything."""
     query = select(audit).where(audit.c.audit_id > after).order_by(audit.c.audit_id).limit(limit)
     if village_id is not None:
         query = query.where(audit.c.village_id == village_id)
     return [_entry(row) for row in connection.execute(query)]
-
-
-def export(connection: Connection, village_id: str | None = None, chunk: int = 1000) -> Iterator[Entry]:
-    """All of it, oldest first, without holding it in memory."""
-    after = 0
-    while True:
-        rows = later(connection, after, chunk, village_id)
-        yield from rows
-        if len(rows) < chunk:
-            return
-        after = rows[-1].audit_id
 
 
 def _entry(row: Row[*tuple[Any, ...]]) -> Entry:

@@ -1,22 +1,30 @@
 """The one way to the tables: an engine, and calls into a worker thread.
 
-    agent = await database.read(agents.get, "runner_12345678")
+    agent = await database.read(villages.get, village_id)
     won = await database.call(approvals.decide, session_id, approval_id, "allow", user_id, None, now_ms)
 
 Every function of `store` that is called so takes the connection first; the call is one transaction.
 """
 
 import os
+import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import trio
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import SQLAlchemyError
 
-from store.log_schema import sync_directory
-from store.migrations import migrate
+from townwatch.contracts.faults import FilesDamaged, TablesUnavailable
+from townwatch.store.engine.file_identity import FileIdentity
+from townwatch.store.engine.outage import Outage, damaged, is_undecodable, stops_reading, translate
+from townwatch.store.engine.quarantine import quarantined, set_aside
+from townwatch.store.log.schema import sync_directory
+from townwatch.store.migrations import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,6 +33,11 @@ BUSY_MS = 5000
 SQLITE_THREADS = 2
 """One reads while the other writes. More only wait for each other, and each has a cache of its own."""
 POSTGRES_THREADS = 16
+CONNECT_SECONDS = 5
+"""Time limit for a connection to PostgreSQL, and for a lock there."""
+PROBE_BUSY_MS = 500
+QUICK_CHECK_BYTES = 64 << 20
+"""A larger file is not read through at every start; `townwatch doctor` does that."""
 
 
 class Database:
@@ -32,15 +45,25 @@ class Database:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self.outage = Outage()
         threads = SQLITE_THREADS if self.is_sqlite else POSTGRES_THREADS
         self._limiter = trio.CapacityLimiter(threads)
         self._reading = engine.execution_options(townwatch_read=True)
+        self.quarantined = 0
+        """Rows that could not be read and were set aside, since ever."""
+        self._anchor: sqlite3.Connection | None = None
+        """Keeps SQLite from removing the WAL between two connections: one that is gone is then always a fault."""
+        self._in_use: set[Any] = set()
+        self._files = FileIdentity(Path(engine.url.database or "")) if self.is_sqlite else None
+        event.listen(engine, "checkout", self._taken)
+        event.listen(engine, "checkin", self._given_back)
 
     @classmethod
     def open(cls, url: str | Path) -> "Database":
         """Open by URL (``postgresql://user@host/name``) or by path (SQLite; the file is made, mode 0600), and migrate.
 
-        Blocks: call it before the loop, or in a thread.
+        Blocks: call it before the loop, or in a thread. Raises `TablesUnavailable` where waiting may help,
+        `TablesRefused` where the settings must change, `FilesDamaged` where the file must be repaired.
         """
         target = _url(url)
         if target.get_backend_name() == "sqlite":
@@ -51,7 +74,10 @@ class Database:
             engine = _postgres_engine(target)
         database = cls(engine)
         try:
+            database.run(_examine)
             database.run(migrate)
+            database.set_unreadable_rows_aside()
+            database._watch_files()
         except BaseException:
             engine.dispose()
             raise
@@ -61,27 +87,134 @@ class Database:
     def is_sqlite(self) -> bool:
         return self.engine.dialect.name == "sqlite"
 
+    @property
+    def name(self) -> str:
+        """Name for messages: the file's path, or the database's name and host; never a password."""
+        url = self.engine.url
+        if self.is_sqlite:
+            return f"the tables database {url.database}"
+        return f"the tables database {url.database!r} on {url.host or url.query.get('host') or 'the local socket'}"
+
     def run(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """``fn(connection, *args)`` in one transaction, here and now."""
-        with self.engine.begin() as connection:
-            return fn(connection, *args, **kwargs)
+        """``fn(connection, *args)`` in one transaction, here and now. Raises `TablesUnavailable`, `FilesDamaged`."""
+        return self._attempt(self.engine, lambda connection: fn(connection, *args, **kwargs), writes=True)
 
     async def call(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The same in a worker thread. Not abandoned when cancelled: a transaction ends one way or the other."""
+        self.outage.check(writes=True)
         return await trio.to_thread.run_sync(lambda: self.run(fn, *args, **kwargs), limiter=self._limiter)
 
     async def read(self, fn: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `call`, for functions that only read: never waits for a writer."""
+        self.outage.check(writes=False)
 
         def run() -> T:
-            with self._reading.begin() as connection:
-                return fn(connection, *args, **kwargs)
+            return self._attempt(self._reading, lambda connection: fn(connection, *args, **kwargs), writes=False)
 
         return await trio.to_thread.run_sync(run, limiter=self._limiter)
+
+    def probe(self) -> str | None:
+        """Try to read and write; return None, or why that fails. Blocks. Begins or ends the outage by the result."""
+        if self._files is not None and self.outage.lasting is None and (wrong := self._files.check()) is not None:
+            self.outage.lasting = (
+                f"{self.name}: {wrong}; nothing is written to it any more: put the file back and restart the service"
+            )
+        if self.outage.lasting is not None:
+            return self.outage.lasting
+        try:
+            self._look(write=self.outage.writing is not None)
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            fault = translate(error, self.name)
+            reason = str(fault) if fault is not None else f"{self.name}: {error}"
+            self.outage.begin(reason, reads_too=stops_reading(error))
+            return reason
+        except Exception as error:  # the driver's own, from a connection that was taken away
+            self.outage.begin(f"{self.name} cannot be reached ({type(error).__name__}); retrying", reads_too=True)
+            return self.outage.reason()
+        self.outage.end()
+        return None
+
+    def cut(self) -> None:
+        """End the waits of calls whose PostgreSQL does not answer: each fails as if the server had gone."""
+        if self.is_sqlite:
+            return
+        for raw in self._in_use.copy():
+            with suppress(Exception), socket.socket(fileno=os.dup(raw.pgconn.socket)) as line:
+                line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        if self._anchor is not None:
+            self._anchor.close()
+        if self._files is not None:
+            self._files.close()
+
+    def set_unreadable_rows_aside(self) -> int:
+        """Move rows that cannot be read into the quarantine table; how many there were. SQLite only: PostgreSQL checks
+        types and encodings itself.
+        """
+        return self._set_aside(everything=False) if self.is_sqlite else 0
+
+    def _taken(self, raw: Any, *_more: object) -> None:
+        self._in_use.add(raw)
+
+    def _given_back(self, raw: Any, *_more: object) -> None:
+        self._in_use.discard(raw)
+
+    def _watch_files(self) -> None:
+        """Record the identity of the open files: a later check fails if one was removed or replaced."""
+        if self._files is not None:
+            self._anchor = sqlite3.connect(self._files.path, check_same_thread=False)
+            self._anchor.execute("SELECT count(*) FROM schema_version").fetchall()
+            self._files.check()
+
+    def _set_aside(self, *, everything: bool) -> int:
+        raw = self.engine.raw_connection()
+        try:
+            driver = cast(sqlite3.Connection, raw.driver_connection)
+            count = set_aside(driver, everything=everything)
+            self.quarantined = quarantined(driver)
+            return count
+        finally:
+            raw.close()
+
+    def _attempt(self, engine: Engine, work: Callable[[Connection], T], *, writes: bool) -> T:
+        """One transaction; a row that cannot be decoded is set aside, and the work done once more."""
+        self.outage.check(writes=writes)
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        except SQLAlchemyError as error:
+            if not (self.is_sqlite and is_undecodable(error)):
+                self._fail(error)
+                raise
+        self._set_aside(everything=True)
+        with engine.begin() as connection:
+            return work(connection)
+
+    def _fail(self, error: SQLAlchemyError) -> None:
+        """Raise the fault that the error stands for, and note the outage; return where it is the statement's own."""
+        fault = translate(error, self.name)
+        if fault is None:
+            return
+        if isinstance(fault, TablesUnavailable | FilesDamaged):
+            self.outage.begin(str(fault), reads_too=stops_reading(error))
+        raise fault from error
+
+    def _look(self, *, write: bool) -> None:
+        raw = self.engine.raw_connection()
+        try:
+            if self.is_sqlite:
+                _look_at_sqlite(cast(sqlite3.Connection, raw.driver_connection), write=write)
+            else:
+                _look_at_postgres(raw.driver_connection)
+        except BaseException:
+            if not self.is_sqlite:
+                raw.invalidate()
+            raise
+        finally:
+            raw.close()
 
 
 def _url(url: str | Path) -> URL:
@@ -97,9 +230,48 @@ def _url(url: str | Path) -> URL:
 
 def _postgres_engine(target: URL) -> Engine:
     try:
-        return create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True)
+        given = {} if "connect_timeout" in target.query else {"connect_timeout": CONNECT_SECONDS}
+        engine = create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True, connect_args=given)
     except ModuleNotFoundError:
         raise ValueError("database: PostgreSQL needs psycopg; install townwatch[postgres]") from None
+
+    @event.listens_for(engine, "connect")
+    def connected(raw: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
+        raw.execute(f"SET lock_timeout = '{CONNECT_SECONDS}s'")
+        raw.commit()
+
+    return engine
+
+
+def _examine(connection: Connection) -> None:
+    """Raise `FilesDamaged` where SQLite's own check finds damage, before anything is written."""
+    if connection.dialect.name != "sqlite" or os.stat(connection.engine.url.database or "").st_size > QUICK_CHECK_BYTES:
+        return
+    found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(3)")]
+    if found != ["ok"]:
+        raise damaged(f"the tables database {connection.engine.url.database}", found[0].splitlines()[0][:200])
+
+
+def _look_at_sqlite(raw: sqlite3.Connection, *, write: bool) -> None:
+    raw.execute(f"PRAGMA busy_timeout = {PROBE_BUSY_MS}").close()
+    try:
+        raw.execute("BEGIN IMMEDIATE").close()
+        try:
+            raw.execute("SELECT version FROM schema_version LIMIT 1").fetchall()
+            if write:  # an outage is over when a page reached the disk, not when a lock was given
+                raw.execute("PRAGMA user_version = 0").close()
+        finally:
+            raw.execute("COMMIT").close()
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_MS}").close()
+
+
+def _look_at_postgres(raw: Any) -> None:
+    with raw.cursor() as cursor:
+        (read_only,) = cursor.execute("SHOW transaction_read_only").fetchone()
+    raw.rollback()
+    if read_only == "on":
+        raise OSError("it is read-only")
 
 
 def _make_private_file(path: Path) -> None:

@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from contracts.codec import ContractError, decode_json, encode
-from contracts.records import LogRecord
+from townwatch.contracts.codec import ContractError, decode_json, encode
+from townwatch.contracts.records import LogRecord
 
 CHUNK = 500
 DEFAULT_SIZE = (80, 24)
@@ -63,7 +63,7 @@ def _header(first: LogRecord | None, title: str | None, size: tuple[int, int]) -
 
 
 def _events(record: LogRecord) -> Iterator[tuple[str, str]]:
-    """What a player shows of one event: nothing of most kinds."""
+    """Yield the player's (kind, data) pairs of one event; none for most types."""
     if record.type not in _SHOWN:
         return
     try:
@@ -96,7 +96,10 @@ def _tests_started(event: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _tests_finished(event: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "m", f"tests: {event['passed']} passed, {event['failed']} failed, {event['skipped']} skipped"
+    numbers = [f"{event[name]} {name}" for name in ("passed", "failed", "skipped") if event.get(name) is not None]
+    verdict = event.get("verdict")
+    judged = "result unknown" if verdict == "unknown" else None if numbers else verdict or "finished"
+    yield "m", "tests: " + ", ".join(part for part in (judged, event.get("reason"), *numbers) if part)
 
 
 def _alert(event: dict[str, Any]) -> Iterator[tuple[str, str]]:

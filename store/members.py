@@ -1,12 +1,12 @@
-"""Who belongs to a village, as what."""
+"""Members of a village and their roles."""
 
 from typing import Literal
 
 import attrs
 from sqlalchemy import Connection, bindparam, delete, select
 
-from store.rows import to_attrs, upsert
-from store.tables import members, users
+from townwatch.store.rows import to_attrs, upsert
+from townwatch.store.tables import members, users
 
 _ROLE = select(members.c.role).where(
     (members.c.village_id == bindparam("village")) & (members.c.user_id == bindparam("user"))
@@ -20,7 +20,7 @@ class LastOwner(Exception):
     """A village keeps at least one owner: make another one first."""
 
     def __init__(self, village_id: str) -> None:
-        super().__init__(f"{village_id} would have no owner left; make somebody else an owner first")
+        super().__init__(f"{village_id} would have no owner left; make another member an owner first")
 
 
 @attrs.frozen(kw_only=True)
@@ -36,7 +36,7 @@ class Member:
 
 
 def put(connection: Connection, village_id: str, user_id: str, role: Role, now_ms: int) -> None:
-    """Add somebody, or change their role. Raises `LastOwner`."""
+    """Add a person, or change their role. Raises `LastOwner`."""
     if role not in ROLES:
         raise ValueError(f"role: must be one of {', '.join(ROLES)}, not {role!r}")
     if role != "owner":
@@ -46,7 +46,7 @@ def put(connection: Connection, village_id: str, user_id: str, role: Role, now_m
 
 
 def remove(connection: Connection, village_id: str, user_id: str) -> bool:
-    """Take somebody out; False where they were not in. Raises `LastOwner`."""
+    """Remove a member; return False if the person is none. Raises `LastOwner`."""
     _keep_an_owner(connection, village_id, user_id)
     where = (members.c.village_id == village_id) & (members.c.user_id == user_id)
     return connection.execute(delete(members).where(where)).rowcount > 0

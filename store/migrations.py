@@ -8,6 +8,70 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, inspect, text
 
+SCOPED_IDS = (
+    """CREATE TABLE agents_of_villages (
+      village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE, agent_id TEXT NOT NULL,
+      house_id TEXT, session_id TEXT, name TEXT NOT NULL, agent_type TEXT NOT NULL, repo_path TEXT NOT NULL,
+      created_ms BIGINT NOT NULL, PRIMARY KEY (village_id, agent_id))""",
+    """INSERT INTO agents_of_villages
+        (village_id, agent_id, house_id, session_id, name, agent_type, repo_path, created_ms)
+      SELECT village_id, agent_id, house_id, session_id, name, agent_type, repo_path, created_ms FROM agents""",
+    "DROP TABLE agents",
+    "ALTER TABLE agents_of_villages RENAME TO agents",
+    """CREATE TABLE alert_resolutions (
+      session_id TEXT NOT NULL, alert_id TEXT NOT NULL, raised_seq BIGINT NOT NULL, village_id TEXT NOT NULL,
+      resolved_by TEXT NOT NULL, resolved_ms BIGINT NOT NULL, PRIMARY KEY (session_id, alert_id, raised_seq))""",
+    "CREATE INDEX ix_alert_resolutions_village_id ON alert_resolutions (village_id)",
+)
+"""Agents are unique in their village, alerts in their session."""
+
+VILLAGE_KEYS = (
+    "ALTER TABLE villages ADD COLUMN public_id TEXT NOT NULL DEFAULT ''",
+    "UPDATE villages SET public_id = village_id",
+    "CREATE UNIQUE INDEX ix_villages_public_id ON villages (public_id)",
+    """CREATE TABLE runner_villages (
+      runner_id TEXT NOT NULL REFERENCES runners (runner_id) ON DELETE CASCADE,
+      village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+      granted_by TEXT, granted_ms BIGINT NOT NULL, PRIMARY KEY (runner_id, village_id))""",
+    "CREATE INDEX ix_runner_villages_village_id ON runner_villages (village_id)",
+    """INSERT INTO runner_villages (runner_id, village_id, granted_by, granted_ms)
+      SELECT r.runner_id, v.village_id, NULL, r.created_ms
+      FROM runners r JOIN villages v ON v.village_id = r.village_id""",
+    """INSERT INTO runner_villages (runner_id, village_id, granted_by, granted_ms)
+      SELECT DISTINCT r.runner_id, m.village_id, CAST(NULL AS TEXT), r.created_ms
+      FROM runners r CROSS JOIN members m JOIN users u ON u.user_id = m.user_id
+      WHERE r.village_id IS NULL AND m.role = 'owner' AND u.admin""",
+    "CREATE TABLE removed_villages (village_id TEXT PRIMARY KEY)",
+    "DROP INDEX ix_runners_village_id",
+    "ALTER TABLE runners DROP COLUMN village_id",
+    # A code for every village is good for none: its holder asks for a new one.
+    "DELETE FROM codes WHERE kind = 'enrolment' AND village_id IS NULL",
+)
+"""Village keys and runner grants. Villages of before keep their name as key.
+
+A runner of one village goes on serving it; one that served every village serves those that an administrator owns, and
+no others until they are granted.
+"""
+
+FIRST_GENERATION = (
+    "DROP TABLE houses",
+    "DROP TABLE agents",
+    "DROP TABLE settings",
+    "DROP INDEX ix_sessions_agent_id",
+    "DROP INDEX ix_sessions_runner_id",
+    *(
+        f"ALTER TABLE sessions DROP COLUMN {name}"
+        for name in (
+            *("house_id", "workspace_path", "state", "reason", "detached", "exit_code", "last_seq", "last_event_ms"),
+            *("started_ms", "ended_ms", "usage", "created_by"),
+        )
+    ),
+    "ALTER TABLE approvals DROP COLUMN timeout_ms",
+)
+"""Drop what the event log says better. These tables were not written, and these columns never changed after their first
+value: a query of them by hand was told that every session is CREATED.
+"""
+
 MIGRATIONS: tuple[Sequence[str], ...] = (
     (
         """CREATE TABLE users (
@@ -76,6 +140,37 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         "CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
     ("CREATE TABLE ended_tokens (token_id TEXT PRIMARY KEY, expires_ms BIGINT NOT NULL)",),
+    SCOPED_IDS,
+    # quarantine: rows that could not be read, whole; `raw` is JSON with bytes in hexadecimal
+    (
+        """CREATE TABLE quarantine (
+          quarantine_id {auto}, at_ms BIGINT NOT NULL, table_name TEXT NOT NULL, row_id BIGINT NOT NULL,
+          why TEXT NOT NULL, raw TEXT NOT NULL)""",
+    ),
+    VILLAGE_KEYS,
+    (  # promises: commands as rows, how an approval ended at its runner, whose an unanswered idempotency key is
+        """CREATE TABLE commands (
+          command_id TEXT PRIMARY KEY, runner_id TEXT NOT NULL, session_id TEXT, kind TEXT NOT NULL, body TEXT NOT NULL,
+          created_ms BIGINT NOT NULL, expires_ms BIGINT, settled_ms BIGINT, outcome TEXT, error TEXT)""",
+        "CREATE INDEX commands_by_runner ON commands (runner_id, settled_ms)",
+        "CREATE INDEX commands_by_session ON commands (session_id)",
+        "ALTER TABLE approvals ADD COLUMN outcome TEXT",
+        "ALTER TABLE approvals ADD COLUMN outcome_by TEXT",
+        "ALTER TABLE approvals ADD COLUMN outcome_note TEXT",
+        "ALTER TABLE idempotency ADD COLUMN process TEXT",
+        "ALTER TABLE idempotency ADD COLUMN claim_id TEXT",
+    ),
+    (  # an allow that can still be taken back: its command is there and is not sent
+        "ALTER TABLE approvals ADD COLUMN hold_ms BIGINT",
+        "ALTER TABLE approvals ADD COLUMN release_ms BIGINT",
+        "ALTER TABLE commands ADD COLUMN held BOOLEAN NOT NULL DEFAULT FALSE",
+    ),
+    FIRST_GENERATION,
+    (  # rules of a village
+        """CREATE TABLE village_policies (
+          village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, version INTEGER NOT NULL,
+          body TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL)""",
+    ),
 )
 LATEST = len(MIGRATIONS)
 

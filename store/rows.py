@@ -8,7 +8,7 @@ import attrs
 from sqlalchemy import Connection, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from contracts.codec import decode_json, encode
+from townwatch.contracts.codec import decode_json, encode
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ MAX_LIMIT = 200
 
 
 @attrs.frozen
-class Page(Generic[T]):
+class RowPage(Generic[T]):
     """Some of a list. `next`: the cursor to go on from, None at the end."""
 
     items: Sequence[T]
@@ -24,7 +24,7 @@ class Page(Generic[T]):
 
 
 def new_id(prefix: str) -> str:
-    """An id nobody can guess: ``user_`` and 20 characters."""
+    """Return an unguessable id: ``user_`` and 20 characters."""
     return f"{prefix}_{secrets.token_hex(10)}"
 
 

@@ -4,7 +4,7 @@ Times are epoch milliseconds (``_ms``). Ids are text. JSON is text, made and rea
 any kind are kept as hashes only.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
 metadata = MetaData()
 
@@ -43,10 +43,27 @@ identities = Table(
 villages = Table(
     "villages",
     metadata,
-    Column("village_id", Text, primary_key=True),
+    Column("village_id", Text, primary_key=True),  # the key, never used twice (townwatch.contracts.village_ids)
+    Column(
+        "public_id", Text, nullable=False, server_default="", unique=True, index=True
+    ),  # the name in URLs; free once deleted
     _text("name"),
     Column("public", Boolean, nullable=False),
     _ms("created_ms", nullable=False),
+)
+removed_villages = Table(  # deleted, and not yet gone from the log and from memory
+    "removed_villages",
+    metadata,
+    Column("village_id", Text, primary_key=True),
+)
+village_policies = Table(  # none: no rules were ever set
+    "village_policies",
+    metadata,
+    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, nullable=False),
+    _text("body"),
+    _text("changed_by", nullable=True),
+    _ms("changed_ms", nullable=False),
 )
 members = Table(
     "members",
@@ -56,50 +73,16 @@ members = Table(
     _text("role"),
     _ms("added_ms", nullable=False),
 )
-houses = Table(
-    "houses",
-    metadata,
-    Column("house_id", Text, primary_key=True),
-    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False),
-    _text("name"),
-    _text("repo_path"),
-    _ms("created_ms", nullable=False),
-    UniqueConstraint("village_id", "repo_path"),
-)
-agents = Table(
-    "agents",
-    metadata,
-    Column("agent_id", Text, primary_key=True),
-    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False, index=True),
-    _text("house_id", nullable=True),
-    _text("session_id", nullable=True),
-    _text("name"),
-    _text("agent_type"),
-    _text("repo_path"),
-    _ms("created_ms", nullable=False),
-)
-sessions = Table(
+sessions = Table(  # those started by request; what became of them is in the event log
     "sessions",
     metadata,
     Column("session_id", Text, primary_key=True),
     Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False),
-    Column("agent_id", Text, nullable=False, index=True),
-    _text("house_id", nullable=True),
-    Column("runner_id", Text, index=True),
+    _text("agent_id"),
+    Column("runner_id", Text),
     _text("provider_id"),
-    _text("workspace_path", nullable=True),
-    _text("state"),
-    _text("reason", nullable=True),
-    Column("detached", Boolean, nullable=False),
-    Column("exit_code", BigInteger),
-    Column("last_seq", BigInteger, nullable=False),
-    _ms("last_event_ms"),
     _ms("created_ms", nullable=False),
-    _ms("started_ms"),
-    _ms("ended_ms"),
-    _text("usage", nullable=True),
     _text("config", nullable=True),
-    _text("created_by", nullable=True),
     Index("sessions_by_village", "village_id", "created_ms"),
 )
 approvals = Table(
@@ -110,20 +93,50 @@ approvals = Table(
     Column("village_id", Text, nullable=False),
     _text("request"),
     _ms("requested_ms", nullable=False),
-    _ms("timeout_ms"),
     _text("decision", nullable=True),
     _text("resolved_by", nullable=True),
     _text("note", nullable=True),
     _ms("resolved_ms"),
-    _ms("confirmed_ms"),  # when the runner said that it has the decision
+    _ms("confirmed_ms"),  # when the runner said how it ended
+    _text("outcome", nullable=True),  # allow | deny: what the runner said then, by whom and why
+    _text("outcome_by", nullable=True),
+    _text("outcome_note", nullable=True),
+    _ms("hold_ms"),  # how long a held allow waits before its runner gets it; null once it was released
+    _ms("release_ms"),  # when that is over
     Index("approvals_by_village", "village_id", "requested_ms"),
+)
+alert_resolutions = Table(  # what people said of alerts: an alert that is raised again later is open again
+    "alert_resolutions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("alert_id", Text, primary_key=True),
+    Column("raised_seq", BigInteger, primary_key=True),  # the event that had raised it
+    Column("village_id", Text, nullable=False, index=True),
+    _text("resolved_by"),
+    _ms("resolved_ms", nullable=False),
+)
+commands = Table(
+    "commands",
+    metadata,
+    Column("command_id", Text, primary_key=True),
+    _text("runner_id"),
+    _text("session_id", nullable=True),  # with whose end it is void; null: with no session's
+    _text("kind"),
+    _text("body"),  # the Command as on the wire; empty once it is settled
+    _ms("created_ms", nullable=False),
+    _ms("expires_ms"),
+    _ms("settled_ms"),
+    _text("outcome", nullable=True),  # ok | failed | expired | void
+    _text("error", nullable=True),
+    Column("held", Boolean, nullable=False, server_default="false"),  # not to be sent yet: a held decision's
+    Index("commands_by_runner", "runner_id", "settled_ms"),
+    Index("commands_by_session", "session_id"),
 )
 runners = Table(
     "runners",
     metadata,
     Column("runner_id", Text, primary_key=True),
     _text("name"),
-    Column("village_id", Text, index=True),  # null: serves every village
     _text("hostname", nullable=True),
     _text("version", nullable=True),
     _text("mode"),
@@ -133,6 +146,14 @@ runners = Table(
     _text("details"),
     _ms("created_ms", nullable=False),
     _ms("last_seen_ms"),
+)
+runner_villages = Table(  # which villages a runner serves; no row, no village
+    "runner_villages",
+    metadata,
+    Column("runner_id", Text, ForeignKey("runners.runner_id", ondelete="CASCADE"), primary_key=True),
+    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), primary_key=True, index=True),
+    _text("granted_by", nullable=True),
+    _ms("granted_ms", nullable=False),
 )
 api_tokens = Table(
     "api_tokens",
@@ -171,7 +192,7 @@ codes = Table(
     Column("hash", Text, primary_key=True),
     _text("kind"),  # sign_in | enrolment
     _text("user_id", nullable=True),  # sign_in: who; enrolment: who made it
-    _text("village_id", nullable=True),  # enrolment: the village the runner will serve, null for all
+    _text("village_id", nullable=True),  # enrolment: the village the runner will serve, null for none yet
     _text("name", nullable=True),
     _ms("created_ms", nullable=False),
     _ms("expires_ms", nullable=False),
@@ -202,5 +223,16 @@ idempotency = Table(
     Column("status", Integer),
     _text("body", nullable=True),
     _ms("created_ms", nullable=False),
+    _text("process", nullable=True),  # which process answers it; null: none does
+    _text("claim_id", nullable=True),  # the same over every attempt to answer it
 )
-settings = Table("settings", metadata, Column("key", Text, primary_key=True), _text("value"))
+quarantine = Table(  # rows that could not be read, whole: see store/engine/quarantine.py
+    "quarantine",
+    metadata,
+    Column("quarantine_id", AutoId, primary_key=True, autoincrement=True),
+    _ms("at_ms", nullable=False),
+    _text("table_name"),
+    _ms("row_id", nullable=False),
+    _text("why"),
+    _text("raw"),
+)

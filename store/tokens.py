@@ -1,6 +1,6 @@
 """API tokens, runner tokens and one-time codes, as the tables keep them: by hash, never the secret itself.
 
-Making the secrets is `access.secrets`' business; nothing here can tell what they were.
+Making the secrets is `townwatch.access.secrets`' business; nothing here can tell what they were.
 """
 
 from typing import Literal
@@ -8,8 +8,8 @@ from typing import Literal
 import attrs
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from store.rows import insert_new, to_attrs
-from store.tables import api_tokens, codes, ended_tokens, runner_tokens
+from townwatch.store.rows import insert_new, to_attrs
+from townwatch.store.tables import api_tokens, codes, ended_tokens, runner_tokens
 
 _ENDED = select(ended_tokens.c.token_id).where(ended_tokens.c.token_id == bindparam("id"))
 
@@ -98,13 +98,13 @@ def api_token_used(connection: Connection, token_id: str, now_ms: int) -> None:
 
 
 def end_access_token(connection: Connection, token_id: str, expires_ms: int, now_ms: int) -> bool:
-    """Nobody gets in with it any more; False where that was so before. Those that are over are forgotten."""
+    """End an access token before its time; return False if it was ended before. Deletes the rows of expired ones."""
     connection.execute(delete(ended_tokens).where(ended_tokens.c.expires_ms < now_ms))
     return insert_new(connection, ended_tokens, {"token_id": token_id, "expires_ms": expires_ms})
 
 
 def access_token_ended(connection: Connection, token_id: str) -> bool:
-    """Whether somebody signed out with it."""
+    """Return True if this access token was ended by a sign-out."""
     return connection.execute(_ENDED, {"id": token_id}).first() is not None
 
 
@@ -112,7 +112,7 @@ def access_token_ended(connection: Connection, token_id: str) -> bool:
 
 
 def set_runner_token(connection: Connection, token: RunnerToken, overlap_ms: int = 0) -> None:
-    """From now on this is the runner's token; the ones before it end `overlap_ms` after this one began."""
+    """Make this the runner's token; earlier ones end `overlap_ms` after this one began."""
     end = token.created_ms + overlap_ms
     others = (runner_tokens.c.runner_id == token.runner_id) & (
         runner_tokens.c.expires_ms.is_(None) | (runner_tokens.c.expires_ms > end)
@@ -147,8 +147,14 @@ def add_code(connection: Connection, code: Code) -> None:
     connection.execute(codes.insert().values(**attrs.asdict(code)))
 
 
+def use_up_codes(connection: Connection, user_id: str, now_ms: int) -> None:
+    """End all codes of a person, whatever they are for."""
+    fresh = (codes.c.user_id == user_id) & codes.c.used_ms.is_(None)
+    connection.execute(update(codes).where(fresh).values(used_ms=now_ms))
+
+
 def use_code(connection: Connection, kind: CodeKind, digest: str, now_ms: int) -> Code | None:
-    """Use a code up; None where it is unknown, used or over. One statement: of two at once, one gets it."""
+    """Use a code up; None where it is unknown, used or expired. One statement: of two at once, one gets it."""
     fresh = (
         (codes.c.hash == digest) & (codes.c.kind == kind) & codes.c.used_ms.is_(None) & (codes.c.expires_ms > now_ms)
     )

@@ -3,11 +3,11 @@
 import attrs
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from store.rows import insert_new, new_id, to_attrs
-from store.tables import identities, users
+from townwatch.store.rows import insert_new, new_id, to_attrs
+from townwatch.store.tables import identities, users
 
 _BY_ID = select(users).where(users.c.user_id == bindparam("id"))
-"""Made once, because it is asked for everybody who connects: making it takes longer than answering it."""
+"""Built once, because it runs for every connection: building it takes longer than running it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,32 +50,32 @@ def create(
 
 
 def get(connection: Connection, user_id: str) -> User | None:
-    """By id."""
+    """Return the person with this id, or None."""
     row = connection.execute(_BY_ID, {"id": user_id}).first()
     return to_attrs(User, row) if row else None
 
 
 def by_email(connection: Connection, email: str) -> User | None:
-    """By e-mail address, upper and lower case alike."""
+    """Return the person with this e-mail address (case does not matter), or None."""
     row = connection.execute(select(users).where(users.c.email == _email(email))).first()
     return to_attrs(User, row) if row else None
 
 
 def by_identity(connection: Connection, issuer: str, subject: str) -> User | None:
-    """Whom another issuer calls `subject`."""
+    """Return the person whom another issuer calls `subject`, or None."""
     query = select(users).join(identities, identities.c.user_id == users.c.user_id)
     row = connection.execute(query.where(identities.c.issuer == issuer, identities.c.subject == subject)).first()
     return to_attrs(User, row) if row else None
 
 
 def has_identity(connection: Connection, user_id: str, issuer: str) -> bool:
-    """Whether another issuer knows this person."""
+    """Return True if an identity of this issuer is linked to this person."""
     query = select(identities.c.subject).where(identities.c.user_id == user_id, identities.c.issuer == issuer)
     return connection.execute(query.limit(1)).first() is not None
 
 
 def link_identity(connection: Connection, user_id: str, issuer: str, subject: str, now_ms: int) -> bool:
-    """From now on `subject` of `issuer` is this person; False where it is taken already."""
+    """Link `subject` of `issuer` to this person; return False if it is linked already."""
     values = {"issuer": issuer, "subject": subject, "user_id": user_id, "created_ms": now_ms}
     return insert_new(connection, identities, values)
 
@@ -95,13 +95,31 @@ def set_admin(connection: Connection, user_id: str, admin: bool) -> None:
     connection.execute(update(users).where(users.c.user_id == user_id).values(admin=admin))
 
 
+def disabled(connection: Connection) -> frozenset[str]:
+    """Ids of those who are locked out."""
+    return frozenset(connection.execute(select(users.c.user_id).where(users.c.disabled)).scalars())
+
+
+def everyone(connection: Connection) -> list[User]:
+    """All people, by name."""
+    return [to_attrs(User, row) for row in connection.execute(select(users).order_by(users.c.name, users.c.user_id))]
+
+
+def administrators(connection: Connection, *, lock: bool = False) -> list[User]:
+    """Those who may run the service and are not locked out. `lock`: their rows stay locked until the
+    transaction ends.
+    """
+    query = select(users).where(users.c.admin, ~users.c.disabled).order_by(users.c.user_id)
+    return [to_attrs(User, row) for row in connection.execute(query.with_for_update() if lock else query)]
+
+
 def void_tokens(connection: Connection, user_id: str, now_ms: int) -> None:
     """Sign out everywhere: access tokens issued until now are worth nothing."""
     connection.execute(update(users).where(users.c.user_id == user_id).values(tokens_from_ms=now_ms))
 
 
 def count(connection: Connection) -> int:
-    """How many people there are."""
+    """Return the number of people."""
     return connection.execute(select(func.count()).select_from(users)).scalar_one()
 
 

@@ -1,21 +1,34 @@
-"""Villages, and the houses (repositories) in them."""
-
-import hashlib
+"""Villages, by key and by name."""
 
 import attrs
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, true, update
 
-from store.rows import insert_new, to_attrs
-from store.tables import houses, members, villages
+from townwatch.contracts.village_ids import new_key
+from townwatch.store.rows import insert_new, to_attrs
+from townwatch.store.tables import (
+    alert_resolutions,
+    api_tokens,
+    approvals,
+    codes,
+    members,
+    removed_villages,
+    sessions,
+    villages,
+)
 
+_BY_NAME = select(villages.c.village_id).where(villages.c.public_id == bindparam("public_id"))
 _BY_ID = select(villages).where(villages.c.village_id == bindparam("id"))
 
 
 @attrs.frozen(kw_only=True)
 class Village:
-    """A place for agents and the people who watch them. A public one may be read by anyone."""
+    """A place for agents and the people who watch them. A public one may be read by anyone.
+
+    `village_id` is its key, never used twice; `public_id` is what people call it in URLs and on the wire.
+    """
 
     village_id: str
+    public_id: str
     name: str
     public: bool
     created_ms: int
@@ -31,30 +44,30 @@ class VillageOf:
     role: str | None
 
 
-@attrs.frozen(kw_only=True)
-class House:
-    """A repository. Its id says the same as its village and path."""
+def create(
+    connection: Connection, public_id: str, name: str, now_ms: int, *, public: bool = False, key: str | None = None
+) -> str | None:
+    """Make a village and return its key; None where the name is taken.
 
-    house_id: str
-    village_id: str
-    name: str
-    repo_path: str
-    created_ms: int
-
-
-def house_id_of(village_id: str, repo_path: str) -> str:
-    """``house_`` and 12 hex digits of a hash over village and path."""
-    return "house_" + hashlib.sha256(f"{village_id}\n{repo_path}".encode()).hexdigest()[:12]
+    `key`: only for the first village of an empty database, whose name was never used before.
+    """
+    village_id = key or new_key(public_id)
+    values = {"village_id": village_id, "public_id": public_id, "name": name, "public": public, "created_ms": now_ms}
+    return village_id if insert_new(connection, villages, values) else None
 
 
-def create(connection: Connection, village_id: str, name: str, now_ms: int, *, public: bool = False) -> bool:
-    """A new village; False where the id is taken."""
-    values = {"village_id": village_id, "name": name, "public": public, "created_ms": now_ms}
-    return insert_new(connection, villages, values)
+def key_of(connection: Connection, public_id: str) -> str | None:
+    """Return the key of the village that has this name now."""
+    return connection.execute(_BY_NAME, {"public_id": public_id}).scalar()
+
+
+def keys(connection: Connection) -> set[str]:
+    """Return the keys of all villages."""
+    return set(connection.execute(select(villages.c.village_id)).scalars())
 
 
 def get(connection: Connection, village_id: str) -> Village | None:
-    """By id, whoever may see it."""
+    """Return the village with this key, or None. Does not check who may see it."""
     row = connection.execute(_BY_ID, {"id": village_id}).first()
     return to_attrs(Village, row) if row else None
 
@@ -69,51 +82,42 @@ def change(connection: Connection, village_id: str, *, name: str | None = None, 
 
 
 def remove(connection: Connection, village_id: str) -> bool:
-    """Delete a village with all that is in it (members, houses, agents, sessions)."""
-    return connection.execute(delete(villages).where(villages.c.village_id == village_id)).rowcount > 0
+    """Delete a village with all that is in it: members, sessions and their tokens, approvals, runner
+    grants, enrolment codes. Its name is free from then on; its key is never used again.
+    """
+    inside = select(sessions.c.session_id).where(sessions.c.village_id == village_id)
+    connection.execute(delete(api_tokens).where(api_tokens.c.session_id.in_(inside)))
+    connection.execute(delete(approvals).where(approvals.c.village_id == village_id))
+    connection.execute(delete(alert_resolutions).where(alert_resolutions.c.village_id == village_id))
+    connection.execute(delete(codes).where(codes.c.village_id == village_id))
+    if not connection.execute(delete(villages).where(villages.c.village_id == village_id)).rowcount:
+        return False
+    insert_new(connection, removed_villages, {"village_id": village_id})
+    return True
 
 
-def of_user(connection: Connection, user_id: str | None, *, public_too: bool = True) -> list[VillageOf]:
-    """The villages somebody may see, by id. None is anybody."""
+def removed(connection: Connection) -> list[str]:
+    """Return the keys of deleted villages of which something may be left outside these tables."""
+    return list(connection.execute(select(removed_villages.c.village_id)).scalars())
+
+
+def forget_removed(connection: Connection, village_id: str) -> None:
+    """Note that nothing is left of a deleted village."""
+    connection.execute(delete(removed_villages).where(removed_villages.c.village_id == village_id))
+
+
+def of_user(
+    connection: Connection, user_id: str | None, *, public_too: bool = True, all_of_them: bool = False
+) -> list[VillageOf]:
+    """Return the villages that a person may see, by key; None is the anonymous. `all_of_them`: an administrator."""
     joined = villages.outerjoin(
         members, (members.c.village_id == villages.c.village_id) & (members.c.user_id == (user_id or ""))
     )
     visible = members.c.role.is_not(None)
-    if public_too:
+    if all_of_them:
+        visible = true()
+    elif public_too:
         visible = or_(visible, villages.c.public)
     query = select(villages.c.village_id, villages.c.name, villages.c.public, members.c.role).select_from(joined)
     rows = connection.execute(query.where(visible).order_by(villages.c.village_id))
     return [to_attrs(VillageOf, row) for row in rows]
-
-
-def add_house(
-    connection: Connection, village_id: str, repo_path: str, now_ms: int, *, name: str | None = None
-) -> House:
-    """The house of a repository; made if it was not there."""
-    shown = name or repo_path.rstrip("/").rsplit("/", 1)[-1] or repo_path
-    house = House(
-        house_id=house_id_of(village_id, repo_path),
-        village_id=village_id,
-        name=shown,
-        repo_path=repo_path,
-        created_ms=now_ms,
-    )
-    insert_new(connection, houses, attrs.asdict(house))
-    return get_house(connection, house.house_id) or house
-
-
-def get_house(connection: Connection, house_id: str) -> House | None:
-    """By id."""
-    row = connection.execute(select(houses).where(houses.c.house_id == house_id)).first()
-    return to_attrs(House, row) if row else None
-
-
-def houses_of(connection: Connection, village_id: str) -> list[House]:
-    """All houses of a village, by name."""
-    query = select(houses).where(houses.c.village_id == village_id).order_by(houses.c.name, houses.c.house_id)
-    return [to_attrs(House, row) for row in connection.execute(query)]
-
-
-def remove_house(connection: Connection, house_id: str) -> bool:
-    """Take a house down; its sessions stay in the log."""
-    return connection.execute(delete(houses).where(houses.c.house_id == house_id)).rowcount > 0

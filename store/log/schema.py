@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Literal
 
-from store.log_records import DiskFull, LogBroken, LogError, LogTooNew
+from townwatch.store.log.records import DiskFull, LogBroken, LogDamaged, LogError, LogTooNew
 
 Synchronous = Literal["full", "normal"]
 
@@ -41,6 +41,19 @@ CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO meta VALUES ('next_position', 1);
 """
 
+# What was damaged: rows that could not be read, whole (JSON with bytes in hexadecimal), and ranges of events that had
+# been acknowledged and are not there any more. Made where they are missing, so that VERSION need not change.
+DAMAGE_TABLES = """
+CREATE TABLE IF NOT EXISTS quarantine (
+  id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, source TEXT NOT NULL, row_id INTEGER, why TEXT NOT NULL,
+  raw TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS loss (
+  session_id TEXT NOT NULL, village_id TEXT NOT NULL, from_seq INTEGER NOT NULL, to_seq INTEGER NOT NULL,
+  noticed_ms INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (session_id, from_seq, to_seq)) WITHOUT ROWID;
+"""
+QUICK_CHECK_BYTES = 64 << 20
+"""A larger file is not read through at every start; `townwatch doctor` does that."""
+
 
 def connect_writer(path: Path, synchronous: Synchronous) -> sqlite3.Connection:
     """The one connection that writes. Makes the file (mode 0600) and its tables when they are not there."""
@@ -65,7 +78,12 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that can only read, from any thread (one at a time), while the writer writes."""
     connection = _connect(path, f"file:{_quoted(path)}?mode=ro")
     connection.execute("PRAGMA query_only = 1")
+    connection.text_factory = _text  # a row that is not UTF-8 is judged by the reader of the row, not by an exception
     return connection
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
 
 
 def _connect(path: Path, uri: str) -> sqlite3.Connection:
@@ -97,6 +115,11 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
             f"BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION_ID};"
             f" PRAGMA user_version = {VERSION}; COMMIT;"
         )
+    elif path.stat().st_size <= QUICK_CHECK_BYTES:
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise LogDamaged(str(path), str(found).splitlines()[0][:200])
+    connection.executescript(DAMAGE_TABLES)
 
 
 def sync_directory(directory: Path) -> None:
@@ -111,8 +134,10 @@ def sync_directory(directory: Path) -> None:
 def translate(error: sqlite3.Error, path: Path) -> LogError:
     """SQLite's error in our words. SQLite says FULL for ENOSPC, and IOERR_WRITE for a quota."""
     code = getattr(error, "sqlite_errorcode", 0)
-    if code & 0xFF == sqlite3.SQLITE_FULL:
+    if code & 0xFF == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:  # no room for the WAL's index
         return DiskFull(str(path))
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return LogDamaged(str(path), str(error))
     name = getattr(error, "sqlite_errorname", "") or type(error).__name__
     return LogBroken(str(path), f"{error} ({name})")
 

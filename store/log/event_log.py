@@ -7,8 +7,6 @@ Everything here is synchronous and may be called from any thread: writing calls 
 them one thread of their own; reading calls do not wait for the writer.
 """
 
-import fcntl
-import json
 import os
 import sqlite3
 import threading
@@ -19,27 +17,30 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from store import log_retention
-from store.log_intake import Plan, plan_batch
-from store.log_read import LogReader
-from store.log_records import AppendResult, DiskFull, Head, LogInUse, LogRecord, Lost, Removed, Retention
-from store.log_reserve import RESERVE_BYTES, Reserve
-from store.log_schema import BUSY_MS, Synchronous, connect_writer, translate
+from townwatch.store.log import retention as log_retention
+from townwatch.store.log.guard import LogGuard, forget_healed, known_losses, note_losses
+from townwatch.store.log.head_rows import load_heads
+from townwatch.store.log.heads import Loss
+from townwatch.store.log.intake import plan_batch
+from townwatch.store.log.lock import lock_file
+from townwatch.store.log.quarantine import clean_small_tables, quarantined, set_event_aside
+from townwatch.store.log.read import LogReader
+from townwatch.store.log.records import (
+    AppendResult,
+    DiskFull,
+    Head,
+    LogError,
+    LogRecord,
+    Lost,
+    Removed,
+    Retention,
+)
+from townwatch.store.log.reserve import RESERVE_BYTES, Reserve
+from townwatch.store.log.schema import BUSY_MS, Synchronous, connect_writer, translate
+from townwatch.store.log.writing import write_plan
 
 T = TypeVar("T")
 
-_INSERT = "INSERT INTO event (position, session, seq, village, type, ts, stored_at, body) VALUES (?,?,?,?,?,?,?,?)"
-_SAVE_HEAD = """
-INSERT INTO session_head (id, session_id, village, first_seq, max_seq, events, bytes, first_ts, last_ts, holes, deleted)
-VALUES (?,?,?,?,?,?,?,?,?,?,?)
-ON CONFLICT (id) DO UPDATE SET first_seq = excluded.first_seq, max_seq = excluded.max_seq, events = excluded.events,
-  bytes = excluded.bytes, first_ts = excluded.first_ts, last_ts = excluded.last_ts, holes = excluded.holes,
-  deleted = excluded.deleted
-"""
-_SAVE_VILLAGE = """
-INSERT INTO village (id, village_id, events, bytes) VALUES (?,?,?,?)
-ON CONFLICT (id) DO UPDATE SET events = events + excluded.events, bytes = bytes + excluded.bytes
-"""
 _SAVE_SNAPSHOT = """
 INSERT INTO snapshot (key, position, body) VALUES (?,?,?)
 ON CONFLICT (key) DO UPDATE SET position = excluded.position, body = excluded.body
@@ -76,7 +77,11 @@ class EventLog(LogReader):
         self._villages: dict[str, int] = {}
         self._next_key = 1
         self._next_position = 1
-        self._load()
+        self._guard = LogGuard(path)
+        try:
+            self._recover()
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
         self._reserve.hold()
 
     @classmethod
@@ -95,13 +100,31 @@ class EventLog(LogReader):
         """
         place = Path(path)
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = _lock_file(place)
+        descriptor = lock_file(place)
         reserve = Reserve(place.with_name(place.name + ".reserve"), reserve_bytes)
-        try:
+
+        def make() -> Self:
             return cls(place, descriptor, lambda: connect_writer(place, synchronous), now_ms, reserve)
+
+        try:
+            try:
+                return make()
+            except LogError:  # SQLite needs some room even to read
+                if not reserve.release_when_full():
+                    raise
+                return make()
         except BaseException:
             os.close(descriptor)
             raise
+
+    @property
+    def reserve_in_use(self) -> int:
+        """Bytes that are free only because the reserve was given back to a full disk."""
+        return self._reserve.given_back
+
+    def make_room(self) -> bool:
+        """Release the reserve if the disk is full, so that other writes succeed; return True if it was released."""
+        return self._reserve.release_when_full()
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -118,28 +141,43 @@ class EventLog(LogReader):
             if changed:
                 villages = self._village_keys(changed.values())
                 with self._transaction() as writer:
-                    self._write(writer, plan, changed, villages, gone)
+                    write_plan(writer, plan, changed, villages, gone, int(self._now_ms()))
                 self._villages.update(villages)
+                self._guard.check()  # before anything is acknowledged: what went into a removed file is not kept
                 self._heads.update(changed)
                 self._next_key = max(self._next_key, *(head.key + 1 for head in changed.values()))
                 self._next_position += len(plan.stored)
         return AppendResult(heads=plan.heads, stored=plan.stored, repeats=plan.repeats, refused=plan.refused)
 
+    def watch(self) -> None:
+        """Once a second: keep how far each session is beside the log. Raises `LogReplaced` where files changed."""
+        with self._lock:
+            self._guard.check()
+        self._guard.keep(self._heads.copy(), self.position)
+
+    def set_aside(self, position: int, why: str) -> None:
+        """Move an event that cannot be read to the quarantine; its number is declared lost."""
+        with self._lock:
+            with self._transaction() as writer:
+                set_event_aside(writer, position, why)
+                self._guard.quarantined = quarantined(writer)
+            self._heads = {head.session_id: head for head in load_heads(self._writer, "")}
+
+    def note_loss(self, loss: Loss) -> bool:
+        """Keep that acknowledged events are missing, as a runner knows; False where that was known."""
+        with self._lock, self._transaction() as writer:
+            return bool(note_losses(writer, [loss]))
+
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
-        """Store (position, body) by key, all in one commit; what the keys had before is replaced."""
-        rows = [(key, position, body) for key, (position, body) in snapshots.items()]
-        with self._lock, self._transaction() as writer:
-            writer.executemany(_SAVE_SNAPSHOT, rows)
+        """Store (position, body) by key, all in one commit; what the keys had before is replaced.
 
-    def save_snapshot(self, key: str, position: int, body: bytes) -> None:
-        """Store one snapshot."""
-        self.save_snapshots({key: (position, body)})
-
-    def delete_snapshots(self, keys: Iterable[str]) -> None:
-        """Forget snapshots; keys that are not there are no error."""
-        rows = [(key,) for key in keys]
-        with self._lock, self._transaction() as writer:
-            writer.executemany("DELETE FROM snapshot WHERE key = ?", rows)
+        A snapshot that was on its way while its session (``session:<id>``) was deleted is dropped.
+        """
+        with self._lock:
+            kept = {key: one for key, one in snapshots.items() if not self.deleted(key.removeprefix("session:"))}
+            rows = [(key, position, body) for key, (position, body) in kept.items()]
+            with self._transaction() as writer:
+                writer.executemany(_SAVE_SNAPSHOT, rows)
 
     def retain(
         self,
@@ -189,7 +227,7 @@ class EventLog(LogReader):
                 raise translate(error, self._path) from error
 
     def checkpoint(self) -> None:
-        """Copy the WAL into the database as far as readers allow, without waiting for anybody."""
+        """Copy the WAL into the database as far as readers allow, without waiting for them."""
         with self._lock:
             try:
                 self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -208,7 +246,7 @@ class EventLog(LogReader):
         return None if head is None or head.deleted else head
 
     def deleted(self, session_id: str) -> bool:
-        """Whether this session was here and was deleted. From memory."""
+        """Return True if this session was stored and then deleted. Reads memory only."""
         head = self._heads.get(session_id)
         return head is not None and head.deleted
 
@@ -217,16 +255,26 @@ class EventLog(LogReader):
         """The position of the newest event, 0 in an empty log."""
         return self._next_position - 1
 
+    @property
+    def quarantined(self) -> int:
+        """Number of rows that could not be read and are set aside."""
+        return self._guard.quarantined
+
+    @property
+    def replaced(self) -> str | None:
+        """Description of what happened to the open files; None while they are the ones that were opened."""
+        return self._guard.replaced
+
+    def losses(self) -> list[Loss]:
+        """Events that were acknowledged and are missing, as far as is known."""
+        with self.connection() as connection:
+            return known_losses(connection)
+
     def village_sizes(self) -> dict[str, tuple[int, int]]:
         """Village id → (events, bytes of bodies) that are stored."""
         with self.connection() as connection:
             rows = connection.execute("SELECT village_id, events, bytes FROM village").fetchall()
         return {village_id: (events, size) for village_id, events, size in rows}
-
-    def file_bytes(self) -> int:
-        """What the log takes on the disk, its WAL included."""
-        files = (self._path, self._path.with_name(self._path.name + "-wal"))
-        return sum(file.stat().st_size for file in files if file.exists())
 
     def close(self) -> None:
         """Copy the WAL into the database and let go of the file. A second close does nothing."""
@@ -234,7 +282,10 @@ class EventLog(LogReader):
             return
         super().close()
         with self._lock:
+            if self._guard.replaced is None:
+                self._guard.keep(self._heads, self.position)
             self._writer.close()
+            self._guard.files.close()
             os.close(self._lock_descriptor)
 
     def __enter__(self) -> Self:
@@ -245,18 +296,32 @@ class EventLog(LogReader):
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _recover(self) -> None:
+        """Set unreadable rows aside, load what is left, and note what was acknowledged and is missing."""
+        with self._transaction() as writer:
+            clean_small_tables(writer)
+            forget_healed(writer)
+            self._guard.quarantined = quarantined(writer)
+        self._load()
+        with self._transaction() as writer:
+            self._next_position = max(self._next_position, self._guard.compare(writer, self._heads) + 1)
+        self._guard.check()
+        self._guard.keep(self._heads, self.position)
+
     def _load(self) -> None:
         """Heads and counters from the tables: what it costs depends on the sessions, not on the events."""
         self._villages = dict(self._writer.execute("SELECT village_id, id FROM village").fetchall())
-        self._heads = {head.session_id: head for head in _load_heads(self._writer, "")}
-        self._next_key = max((head.key for head in self._heads.values()), default=0) + 1
+        self._heads = {head.session_id: head for head in load_heads(self._writer, "")}
+        (used,) = self._writer.execute("SELECT coalesce(max(session), 0) FROM event").fetchone()
+        # Also beyond the key of a head that is set aside: its events are still there.
+        self._next_key = max(used, max((head.key for head in self._heads.values()), default=0)) + 1
         (newest,) = self._writer.execute("SELECT coalesce(max(position), 0) FROM event").fetchone()
         (kept,) = self._writer.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchone()
         self._next_position = max(newest + 1, kept)
 
     def _reload(self, keys: Iterable[int]) -> None:
         for key in keys:
-            for head in _load_heads(self._writer, f"WHERE h.id = {int(key)}"):
+            for head in load_heads(self._writer, f"WHERE h.id = {int(key)}"):
                 self._heads[head.session_id] = head
 
     def _village_keys(self, heads: Iterable[Head]) -> dict[str, int]:
@@ -264,29 +329,6 @@ class EventLog(LogReader):
         wanted = dict.fromkeys(head.village_id for head in heads)
         new = [village_id for village_id in wanted if village_id not in self._villages]
         return self._villages | {village_id: following + i for i, village_id in enumerate(new)}
-
-    def _write(
-        self,
-        writer: sqlite3.Connection,
-        plan: Plan,
-        changed: Mapping[str, Head],
-        villages: Mapping[str, int],
-        lost: Sequence[Lost],
-    ) -> None:
-        heads, now = plan.heads, int(self._now_ms())
-        for village_id in {head.village_id for head in changed.values()}:
-            writer.execute(_SAVE_VILLAGE, (villages[village_id], village_id, *plan.villages.get(village_id, (0, 0))))
-        writer.executemany(_SAVE_HEAD, [_head_row(head, villages[head.village_id]) for head in changed.values()])
-        writer.executemany(
-            _INSERT,
-            [
-                (r.position, heads[r.session_id].key, r.seq, villages[r.village_id], r.type, r.ts_ms, now, r.body)
-                for r in plan.stored
-            ],
-        )
-        rows = [(heads[g.session_id].key, g.from_seq, g.to_seq, g.reason) for g in lost if g.session_id in heads]
-        if rows:
-            writer.executemany("INSERT INTO lost (session, from_seq, to_seq, reason) VALUES (?,?,?,?)", rows)
 
     def _forget(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """One transaction that makes room; on a full disk it may use what is kept back for that."""
@@ -308,6 +350,8 @@ class EventLog(LogReader):
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection]:
+        if self._guard.replaced is not None:
+            self._guard.check()  # raises: nothing more goes into files that no restart finds
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             yield self._writer
@@ -319,7 +363,7 @@ class EventLog(LogReader):
             raise
 
     def _roll_back(self) -> None:
-        """To where we were. A connection that cannot even do that is replaced."""
+        """Roll back the open transaction. A connection on which that fails is replaced."""
         try:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
@@ -328,43 +372,10 @@ class EventLog(LogReader):
             self._writer = self._connect()
 
     def _shrink_wal(self) -> None:
-        """What the WAL holds goes into the database and takes less there. Tried, no more."""
+        """Copy the WAL into the database and truncate it. Does nothing while readers are in the way."""
+        self._guard.files.wal_was_cut()
         with suppress(sqlite3.Error):
             self._writer.execute("PRAGMA busy_timeout = 100")  # readers may be in the way: the next time, then
             self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         with suppress(sqlite3.Error):
             self._writer.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-
-
-def _lock_file(path: Path) -> int:
-    """The lock is a file beside: SQLite's own locks come and go with each transaction."""
-    descriptor = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise LogInUse(str(path)) from None
-    return descriptor
-
-
-def _head_row(head: Head, village: int) -> tuple[object, ...]:
-    holes = json.dumps(head.holes) if head.holes else None
-    return (
-        head.key, head.session_id, village, head.first_seq, head.max_seq, head.events, head.bytes,
-        head.first_ts_ms, head.last_ts_ms, holes, int(head.deleted),
-    )  # fmt: skip
-
-
-def _load_heads(connection: sqlite3.Connection, where: str) -> list[Head]:
-    rows = connection.execute(
-        "SELECT h.id, h.session_id, v.village_id, h.first_seq, h.max_seq, h.events, h.bytes, h.first_ts, h.last_ts,"
-        f" h.holes, h.deleted FROM session_head h JOIN village v ON v.id = h.village {where}"
-    )
-    return [
-        Head(
-            key=key, session_id=session_id, village_id=village_id, first_seq=first, max_seq=highest, events=events,
-            bytes=size, first_ts_ms=first_ts, last_ts_ms=last_ts,
-            holes=tuple((low, high) for low, high in json.loads(holes)) if holes else (), deleted=bool(deleted),
-        )
-        for key, session_id, village_id, first, highest, events, size, first_ts, last_ts, holes, deleted in rows
-    ]  # fmt: skip

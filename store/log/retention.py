@@ -6,7 +6,7 @@ The functions run inside the caller's transaction and keep the sums in `village`
 import sqlite3
 from collections.abc import Sequence
 
-from store.log_records import Removed, Retention
+from townwatch.store.log.records import Removed, Retention
 
 CHUNK = 2000
 """Events deleted in one commit: a few milliseconds of the writer's time."""
@@ -45,7 +45,7 @@ def delete_session(writer: sqlite3.Connection, session: int, session_id: str, ch
     _delete(writer, village, rows)
     writer.execute("UPDATE session_head SET deleted = 1, holes = NULL WHERE id = ?", (session,))
     writer.execute("DELETE FROM lost WHERE session = ?", (session,))
-    writer.execute("DELETE FROM snapshot WHERE key = ?", (f"session:{session_id}",))
+    writer.execute("DELETE FROM snapshot WHERE key IN (?, ?)", (f"session:{session_id}", f"terminal:{session_id}"))
     return Removed(len(rows), sum(length for _, _, length in rows), len(rows) == chunk)
 
 

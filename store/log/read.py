@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from store.log_records import LogRecord, Lost, Snapshot
-from store.log_schema import connect_reader, translate
+from townwatch.store.log.quarantine import event_fault
+from townwatch.store.log.records import LogRecord, Lost, Snapshot
+from townwatch.store.log.schema import connect_reader, translate
 
 MAX_IDLE = 4
 """Connections kept open between reads."""
 DEFAULT_LIMIT = 1000
 DEFAULT_BYTES = 4 << 20
 
-_COLUMNS = "h.session_id, e.seq, v.village_id, e.type, e.ts, e.body, e.position"
+_COLUMNS = "h.session_id, e.seq, v.village_id, e.type, e.ts, e.body, e.position, e.stored_at"
 _EVENTS = f"SELECT {_COLUMNS} FROM event e JOIN session_head h ON h.id = e.session JOIN village v ON v.id = e.village"
 _SESSION = "e.session = (SELECT id FROM session_head WHERE session_id = ?)"
 
@@ -40,28 +41,6 @@ class LogReader:
             f"{_EVENTS} WHERE {_SESSION} AND e.seq > ? ORDER BY e.seq", (session_id, after), limit, max_bytes
         )
 
-    def read_back(
-        self, session_id: str, before: int | None = None, limit: int = DEFAULT_LIMIT, max_bytes: int = DEFAULT_BYTES
-    ) -> list[LogRecord]:
-        """A session's events with seq < `before` (None: from the end), newest first."""
-        below = before if before is not None else 2**62
-        sql = f"{_EVENTS} WHERE {_SESSION} AND e.seq < ? ORDER BY e.seq DESC"
-        return self._records(sql, (session_id, below), limit, max_bytes)
-
-    def read_village(
-        self, village_id: str, after: int = 0, limit: int = DEFAULT_LIMIT, max_bytes: int = DEFAULT_BYTES
-    ) -> list[LogRecord]:
-        """A village's events with position > `after`, in the order in which they became durable."""
-        sql = (
-            f"{_EVENTS} WHERE e.village = (SELECT id FROM village WHERE village_id = ?)"
-            " AND e.position > ? ORDER BY e.position"
-        )
-        return self._records(sql, (village_id, after), limit, max_bytes)
-
-    def read_all(self, after: int = 0, limit: int = DEFAULT_LIMIT, max_bytes: int = DEFAULT_BYTES) -> list[LogRecord]:
-        """Every event with position > `after`: the tail behind a snapshot."""
-        return self._records(f"{_EVENTS} WHERE e.position > ? ORDER BY e.position", (after,), limit, max_bytes)
-
     def size(self, session_id: str, after: int, until: int) -> int:
         """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""
         sql = f"SELECT coalesce(sum(length(e.body)), 0) FROM event e WHERE {_SESSION} AND e.seq > ? AND e.seq <= ?"
@@ -69,7 +48,7 @@ class LogReader:
             return connection.execute(sql, (session_id, after, until)).fetchone()[0]
 
     def lost(self, session_id: str) -> list[Lost]:
-        """What was declared lost of a session, in order."""
+        """Return the ranges of a session that were declared lost, in order."""
         sql = (
             "SELECT from_seq, to_seq, reason FROM lost"
             " WHERE session = (SELECT id FROM session_head WHERE session_id = ?) ORDER BY from_seq"
@@ -83,6 +62,15 @@ class LogReader:
         with self.connection() as connection:
             rows = connection.execute(sql, (len(prefix), prefix)).fetchall()
         return {key: Snapshot(position, bytes(body)) for key, position, body in rows}
+
+    def load_snapshot(self, key: str) -> Snapshot | None:
+        """The snapshot of one key."""
+        with self.connection() as connection:
+            row = connection.execute("SELECT position, body FROM snapshot WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Snapshot(row[0], bytes(row[1]))
+
+    def set_aside(self, position: int, why: str) -> None:
+        """Deal with an event that cannot be read. A log that is open for reading alone passes over it."""
 
     def close(self) -> None:
         """Close what is idle; what is being used is closed when it is done."""
@@ -112,13 +100,19 @@ class LogReader:
 
     def _records(self, sql: str, args: Sequence[Any], limit: int, max_bytes: int) -> list[LogRecord]:
         records: list[LogRecord] = []
+        unreadable: list[tuple[int, str]] = []
         room = max_bytes
         with self.connection() as connection:
             cursor = connection.execute(f"{sql} LIMIT ?", (*args, max(1, limit)))
             for row in cursor:
+                if (why := event_fault(row[:7])) is not None:
+                    unreadable.append((row[6], why))
+                    continue
                 room -= len(row[5])
                 if room < 0 and records:
                     break
-                records.append(LogRecord(*row))
+                records.append(LogRecord(*row[:7], stored_ms=row[7] if type(row[7]) is int else 0))
             cursor.close()  # ends the read: an open one would keep the WAL from being reset
+        for position, why in unreadable:
+            self.set_aside(position, why)
         return records

@@ -1,19 +1,20 @@
-"""What goes into the event log, what comes back, and what can go wrong with it."""
+"""Records of the event log: what is appended, what is read, and the errors."""
 
 import errno
 from collections.abc import Mapping
 
 import attrs
 
-from contracts.records import LogRecord as LogRecord
+from townwatch.contracts.faults import FilesDamaged
+from townwatch.contracts.records import LogRecord as LogRecord
 
 Range = tuple[int, int]
-"""From and to, both included."""
+"""A range (from, to), both included."""
 
 
 @attrs.frozen(kw_only=True)
 class Head:
-    """How far the log has a session.
+    """Position of the log in a session.
 
     `last_seq`: every seq up to it is durable, or was declared lost: what may be acknowledged. `max_seq`: the highest
     seq ever stored. They differ only while `holes` (the ranges missing in between) is not empty. `first_seq`: the
@@ -49,7 +50,7 @@ class Lost:
 
 
 @attrs.frozen
-class Refused:
+class RefusedRecord:
     """A record that the log does not take: wrong_village, too_many_holes or bad_seq."""
 
     session_id: str
@@ -59,7 +60,7 @@ class Refused:
 
 @attrs.frozen(kw_only=True)
 class AppendResult:
-    """What became of a batch. Everything in it is durable when it is returned.
+    """The result of appending a batch. Everything in it is durable when it is returned.
 
     `heads`: by session id, of every session in the batch. `stored`: the records that are new, with their positions, in
     the order given. `repeats`: how many records of a session were dropped because the log had them.
@@ -68,7 +69,7 @@ class AppendResult:
     heads: Mapping[str, Head]
     stored: tuple[LogRecord, ...]
     repeats: Mapping[str, int]
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RefusedRecord, ...] = ()
 
 
 @attrs.frozen
@@ -81,7 +82,7 @@ class Snapshot:
 
 @attrs.frozen(kw_only=True)
 class Retention:
-    """How much of a village is kept; None keeps all. The oldest goes first.
+    """Limits of what is kept of a village; None keeps all. The oldest goes first.
 
     `max_age_ms`: since the event was stored, by our clock (a runner's may be years off). `max_bytes`: of event bodies.
     """
@@ -92,7 +93,7 @@ class Retention:
 
 @attrs.frozen
 class Removed:
-    """What one step of retention or deletion took away. `more`: call again, there is more to take."""
+    """Events removed by one step of retention or deletion. `more`: call again, there is more to remove."""
 
     events: int
     bytes: int
@@ -129,3 +130,31 @@ class LogBroken(LogError):
 
     def __init__(self, path: str, what: str) -> None:
         super().__init__(errno.EIO, f"the event log cannot be written or read: {what}", path)
+
+
+class LogDamaged(LogBroken, FilesDamaged):
+    """The file's content is not what it should be. Waiting does not help; `townwatch doctor` may."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(path, what)
+        self._text = (
+            f"the event log {path} is damaged ({what}): stop the service and run `townwatch doctor --repair`,"
+            " or restore a backup"
+        )
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class LogReplaced(LogError):
+    """The files were removed, replaced or cut off while the log was open: what is written now is lost."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(errno.ESTALE, what, path)
+        self._text = (
+            f"{what} while the service had it open; nothing is acknowledged any more:"
+            " put the file back, run `townwatch doctor`, and restart the service"
+        )
+
+    def __str__(self) -> str:
+        return self._text

@@ -1,13 +1,13 @@
-"""What a batch means, decided before anything is written: which records are new, which are repeats, where holes are.
+"""Plan of a batch, made before anything is written: which records are new, which are repeats, where holes are.
 
-Pure: heads and a batch in, a `Plan` out. The log writes the plan in one transaction and only then believes it.
+Pure: heads and a batch in, a `BatchPlan` out. The log writes the plan in one transaction and only then believes it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
-from store.log_records import Head, LogRecord, Lost, Range, Refused
+from townwatch.store.log.records import Head, LogRecord, Lost, Range, RefusedRecord
 
 MAX_HOLES = 256
 """Holes a session may have at a time. A runner that makes more is broken or hostile; its events are refused."""
@@ -15,13 +15,13 @@ MAX_SEQ = 2**53 - 1
 
 
 @attrs.frozen(kw_only=True)
-class Plan:
-    """What to write. `stored` has positions. `villages`: village id → (events, bytes) to add."""
+class BatchPlan:
+    """Rows to write. `stored` has positions. `villages`: village id → (events, bytes) to add."""
 
     stored: tuple[LogRecord, ...]
     heads: dict[str, Head]
     repeats: dict[str, int]
-    refused: tuple[Refused, ...]
+    refused: tuple[RefusedRecord, ...]
     villages: dict[str, tuple[int, int]]
 
 
@@ -106,12 +106,12 @@ class Intake:
 
 def plan_batch(
     heads: Mapping[str, Head], batch: Sequence[LogRecord], lost: Iterable[Lost], next_key: int, next_position: int
-) -> Plan:
+) -> BatchPlan:
     """Decide the whole batch. `next_key`: for sessions not yet known; `next_position`: for the first new record."""
     open_heads: dict[str, Intake] = {}
     stored: list[LogRecord] = []
     repeats: dict[str, int] = {}
-    refused: list[Refused] = []
+    refused: list[RefusedRecord] = []
     villages: dict[str, tuple[int, int]] = {}
     for record in batch:
         intake = open_heads.get(record.session_id)
@@ -122,13 +122,13 @@ def plan_batch(
                 next_key += 1
             intake = open_heads[record.session_id] = Intake.of(head)
         if record.village_id != intake.head.village_id:
-            refused.append(Refused(record.session_id, record.seq, "wrong_village"))
+            refused.append(RefusedRecord(record.session_id, record.seq, "wrong_village"))
             continue
         verdict = intake.offer(record.seq)
         if verdict == "repeat" or (verdict is None and intake.head.deleted):
             repeats[record.session_id] = repeats.get(record.session_id, 0) + 1
         elif verdict is not None:
-            refused.append(Refused(record.session_id, record.seq, verdict))
+            refused.append(RefusedRecord(record.session_id, record.seq, verdict))
         else:
             intake.count(record)
             stored.append(_at(record, next_position))
@@ -141,7 +141,7 @@ def plan_batch(
         if intake is not None:
             intake.lose(gone.from_seq, gone.to_seq)
     done = {session_id: intake.done() for session_id, intake in open_heads.items()}
-    return Plan(stored=tuple(stored), heads=done, repeats=repeats, refused=tuple(refused), villages=villages)
+    return BatchPlan(stored=tuple(stored), heads=done, repeats=repeats, refused=tuple(refused), villages=villages)
 
 
 def _at(record: LogRecord, position: int) -> LogRecord:
