@@ -1,5 +1,7 @@
-"""Who may: tokens of every kind, roles, join checks. Start at `authenticator`, `gate` and `policy`."""
+"""Authentication, roles and join checks. Start at `authenticator`, `gate` and `policy`."""
 
-from access.subject import ANONYMOUS as ANONYMOUS
-from access.subject import InvalidToken as InvalidToken
-from access.subject import Subject as Subject
+from townwatch.access.subject import (
+    ANONYMOUS as ANONYMOUS,
+    InvalidCredentials as InvalidCredentials,
+    Subject as Subject,
+)

@@ -7,11 +7,11 @@ from pathlib import Path
 import attrs
 from sqlalchemy import Connection
 
-from access import secrets
-from access.grants import grant_runner_token
-from store import members, runners, tokens, users, villages
-from store.log_schema import sync_directory
-from store.runners import Runner
+from townwatch.access import secrets
+from townwatch.access.grants import grant_runner_token
+from townwatch.store import members, runner_grants, runners, tokens, users, villages
+from townwatch.store.log.schema import sync_directory
+from townwatch.store.runners import RunnerRow
 
 OWNER_ID = "user_owner"
 DEMO_VILLAGE = "demo"
@@ -22,7 +22,9 @@ SECRET_FILE = "token.secret"
 
 @attrs.frozen(kw_only=True)
 class Bootstrapped:
-    """What there is after a start. `runner_file` holds ``{"runnerId", "name", "token"}`` (mode 0600)."""
+    """The village, owner and runner that exist after a start. `runner_file` holds ``{"runnerId", "name", "token"}``
+    (mode 0600).
+    """
 
     owner_id: str
     village_id: str
@@ -42,11 +44,13 @@ def bootstrap(connection: Connection, state_dir: Path, now_ms: int, owner_name: 
     """
     if users.count(connection) == 0:
         users.create(connection, owner_name, now_ms, admin=True, user_id=OWNER_ID)
-        villages.create(connection, DEMO_VILLAGE, "Demo village", now_ms)
+        villages.create(connection, DEMO_VILLAGE, "Demo village", now_ms, key=DEMO_VILLAGE)
         members.put(connection, DEMO_VILLAGE, OWNER_ID, "owner", now_ms)
     if runners.get(connection, LOCAL_RUNNER) is None:
-        here = Runner(runner_id=LOCAL_RUNNER, name="this machine", created_ms=now_ms)
+        here = RunnerRow(runner_id=LOCAL_RUNNER, name="this machine", created_ms=now_ms)
         runners.put(connection, here)
+        if villages.get(connection, DEMO_VILLAGE) is not None:  # the owner's first village, and no other
+            runner_grants.grant(connection, LOCAL_RUNNER, DEMO_VILLAGE, OWNER_ID, now_ms)
     file = state_dir / RUNNER_FILE
     if not _still_good(connection, file, now_ms):
         granted = grant_runner_token(connection, LOCAL_RUNNER, now_ms)
@@ -68,10 +72,14 @@ def _write_private(file: Path, content: object) -> None:
     """All of it or nothing, readable by us alone from the first byte on."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-        json.dump(content, out)
-        out.flush()
-        os.fsync(out.fileno())
-    os.replace(draft, file)
+    try:
+        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            json.dump(content, out)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(draft, file)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
     sync_directory(file.parent)

@@ -1,22 +1,19 @@
-"""Asking another server over HTTPS: off the loop, bounded in time and size, without following redirects."""
+"""Requests to an identity provider: over HTTPS, bounded in time and size, without following redirects."""
 
 import json
-import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Mapping
-from http.client import HTTPException
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import attrs
 import trio
 
+from townwatch.net.http_client import NotAnswered, exchange
+from townwatch.net.service_url import LOOPBACK
+
 MAX_BYTES = 1 << 20
 SECONDS = 5.0
 _AT_ONCE = 8
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-_CHUNK = 64 * 1024
 
 
 class NotFetched(Exception):
@@ -24,8 +21,8 @@ class NotFetched(Exception):
 
 
 @attrs.frozen
-class Answer:
-    """What the server said."""
+class FetchedResponse:
+    """A server's answer."""
 
     status: int
     body: bytes = attrs.field(repr=False)
@@ -41,57 +38,47 @@ class Answer:
         return cast("dict[str, Any]", found)
 
 
-Fetch = Callable[[str, Mapping[str, str] | None, Mapping[str, str]], Answer]
-"""(url, the fields of a form to POST or None to GET, headers) → the answer. Blocks. Raises OSError or ValueError."""
+Fetch = Callable[[str, Mapping[str, str] | None, Mapping[str, str]], Awaitable[FetchedResponse]]
+"""(url, the fields of a form to POST or None to GET, headers) → the answer. Raises OSError or ValueError."""
 
 
 def demand_safe(url: str) -> str:
-    """The URL itself. Raises ValueError where it is not https (http is for this machine)."""
+    """Return the URL itself.
+
+    Raises:
+        ValueError: if it is not https (http is for this machine).
+    """
     parts = urllib.parse.urlsplit(url)
-    plain = parts.scheme == "http" and parts.hostname in _LOOPBACK
+    plain = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not parts.hostname or not (parts.scheme == "https" or plain):
         raise ValueError(f"{url}: must be an https address")
     return url
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        return None  # the configured host answers, or nobody does
+async def fetch(url: str, form: Mapping[str, str] | None, headers: Mapping[str, str]) -> FetchedResponse:
+    """Return the answer, of whatever status. A redirect is an answer: only the configured host is talked to.
 
-
-def fetch(url: str, form: Mapping[str, str] | None, headers: Mapping[str, str]) -> Answer:
-    """The answer of whatever status. Blocks for `SECONDS` at most. Raises OSError or ValueError."""
-    deadline = time.monotonic() + SECONDS
-    opener = urllib.request.build_opener(_NoRedirect)
-    data = None if form is None else urllib.parse.urlencode(form).encode()
-    request = urllib.request.Request(demand_safe(url), data, {"Accept": "application/json", **headers})
+    Raises:
+        OSError: if there was no whole answer.
+        ValueError: if the address may not be asked.
+    """
+    demand_safe(url)
+    body = None
+    if form is not None:
+        body = urllib.parse.urlencode(form).encode()
+        headers = {"content-type": "application/x-www-form-urlencoded", **headers}
+    method = "GET" if form is None else "POST"
     try:
-        try:
-            response = opener.open(request, timeout=SECONDS)
-        except urllib.error.HTTPError as error:
-            response = error
-        with response:
-            return Answer(int(response.status or 0), _body(response, deadline))
-    except HTTPException as error:
-        raise ConnectionError(f"{type(error).__name__}: this is no HTTP") from None
-
-
-def _body(response: Any, deadline: float) -> bytes:
-    """All of it, within the deadline for the whole: a timeout of the socket is one for each read."""
-    parts: list[bytes] = []
-    left = MAX_BYTES
-    while chunk := response.read1(_CHUNK):
-        left -= len(chunk)
-        if left < 0:
-            raise ValueError(f"longer than {MAX_BYTES} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError("took too long")
-        parts.append(chunk)
-    return b"".join(parts)
+        reply = await exchange(
+            method, url, body=body, headers=headers, seconds=SECONDS, max_bytes=MAX_BYTES, proxies=True
+        )
+    except NotAnswered as error:
+        raise ConnectionError(str(error)) from None
+    return FetchedResponse(reply.status, reply.body)
 
 
 class Fetcher:
-    """`fetch` from the loop, a few at a time."""
+    """`fetch`, a few at a time."""
 
     def __init__(self, how: Fetch = fetch) -> None:
         self._how = how
@@ -99,16 +86,13 @@ class Fetcher:
 
     async def __call__(
         self, url: str, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
-        """The answer, of whatever status. Raises `NotFetched`."""
+    ) -> FetchedResponse:
+        """Return the answer, of whatever status. Raises `NotFetched`."""
         try:
-            # Abandoned when it takes longer: looking up a name has no timeout of its own.
-            with trio.fail_after(SECONDS):
-                return await trio.to_thread.run_sync(
-                    self._how, url, form, headers or {}, abandon_on_cancel=True, limiter=self._limiter
-                )
+            with trio.fail_after(SECONDS):  # a turn has to come within it, too
+                async with self._limiter:
+                    return await self._how(url, form, headers or {})
         except trio.TooSlowError:
             raise NotFetched(f"no answer within {SECONDS:g} s") from None
         except (OSError, ValueError) as error:
-            reason = error.reason if isinstance(error, urllib.error.URLError) else error
-            raise NotFetched(str(reason) or type(error).__name__) from None
+            raise NotFetched(str(error) or type(error).__name__) from None

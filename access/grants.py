@@ -6,18 +6,19 @@ All functions take the connection first: call them through `Database.call`.
 import attrs
 from sqlalchemy import Connection
 
-from access import secrets
-from access.subject import ALL_SCOPES, WrongSecret
-from store import runners, tokens
-from store.rows import new_id
-from store.runners import Runner
-from store.tokens import ApiToken, Code, RunnerToken
+from townwatch.access import secrets
+from townwatch.access.subject import ALL_SCOPES, WrongSecret
+from townwatch.store import runner_grants, runners, tokens
+from townwatch.store.rows import new_id
+from townwatch.store.runners import RunnerRow
+from townwatch.store.tokens import ApiToken, Code, RunnerToken
 
 ENROLMENT_LIFETIME_MS = 60 * 60_000
 ROTATION_OVERLAP_MS = 5 * 60_000
-"""How long a runner's old token lives on after a rotation, so that a crash in between locks nobody out."""
+"""How long a runner's old token stays valid after a rotation, so that a crash in between locks no runner out."""
 DEFAULT_API_LIFETIME_MS = 90 * 86_400_000
-SESSION_SCOPES = frozenset({"read"})
+SESSION_SCOPES: frozenset[str] = frozenset()
+"""A session's own token has none: it opens nothing of the service's."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,7 +32,7 @@ class Granted:
 
 @attrs.frozen(kw_only=True)
 class Enrolled:
-    """A runner that was taken in, with its token. `village_id` None: it serves all of them."""
+    """A runner that was taken in, with its token. `village_id`: key of the village it serves; None: none yet."""
 
     runner_id: str
     village_id: str | None
@@ -47,10 +48,10 @@ def grant_api_token(
     lifetime_ms: int | None = DEFAULT_API_LIFETIME_MS,
     session_id: str | None = None,
 ) -> Granted:
-    """A token for a person's program. Raises ValueError for an unknown scope, an empty name, a lifetime below 1; a name
-    of nothing but blanks is none that anybody could read, and becomes "token".
+    """A token for a person's program. Raises ValueError for an unknown scope, an empty name, a lifetime below 1; a
+    blank name is replaced by "token".
 
-    With `session_id` it is the agent's own: it may read and nothing else, whatever the person may do.
+    With `session_id` it is the agent's own: it has no scope, whatever the person may do.
     """
     if unknown := scopes - ALL_SCOPES:
         raise ValueError(f"scopes: {', '.join(sorted(unknown))} unknown, use {', '.join(sorted(ALL_SCOPES))}")
@@ -83,7 +84,7 @@ def grant_runner_token(connection: Connection, runner_id: str, now_ms: int, over
 def issue_enrolment_code(
     connection: Connection, by_user_id: str, now_ms: int, *, village_id: str | None = None, name: str | None = None
 ) -> str:
-    """A code that takes one runner in, within an hour. `village_id` None: a runner for every village."""
+    """A code that takes one runner in, within an hour, for this village. None: it serves none until it is granted."""
     code = secrets.make(secrets.ENROLMENT_CODE)
     row = Code(
         hash=secrets.digest(code),
@@ -102,14 +103,15 @@ def enrol(connection: Connection, code: str, name: str, now_ms: int, hostname: s
     """Take a runner in for a code, which is used up. Raises `WrongSecret`."""
     found = tokens.use_code(connection, "enrolment", secrets.digest(code[:200]), now_ms)
     if found is None:
-        raise WrongSecret("the code is unknown, used or over")
-    runner = Runner(
+        raise WrongSecret("the code is unknown, used or expired; get a new one")
+    runner = RunnerRow(
         runner_id=new_id("runner"),
         name=(found.name or name).strip()[:200] or "runner",
-        village_id=found.village_id,
         hostname=hostname,
         created_ms=now_ms,
     )
     runners.put(connection, runner)
+    if found.village_id is not None:
+        runner_grants.grant(connection, runner.runner_id, found.village_id, found.user_id, now_ms)
     granted = grant_runner_token(connection, runner.runner_id, now_ms)
-    return Enrolled(runner_id=runner.runner_id, village_id=runner.village_id, token=granted.token)
+    return Enrolled(runner_id=runner.runner_id, village_id=found.village_id, token=granted.token)

@@ -1,6 +1,6 @@
 """Public keys of other issuers: from the configuration (PEM or JWKS file) or from a JWKS URL, fetched off the loop."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import structlog
@@ -8,9 +8,9 @@ import trio
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 
-from access.fetch import demand_safe, fetch
-from access.jwt import ASYMMETRIC, Key, key_set
-from access.subject import InvalidToken
+from townwatch.access.fetch import demand_safe, fetch
+from townwatch.access.jwt import ASYMMETRIC, Key, key_set
+from townwatch.access.subject import InvalidCredentials
 
 FETCH_SECONDS = 5
 FRESH_SECONDS = 600
@@ -47,7 +47,7 @@ class FixedKeys:
 class FetchedKeys:
     """Keys behind a URL. Kept while fresh; while the issuer cannot be reached the old ones are believed on."""
 
-    def __init__(self, url: str, fetch: Callable[[str], bytes] | None = None) -> None:
+    def __init__(self, url: str, fetch: Callable[[str], Awaitable[bytes]] | None = None) -> None:
         """Raises ValueError for a URL that is not https (http is for loopback, in tests)."""
         self._url = demand_safe(url)
         self._fetch = fetch or fetch_jwks
@@ -61,7 +61,7 @@ class FetchedKeys:
                 await self._refresh()
             try:
                 return _choose(self._keys, key_id, algorithm)
-            except InvalidToken:
+            except InvalidCredentials:
                 await self._refresh()
                 return _choose(self._keys, key_id, algorithm)
 
@@ -71,18 +71,17 @@ class FetchedKeys:
             return
         self._tried = now
         try:
-            # Abandoned when it takes longer: looking up a name has no timeout of its own.
             with trio.fail_after(FETCH_SECONDS):
-                text = await trio.to_thread.run_sync(self._fetch, self._url, abandon_on_cancel=True)
+                text = await self._fetch(self._url)
             self._keys = _public(key_set(text.decode()))
             self._fetched = now
         except (OSError, ValueError, trio.TooSlowError) as error:
             _log.warning("keys_not_fetched", url=self._url, reason=str(error) or type(error).__name__)
 
 
-def fetch_jwks(url: str) -> bytes:
-    """The document at a URL. Blocks. Raises OSError or ValueError."""
-    answer = fetch(url, None, {})
+async def fetch_jwks(url: str) -> bytes:
+    """Return the document at a URL. Raises OSError or ValueError."""
+    answer = await fetch(url, None, {})
     if answer.status != 200:
         raise ConnectionError(f"HTTP {answer.status}")
     return answer.body
@@ -110,7 +109,7 @@ def _choose(keys: KeySet | None, key_id: str | None, algorithm: str) -> Key:
     if key_id is not None:
         fitting = [k for k in fitting if k.kid == key_id]
     if len(fitting) != 1:
-        raise InvalidToken("no key, or more than one, for this token")
+        raise InvalidCredentials("no key, or more than one, for this token")
     return fitting[0]
 
 

@@ -1,4 +1,4 @@
-"""Signing in at somebody else's: OpenID Connect, authorization code with PKCE. The protocol itself is `oidc_wire`.
+"""OpenID Connect sign-in: authorization code with PKCE. The protocol itself is `oidc_wire`.
 
 begun = await oidc.begin(redirect_uri, then)       # send the browser to begun.url, with begun.cookie
 person, then = await oidc.finish(cookie, answer)   # when it comes back
@@ -13,13 +13,13 @@ import attrs
 import structlog
 import trio
 
-from access.fetch import Fetcher, NotFetched, demand_safe
-from access.keys import FetchedKeys
-from access.oidc_wire import (
+from townwatch.access.fetch import Fetcher, NotFetched, demand_safe
+from townwatch.access.keys import FetchedKeys
+from townwatch.access.oidc_wire import (
     BadProvider,
+    CookieCipher,
     OidcClient,
     Provider,
-    Sealer,
     authorization_url,
     check_identity,
     demand_answer_fits,
@@ -51,7 +51,7 @@ class Begun:
 
 @attrs.frozen(kw_only=True)
 class Person:
-    """Somebody, as the provider knows them. `groups` None: it says nothing of groups."""
+    """A person, as the provider knows them. `groups` None: it says nothing of groups."""
 
     issuer: str
     subject: str
@@ -78,7 +78,7 @@ class Oidc:
         self.client = client
         self.label = label
         self._base = demand_safe(client.issuer).removesuffix("/")
-        self._sealer = Sealer(secret)
+        self._sealer = CookieCipher(secret)
         self._groups_claim = groups_claim
         self._fetch = fetch or Fetcher()
         self._now_s = now_s
@@ -94,9 +94,11 @@ class Oidc:
         return Begun(url=authorization_url(provider, self.client, attempt), cookie=self._sealer.seal(attempt))
 
     async def finish(self, cookie: str | None, answer: Mapping[str, str]) -> tuple[Person, str]:
-        """Who came back, and where on the page they go on. `answer`: the parameters of the redirect.
+        """Complete a sign-in: return the person and the page's address to go on at. `answer`: the redirect's
+        parameters.
 
-        Raises `access.oidc_wire.Stale`, `BadProvider`, `Declined`, `access.subject.InvalidToken`.
+        Raises `ExpiredAttempt`, `BadProvider`, `Declined` (all of `oidc_wire`) and
+        `townwatch.access.subject.InvalidCredentials`.
         """
         attempt = self._sealer.open(cookie, self._now_s())
         provider, keys = await self._provider()
@@ -113,8 +115,8 @@ class Oidc:
         return _person(self.client.issuer, claims, self._groups_claim), attempt.then
 
     async def sign_out_url(self, back: str = "") -> str | None:
-        """Where a browser goes to end its session at the provider too; None where the provider has no such place.
-        `back`: where the provider sends it then; it must know that address."""
+        """Return the address that ends a browser's session at the provider too; None if the provider offers none.
+        `back`: the address that the provider sends the browser to afterwards; it must know that address."""
         provider, _keys = await self._provider()
         if provider.end_session_endpoint is None:
             return None
@@ -156,13 +158,13 @@ class Oidc:
         return found
 
     async def _complete(self, provider: Provider, claims: dict[str, Any], token: Any) -> dict[str, Any]:
-        """What the identity token leaves out, the provider's userinfo may say; of the same person, or not at all."""
+        """Return the claims, completed from the provider's userinfo. Raises `BadProvider` if it is another person's."""
         missing = any(name not in claims for name in (*_WANTED, self._groups_claim))
         if not missing or provider.userinfo_endpoint is None or not isinstance(token, str):
             return claims
         told = await self._ask(provider.userinfo_endpoint, None, {"Authorization": f"Bearer {token}"})
         if told.get("sub") != claims["sub"]:
-            raise BadProvider("userinfo speaks of somebody else")
+            raise BadProvider("userinfo is of another person than the identity token")
         return {**told, **claims}
 
 
@@ -175,7 +177,7 @@ def _person(issuer: str, claims: Mapping[str, Any], groups_claim: str) -> Person
     return Person(
         issuer=issuer,
         subject=claims["sub"],
-        name="".join(character for character in name if character.isprintable()).strip()[:200] or "somebody",
+        name="".join(character for character in name if character.isprintable()).strip()[:200] or "unnamed",
         email=email[:320] if isinstance(email, str) and "@" in email else None,
         email_verified=claims.get("email_verified") is True,
         groups=None if listed is None else frozenset(str(group) for group in listed),

@@ -1,4 +1,4 @@
-"""What OpenID Connect says, without I/O: the provider's document, the address to send people to, the identity token.
+"""OpenID Connect without I/O: the provider's document, the address to send people to, the identity token.
 
 Sources: OpenID Connect Core 1.0 and Discovery 1.0, RFC 7636 (PKCE), RFC 9207 (the issuer in the answer), RFC 9700.
 """
@@ -17,12 +17,12 @@ from joserfc import jwe, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-from access.fetch import demand_safe
-from access.jwt import ASYMMETRIC, LEEWAY_S, Key, Keys, peek
-from access.subject import InvalidToken
+from townwatch.access.fetch import demand_safe
+from townwatch.access.jwt import ASYMMETRIC, LEEWAY_S, Key, Keys, peek
+from townwatch.access.subject import InvalidCredentials
 
 ATTEMPT_SECONDS = 600
-"""How long somebody may take at the provider."""
+"""How long a sign-in at the provider may take."""
 MAX_SEALED_CHARS = 4000
 _SMUGGLED = frozenset({"jwk", "jku", "x5c", "x5u", "crit", "b64", "zip", "enc"})
 
@@ -31,13 +31,15 @@ class BadProvider(Exception):
     """The provider cannot be used, or said what it must not say."""
 
 
-class Stale(Exception):
+class ExpiredAttempt(Exception):
     """The answer belongs to no attempt of this browser that is under way: begin again."""
 
 
 @attrs.frozen(kw_only=True)
 class OidcClient:
-    """Who we are at the provider. `secret` None: a public client, PKCE alone. `algorithms`: of identity tokens."""
+    """Our client registration at the provider. `secret` None: a public client, PKCE alone. `algorithms`: of identity
+    tokens.
+    """
 
     issuer: str
     client_id: str
@@ -48,7 +50,7 @@ class OidcClient:
 
 @attrs.frozen(kw_only=True)
 class Provider:
-    """What of the discovery document counts."""
+    """The fields of the discovery document that we use."""
 
     issuer: str
     authorization_endpoint: str
@@ -61,7 +63,7 @@ class Provider:
 
 
 def provider_of(found: Mapping[str, Any], issuer: str) -> Provider:
-    """From the discovery document. Raises `BadProvider`."""
+    """Return the provider that the discovery document describes. Raises `BadProvider`."""
     if found.get("issuer") != issuer:
         raise BadProvider(f"the document of {issuer} is one of {str(found.get('issuer'))[:200]!r}")
     methods = found.get("code_challenge_methods_supported")
@@ -115,7 +117,7 @@ def new_attempt(redirect_uri: str, then: str, now_s: float) -> Attempt:
 
 
 def authorization_url(provider: Provider, client: OidcClient, attempt: Attempt) -> str:
-    """Where the browser is sent."""
+    """Return the address at the provider that the browser is redirected to."""
     challenge = urlsafe_b64encode(hashlib.sha256(attempt.verifier.encode()).digest()).rstrip(b"=").decode()
     query = {
         "response_type": "code",
@@ -131,7 +133,7 @@ def authorization_url(provider: Provider, client: OidcClient, attempt: Attempt) 
     return f"{provider.authorization_endpoint}{joint}{urlencode(query)}"
 
 
-class Sealer:
+class CookieCipher:
     """Makes attempts unreadable and unforgeable for the browser that keeps them."""
 
     def __init__(self, secret: bytes) -> None:
@@ -143,23 +145,23 @@ class Sealer:
         return jwe.encrypt_compact({"alg": "dir", "enc": "A256GCM"}, plain, self._key)
 
     def open(self, sealed: str | None, now_s: float) -> Attempt:
-        """Raises `Stale`."""
+        """Raises `ExpiredAttempt`."""
         if not sealed or len(sealed) > MAX_SEALED_CHARS:
-            raise Stale("this browser has no sign-in under way")
+            raise ExpiredAttempt("this browser has no sign-in under way")
         try:
             plain = jwe.decrypt_compact(sealed, self._key, algorithms=["dir", "A256GCM"]).plaintext
             attempt = Attempt(**json.loads(plain or b""))
         except (JoseError, ValueError, TypeError):
-            raise Stale("the cookie is not ours") from None
+            raise ExpiredAttempt("the cookie is not ours") from None
         if attempt.expires_s <= now_s:
-            raise Stale("the sign-in took too long")
+            raise ExpiredAttempt("the sign-in took too long")
         return attempt
 
 
 def demand_answer_fits(attempt: Attempt, provider: Provider, answer: Mapping[str, str]) -> None:
-    """The redirect back belongs to this attempt and to this provider. Raises `Stale` or `BadProvider`."""
+    """The redirect back belongs to this attempt and to this provider. Raises `ExpiredAttempt` or `BadProvider`."""
     if not hmac.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
-        raise Stale("the state is that of another sign-in")
+        raise ExpiredAttempt("the state is that of another sign-in")
     issuer = answer.get("iss")
     if issuer != provider.issuer and (issuer is not None or provider.says_issuer):
         raise BadProvider("the answer is another provider's")
@@ -189,28 +191,30 @@ def token_request(
 async def check_identity(
     token: str, client: OidcClient, keys: Keys, nonce: str, now_s: Callable[[], float]
 ) -> dict[str, Any]:
-    """The claims of an identity token after every check of Core 3.1.3.7. Raises `access.subject.InvalidToken`."""
+    """The claims of an identity token after every check of Core 3.1.3.7. Raises
+    `townwatch.access.subject.InvalidCredentials`.
+    """
     header = peek(token)[0]
     algorithm, key_id = header.get("alg"), header.get("kid")
     if not isinstance(algorithm, str) or algorithm not in client.algorithms or algorithm not in ASYMMETRIC:
-        raise InvalidToken("identity token: the algorithm is not one that is allowed")
+        raise InvalidCredentials("identity token: the algorithm is not one that is allowed")
     if header.keys() & _SMUGGLED or str(header.get("typ", "JWT")).upper() != "JWT":
-        raise InvalidToken("identity token: the header says it is something else")
+        raise InvalidCredentials("identity token: the header says it is something else")
     if key_id is not None and (not isinstance(key_id, str) or len(key_id) > 200):
-        raise InvalidToken("identity token: kid is no short text")
+        raise InvalidCredentials("identity token: kid is no short text")
     key = await keys.key_for(key_id, algorithm)
     if not isinstance(key, ASYMMETRIC[algorithm]):
-        raise InvalidToken("identity token: the key is not of the algorithm's kind")
+        raise InvalidCredentials("identity token: the key is not of the algorithm's kind")
     claims = _signed(token, key, algorithm, client, now_s)
     audience = claims["aud"]
     several = isinstance(audience, list) and len(cast("list[Any]", audience)) > 1
     if (several and "azp" not in claims) or claims.get("azp", client.client_id) != client.client_id:
-        raise InvalidToken("identity token: was made for another client")
+        raise InvalidCredentials("identity token: was made for another client")
     said = claims.get("nonce")
     if not isinstance(said, str) or not hmac.compare_digest(said.encode(), nonce.encode()):
-        raise InvalidToken("identity token: the nonce is that of another sign-in")
+        raise InvalidCredentials("identity token: the nonce is that of another sign-in")
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
-        raise InvalidToken("identity token: sub is empty or too long")
+        raise InvalidCredentials("identity token: sub is empty or too long")
     return claims
 
 
@@ -228,5 +232,5 @@ def _signed(token: str, key: Key, algorithm: str, client: OidcClient, now_s: Cal
         )
         demand.validate(claims)
     except (JoseError, ValueError, TypeError, RecursionError, OverflowError) as error:
-        raise InvalidToken(f"identity token: {type(error).__name__}: {error}") from None
+        raise InvalidCredentials(f"identity token: {type(error).__name__}: {error}") from None
     return claims

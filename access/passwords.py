@@ -10,8 +10,26 @@ _hasher = argon2.PasswordHasher()  # the library's defaults: RFC 9106's second c
 _DUMMY = "$argon2id$v=19$m=65536,t=3,p=4$c29tZXNhbHRzb21lc2FsdA$RdescudvJCsgt3ub+b/dWRWJTmaaJObG1m1L2Tl3Bkc"
 
 
+MIN_DIFFERENT = 5
+
+_UNSEEN = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and symbols that show nothing, though Unicode does not call them blanks."""
+
+
 class WeakPassword(ValueError):
-    """Too short, or too long to be one."""
+    """Too short, too long, or nothing but blanks or repetition."""
+
+
+def check_strength(password: str) -> None:
+    """Raise `WeakPassword`, with what to do. Blanks may be in a password, and count for nothing."""
+    if len(password) > MAX_CHARS:
+        raise WeakPassword(f"password: must have at most {MAX_CHARS} characters")
+    shown = [one for one in password if one.isprintable() and not one.isspace() and one not in _UNSEEN]
+    if len(shown) < MIN_CHARS:
+        counted = "; blanks and invisible characters do not count" if len(shown) < len(password) else ""
+        raise WeakPassword(f"password: must have at least {MIN_CHARS} characters{counted}")
+    if len(set(shown)) < MIN_DIFFERENT:
+        raise WeakPassword(f"password: must have at least {MIN_DIFFERENT} different characters")
 
 
 class Passwords:
@@ -21,20 +39,19 @@ class Passwords:
         self._limiter = trio.CapacityLimiter(at_once)
 
     async def hash(self, password: str) -> str:
-        """What to store. Raises `WeakPassword`."""
-        if not MIN_CHARS <= len(password) <= MAX_CHARS:
-            raise WeakPassword(f"password: must have {MIN_CHARS} to {MAX_CHARS} characters")
+        """Return the hash to store. Raises `WeakPassword`."""
+        check_strength(password)
         return await trio.to_thread.run_sync(_hasher.hash, password, limiter=self._limiter)
 
     async def matches(self, stored: str | None, password: str) -> bool:
-        """Whether it is the one. Takes as long for a person that does not exist (`stored` None)."""
+        """Return True if `password` matches the stored hash. Takes as long for an unknown person (`stored` None)."""
         if len(password) > MAX_CHARS:
             return False
         right = await trio.to_thread.run_sync(_verify, stored or _DUMMY, password, limiter=self._limiter)
         return right and stored is not None
 
     def is_outdated(self, stored: str) -> bool:
-        """Whether to hash anew at the next sign-in, with today's parameters."""
+        """Return True if the hash was made with older parameters: hash the password again at the next sign-in."""
         return _hasher.check_needs_rehash(stored)
 
 

@@ -6,9 +6,10 @@ All of them are 256 random bits, so a plain SHA-256 is enough to keep them by: t
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
-from store.log_schema import sync_directory
+from townwatch.store.log.schema import sync_directory
 
 API_TOKEN = "tw_"
 RUNNER_TOKEN = "twr_"
@@ -22,23 +23,31 @@ def make(prefix: str) -> str:
 
 
 def digest(secret: str) -> str:
-    """What is stored."""
+    """Return the SHA-256 of a secret in hex, which is stored in its place."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def keep_in_file(path: Path, size: int = 32) -> bytes:
     """The secret in a file of ours (mode 0600), made at the first call. Raises ValueError for one that is too short."""
+    if not path.exists():
+        _make(path, secrets.token_bytes(size))
+    found = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    if len(found) < size:
+        raise ValueError(f"{path}: holds less than {size} bytes of secret; remove it to make a new one")
+    return found
+
+
+def _make(path: Path, secret: bytes) -> None:
+    """All of it or nothing, so that a full disk leaves no half of a secret; of two who make one, the first counts."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        found = bytes.fromhex(path.read_text(encoding="ascii").strip())
-        if len(found) < size:
-            raise ValueError(f"{path}: holds less than {size} bytes of secret; remove it to make a new one") from None
-        return found
-    made = secrets.token_bytes(size)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(made.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
     sync_directory(path.parent)
-    return made

@@ -1,4 +1,4 @@
-"""Who comes from another issuer, and what they get here: a person, and places in villages."""
+"""Provisioning: accounts and village roles for people who sign in at an identity provider."""
 
 from collections.abc import Sequence
 
@@ -6,21 +6,21 @@ import attrs
 import structlog
 from sqlalchemy import Connection
 
-from access.oidc import Person
-from store import members, users, villages
-from store.members import ROLES, LastOwner, Role
-from store.users import User
+from townwatch.access.oidc import Person
+from townwatch.store import members, users, villages
+from townwatch.store.members import ROLES, LastOwner, Role
+from townwatch.store.users import User
 
 _log = structlog.get_logger("access")
 
 
-class NotWelcome(Exception):
+class NotProvisioned(Exception):
     """The provider knows them, and they may not come in here. The message says which rule it was."""
 
 
 @attrs.frozen(kw_only=True)
 class Grant:
-    """Members of `group` (empty: everybody who signs in so) have `role` in `village`."""
+    """Members of `group` (empty: all people of the provider) have `role` in `village`."""
 
     village: str
     role: Role
@@ -28,7 +28,7 @@ class Grant:
 
 
 @attrs.frozen(kw_only=True)
-class WelcomeRules:
+class ProvisioningRules:
     """`domains`: of the verified e-mail address; empty: any, or none. `admin_group`: who runs the service; empty: the
     provider does not say. `newcomers`: whether a person is made for who is not known yet.
 
@@ -36,14 +36,14 @@ class WelcomeRules:
     granted, or ends. Others are left alone.
     """
 
-    domains: frozenset[str] = frozenset()
-    grants: Sequence[Grant] = ()
-    admin_group: str = ""
-    newcomers: bool = True
+    domains: frozenset[str]
+    grants: Sequence[Grant]
+    admin_group: str
+    newcomers: bool
 
 
 @attrs.frozen(kw_only=True)
-class Welcomed:
+class Provisioned:
     """`changed`: villages in which the role is another one now."""
 
     user: User
@@ -51,34 +51,36 @@ class Welcomed:
     changed: Sequence[str]
 
 
-def welcome(connection: Connection, person: Person, rules: WelcomeRules, now_ms: int) -> Welcomed:
-    """The person here, made if need be, with the roles that are theirs. Raises `NotWelcome`."""
+def welcome(connection: Connection, person: Person, rules: ProvisioningRules, now_ms: int) -> Provisioned:
+    """The person here, made if need be, with the roles that are theirs. Raises `NotProvisioned`."""
     _check_domain(person, rules)
     user = users.by_identity(connection, person.issuer, person.subject)
     new = user is None
     if user is None:
         if not rules.newcomers:
-            raise NotWelcome("newcomers: nobody here has that identity, and none are made")
+            raise NotProvisioned(
+                "no account here has that identity, and newcomers is off: ask an administrator to add you"
+            )
         user = users.create(connection, person.name, now_ms, email=_free_address(connection, person))
         if not users.link_identity(connection, user.user_id, person.issuer, person.subject, now_ms):
-            raise NotWelcome("the same person is being made at this moment: again, please")
+            raise NotProvisioned("an account for this person is being created at this moment; sign in again")
     if user.disabled:
-        raise NotWelcome("the person is locked out")
+        raise NotProvisioned("the person is locked out")
     if rules.admin_group and person.groups is not None:
         admin = rules.admin_group in person.groups
         if admin != user.admin:
             users.set_admin(connection, user.user_id, admin)
             user = attrs.evolve(user, admin=admin)
     changed = [village for village in _wanted(rules) if _settle(connection, village, user, person, rules, now_ms)]
-    return Welcomed(user=user, new=new, changed=changed)
+    return Provisioned(user=user, new=new, changed=changed)
 
 
-def _check_domain(person: Person, rules: WelcomeRules) -> None:
+def _check_domain(person: Person, rules: ProvisioningRules) -> None:
     if not rules.domains:
         return
     domain = (person.email or "").rpartition("@")[2].lower()
     if not person.email_verified or domain not in rules.domains:
-        raise NotWelcome(f"domains: {domain or 'no address'}{'' if person.email_verified else ', not verified'}")
+        raise NotProvisioned(f"domains: {domain or 'no address'}{'' if person.email_verified else ', not verified'}")
 
 
 def _free_address(connection: Connection, person: Person) -> str | None:
@@ -88,17 +90,20 @@ def _free_address(connection: Connection, person: Person) -> str | None:
     return None if users.by_email(connection, person.email) is not None else person.email
 
 
-def _wanted(rules: WelcomeRules) -> list[str]:
+def _wanted(rules: ProvisioningRules) -> list[str]:
     return list(dict.fromkeys(grant.village for grant in rules.grants))
 
 
-def _settle(connection: Connection, village: str, user: User, person: Person, rules: WelcomeRules, now_ms: int) -> bool:
-    """Whether the role in this village has changed."""
-    if villages.get(connection, village) is None:
+def _settle(
+    connection: Connection, name: str, user: User, person: Person, rules: ProvisioningRules, now_ms: int
+) -> bool:
+    """Set a person's role in the village of this name; return True if it changed."""
+    village = villages.key_of(connection, name)
+    if village is None:
         return False
     groups = person.groups or frozenset()
     granted = {
-        grant.role for grant in rules.grants if grant.village == village and (not grant.group or grant.group in groups)
+        grant.role for grant in rules.grants if grant.village == name and (not grant.group or grant.group in groups)
     }
     role: Role | None = next((one for one in ROLES if one in granted), None)
     before = members.role_of(connection, village, user.user_id)
