@@ -1,0 +1,1 @@
+"""Judgement of one command line: options, wrappers, paths, hosts, environment. Pure."""

@@ -1,0 +1,38 @@
+"""Interpreters and the tools of their languages."""
+
+TABLE = r"""
+python|python3|python2|pypy|pypy3|python3.11|python3.12|python3.13: :first -B -b -bb -d -E -I -O -OO -P -q -s -S -u -v -V,--version -h,--help !-W=t -x !-c=t !-m= !-X= !-i !--check-hash-based-pycs=
+node|nodejs: :first -v,--version -h,--help --check,-c --test --test-reporter= --test-only --test-name-pattern=t --watch --no-warnings --trace-warnings --enable-source-maps --max-old-space-size= --experimental-strip-types --unhandled-rejections= --throw-deprecation --trace-deprecation !-e,--eval=t !-p,-pe,--print=t !-r,--require= !--import= !--loader,--experimental-loader= !--inspect? !--inspect-brk? !--env-file= !-i,--interactive !-C,--conditions= !--openssl-config= !--icu-data-dir= !--experimental-config-file= !--build-snapshot= !--cpu-prof !--heap-prof !--diagnostic-dir=w !--redirect-warnings=w !--run=
+perl: :first -w -W -t -T -v --version -c -h !-e=t !-E=t !-n !-p !-i? !-I= !-M= !-m= !-x? !-d? !-D? !-s !-S !-u !-f
+ruby: :first -w -W? -v,--version -c -h --help --verbose !-e=t !-r= !-I= !-n !-p !-i? !-C= !-x? !-S !-s !-E= !-a
+php: :first -v,--version -i -m -l,--syntax-check -q -n !-r,--run=t !-B= !-R= !-F= !-E= !-d,--define= !-c,--php-ini= !-z,--zend-extension= !-S,--server= !-t,--docroot= !-a !-f,--file= !-s
+lua|luajit|tclsh|wish|guile|racket|scheme|sbcl|clisp|julia|Rscript|R|octave|groovy|scala|kotlin|jshell|osascript|expect|gnuplot|bc|dc|erl|elixir|iex|irb|pry|ghci|ocaml|swipl|gdb|lldb|psql|mysql|sqlite3|mongo|mongosh|redis-cli: :first -v,--version -h,--help
+tsx|ts-node|coffee: :first -v,--version
+java: :ask
+javac: -version -g -nowarn -Xlint? -deprecation
+bash|sh|dash|zsh|ksh|ash|rbash|fish|pwsh|powershell: :first -e -u -x -v -n -eu -ex -eux -euo= -o= --version --help --norc --noprofile !-c=t !-l,--login !-i !-s !--rcfile,--init-file= !-O= !-a !-p !-r !-k !-h !-m !-b !-t !-B !-C !-P !-D !-H
+pytest|py.test: -q,--quiet -v,-vv,-vvv,--verbose -x,--exitfirst --maxfail= -k=t -m=t --lf,--last-failed --ff,--failed-first --nf,--new-first --sw,--stepwise -s --capture= -l,--showlocals --tb= -r,-ra,-rA,-rs,-rf,-rx,-rN? --durations= --durations-min= --collect-only,--co --no-header --no-summary -n,--numprocesses= --dist= --cov? --cov-report= --cov-branch --cov-fail-under= --no-cov --timeout= --strict-markers --strict-config --strict --disable-warnings --disable-pytest-warnings --color= --pdb-text --setup-show --runxfail --ignore= --ignore-glob=t --deselect=t --count= --reruns= --randomly-seed= --benchmark-skip --benchmark-only --markers --fixtures --version -h,--help -W,--pythonwarnings=t --cache-show? --cache-clear --doctest-modules --import-mode= --show-capture= --full-trace --stepwise-skip --asyncio-mode= --no-showlocals !-p= !-c,--config-file= !--rootdir= !-o,--override-ini= !--confcutdir= !--pdb !--pdbcls= !--trace !--basetemp=w !--junitxml,--junit-xml=w !--log-file=w !--cov-config= !--pastebin= !--pyargs !--debug? !--report-log=w !--html=w !--resultlog=w !--noconftest !--pythonpath=
+unittest: -v,--verbose -q,--quiet -f,--failfast -c,--catch -b,--buffer -k=t --locals --durations= -s,--start-directory= -p,--pattern=t -t,--top-level-directory=
+mypy: --strict --ignore-missing-imports -p,--package= -m,--module= --no-incremental --show-error-codes --pretty --no-color-output --check-untyped-defs --disallow-untyped-defs --namespace-packages --explicit-package-bases --exclude=t --follow-imports= --python-version= --platform= --warn-unused-ignores --warn-return-any --warn-unreachable --no-error-summary --show-column-numbers --show-error-context -v,--verbose --no-implicit-optional --strict-optional --enable-error-code= --disable-error-code= --version -V !--config-file= !--python-executable= !--custom-typeshed-dir= !--install-types !--non-interactive !--cache-dir=w !-c,--command=t !--html-report=w !--txt-report=w !--xml-report=w !--junit-xml=w !--cobertura-xml-report=w !--linecount-report=w !--plugins= !--shadow-file= !--custom-typing-module= !--any-exprs-report=w !--pdb !--scripts-are-modules
+pyright|basedpyright: -p,--project= --outputjson -v,--verbose --stats -w,--watch --level= --warnings --pythonversion= --pythonplatform= --skipunannotated !--pythonpath= !-t,--typeshedpath= !--venvpath,-v= !--createstub= !--verifytypes=
+ruff: :sub -q,--quiet -v,--verbose -s,--silent --version -V !--config= !--isolated
+ruff check: -q,--quiet -v,--verbose -s,--silent --fix --unsafe-fixes --no-fix --fix-only --diff --show-fixes --statistics --select= --ignore= --extend-select= --extend-ignore= --per-file-ignores= --output-format= --target-version= --preview --no-preview --respect-gitignore --exclude=t --extend-exclude=t -e,--exit-zero --exit-non-zero-on-fix -w,--watch -n,--no-cache --show-files --show-settings --add-noqa --force-exclude --line-length= --fixable= --unfixable= !--config= !-o,--output-file=w !--cache-dir=w !--stdin-filepath= !--isolated !--extension=
+ruff format: -q,--quiet -v,--verbose -s,--silent --check --diff --line-length= --target-version= --preview --exclude=t -n,--no-cache --force-exclude --range= !--config= !--cache-dir=w !--stdin-filepath= !--isolated !--extension=
+ruff rule|ruff linter|ruff version|ruff help: --all --output-format=
+black: -q,--quiet -v,--verbose --check --diff --color --no-color -l,--line-length= -t,--target-version= -S,--skip-string-normalization -C,--skip-magic-trailing-comma --preview --fast --safe --include=t --exclude=t --extend-exclude=t --force-exclude=t -W,--workers= --version !--config= !-c,--code=t !--stdin-filename= !--ipynb
+isort: -q,--quiet -v,--verbose -c,--check-only,--check --diff --profile= -l,--line-length= --version -s,--skip=t --skip-glob=t !--settings-path,--settings-file= !--config-root= !--virtual-env= !-e
+flake8: -q,--quiet -v,--verbose --count --statistics --max-line-length= --max-complexity= --select= --ignore= --extend-ignore= --exclude=t --extend-exclude=t --show-source --format= -j,--jobs= --version --exit-zero --benchmark !--config= !--append-config= !--isolated !--output-file=w !--tee !--enable-extensions= !--require-plugins= !--bug-report
+pylint: -j,--jobs= --disable,-d= --enable,-e= -f,--output-format= -r,--reports= -s,--score= --errors-only,-E --fail-under= --ignore= --recursive= --version !--rcfile= !--load-plugins= !--init-hook= !--output= !--evaluation= !--py-version=
+bandit: -r,--recursive -q,--quiet -v -l -i -f= -x=t -s= -t= --severity-level= --confidence-level= !-c= !-o=w !-p= !-b=
+coverage: :sub
+coverage report: -m,--show-missing --skip-covered --skip-empty --fail-under= --include=t --omit=t --sort= --format= -i,--ignore-errors --precision= !--rcfile= !--data-file=
+coverage html|coverage xml|coverage json|coverage run|coverage combine|coverage erase|coverage annotate|coverage lcov|coverage debug: :ask
+json.tool: --sort-keys --no-ensure-ascii --indent= --tab --no-indent --compact --json-lines
+py_compile|compileall|tabnanny|this|platform|site-text|sysconfig|calendar: -q -f -l -v
+pre-commit: :sub
+pre-commit run: -a,--all-files -v,--verbose --files= --show-diff-on-failure --hook-stage= --color= --from-ref= --to-ref= !-c,--config=
+shellcheck: -x,--external-sources -e,--exclude= -i,--include= -f,--format= -s,--shell= -S,--severity= -C,--color? -a,--check-sourced -o,--enable= -P,--source-path= -V,--version --norc -W= !--rcfile=
+hadolint|yamllint|markdownlint|actionlint|stylelint: -f,--format= -s,--strict -d=t --fix --quiet --no-color
+alembic|django-admin|flask|uvicorn|gunicorn|celery|ipython|jupyter: :ask
+sphinx-build|mkdocs|latex|pdflatex|xelatex|lualatex|latexmk|pandoc|asciidoctor|doxygen|dot|convert|magick|ffmpeg|ffprobe|openssl|gpg|age|sox|gs: :ask
+"""

@@ -1,0 +1,73 @@
+"""What a question asks for, in the terms of the rules: the same reading on the runner and in the service. Pure."""
+
+import re
+import shlex
+import time
+from typing import Any, cast
+
+from townwatch.contracts.events import ApprovalRequest
+from townwatch.policy.commands.paths import Place
+from townwatch.policy.village import PolicyRequest
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s?#]+)", re.IGNORECASE)
+_PATHS = ("file_path", "path", "notebook_path", "filePath", "abs_path", "target_file")
+
+
+def request_of(
+    asked: ApprovalRequest,
+    place: Place,
+    *,
+    agent: str | None = None,
+    provider: str | None = None,
+    house: str | None = None,
+) -> PolicyRequest:
+    """Return what is asked for. `place`: where it would be done; what is left out is not known."""
+    context = _mapping(asked.context)
+    given = _mapping(context.get("input"))
+    now = time.gmtime(asked.requested_at / 1000)
+    return PolicyRequest(
+        category=asked.category,
+        place=place,
+        command=_command(asked, given),
+        tool=str(context["tool"]) if context.get("tool") else None,
+        paths=tuple(str(given[name]) for name in _PATHS if isinstance(given.get(name), str)),
+        hosts=tuple(_hosts(asked, given)),
+        agent=agent,
+        provider=provider,
+        house=house,
+        risk=asked.risk,
+        minute=now.tm_hour * 60 + now.tm_min,
+    )
+
+
+def directory_of(asked: ApprovalRequest) -> str | None:
+    """Return the directory in which it would be done, where the question names one."""
+    cwd = _mapping(asked.context).get("cwd")
+    return cwd if isinstance(cwd, str) and cwd else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _command(asked: ApprovalRequest, given: dict[str, Any]) -> str | None:
+    if asked.category != "shell":
+        return None
+    command = given.get("command")
+    if isinstance(command, str):
+        return command
+    if isinstance(command, list) and all(isinstance(one, str) for one in cast(list[Any], command)):
+        return shlex.join(cast(list[str], command))
+    return asked.summary
+
+
+def _hosts(asked: ApprovalRequest, given: dict[str, Any]) -> list[str]:
+    if asked.category != "network":
+        return []
+    texts = [given.get("url"), given.get("host"), asked.summary if not given else None]
+    found: list[str] = []
+    for text in texts:
+        if isinstance(text, str):
+            urls = [match.group(1).rpartition("@")[2].partition(":")[0] for match in _URL.finditer(text)]
+            found += urls or ([text] if text is given.get("host") else [])
+    return found
