@@ -1,63 +1,98 @@
 """What the command line calls: one function a command, each returns its exit status."""
 
-import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from urllib.parse import quote
 
 import structlog
 import trio
 
-from runner import asks, local
-from runner.asks import NotInSession
-from runner.identity import Identity, new_session_id
-from runner.runner import DEFAULT_SESSIONS, Runner, SlotTaken, open_runner
-from runner.session import Plan, Session
-from runner.spool import DEFAULT_LIMIT_BYTES
+from townwatch.contracts.ui import default_agent_id
+from townwatch.runner import account as accounts, local
+from townwatch.runner.account import Account, CannotRunAs
+from townwatch.runner.agents import catalog
+from townwatch.runner.identity import Identity, new_session_id
+from townwatch.runner.opening import DEFAULT_SESSIONS, open_runner
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.session import Session
+from townwatch.runner.slots import SlotTaken
+from townwatch.runner.spool.spool import DEFAULT_LIMIT_BYTES
 
 log = structlog.get_logger("commands")
 
-ASK_EXIT = {"allow": 0, "deny": 1}
 TROUBLE = 2
-"""The exit status of `ask` when there is no decision: not 0, so that no script takes it for a yes."""
+"""Exit status of a command that could not be carried out."""
 
 
 async def run_command(
-    identity: Identity, state_dir: Path, command: Sequence[str], *, name: str | None = None, provider: str = "command"
+    identity: Identity,
+    state_dir: Path,
+    command: Sequence[str],
+    *,
+    name: str | None = None,
+    provider: str = "command",
+    plain: bool = False,
+    run_as: str = "",
+    say_link: bool = False,
 ) -> int:
-    """`townwatch run -- COMMAND`: a session whose keyboard and screen are here. Returns the command's exit status."""
+    """`townwatch run -- COMMAND`: a session whose keyboard and screen are here. Returns the command's exit status.
+    An agent's CLI that we know gets its adapter beside it, unless `plain`. `say_link`: a person's screen first shows
+    where the session is on the page.
+    """
+    try:
+        account = _account(run_as, state_dir)
+    except CannotRunAs as error:
+        return _complain(error)
     cols, rows = local.size()
-    plan = Plan(
+    adapter = catalog.recognise(command) if not plain and local.is_interactive() else None
+    plan = SessionSpec(
         session_id=new_session_id(),
         village=identity.village,
         command=list(command),
         directory=Path.cwd(),
-        provider=provider,
+        provider=adapter.provider if adapter is not None else provider,
+        adapter=adapter,
         agent_name=name or Path(command[0]).name,
         cols=cols,
         rows=rows,
+        own_terminal=True,
         stdin=local.piped_input(),
     )
 
-    def prepare(session: Session) -> None:
-        session.on_output = local.Screen().show
+    screen = local.LocalScreen()
+    if say_link and local.is_interactive():
+        print(f"townwatch: {page_of(identity, default_agent_id(plan.session_id))}", file=sys.stderr, flush=True)
 
-    async with open_runner(identity, state_dir, dispatch=False) as runner:
+    def prepare(session: Session) -> None:
+        session.output.screen = screen.show
+        session.output.local_answers = local.has_keyboard() and local.has_screen()
+
+    async with open_runner(identity, state_dir, dispatch=False, account=account) as runner:
         with local.raw_keyboard():
             session = runner.start(plan, prepare)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(local.keyboard, session)
                 nursery.start_soon(local.follow_size, session)
                 nursery.start_soon(_pass_on_signals, session)
+                nursery.start_soon(local.end_with_the_reader, screen, session)
                 await session.over.wait()
                 nursery.cancel_scope.cancel()
+            await screen.finish()
+            if session.exit is None or session.exit.signal is not None or session.lifecycle.state == "FAILED":
+                await screen.put_back()
     if session.exit is None:
         return TROUBLE
     if (session.lifecycle.reason or "").startswith("could not start"):
         print(f"townwatch: {session.lifecycle.reason}", file=sys.stderr)
     return session.exit.shell_code
+
+
+def page_of(identity: Identity, agent_id: str) -> str:
+    """Return the address of an agent on the service's page."""
+    base = identity.url.replace("ws", "http", 1).removesuffix("/runner")
+    return f"{base}/#/a/{quote(agent_id, safe='')}"
 
 
 async def _pass_on_signals(session: Session) -> None:
@@ -78,53 +113,34 @@ async def run_daemon(
     *,
     max_sessions: int = DEFAULT_SESSIONS,
     spool_bytes: int = DEFAULT_LIMIT_BYTES,
+    run_as: str = "",
 ) -> int:
-    """`townwatch runner`: takes start commands until SIGTERM or SIGINT."""
+    """`townwatch runner`: takes start commands until SIGTERM or SIGINT. `run_as`: the user that sessions are executed
+    as; empty: our own.
+    """
     try:
-        async with open_runner(
-            identity, state_dir, slot="main", max_sessions=max_sessions, spool_bytes=spool_bytes
-        ) as runner:
-            await until_told(runner)
-    except SlotTaken as taken:
-        print(f"townwatch: {taken}", file=sys.stderr)
-        return TROUBLE
+        account = _account(run_as, state_dir)
+        # Before anything is opened: a runner that is told to stop in its first moment stops in order, too.
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async with open_runner(
+                identity, state_dir, slot="main", max_sessions=max_sessions, spool_bytes=spool_bytes, account=account
+            ) as runner:
+                async for number in signals:
+                    log.info("stopping", signal=signal.Signals(number).name, sessions=len(runner.sessions))
+                    break
+    except (SlotTaken, CannotRunAs) as trouble:
+        return _complain(trouble)
     return 0
 
 
-async def until_told(runner: Runner) -> None:
-    """Until somebody wants this process to end."""
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
-        async for number in signals:
-            log.info("stopping", signal=signal.Signals(number).name, sessions=len(runner.sessions))
-            return
+def _account(run_as: str, state_dir: Path) -> Account | None:
+    """Raises `CannotRunAs`, also where the state directory is open to that user."""
+    account = accounts.find(run_as)
+    if account is not None:
+        accounts.check_closed(account, state_dir)
+    return account
 
 
-async def ask(category: str, risk: str, summary: str, timeout: float | None, context: Any = None) -> int:
-    """`townwatch ask`: 0 for allow, 1 for deny, 2 where nobody could be asked."""
-    fields = {"category": category, "risk": risk, "summary": summary, "timeoutSeconds": timeout, "context": context}
-    answer = await _request("ask", fields)
-    if answer is None:
-        return TROUBLE
-    decision = str(answer.get("decision"))
-    by = f" by {answer['resolvedBy']}" if answer.get("resolvedBy") else ""
-    note = f": {answer['note']}" if answer.get("note") else ""
-    print(f"{decision}{by}{note}")
-    return ASK_EXIT.get(decision, TROUBLE)
-
-
-async def tell(action: str, fields: Mapping[str, Any]) -> int:
-    """`townwatch alert` and `townwatch usage`: 0 when the runner took it."""
-    return TROUBLE if await _request(action, fields) is None else 0
-
-
-async def _request(action: str, fields: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The answer, or None after a line on stderr that says what was wrong."""
-    try:
-        answer = await asks.request(action, fields, os.environ)
-    except (NotInSession, OSError) as error:
-        print(f"townwatch: {error}", file=sys.stderr)
-        return None
-    if not answer.get("ok"):
-        print(f"townwatch: {answer.get('error')}", file=sys.stderr)
-        return None
-    return answer
+def _complain(error: Exception) -> int:
+    print(f"townwatch: {error}", file=sys.stderr)
+    return TROUBLE

@@ -6,11 +6,12 @@ import json
 import os
 import platform
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
-from runner.tls import Tls
+from townwatch.runner.link.tls import Tls
 
 FILE = "runner.json"
 DEFAULT_URL = "ws://127.0.0.1:8484/runner"
@@ -56,7 +57,7 @@ def load(state_dir: Path) -> Identity:
 
 
 def save(state_dir: Path, identity: Identity) -> None:
-    """Write runner.json so that only this user can read it, all of it or nothing."""
+    """Write runner.json so that only this user can read it, all of it or nothing; only where it says something else."""
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     values: dict[str, object] = {
         "runnerId": identity.runner_id,
@@ -67,13 +68,21 @@ def save(state_dir: Path, identity: Identity) -> None:
     }
     if identity.tls != Tls():
         values["tls"] = attrs.asdict(identity.tls)
-    part = state_dir / f"{FILE}.{os.getpid()}"
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(state_dir / FILE)
+    text = json.dumps(values, indent=2)
+    target, part = state_dir / FILE, state_dir / f"{FILE}.{os.getpid()}"
+    with suppress(OSError, ValueError):
+        if target.read_text(encoding="utf-8") == text:
+            return
+    try:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError:
+        part.unlink(missing_ok=True)  # half of it would be in the way of the room that is missing
+        raise
 
 
 def new_session_id() -> str:

@@ -1,9 +1,8 @@
-"""The local keyboard and screen of `townwatch run`: as if nobody stood between them and the command."""
+"""The local keyboard and screen of `townwatch run`: as if they were connected to the command directly."""
 
 import os
 import select
 import signal
-import sys
 import termios
 import tty
 from collections.abc import Generator
@@ -11,9 +10,12 @@ from contextlib import contextmanager
 
 import trio
 
-from runner.lifecycle import NotPossible
-from runner.session import Session
+from townwatch.runner.session.lifecycle import NotPossible
+from townwatch.runner.session.local_modes import LocalModes
+from townwatch.runner.session.session import Session
 
+PIPE_SECONDS = 1.0
+"""How long a command has to end by SIGPIPE."""
 SCREENS = (1, 2, 0)
 """Where to ask for the size: any of the three may be redirected."""
 
@@ -36,6 +38,15 @@ def has_screen() -> bool:
     return os.isatty(1)
 
 
+def is_interactive() -> bool:
+    """Return whether a person's keyboard and screen are here."""
+    return os.isatty(0) and os.isatty(1)
+
+
+def has_keyboard() -> bool:
+    return os.isatty(0)
+
+
 def piped_input() -> int | None:
     """The descriptor of our input where that is no keyboard: the command then reads from it itself, with its own end
     and byte for byte, as it would without us. What is typed on the page still comes to the command's terminal.
@@ -46,10 +57,10 @@ def piped_input() -> int | None:
 @contextmanager
 def raw_keyboard() -> Generator[None, None, None]:
     """Keys come one by one and unechoed; the terminal is put back however the block ends."""
-    if not sys.stdin.isatty():
+    if not os.isatty(0):
         yield
         return
-    descriptor = sys.stdin.fileno()
+    descriptor = 0
     before = termios.tcgetattr(descriptor)
     tty.setraw(descriptor, termios.TCSADRAIN)  # not FLUSH: what was typed ahead is the command's
     try:
@@ -58,12 +69,15 @@ def raw_keyboard() -> Generator[None, None, None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
-class Screen:
+class LocalScreen:
     """Our output. A terminal ends its lines with CR LF; a file or a pipe gets the LF that the command wrote."""
 
     def __init__(self) -> None:
         self._plain = not has_screen()
         self._held = b""
+        self.reader_gone = trio.Event()
+        """Set when our output is a pipe that is read no more."""
+        self._modes = LocalModes()
 
     async def show(self, data: bytes) -> None:
         """All of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
@@ -71,22 +85,53 @@ class Screen:
             data = self._held + data
             self._held = b"\r" if data.endswith(b"\r") else b""
             data = data[: len(data) - len(self._held)].replace(b"\r\n", b"\n")
-        await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True)
+        else:
+            self._modes.feed(data)
+        await self._write(data)
+
+    async def finish(self) -> None:
+        """Write what was held back to see whether an LF follows."""
+        await self._write(self._held)
+        self._held = b""
+
+    async def _write(self, data: bytes) -> None:
+        if data and not await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True):
+            self.reader_gone.set()
+
+    async def put_back(self) -> None:
+        """Undo what a program that was killed had changed: the alternate screen, the mouse, keys, the hidden cursor."""
+        if undo := self._modes.undo():
+            await trio.to_thread.run_sync(_write_all, undo)
 
 
-def _write_all(data: bytes) -> None:
+def _write_all(data: bytes) -> bool:
+    """False where it goes into a pipe that is read no more."""
     view = memoryview(data)
     while view:
         try:
             view = view[os.write(1, view) :]
-        except BlockingIOError:  # somebody who shares it made it non-blocking
+        except BlockingIOError:  # another process that shares it made it non-blocking
             select.select([], [1], [])
+        except BrokenPipeError:
+            return False
         except OSError:
-            return  # who read our output has gone (a closed pipe or window); the session goes on
+            return True  # a window that was closed; the session goes on
+    return True
+
+
+async def end_with_the_reader(screen: LocalScreen, session: Session) -> None:
+    """A command that writes into a pipe that is read no more gets SIGPIPE, as without us; where it goes on, it is
+    stopped.
+    """
+    await screen.reader_gone.wait()
+    session.interrupt(signal.SIGPIPE)
+    with trio.move_on_after(PIPE_SECONDS):
+        await session.over.wait()
+    await session.stop(reason="its output is read no more")
 
 
 async def keyboard(session: Session) -> None:
-    """What is typed here is typed there, until our terminal is gone. Where input is piped there is no keyboard."""
+    """Pass on what is typed here until our terminal is gone. Where input is piped there is no keyboard."""
     await session.started.wait()  # what is typed before waits in our own terminal
     while os.isatty(0):
         try:

@@ -1,101 +1,111 @@
 """A runner: its spool, its link and its sessions; started by the daemon, by `townwatch run` and by the demo alike."""
 
-import fcntl
 import os
-import shutil
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import structlog
 import trio
 
-from contracts import link as wire
-from contracts.codec import ContractError
-from contracts.events import FINAL_STATES, UsageMetrics
-from contracts.tasks import SessionConfig
-from runner import git, workspace
-from runner.approvals import SESSION_END
-from runner.asks import AskServer
-from runner.identity import Identity, load
-from runner.lifecycle import NotPossible
-from runner.link import Link, held
-from runner.recorder import Recorder, now_ms
-from runner.session import GRACE_SECONDS, Plan, Session
-from runner.spool import DEFAULT_LIMIT_BYTES, Spool, SpoolSession
+from townwatch.contracts import link as wire
+from townwatch.contracts.codec import ContractError, to_json_values
+from townwatch.contracts.events import FINAL_STATES, UsageMetrics
+from townwatch.contracts.link import POLICY_ENFORCEMENT
+from townwatch.contracts.lists import SessionDiff
+from townwatch.contracts.tasks import SessionConfig
+from townwatch.runner import dispatch
+from townwatch.runner.account import Account, acting
+from townwatch.runner.agents.discovery import Discovery
+from townwatch.runner.agents.events import Answer
+from townwatch.runner.agents.http import AgentHttp
+from townwatch.runner.identity import Identity
+from townwatch.runner.link.link import Link, held
+from townwatch.runner.observers.git import GitError
+from townwatch.runner.observers.observers import Shared
+from townwatch.runner.observers.process_watch import ProcessWatch
+from townwatch.runner.observers.trees import Trees
+from townwatch.runner.policies import PolicyShelf
+from townwatch.runner.session import worktrees
+from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
+from townwatch.runner.session.approvals import SESSION_END
+from townwatch.runner.session.lifecycle import NotPossible
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.processes import ProcessTable, kill_marked
+from townwatch.runner.session.rules import SessionRules
+from townwatch.runner.session.session import GRACE_SECONDS, Session
+from townwatch.runner.spool.recorder import Recorder, now_ms
+from townwatch.runner.spool.spool import Spool, SpoolSession
 
 log = structlog.get_logger("runner")
 
+AGENT_FILES = "agents"
+"""Below a slot's directory: what sessions of agents need while they run."""
 LOST = "runner process lost"
-PROVIDERS = {"claude_code": "claude", "codex": "codex", "gemini_cli": "gemini", "omnara": "omnara"}
 SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-DEFAULT_SESSIONS = 8
-GOODBYE_SECONDS, NOBODY_SECONDS = 2.0, 0.3
-"""How long the end waits for the last events to be acknowledged, where the service is there and where it is not."""
-
-
-class SlotTaken(Exception):
-    """Another runner process uses this slot."""
-
-
-def take_slot(state_dir: Path, wanted: str | None = None) -> tuple[str, Path, int]:
-    """(name, directory, lock): a directory of our own for the spool. Runners beside each other each have one.
-
-    `wanted`: that one or `SlotTaken`; None: the first free of run-1, run-2 … What its last owner left behind when it
-    was killed is found there.
-    """
-    names = [wanted] if wanted else [f"run-{number}" for number in range(1, 1000)]
-    for name in names:
-        directory = state_dir / "runner" / name
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
-        return name, directory, lock
-    raise SlotTaken(f"a runner is running already in {state_dir / 'runner'}; stop it first")
+FEATURES = ["resize", "pause", "ask", "worktree", "model", "resume_of", "diff", POLICY_ENFORCEMENT]
 
 
 class Runner:
-    """Made by `open_runner`. `start` begins a session; `stop_all` ends them."""
+    """Opened by `opening.open_runner`. `start` begins a session; `stop_all` ends them."""
 
     def __init__(
-        self, identity: Identity, spool: Spool, nursery: trio.Nursery, *, directory: Path, max_sessions: int
+        self,
+        identity: Identity,
+        spool: Spool,
+        nursery: trio.Nursery,
+        *,
+        directory: Path,
+        max_sessions: int,
+        own_directories: Sequence[Path] = (),
+        account: Account | None = None,
+        policies: PolicyShelf | None = None,
     ) -> None:
+        """`own_directories`: where files of ours are, which no session is told of. `account`: the user that sessions
+        are executed as; None: this process's own.
+        """
         self.identity = identity
+        self.account = account
         self.sessions: dict[str, Session] = {}
         self._spool = spool
         self._nursery = nursery
         self._directory = directory
         self._max_sessions = max_sessions
         self._draining = False
+        self._preparing = trio.Lock()
         self._results: dict[str, wire.Result] = {}
         self._under_way: dict[str, trio.Event] = {}
-        self.link = Link(self.identity, self._hello, spool, self._handle)
+        self.policies = policies or PolicyShelf(directory)
+        self.link = Link(self.identity, self._hello, spool, self._handle, self.policies.replace)
         self.recorder = Recorder(spool, self.link.wake)
         self.asks = AskServer(self._asked)
+        self.agent_http = AgentHttp()
+        self.shared = Shared(Trees(own_directories), ProcessWatch(ProcessTable()))
+        self.discovery = Discovery()
 
     # --- sessions ---------------------------------------------------------------------------------------------------
 
-    def start(self, plan: Plan, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
+    def start(self, plan: SessionSpec, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
         """Begin a session; it runs in the runner's nursery until its command ends."""
-        session = Session(plan, self.recorder, self.asks.environment(plan.session_id))
+        plan = attrs.evolve(plan, account=self.account)
+        rules = SessionRules(plan, self.policies.of)
+        session = Session(plan, self.recorder, self.asks.environment(plan.session_id), self.shared, rules)
+        if plan.adapter is not None and self.account is None:  # an adapter's files and hooks are the runner's user's
+            session.agent = dispatch.host_for(session, self._directory / AGENT_FILES, self.agent_http)
         prepare(session)
         self.sessions[plan.session_id] = session
         self._nursery.start_soon(self._run, session, name=f"session {plan.session_id}")
         return session
 
     async def _run(self, session: Session) -> None:
+        acting.set(self.account)  # of this task, and of those that it starts
         try:
             await session.run()
         except Exception as error:  # one session's trouble is not the others'; it has told its own end
@@ -109,7 +119,9 @@ class Runner:
         """Sessions whose runner process was killed: end what is left of them, and say truly what happened."""
         for left in self._spool.sessions():
             if left.live and left.session_id not in self.sessions:
-                await trio.to_thread.run_sync(_end_leftovers, left)
+                await trio.to_thread.run_sync(kill_marked, left.session_id)
+                if self.account is not None:
+                    await self.account.kill_marked(SESSION_VARIABLE, left.session_id)
                 await self._report_lost(left)
 
     async def _report_lost(self, left: SpoolSession) -> None:
@@ -141,7 +153,7 @@ class Runner:
                     nursery.start_soon(partial(session.stop, reason=SHUTTING_DOWN))
 
     async def sent_all(self, seconds: float) -> bool:
-        """Whether the service had everything within the time. What it has not stays in the spool."""
+        """Return whether the service had everything within the time. What it has not stays in the spool."""
         with trio.move_on_after(seconds):
             await self.recorder.settle()
             while (await trio.to_thread.run_sync(self._spool.size))[0]:  # noqa: ASYNC110 - only at the very end
@@ -152,19 +164,28 @@ class Runner:
     # --- the service's side -----------------------------------------------------------------------------------------
 
     def _hello(self) -> wire.Hello:
-        providers = ["command", *(name for name, program in PROVIDERS.items() if shutil.which(program))]
+        env = os.environ if self.account is None else self.account.environment()
+        agents = self.discovery.agents(env) if self._max_sessions else []
         return wire.Hello(
             runner_id=self.identity.runner_id,
             name=self.identity.name,
             version=version("townwatch"),
             capabilities=wire.Capabilities(
-                providers=providers, max_concurrent_sessions=self._max_sessions, features=["resize", "pause", "ask"]
+                providers=["command", "acp", *(agent.provider_id for agent in agents)],
+                max_concurrent_sessions=self._max_sessions,
+                features=FEATURES,
+                agents=agents,
             ),
+            provider_versions={agent.provider_id: agent.version for agent in agents if agent.version},
+            clock=time.time() * 1000,
             sessions=held(self._spool),
         )
 
     async def _handle(self, command: wire.Command) -> wire.Result:
-        """Do it once: a command that was done is answered as it was, not done again."""
+        """Do it once: a command that was done is answered as it was, not done again. A question is answered anew."""
+        if command.command == "diff":
+            acting.set(self.account)
+            return await self._answered(command)
         known = self._results.get(command.command_id)
         if known is not None:
             return known
@@ -180,7 +201,8 @@ class Runner:
         return self._results.get(command.command_id, unfinished)
 
     async def _do_whole(self, command: wire.Command, done: trio.Event) -> None:
-        """Not cut in the middle where the connection is: half a decision would be known here and told to nobody."""
+        """Do it whole, also when the connection ends: half a decision would be known here only."""
+        acting.set(self.account)
         try:
             await self._do_once(command)
         finally:
@@ -188,23 +210,29 @@ class Runner:
             done.set()
 
     async def _do_once(self, command: wire.Command) -> wire.Result:
-        error = None
+        result = self._results[command.command_id] = await self._answered(command)
+        while len(self._results) > RESULTS_KEPT:
+            del self._results[next(iter(self._results))]
+        return result
+
+    async def _answered(self, command: wire.Command) -> wire.Result:
+        """Do a command and say what became of it."""
+        error = data = None
         try:
-            await self._do(command)
-        except (NotPossible, ContractError, git.GitError, OSError) as trouble:
+            data = await self._do(command)
+        except NotPossible as trouble:
+            error = wire.ErrorBody(code=trouble.code, message=str(trouble))
+        except (ContractError, GitError, OSError) as trouble:
             error = wire.ErrorBody(code="NOT_POSSIBLE", message=str(trouble))
         except KeyError as unknown:
             error = wire.ErrorBody(code="NOT_POSSIBLE", message=f"no such approval or session: {unknown}")
         except Exception as failure:  # one command's trouble is not the runner's
             log.error("command_failed", command=command.command, reason=repr(failure))
             error = wire.ErrorBody(code="INTERNAL", message=f"the runner failed over it: {type(failure).__name__}")
-        result = wire.Result(command_id=command.command_id, ok=error is None, error=error)
-        self._results[command.command_id] = result
-        while len(self._results) > RESULTS_KEPT:
-            del self._results[next(iter(self._results))]
-        return result
+        return wire.Result(command_id=command.command_id, ok=error is None, error=error, data=to_json_values(data))
 
-    async def _do(self, command: wire.Command) -> None:
+    async def _do(self, command: wire.Command) -> SessionDiff | None:
+        """Return what was asked for; None where something was to be done."""
         match command.command:
             case "start":
                 if command.config is None:
@@ -212,12 +240,19 @@ class Runner:
                 await self._start(command.config)
             case "drain":
                 self._draining = True
+            case "diff":
+                return await self._session(command).changes(command.path)
+            case "clean_worktree":
+                await self._clean_tree(command)
             case _:
                 await self._drive(self._session(command), command)
+        return None
 
     async def _drive(self, session: Session, command: wire.Command) -> None:
         match command.command:
             case "input":
+                if session.agent is not None:
+                    session.agent.check_text((command.data or "") + ("\r" if command.mode == "line" else ""))
                 await session.type((command.data or "") + ("\r" if command.mode == "line" else ""))
             case "resize":
                 session.resize(command.cols or 80, command.rows or 24)
@@ -228,7 +263,21 @@ class Runner:
             case "resume":
                 await session.resume()
             case "approve" if command.approval_id and command.decision:
-                await session.approvals.decide(command.approval_id, command.decision, command.resolved_by, command.note)
+                stop = command.stop is True
+                more = Answer(
+                    decision=command.decision,
+                    option_id=command.option_id,
+                    answers=command.answers,
+                    updated_input=command.updated_input,
+                )
+                await session.approvals.decide(
+                    command.approval_id, command.decision, command.resolved_by, command.note, stop=stop, answer=more
+                )
+            case "prompt" if command.prompt_id and command.data:
+                mode = command.mode if command.mode in ("send", "queue", "interrupt") else "send"
+                await dispatch.agent_of(session).prompt(command.prompt_id, command.data, mode, command.by)
+            case "withdraw_prompt" if command.prompt_id:
+                await dispatch.agent_of(session).prompts.withdraw(command.prompt_id)
             case _:
                 raise ContractError("command", f"{command.command} lacks what it needs")
 
@@ -246,21 +295,28 @@ class Runner:
             return
         if any(known.session_id == config.session_id for known in await trio.to_thread.run_sync(self._spool.sessions)):
             raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
-        directory = await workspace.prepare(config, self._directory)
-        self._check_not_draining()  # it may have begun meanwhile
-        self.start(
-            Plan(
-                session_id=config.session_id,
-                village=config.org_id,
-                command=command_line(config),
-                directory=directory,
-                provider=config.provider_id,
-                agent_id=config.agent_id,
-                agent_name=config.agent_name,
-                room_path=config.room_path,
-                env=config.env,
-            )
-        )
+        async with self._preparing:  # of two orders for one branch, the second finds the first one's session in it
+            busy = {one.plan.tree.path for one in self.sessions.values() if one.plan.tree is not None}
+            plan = await dispatch.plan_for(config, self._directory, self.account, busy)
+            try:
+                self._check_not_draining()  # it may have begun meanwhile
+            except NotPossible:
+                if plan.tree is not None:
+                    await worktrees.clean_at_end(plan.tree)
+                raise
+            self.start(plan)
+
+    async def _clean_tree(self, command: wire.Command) -> None:
+        session_id = command.session_id or ""
+        if session_id in self.sessions:
+            raise NotPossible("the session works in its worktree; stop it first")
+        async with self._preparing:
+            tree = await trio.to_thread.run_sync(worktrees.find, self._directory, session_id)
+            if tree is None:
+                return  # removed before
+            after = await worktrees.clean(tree, discard=command.discard is True)
+        if after.status == "kept":
+            raise NotPossible(f"the worktree of {tree.branch} is kept, for {after.reason}; discard it, or merge it")
 
     def _check_not_draining(self) -> None:
         if self._draining:
@@ -281,70 +337,3 @@ class Runner:
             case other:
                 raise ContractError("action", f"{other!r} is none of ask, alert, usage")
         return {"ok": True}
-
-
-def _in_slot(identity: Identity, slot: str) -> Identity:
-    """The main slot is the machine's runner; one beside it is told apart by its slot: ``r1.run-2``."""
-    return identity if slot == "main" else attrs.evolve(identity, runner_id=f"{identity.runner_id}.{slot}")
-
-
-def command_line(config: SessionConfig) -> list[str]:
-    """What to run for a provider. Raises `ContractError` where that is not on this machine."""
-    if config.provider_id == "command":
-        if not config.command:
-            raise ContractError("config.command", "is required for the provider command")
-        return config.command
-    program = shutil.which(PROVIDERS[config.provider_id])
-    if program is None:
-        raise ContractError("config.providerId", f"{PROVIDERS[config.provider_id]} is not installed on this machine")
-    return [program, *(config.command or [f"{config.task.title}\n\n{config.task.goal}"])]
-
-
-@asynccontextmanager
-async def open_runner(
-    identity: Identity,
-    state_dir: Path,
-    *,
-    slot: str | None = None,
-    dispatch: bool = True,
-    max_sessions: int = DEFAULT_SESSIONS,
-    spool_bytes: int = DEFAULT_LIMIT_BYTES,
-) -> AsyncGenerator[Runner, None]:
-    """A runner at work. Leaving the block ends its sessions truly; what the service has not, the spool keeps.
-
-    Raises `SlotTaken`.
-    """
-    name, directory, lock = await trio.to_thread.run_sync(take_slot, state_dir, slot)
-    spool = await trio.to_thread.run_sync(Spool, directory / "spool.db", spool_bytes)
-    try:
-        async with trio.open_nursery() as services, trio.open_nursery() as sessions:
-            most = max_sessions if dispatch else 0
-            runner = Runner(_in_slot(identity, name), spool, sessions, directory=directory, max_sessions=most)
-            runner.link.renew = lambda: _in_slot(load(state_dir), name)
-            await services.start(runner.asks.run)
-            services.start_soon(runner.recorder.run)
-            await runner.report_lost()
-            services.start_soon(runner.link.run)
-            try:
-                yield runner
-            finally:
-                with trio.CancelScope(shield=True), trio.move_on_after(30):
-                    await runner.stop_all()
-                    sessions.cancel_scope.cancel()
-                    for session in list(runner.sessions.values()):
-                        await session.over.wait()
-                    await runner.sent_all(GOODBYE_SECONDS if runner.link.online else NOBODY_SECONDS)
-                services.cancel_scope.cancel()
-    finally:
-        spool.close()
-        os.close(lock)
-
-
-def _end_leftovers(left: SpoolSession) -> None:
-    """Kill what a killed runner left running, if it is certain that it is that session's."""
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TOWNWATCH_SESSION") == left.session_id:
-                process.kill()
-        except (psutil.Error, OSError):
-            continue

@@ -1,3 +1,3 @@
 """The demo: the runner at work in throw-away repositories, with a bundled agent's afternoon. No key, no network."""
 
-from runner.demo.play import run_demo as run_demo
+from townwatch.runner.demo.play import run_demo as run_demo

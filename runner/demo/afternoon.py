@@ -1,7 +1,8 @@
 """An agent's afternoon, as a script that runs in a session: edits, tests, asks, warns, spends; one agent crashes.
 
-Run as ``python -m runner.demo.afternoon ROLE --seed N``. Everything it does is real (files, git, pytest, the runner's
-own ``townwatch`` commands); only the thinking is played. The same seed does the same.
+Run as ``python -m townwatch.runner.demo.afternoon ROLE --seed N``. Everything it does is real
+(files, git, unittest, the runner's own ``townwatch`` commands); only the thinking is played. The same seed does the
+same.
 """
 
 import argparse
@@ -47,8 +48,8 @@ class Agent:
         self.say(f"$ {' '.join(shown)}", BOLD)
         return subprocess.run(command, check=False).returncode
 
-    def pytest(self, *options: str) -> int:
-        return self.run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options)
+    def test(self, *options: str) -> int:
+        return self.run(sys.executable, "-m", "unittest", *options)
 
     def edit(self, name: str, change: Callable[[str], str]) -> None:
         path = Path(name)
@@ -69,17 +70,17 @@ class Agent:
 
 
 def _townwatch(*arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "app", *arguments], check=False).returncode
+    return subprocess.run([sys.executable, "-P", "-m", "townwatch", *arguments], check=False).returncode
 
 
 def fix_the_cart(agent: Agent) -> int:
     """The main story: a failing test, a fix, a passing one, an approval, a commit."""
     agent.say("Task: customers say that a discount of 25 % makes the cart cost less than nothing.", BOLD)
     agent.think(seconds=0.6)
-    agent.pytest()
+    agent.test()
     agent.think("a discount is a percentage: it divides by 100, not by 10", 0.8)
     agent.edit("cart.py", lambda text: text.replace("discount_percent // 10\n", "discount_percent // 100\n"))
-    passed = agent.pytest() == 0
+    passed = agent.test() == 0
     agent.say("All tests pass." if passed else "Still failing.", GREEN if passed else RED)
     if not agent.ask("merge", "med", "git commit -am 'A discount of 25 percent takes a quarter' && git push"):
         return 1
@@ -93,18 +94,22 @@ def fix_the_cart(agent: Agent) -> int:
 def _another_chapter(agent: Agent, chapter: int) -> None:
     """More of the afternoon: one more thing that the cart can do, with its test."""
     agent.think(f"next: orders of {chapter * 10} things and more", 6)
-    agent.edit(
-        "test_cart.py",
-        lambda text: (
-            text
-            + f"\n\ndef test_{chapter * 10}_of_a_thing() -> None:\n    cart = Cart()\n"
-            + f'    cart.add("tea", 350, count={chapter * 10})\n    assert cart.total() == {3500 * chapter}\n'
-        ),
-    )
+    agent.edit("test_cart.py", lambda text: with_test_of_orders(text, chapter))
     agent.think(seconds=4)
-    agent.pytest("-k", f"{chapter * 10}_of")
+    agent.test("-k", f"{chapter * 10}_of")
     agent.run("git", "commit", "--quiet", "-am", f"Orders of {chapter * 10} things")
     agent.think("waiting for the next idea", 12)
+
+
+def with_test_of_orders(text: str, chapter: int) -> str:
+    """Return the test file of the cart with one more test in its class."""
+    count = chapter * 10
+    return f"""{text}
+    def test_{count}_of_a_thing(self) -> None:
+        cart = Cart()
+        cart.add("tea", 350, count={count})
+        self.assertEqual(cart.total(), {350 * count})
+"""
 
 
 def write_the_docs(agent: Agent) -> int:
@@ -116,7 +121,7 @@ def write_the_docs(agent: Agent) -> int:
     _townwatch(
         "alert",
         "No test covers a discount above 100 %",
-        "cart.py: total(discount_percent=150) is negative; nobody checks.",
+        "cart.py: total(discount_percent=150) is negative; no test checks it.",
         "--severity=error",
         "--category=test",
     )
@@ -132,7 +137,7 @@ def migrate_the_ledger(agent: Agent) -> int:
     """The third agent: gets half-way and crashes, as agents do."""
     agent.say("Task: book payments in two accounts each.", BOLD)
     agent.think(seconds=2)
-    agent.pytest()
+    agent.test()
     agent.think("the callers first", 3)
     agent.edit(
         "ledger.py", lambda text: text + "\n\ndef migrate(entries):\n    return [entry.both for entry in entries]\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from runner.git import git
+from townwatch.runner.observers.git import git
 
 CART = '''\
 """A shopping cart."""
@@ -24,24 +24,30 @@ class Cart:
         return total - total * discount_percent // 10
 '''
 TEST_CART = """\
+import time
+import unittest
+
 from cart import Cart
 
 
-def test_an_empty_cart_costs_nothing() -> None:
-    assert Cart().total() == 0
+def setUpModule() -> None:
+    time.sleep(0.8)  # as long as a small database takes to start
 
 
-def test_prices_add_up() -> None:
-    cart = Cart()
-    cart.add("tea", 350, count=2)
-    cart.add("cup", 1200)
-    assert cart.total() == 1900
+class CartTest(unittest.TestCase):
+    def test_an_empty_cart_costs_nothing(self) -> None:
+        self.assertEqual(Cart().total(), 0)
 
+    def test_prices_add_up(self) -> None:
+        cart = Cart()
+        cart.add("tea", 350, count=2)
+        cart.add("cup", 1200)
+        self.assertEqual(cart.total(), 1900)
 
-def test_a_discount_is_a_percentage() -> None:
-    cart = Cart()
-    cart.add("cup", 1200)
-    assert cart.total(discount_percent=25) == 900
+    def test_a_discount_is_a_percentage(self) -> None:
+        cart = Cart()
+        cart.add("cup", 1200)
+        self.assertEqual(cart.total(discount_percent=25), 900)
 """
 LEDGER = '''\
 """Payments, booked twice."""
@@ -54,13 +60,21 @@ def book(entries: list[tuple[str, int]]) -> dict[str, int]:
     return accounts
 '''
 TEST_LEDGER = """\
+import time
+import unittest
+
 from ledger import book
 
 
-def test_entries_of_an_account_add_up() -> None:
-    assert book([("rent", 500), ("rent", 250)]) == {"rent": 750}
+def setUpModule() -> None:
+    time.sleep(0.8)  # as long as a small database takes to start
+
+
+class LedgerTest(unittest.TestCase):
+    def test_entries_of_an_account_add_up(self) -> None:
+        self.assertEqual(book([("rent", 500), ("rent", 250)]), {"rent": 750})
 """
-IGNORE = "__pycache__/\n.pytest_cache/\n"
+IGNORE = "__pycache__/\n"
 FILES: dict[str, dict[str, str]] = {
     "shop": {
         ".gitignore": IGNORE,

@@ -1,0 +1,96 @@
+"""GitHub Copilot CLI in a terminal: we read the events that it keeps of its session, and answer nothing.
+
+Its files are the person's (``~/.copilot/session-state``); they are only read. Questions are shown as what it waits for,
+and are answered in the terminal.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import ClassVar
+
+import trio
+
+from townwatch.runner.agents import shape
+from townwatch.runner.agents.adapter import Host, Prepared
+from townwatch.runner.agents.copilot.reading import CopilotReader
+from townwatch.runner.agents.events import Status
+from townwatch.runner.agents.readings import Asked, Settled
+from townwatch.runner.agents.shape import ShapeError
+from townwatch.runner.agents.tail import json_lines
+from townwatch.runner.agents.tasks import open_tasks
+from townwatch.runner.session.lifecycle import NotPossible
+
+UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "-v", "--version", "-h", "--help", "--resume", "--continue"})
+COMMANDS = frozenset({"login", "logout", "update", "help", "init", "mcp", "plugin", "version"})
+LOOK_SECONDS, DIALOG_SECONDS = 0.5, 3.0
+
+
+class CopilotTerminal:
+    """One Copilot CLI in a person's terminal."""
+
+    provider: ClassVar[str] = "copilot"
+    programs: ClassVar[tuple[str, ...]] = ("copilot",)
+    tested: ClassVar[tuple[str, str]] = ("1.0.102", "1.0.102")
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._reader = CopilotReader()
+        self._began = time.time()
+        self._before: set[Path] = set()
+
+    @classmethod
+    def recognise(cls, command: Sequence[str]) -> bool:
+        """Return whether this opens a new conversation of Copilot's in the terminal."""
+        if not command or command[0].rpartition("/")[2] != "copilot":
+            return False
+        first = next((word for word in command[1:] if not word.startswith("-")), "")
+        return first not in COMMANDS and not any(word.partition("=")[0] in UNTOUCHED for word in command[1:])
+
+    async def prepare(self) -> Prepared:
+        """Change nothing; note which sessions were there before."""
+        self._before = await trio.to_thread.run_sync(self._sessions)
+        return Prepared(command=list(self._host.launch.command))
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read the session's events until cancelled. Raises `AdapterOff`."""
+        task_status.started()
+        await self._host.say(Status(status="starting"))
+        async with open_tasks(), aclosing(json_lines(await self._find())) as events:
+            async for event in events:
+                for said in self._reader.event(event):
+                    if not isinstance(said, Asked | Settled):
+                        await self._host.say(said)
+
+    async def prompt(self, text: str) -> None:
+        """Raises `NotPossible` always."""
+        raise NotPossible("Copilot takes prompts in its terminal only; dispatched, it takes them from here")
+
+    async def interrupt(self) -> None:
+        """Press Escape."""
+        await self._host.type(b"\x1b")
+
+    def _sessions(self) -> set[Path]:
+        home = self._host.launch.env.get("HOME") or os.path.expanduser("~")
+        return set((Path(home) / ".copilot" / "session-state").glob("*/events.jsonl"))
+
+    async def _find(self) -> Path:
+        """Wait for the events of a session that began after us, in our directory."""
+        while True:
+            for path in await trio.to_thread.run_sync(self._sessions) - self._before:
+                try:
+                    async with aclosing(json_lines(path)) as events:
+                        first = await anext(events)
+                    where = shape.maybe(shape.maybe(first.get("data")).get("context")).get("cwd")
+                    if where == str(self._host.launch.cwd):
+                        return path
+                    self._before.add(path)
+                except ShapeError:
+                    self._before.add(path)
+            quiet = self._host.quiet_seconds
+            if quiet is not None:  # it has drawn something, and begins no session: it asks whether to trust the folder
+                dialog = Status(status="waiting", for_="a dialog of its start (trust, sign-in) in its terminal")
+                await self._host.say(dialog if quiet >= DIALOG_SECONDS else Status(status="starting"))
+            await trio.sleep(LOOK_SECONDS)

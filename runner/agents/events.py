@@ -1,0 +1,156 @@
+"""What adapters say about their agent, beyond the vocabulary of contracts/agent_events.py: facts that become events of
+their own (FILE_TOUCHED, TEST_RUN_*, USAGE_TICK, ALERT_RAISED), and what is asked of a person.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import attrs
+
+from townwatch.contracts.agent_events import (
+    AgentEvent,
+    AgentMessage,
+    AgentPlan,
+    AgentStatus,
+    CliSession,
+    ContextUsage,
+    ModelRetry,
+    PlanItem,
+    Prompt,
+    Status,
+    Subagent,
+    Tool,
+    Turn,
+)
+from townwatch.contracts.events import Category, Decision, Risk
+
+__all__ = [
+    "AgentEvent",
+    "AgentMessage",
+    "AgentPlan",
+    "AgentStatus",
+    "Alert",
+    "Answer",
+    "AnswerOption",
+    "CliSession",
+    "CommandEnded",
+    "CommandStarted",
+    "ContextUsage",
+    "Deliver",
+    "Fact",
+    "FileAccess",
+    "ModelRetry",
+    "PlanItem",
+    "Prompt",
+    "Question",
+    "Status",
+    "Subagent",
+    "Tokens",
+    "Tool",
+    "Turn",
+]
+
+OUTPUT_CHARS = 4096
+"""How much of a tool's output is forwarded: its end."""
+INPUT_BYTES = 32 * 1024
+"""How much of a tool's input a person is shown, as JSON; a larger one is cut and says so."""
+
+
+@attrs.frozen(kw_only=True)
+class FileAccess:
+    """A file that a tool call read, wrote or deleted: FILE_TOUCHED. Absolute, or below the session's directory."""
+
+    path: str
+    reason: Literal["read", "write", "delete"]
+
+
+@attrs.frozen(kw_only=True)
+class CommandStarted:
+    """A shell command of the agent has started. Where it is a test run: TEST_RUN_STARTED. `id`: its tool call's."""
+
+    id: str
+    command: str
+
+
+@attrs.frozen(kw_only=True)
+class CommandEnded:
+    """It has ended. `exit_code` is None where the CLI does not say; `output`: all that is known of it."""
+
+    id: str
+    output: str = ""
+    exit_code: int | None = None
+    ran: bool = True
+    """False: it was denied or never began."""
+
+
+@attrs.frozen(kw_only=True)
+class Tokens:
+    """What was used since the adapter said so last, in the CLI's own figures."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cost_usd: float = 0.0
+    model: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Alert:
+    """ALERT_RAISED. Raised again as info under the same id, it is over."""
+
+    id: str
+    title: str
+    description: str = ""
+    severity: Literal["info", "warn", "error", "critical"] = "warn"
+    category: Literal["security", "performance", "build", "test", "dependency", "policy"] = "performance"
+
+
+Fact = FileAccess | CommandStarted | CommandEnded | Tokens | Alert
+
+
+@attrs.frozen(kw_only=True)
+class AnswerOption:
+    """One answer that the CLI itself offers. `kind`: allow_once, allow_always, reject_once, reject_always, choice."""
+
+    id: str
+    label: str
+    kind: str = "choice"
+    description: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Question:
+    """What the CLI asks a person: a permission, a question or a plan. It becomes an ApprovalRequest."""
+
+    summary: str
+    category: Category
+    risk: Risk = "med"
+    tool: str | None = None
+    tool_use_id: str | None = None
+    input: Any = None
+    cwd: str | None = None
+    diff: str | None = None
+    options: list[AnswerOption] = attrs.field(factory=list[AnswerOption])
+    suggestions: Any = None
+    subagent: str | None = None
+    questions: Any = None
+    """Of category question: [{question, header, options [{label, description}], multiSelect}]."""
+    timeout_seconds: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """A person's decision on its way to the CLI. `stop`: a denial that ends the turn as well."""
+
+    decision: Decision
+    by: str | None = None
+    note: str | None = None
+    stop: bool = False
+    option_id: str | None = None
+    answers: dict[str, Any] | None = None
+    updated_input: Any = None
+
+
+Deliver = Callable[[Answer], Awaitable[bool]]
+"""Give the answer to the CLI. True: the CLI took it; False: the question was answered elsewhere, and the adapter says
+how with `Host.settle`. Raises `NotPossible` for an answer that does not fit the question, which then stays open."""

@@ -1,0 +1,64 @@
+"""Standard input and output of a CLI that speaks JSON lines, while it runs in the session's terminal.
+
+The command is started in the pseudo-terminal like any other, so that its signals, its process group and its end are the
+session's; two named pipes in the session's directory take the place of its standard input and output. What it writes
+to its standard error still appears in the terminal.
+"""
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import trio
+
+from townwatch.runner.agents.adapter import AdapterOff
+
+LINE_BYTES = 64 << 20
+"""Longest line that is read: a tool's result with a picture in it is one line."""
+_SCRIPT = 'in=$1; out=$2; shift 2; exec "$@" <"$in" >"$out"'
+
+
+class Pipes:
+    """Made by `open`, before the command starts. `close` ends the CLI's standard input."""
+
+    def __init__(self, directory: Path) -> None:
+        self._in, self._out = directory / "stdin", directory / "stdout"
+        for path in (self._in, self._out):
+            os.mkfifo(path, 0o600)
+        # Both ends at once: opening never waits, and a CLI that starts later finds its other side.
+        self._to = trio.lowlevel.FdStream(os.open(self._in, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        self._from = trio.lowlevel.FdStream(os.open(self._out, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        self._turn = trio.Lock()
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """Return the command line that runs `command` with these pipes."""
+        return ["/bin/sh", "-c", _SCRIPT, "sh", str(self._in), str(self._out), *command]
+
+    async def send(self, line: bytes) -> None:
+        """Write one line, whole: a cancelled write would leave half a message, so it is finished or the pipe closed."""
+        async with self._turn:
+            try:
+                await self._to.send_all(line + b"\n")
+            except BaseException:
+                await trio.aclose_forcefully(self._to)
+                raise
+
+    async def lines(self) -> AsyncIterator[bytes]:
+        """The lines that the CLI writes, until cancelled: the session ends with the process. Raises `AdapterOff`."""
+        held = bytearray()
+        searched = 0
+        while True:
+            piece = await self._from.receive_some(64 * 1024)
+            held += piece
+            while (end := held.find(b"\n", searched)) >= 0:
+                line, held, searched = bytes(held[:end]), held[end + 1 :], 0
+                if line.strip():
+                    yield line
+            searched = len(held)
+            if len(held) > LINE_BYTES:
+                raise AdapterOff(f"the CLI wrote a line of more than {LINE_BYTES >> 20} MiB")
+
+    async def close(self) -> None:
+        """The CLI reads the end of its input."""
+        await trio.aclose_forcefully(self._to)
+        await trio.aclose_forcefully(self._from)

@@ -1,0 +1,20 @@
+"""The version of a CLI from npm, without running it."""
+
+import json
+import os
+from pathlib import Path
+
+from townwatch.runner.agents import shape
+
+
+def version_in_package(program: str) -> str:
+    """Return the version in the npm package that a program is part of; "" where there is none."""
+    place = Path(os.path.realpath(program)).parent
+    for directory in (place, *place.parents[:3]):
+        try:
+            package = shape.maybe(json.loads((directory / "package.json").read_text()))
+        except (OSError, ValueError):
+            continue
+        if package.get("bin") is not None and isinstance(package.get("version"), str):
+            return str(package["version"])
+    return ""

@@ -1,0 +1,96 @@
+"""What a runner starts: the command of an order, and the host of an agent beside its command."""
+
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from townwatch.contracts.codec import ContractError
+from townwatch.contracts.tasks import SessionConfig
+from townwatch.runner.account import Account
+from townwatch.runner.agents import catalog
+from townwatch.runner.agents.adapter import Adapter, Launch
+from townwatch.runner.agents.host import AgentHost
+from townwatch.runner.agents.http import AgentHttp
+from townwatch.runner.session import workspace
+from townwatch.runner.session.lifecycle import NotPossible
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.session import Session
+
+DISPATCHED_COLS, DISPATCHED_ROWS = 120, 32
+"""The terminal of a session that is started from afar."""
+
+
+async def plan_for(
+    config: SessionConfig, directory: Path, account: Account | None, busy: Collection[str]
+) -> SessionSpec:
+    """Return what to run for an order, its directory and its worktree made. `busy`: worktrees that sessions are in.
+
+    Raises `ContractError`, `NotPossible`, `git.GitError`.
+    """
+    path = None if account is None else account.environment()["PATH"]
+    command = command_line(config, path, adapted=account is None)
+    adapter = adapter_for(config) if account is None else None
+    if adapter is None and (config.model is not None or config.cli_session_id is not None):
+        raise ContractError("config.providerId", "a model, or a session that goes on, needs the agent's adapter, which "
+                            f"{config.provider_id} does not have here")  # fmt: skip
+    where, tree = await workspace.prepare(config, directory, busy)
+    return SessionSpec(
+        session_id=config.session_id,
+        village=config.org_id,
+        command=command,
+        directory=where,
+        tree=tree,
+        provider=config.provider_id,
+        adapter=adapter,
+        order=config,
+        cols=DISPATCHED_COLS,
+        rows=DISPATCHED_ROWS,
+        agent_id=config.agent_id,
+        agent_name=config.agent_name,
+        room_path=config.room_path,
+        env=config.env,
+    )
+
+
+def host_for(session: Session, directory: Path, http: AgentHttp) -> AgentHost:
+    """Return the host of the agent that a session's plan names an adapter for. `directory`: for the files of agents."""
+    plan = session.plan
+    assert plan.adapter is not None
+    launch = Launch(
+        session_id=plan.session_id,
+        command=plan.command,
+        cwd=plan.directory,
+        directory=directory / plan.session_id,
+        env=session._env,
+        order=plan.order,
+    )
+    return AgentHost(session, launch, plan.adapter, http)
+
+
+def agent_of(session: Session) -> AgentHost:
+    """Raises `NotPossible` for a session that runs no agent that takes prompts."""
+    if session.agent is None:
+        raise NotPossible("this session runs no agent that takes prompts; type into its terminal")
+    return session.agent
+
+
+def adapter_for(config: SessionConfig) -> type[Adapter] | None:
+    """Return the adapter for an order: of an agent without a command line of its own, or of any ACP agent."""
+    return catalog.for_order(config.provider_id) if not config.command or config.provider_id == "acp" else None
+
+
+def command_line(config: SessionConfig, path: str | None = None, *, adapted: bool = True) -> list[str]:
+    """Return what to run for a provider, looked for in `path` (None: our own). `adapted`: whether an adapter gives the
+    agent its task; else the task is on the command line. Raises `ContractError` where it is not on this machine.
+    """
+    if config.provider_id in ("command", "acp"):
+        if not config.command:
+            raise ContractError("config.command", f"is required for the provider {config.provider_id}")
+        return config.command
+    name = catalog.PROGRAMS.get(config.provider_id, config.provider_id)
+    program = shutil.which(name, path=config.env.get("PATH", path))
+    if program is None:
+        raise ContractError("config.providerId", f"{name} is not installed on this machine")
+    if adapted and catalog.for_order(config.provider_id) is not None and not config.command:
+        return [program]
+    return [program, *(config.command or [f"{config.task.title}\n\n{config.task.goal}"])]

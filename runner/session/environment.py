@@ -1,0 +1,47 @@
+"""The environment of a session's processes."""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+_SIZE = frozenset({"COLUMNS", "LINES"})
+"""As old as the shell that set them: the terminal itself knows its size."""
+_FOREIGN = re.compile(
+    r"(?x) CLAUDECODE | CLAUDE_CODE_(?:ENTRYPOINT|SSE_PORT|SESSION_ID) | CODEX_(?:SANDBOX\w*|THREAD_ID) | GEMINI_CLI"
+    r" | AI_AGENT | TMUX\w* | STY | WINDOW(?:ID)? | ZELLIJ\w* | TERM_PROGRAM\w* | TERM_SESSION_ID | LC_TERMINAL\w*"
+    r" | TERMINAL_EMULATOR"
+    r" | VSCODE_\w+ | KITTY_\w+ | WEZTERM_\w+ | ITERM_\w+ | ALACRITTY_\w+ | GHOSTTY_\w+ | KONSOLE_\w+ | VTE_VERSION"
+    r" | WT_SESSION | WT_PROFILE_ID | COLORFGBG | NVIM | VIM | VIMRUNTIME | INSIDE_EMACS | SSH_TTY"
+    r" | GPG_TTY | XTERM_\w+"
+)
+"""What tells of the terminal, the multiplexer or the agent in which the runner itself was started."""
+_UTF8 = re.compile(r"(?i)utf-?8")
+
+
+def session_environment(own_terminal: bool, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Ours, with the `townwatch` command at the end of the path.
+
+    `own_terminal`: the session runs in the terminal in which its runner was started (`townwatch run`) and keeps what is
+    said about that one. Else the session's terminal is the page's: 256 colours and more, UTF-8.
+    """
+    found = {name: value for name, value in (os.environ if environ is None else environ).items() if name not in _SIZE}
+    if own_terminal:
+        found.setdefault("TERM", "xterm-256color")
+    else:
+        found = {name: value for name, value in found.items() if _FOREIGN.fullmatch(name) is None}
+        found |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        _speak_utf8(found)
+    found["PATH"] = os.pathsep.join([found.get("PATH", os.defpath), str(Path(sys.executable).parent)])
+    return found
+
+
+def _speak_utf8(found: dict[str, str]) -> None:
+    """The page draws UTF-8: a locale that says something else, or nothing, is replaced."""
+    effective = found.get("LC_ALL") or found.get("LC_CTYPE") or found.get("LANG") or ""
+    if not _UTF8.search(effective):
+        for name in ("LC_ALL", "LC_CTYPE"):
+            found.pop(name, None)
+        found["LANG"] = "C.UTF-8"
+    found.setdefault("LANG", effective)

@@ -1,0 +1,52 @@
+"""The events of one session on their way to the spool: masked, with the state and the usage that they report."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from townwatch.contracts.agent_events import AgentEvent, to_provider_event
+from townwatch.contracts.events import State
+from townwatch.contracts.secrets.shapes import REFERENCES
+from townwatch.runner.observers.usage import UsageMeter
+from townwatch.runner.session.lifecycle import Lifecycle
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.redact import Redactor
+from townwatch.runner.spool.recorder import Recorder
+
+
+class SessionEvents:
+    """The event sink of a session. Its observers, its approvals and its agent hold this, and not the session."""
+
+    def __init__(self, plan: SessionSpec, recorder: Recorder, redactor: Redactor) -> None:
+        self.lifecycle = Lifecycle()
+        self.usage = UsageMeter()
+        self._plan = plan
+        self._recorder = recorder
+        self._redactor = redactor
+
+    async def tell(self, kind: str, **fields: Any) -> None:
+        """Record one event, masked; terminal output has been masked as a stream."""
+        if kind != "TERMINAL_CHUNK":
+            fields = {name: value if name in REFERENCES else self.clean(value) for name, value in fields.items()}
+        await self._recorder.record(self._plan.session_id, self._plan.village, kind, **fields)
+
+    async def provider(self, event: AgentEvent) -> None:
+        """Record what an agent's adapter, or the runner for it, reports."""
+        told = to_provider_event(event, self._plan.provider, time.time_ns() // 1_000_000)
+        await self.tell("PROVIDER_EVENT_FORWARDED", providerEvent=told)
+
+    async def become(self, state: State, reason: str | None = None) -> None:
+        """Change the state and record it; nothing is recorded where it is there already. Raises `NotPossible`."""
+        change = self.lifecycle.go(state)
+        if change is None:
+            return
+        self.lifecycle.reason = reason
+        await self.tell("SESSION_STATE_CHANGED", previousState=change[0], newState=change[1], reason=reason)
+
+    def clean(self, value: Any) -> Any:
+        """Mask the secrets in a value for the wire: a text, or JSON data that holds texts."""
+        return self._redactor.clean_data(value)
+
+    def clean_lines(self, lines: Sequence[str]) -> list[str]:
+        """Mask the lines of one text, also secrets that go on over several."""
+        return self._redactor.clean_lines(lines)

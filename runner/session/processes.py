@@ -1,0 +1,231 @@
+"""Which processes belong to which session, wherever they run.
+
+A process is a session's when it is in the session of its terminal, when its environment has the session's mark, or when
+its parent is the session's. Once it is, it stays so, whatever its parent becomes. One table serves all sessions of a
+runner process; a new process is read once.
+"""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import attrs
+import psutil
+
+MARK = "TOWNWATCH_SESSION"
+"""The variable in the environment of a session's processes; its value is the session's id."""
+YOUNG_SECONDS = 2.0
+"""A process of this age may still become another program, or get its mark: it is looked at every time."""
+OLD_LOOK_SECONDS = 1.0
+"""How often an older one is looked at."""
+
+
+_HAS_PROC = sys.platform == "linux"
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@attrs.define(eq=False)
+class Process:
+    """A living process. `began` (as the kernel counts) tells it from a later one with the same id."""
+
+    pid: int
+    parent: int
+    terminal_session: int
+    began: float
+    session: str | None = None
+    mark: str | None = None
+    command: list[str] = attrs.field(factory=list[str])
+    first_seen: float = 0.0
+    looked: float = 0.0
+
+    @property
+    def began_seconds(self) -> float:
+        """Return when it began, on the clock that counts from the machine's start; elsewhere than on Linux, now."""
+        return self.began / _TICKS if _HAS_PROC else time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
+class ProcessTable:
+    """Synchronous and short; threads wait for each other on a lock."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._leaders: dict[str, int] = {}
+        self._known: dict[int, Process] = {}
+        self._scanned = float("-inf")
+
+    @property
+    def sessions(self) -> int:
+        return len(self._leaders)
+
+    def add(self, session_id: str, leader: int) -> None:
+        """A session whose terminal's session is `leader`."""
+        with self._lock:
+            self._leaders[session_id] = leader
+            self._known.pop(leader, None)
+
+    def forget(self, session_id: str) -> None:
+        with self._lock:
+            self._leaders.pop(session_id, None)
+
+    def members(self, session_id: str, max_age: float = 0.0) -> dict[int, Process]:
+        """The session's living processes, as of a scan that is no older than `max_age` seconds."""
+        return self.all_members(max_age).get(session_id, {})
+
+    def all_members(self, max_age: float = 0.0) -> dict[str, dict[int, Process]]:
+        """Session → its living processes."""
+        with self._lock:
+            self._scan(max_age)
+            found: dict[str, dict[int, Process]] = {}
+            for pid, process in self._known.items():
+                if process.session in self._leaders:
+                    found.setdefault(process.session, {})[pid] = process
+            return found
+
+    def others_in(self, root: Path) -> int:
+        """Count the sessions of other runner processes that have a process in a directory."""
+        with self._lock:
+            foreign = [one for one in self._known.values() if one.session is None and one.mark is not None]
+        return len({one.mark for one in foreign if one.mark not in self._leaders and _is_in(one.pid, root)})
+
+    def _scan(self, max_age: float) -> None:
+        """Look at what is new, what is young, and what belongs to a session."""
+        now = self._clock()
+        if now - self._scanned < max_age:
+            return
+        self._scanned = now
+        pids = _pids()
+        for pid in self._known.keys() - pids:
+            del self._known[pid]
+        for pid in sorted(pids):
+            known = self._known.get(pid)
+            if known is None or self._is_due(known, now):
+                self._look(pid, known, now)
+        self._inherit()
+
+    def _is_due(self, known: Process, now: float) -> bool:
+        if now - known.first_seen < YOUNG_SECONDS:
+            return True
+        return known.session is not None and now - known.looked >= OLD_LOOK_SECONDS
+
+    def _look(self, pid: int, known: Process | None, now: float) -> None:
+        found = _read(pid)
+        if found is None:  # a zombie, or gone by now
+            self._known.pop(pid, None)
+            return
+        found.first_seen, found.looked = now, now
+        if known is not None and known.began == found.began:
+            found.session, found.first_seen = known.session, known.first_seen
+        if found.session is None:
+            found.session = self._owner(found)
+        if found.session is not None:
+            found.command = _command(pid)
+        self._known[pid] = found
+
+    def _owner(self, process: Process) -> str | None:
+        process.mark = _mark(process.pid)
+        if process.mark in self._leaders:
+            return process.mark
+        for session_id, leader in self._leaders.items():
+            if leader in (process.pid, process.terminal_session):
+                return session_id
+        return None
+
+    def _inherit(self) -> None:
+        """Children of a session's processes are the session's, and theirs."""
+        grew = True
+        while grew:
+            grew = False
+            for process in self._known.values():
+                parent = self._known.get(process.parent)
+                if process.session is None and parent is not None and parent.session is not None:
+                    process.session, process.command = parent.session, _command(process.pid)
+                    grew = True
+
+
+def marked(session_id: str) -> list[int]:
+    """Living processes that have the mark of a session, whose leader is not known any more. Never our own."""
+    return [pid for pid in _pids() - {os.getpid()} if _mark(pid) == session_id]
+
+
+def _pids() -> set[int]:
+    if not _HAS_PROC:
+        return set(psutil.pids())
+    return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def _read(pid: int) -> Process | None:
+    """None for one that is gone, or a zombie."""
+    if not _HAS_PROC:
+        return _read_elsewhere(pid)
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    if fields[0] in (b"Z", b"X"):
+        return None
+    return Process(pid, int(fields[1]), int(fields[3]), float(fields[19]))
+
+
+def _read_elsewhere(pid: int) -> Process | None:
+    with suppress(psutil.Error, OSError):
+        process = psutil.Process(pid)
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return Process(pid, process.ppid(), os.getsid(pid), process.create_time())
+    return None
+
+
+def _mark(pid: int) -> str | None:
+    """None where there is none, or where it is another user's process."""
+    if not _HAS_PROC:
+        with suppress(psutil.Error, OSError):
+            return psutil.Process(pid).environ().get(MARK)
+        return None
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            found = (b"\0" + file.read()).partition(b"\0" + MARK.encode() + b"=")[2]
+    except OSError:
+        return None
+    return found.partition(b"\0")[0].decode(errors="replace") or None
+
+
+def _is_in(pid: int, root: Path) -> bool:
+    """Return whether a process works in a directory or below it."""
+    try:
+        where = os.readlink(f"/proc/{pid}/cwd") if _HAS_PROC else psutil.Process(pid).cwd()
+    except (OSError, psutil.Error):
+        return False
+    return Path(where).is_relative_to(root)
+
+
+def _command(pid: int) -> list[str]:
+    if not _HAS_PROC:
+        with suppress(psutil.Error, OSError):
+            return psutil.Process(pid).cmdline()
+        return []
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return os.fsdecode(file.read()).rstrip("\0").split("\0")
+    except OSError:
+        return []
+
+
+def name_of(pid: int) -> str:
+    """The program's name, for a person."""
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "?"
+
+
+def kill_marked(session_id: str) -> None:
+    """Kill what a killed runner left running: what has the session's mark is certain to be the session's."""
+    for pid in marked(session_id):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
