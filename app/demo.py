@@ -1,12 +1,12 @@
-"""The demo's runner as a process of its own, watched like everybody else."""
+"""The demo's runner as a process of its own, supervised like the actors."""
 
 import sys
 from pathlib import Path
 
 import trio
 
-from actors.runtime.tasks import TaskOwner
-from runner.demo.play import RUNS_ALREADY
+from townwatch.runner.demo.play import RUNS_ALREADY
+from townwatch.runtime.tasks import TaskOwner
 
 LOOK_AGAIN_SECONDS = 5.0
 
@@ -20,7 +20,7 @@ class DemoRunner(TaskOwner):
 
     def __init__(self, state_dir: Path, seed: int) -> None:
         super().__init__()
-        self._command = [sys.executable, "-m", "app", "demo", f"--seed={seed}", f"--state-dir={state_dir}"]
+        self._command = [sys.executable, "-P", "-m", "townwatch", "demo", f"--seed={seed}", f"--state-dir={state_dir}"]
 
     def on_start(self) -> None:
         self.tasks.start_soon(self._run)

@@ -1,31 +1,32 @@
-"""Whose word counts: the configured issuers, the provider of sign-ins, codes for runners; made from the settings."""
+"""Token issuers, the OpenID Connect client and enrolment codes for runners, built from the settings."""
 
-import time
 from pathlib import Path
 
 import trio
 from sqlalchemy import Connection
 
-from access.bootstrap import OWNER_ID, token_secret
-from access.grants import issue_enrolment_code
-from access.jwt import IssuerTokens
-from access.keys import FetchedKeys, FixedKeys
-from access.oidc import Oidc
-from access.oidc_wire import OidcClient
-from access.sign_in import issue_sign_in_code
-from access.welcome import Grant, WelcomeRules
-from actors.context import Context
-from actors.directory import tell_if_alive
-from actors.messages import Dismiss, TokenEnded
-from config.settings import ConfigError, Issuer, Settings
-from runner import identity
-from store import audit, members, users, villages
-from store.audit import Entry
-from store.database import Database
-from store.members import Role
-from transports.edge import Edge
-from transports.http.deps import Api
-from transports.http.oidc_door import PREFIX, OidcDoor
+from townwatch.access.bootstrap import OWNER_ID, token_secret
+from townwatch.access.grants import issue_enrolment_code
+from townwatch.access.jwt import IssuerTokens, OwnTokens, SharedSecretTokens
+from townwatch.access.keys import FetchedKeys, FixedKeys
+from townwatch.access.oidc import Oidc
+from townwatch.access.oidc_wire import OidcClient
+from townwatch.access.sign_in import SignIn, SignInResult, issue_sign_in_code
+from townwatch.access.subject import ALL_SCOPES
+from townwatch.access.welcome import Grant, ProvisioningRules
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.messages import Dismiss, TokenEnded
+from townwatch.config.settings import ConfigError, IssuerSettings, Settings
+from townwatch.contracts.clock import epoch_ms
+from townwatch.runner import identity
+from townwatch.store import audit, members, users, villages
+from townwatch.store.audit import Entry
+from townwatch.store.database import Database
+from townwatch.store.members import Role
+from townwatch.transports.edge.server import Edge
+from townwatch.transports.http.deps import Api
+from townwatch.transports.http.oidc_door import PREFIX, OidcEndpoint
 
 
 def known_issuers(settings: Settings) -> list[IssuerTokens]:
@@ -33,18 +34,26 @@ def known_issuers(settings: Settings) -> list[IssuerTokens]:
     return [_issuer(issuer) for issuer in settings.identity.issuers]
 
 
-def _issuer(set_: Issuer) -> IssuerTokens:
-    if bool(set_.jwks_url) == bool(set_.key_file):
-        raise ConfigError(f"[identity] issuers: {set_.issuer} needs jwks_url or key_file, one of them")
+def _issuer(set_: IssuerSettings) -> IssuerTokens:
+    if [bool(set_.jwks_url), bool(set_.key_file), bool(set_.secret)].count(True) != 1:
+        raise ConfigError(f"[identity] issuers: {set_.issuer} needs jwks_url, key_file or secret, one of them")
+    unnamed = frozenset(set_.scopes)
+    if unknown := unnamed - ALL_SCOPES:
+        known = ", ".join(sorted(ALL_SCOPES))
+        raise ConfigError(
+            f"[identity] issuers: {set_.issuer}: scopes: {', '.join(sorted(unknown))}: use some of {known}"
+        )
     try:
+        if set_.secret:
+            return SharedSecretTokens(set_.issuer, set_.audience, set_.secret.encode(), unnamed)
         keys = FetchedKeys(set_.jwks_url) if set_.jwks_url else FixedKeys.from_file(Path(set_.key_file))
-        return IssuerTokens(set_.issuer, set_.audience, frozenset(set_.algorithms), keys)
+        return IssuerTokens(set_.issuer, set_.audience, frozenset(set_.algorithms), keys, unnamed)
     except (OSError, ValueError) as error:
         raise ConfigError(f"[identity] issuers: {error}") from None
 
 
 def provider_of(settings: Settings) -> Oidc | None:
-    """Where people may sign in, beside here. Raises `ConfigError`."""
+    """Return the configured OpenID Connect sign-in, or None. Raises `ConfigError`."""
     set_ = settings.oidc
     if not set_.issuer:
         return None
@@ -63,10 +72,10 @@ def provider_of(settings: Settings) -> Oidc | None:
         raise ConfigError(f"[oidc] issuer: {error}") from None
 
 
-def welcome_rules(settings: Settings) -> WelcomeRules:
-    """What the provider's people get here."""
+def welcome_rules(settings: Settings) -> ProvisioningRules:
+    """Return the provisioning rules for people who sign in at the provider."""
     set_ = settings.oidc
-    return WelcomeRules(
+    return ProvisioningRules(
         domains=frozenset(domain.lower().removeprefix("@") for domain in set_.allowed_domains),
         grants=[Grant(village=grant.village, role=grant.role, group=grant.group) for grant in set_.grants],
         admin_group=set_.admin_group,
@@ -75,9 +84,9 @@ def welcome_rules(settings: Settings) -> WelcomeRules:
 
 
 def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
-    """Where browsers leave for the provider and come back."""
+    """Mount the endpoint that redirects browsers to the provider and receives them back."""
     if api.oidc is not None:
-        edge.http(PREFIX, OidcDoor(api, api.oidc, welcome_rules(settings), settings.server.public_url))
+        edge.http(PREFIX, OidcEndpoint(api, api.oidc, welcome_rules(settings), settings.server.public_url))
 
 
 class CannotAdd(Exception):
@@ -87,14 +96,14 @@ class CannotAdd(Exception):
 async def new_person(
     settings: Settings, name: str, *, email: str | None, village: str | None, role: Role, admin: bool
 ) -> str:
-    """A link that signs somebody new in, for the service of this state directory. Raises `CannotAdd`."""
+    """Add a person and return a sign-in link, for the service of this state directory. Raises `CannotAdd`."""
     try:
-        url = identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
+        url = _address(settings)
     except identity.NotEnrolled:
         raise CannotAdd(f"{settings.state} has no service yet: start it once with townwatch serve") from None
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
-        code = await database.call(_add_person, name, email, village, role, admin, time.time_ns() // 1_000_000)
+        code = await database.call(_add_person, name, email, village, role, admin, epoch_ms())
     finally:
         database.close()
     return f"{settings.server.public_url.rstrip('/') or url}/?code={code}"
@@ -114,13 +123,14 @@ def _add_person(
     if email is not None and ("@" not in email or len(email) > 320):
         raise CannotAdd(f"{email} is no e-mail address")
     if email is not None and users.by_email(connection, email) is not None:
-        raise CannotAdd(f"{email} is somebody's already")
-    if village is not None and villages.get(connection, village) is None:
+        raise CannotAdd(f"{email} belongs to another account; use another address")
+    key = None if village is None else villages.key_of(connection, village)
+    if village is not None and key is None:
         raise CannotAdd(f"there is no village {village!r}")
     user = users.create(connection, name.strip(), now_ms, email=email, admin=admin)
-    if village is not None:
-        members.put(connection, village, user.user_id, role, now_ms)
-    entry = Entry(at_ms=now_ms, kind="user", action="user.add", village_id=village, target=user.user_id)
+    if key is not None:
+        members.put(connection, key, user.user_id, role, now_ms)
+    entry = Entry(at_ms=now_ms, kind="user", action="user.add", village_id=key, target=user.user_id)
     audit.add(connection, entry)
     return issue_sign_in_code(connection, user.user_id, now_ms)
 
@@ -133,15 +143,51 @@ async def new_enrolment(settings: Settings, *, village: str | None, name: str | 
     """A code for a runner of the service of this state directory, which may be running. Raises `UnknownVillage`."""
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
-        return await database.call(_issue, village, name, time.time_ns() // 1_000_000)
+        return await database.call(_issue, village, name, epoch_ms())
     finally:
         database.close()
 
 
 def _issue(connection: Connection, village: str | None, name: str | None, now_ms: int) -> str:
-    if village is not None and villages.get(connection, village) is None:
+    key = None if village is None else villages.key_of(connection, village)
+    if village is not None and key is None:
         raise UnknownVillage(f"there is no village {village!r}")
-    return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=village, name=name)
+    return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=key, name=name)
+
+
+async def new_link(settings: Settings) -> str:
+    """A sign-in link for the service of this state directory, which may be running."""
+    url, code = await _owner_code(settings)
+    return f"{settings.server.public_url.rstrip('/') or url}/?code={code}"
+
+
+async def local_access(settings: Settings) -> tuple[str, str]:
+    """The address of the service of this state directory, and a token of its owner."""
+    return _address(settings), (await owner_sign_in(settings)).token
+
+
+async def owner_sign_in(settings: Settings) -> SignInResult:
+    """Sign the owner in at the service of this state directory, which may be running."""
+    _, code = await _owner_code(settings)
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        return await SignIn(database, OwnTokens(token_secret(settings.state))).exchange(code)
+    finally:
+        database.close()
+
+
+async def _owner_code(settings: Settings) -> tuple[str, str]:
+    database = await trio.to_thread.run_sync(open_database, settings)
+    try:
+        code = await SignIn(database, OwnTokens(token_secret(settings.state))).issue_code(OWNER_ID)
+    finally:
+        database.close()
+    return _address(settings), code
+
+
+def _address(settings: Settings) -> str:
+    """Return where the service of this state directory listens. Raises `NotEnrolled`."""
+    return identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
 
 
 def open_database(settings: Settings) -> Database:
@@ -150,12 +196,12 @@ def open_database(settings: Settings) -> Database:
 
 
 async def token_ended(context: Context, token_id: str) -> None:
-    """Whoever came in with this token leaves."""
+    """Close the connections that were authenticated with this token."""
     for client in list(context.directory.clients.values()):
         tell_if_alive(client, TokenEnded(token_id))
 
 
 async def person_signed_out(context: Context, user_id: str) -> None:
-    """All of somebody's live connections end: whoever else used their sign-in is out, they sign in again."""
+    """Close all of a person's live connections: everyone who used their sign-in must sign in again."""
     for connection in context.directory.of_user(user_id):
         tell_if_alive(connection.ref, Dismiss("the password was changed: sign in again"))

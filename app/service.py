@@ -13,36 +13,44 @@ import attrs
 import structlog
 import trio
 
-from access.bootstrap import OWNER_ID, token_secret
-from access.jwt import OwnTokens
-from access.sign_in import SignIn
-from actors.context import Context
-from actors.runtime import open_world
-from app import cast
-from app.chaos.sabotage import Sabotage, lifted
-from app.demo import DemoRunner
-from app.doors import open_api, open_control_door, open_runner_door
-from app.forget import Forgetter
-from app.foundation import Foundation, lay
-from app.hosted import Hosted
-from app.identity import open_database
-from app.metrics import Metrics
-from app.pulse import Health, Pulse
-from app.retention import Keeper, retention
-from app.trail import AuditWriter
-from app.watch import Watch
-from config.settings import Settings
-from runner import identity
-from store.database import Database
-from supervision import Backoff, ChildSpec, Supervisor
-from transports.edge import Edge
-from transports.people import People
-from transports.socketio import TrioServer
+from townwatch.access.bootstrap import OWNER_ID
+from townwatch.access.sign_in import SignIn
+from townwatch.actors.context import Context
+from townwatch.app import supervision_tree as cast
+from townwatch.app.audit_writer import AuditWriter
+from townwatch.app.deadline import Deadline
+from townwatch.app.demo import DemoRunner
+from townwatch.app.endpoints import deleted_village, open_api, open_control_door, open_runner_door
+from townwatch.app.grants import GrantWatch
+from townwatch.app.health.damage import JournalWatch
+from townwatch.app.health.gauges import GaugeSampler
+from townwatch.app.health.liveness import Health, Pulse
+from townwatch.app.health.metrics import Metrics
+from townwatch.app.health.tables_watch import TablesWatch
+from townwatch.app.held.presence import Presence
+from townwatch.app.held.releases import Releases
+from townwatch.app.lockout import LockOutWatch
+from townwatch.app.resources import Resources, lay
+from townwatch.app.service_task import Hosted
+from townwatch.app.upkeep.authority import Authority
+from townwatch.app.upkeep.retention import Keeper, retention
+from townwatch.app.upkeep.session_gc import Forgetter
+from townwatch.app.waiting_room import StoppedWaiting
+from townwatch.chaos.faults.sabotage import FaultInjection, lifted
+from townwatch.chaos.faults.vitals import Instruments
+from townwatch.config.settings import Settings
+from townwatch.runner import identity
+from townwatch.runtime import open_world
+from townwatch.store.database import Database
+from townwatch.supervision import Backoff, ChildSpec, Supervisor
+from townwatch.transports.edge.server import Edge
+from townwatch.transports.socketio import TrioServer
+from townwatch.transports.socketio.handlers import ClientHandlers
 
 log = structlog.get_logger("service")
 
 STOP_SECONDS = 5.0
-"""From SIGTERM to the end of the process, at most."""
+"""The longest time from SIGTERM to the end of the process."""
 DRAIN_SECONDS = 1.0
 GREETING = """
   Townwatch {version} is up. This link signs you in, once, within a quarter of an hour:
@@ -52,8 +60,8 @@ GREETING = """
 
 
 @attrs.frozen(kw_only=True)
-class Service:
-    """A running service, for whoever started it."""
+class RunningService:
+    """Handle of a running service."""
 
     settings: Settings
     context: Context
@@ -75,21 +83,50 @@ async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
     """`townwatch serve`: until SIGTERM or SIGINT, then in order and within `STOP_SECONDS`. Raises OSError at the
     start.
     """
-    began = time.monotonic()
-    async with AsyncExitStack() as stack:
-        # Before the service listens: who is told to stop in its first moment stops in order, too.
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT))
-        service = await stack.enter_async_context(open_service(settings, demo_seed))
-        log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
-        _calm_the_collector()
-        print(GREETING.format(version=version("townwatch"), link=await service.link()), flush=True)
-        ended = service.root.actor_stopped
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_until_signal, signals, nursery.cancel_scope)
-            nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
-        gave_up = ended.is_set()
+    try:
+        return await _run_service(settings, demo_seed)
+    except ExceptionGroup as group:
+        raise _only_one(group) from None
+
+
+def _only_one(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the exception itself where a nursery wrapped just one."""
+    return group.exceptions[0] if len(group.exceptions) == 1 else group
+
+
+async def _run_service(settings: Settings, demo_seed: int | None) -> int:
+    began, gave_up, told = time.monotonic(), False, trio.Event()
+    deadline = Deadline(STOP_SECONDS)
+    # Before the service listens: one that is told to stop in its first moment stops in order, too.
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, deadline.on_signals():
+        async with trio.open_nursery() as listening:
+            listening.start_soon(_until_signal, signals, told)
+            try:
+                async with open_service(settings, demo_seed, told) as service:
+                    log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
+                    _calm_the_collector()
+                    await _greet(service)
+                    ended = service.root.actor_stopped
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(_until_told, told, nursery.cancel_scope)
+                        nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
+                    deadline.begin()
+                    gave_up = ended.is_set()
+            except StoppedWaiting:
+                pass
+            listening.cancel_scope.cancel()
     log.info("stopped", reason="the supervision tree gave up" if gave_up else "told to")
     return 1 if gave_up else 0
+
+
+async def _greet(service: RunningService) -> None:
+    """A link that signs the owner in; making one needs a database that can be written to."""
+    try:
+        link = await service.link()
+    except Exception as error:
+        log.error("no_sign_in_link", reason=str(error), advice="make one with townwatch link, when that is mended")
+        return
+    print(GREETING.format(version=version("townwatch"), link=link), flush=True)
 
 
 def _calm_the_collector() -> None:
@@ -101,11 +138,16 @@ def _calm_the_collector() -> None:
     gc.set_threshold(5_000, 80, 20)
 
 
-async def _until_signal(signals: Any, scope: trio.CancelScope) -> None:
+async def _until_signal(signals: Any, told: trio.Event) -> None:
     async for number in signals:
         log.info("stopping", signal=signal.Signals(number).name)
-        scope.cancel()
+        told.set()
         return
+
+
+async def _until_told(told: trio.Event, scope: trio.CancelScope) -> None:
+    await told.wait()
+    scope.cancel()
 
 
 async def _until_gone(gone: Callable[[], bool], scope: trio.CancelScope) -> None:
@@ -116,15 +158,19 @@ async def _until_gone(gone: Callable[[], bool], scope: trio.CancelScope) -> None
 
 
 class open_service:
-    """A service at work. Leaving the block drains clients, stops everybody in order and closes what lasts."""
+    """A service at work. Leaving the block drains clients, stops all actors in order and closes the stores."""
 
-    def __init__(self, settings: Settings, demo_seed: int | None = None) -> None:
+    def __init__(self, settings: Settings, demo_seed: int | None = None, told: trio.Event | None = None) -> None:
+        """`told`: set when the service is told to stop; a start that waits for its database ends then with
+        `StoppedWaiting`.
+        """
+        self._told = trio.Event() if told is None else told
         self._settings = lifted(settings) if settings.server.chaos else settings
         self._demo_seed = demo_seed
         self._stack = AsyncExitStack()
-        self._sabotage = Sabotage() if settings.server.chaos else None
+        self._sabotage = FaultInjection() if settings.server.chaos else None
 
-    async def __aenter__(self) -> Service:
+    async def __aenter__(self) -> RunningService:
         try:
             return await self._open()
         except BaseException:
@@ -134,20 +180,26 @@ class open_service:
     async def __aexit__(self, *_error: Any) -> None:
         await self._stack.aclose()  # each step has its own deadline; together they stay below STOP_SECONDS
 
-    async def _open(self) -> Service:
+    async def _open(self) -> RunningService:
         settings, stack, sabotage = self._settings, self._stack, self._sabotage
-        base = await lay(settings, stack, sabotage)
+        base = await lay(settings, stack, sabotage, self._told)
         root = await self._start(base)
         door = await open_runner_door(base, settings)
         open_control_door(base, settings, stack)
         health = Health()
         api = await open_api(base, settings, root, door, health)
         if sabotage:
-            await sabotage.open(root, base.edge, api, base.context, base.metrics)
+            instruments = Instruments(
+                registry=base.metrics.registry,
+                slowest_commit=base.metrics.recent_commits.worst,
+                slowest_lag=base.metrics.recent_lags.worst,
+                reasons_not_ready=api.reasons_not_ready,
+            )
+            await sabotage.open(root, base.edge, api, base.context, instruments)
         url = await self._listen(root, base.edge)
         await self._watch(root, base, health)
         await self._local_runner(root, url)
-        return Service(
+        return RunningService(
             settings=settings,
             context=base.context,
             root=root,
@@ -159,7 +211,7 @@ class open_service:
             cut_runner=door.cut,
         )
 
-    async def _start(self, base: Foundation) -> Any:
+    async def _start(self, base: Resources) -> Any:
         """The tree: the cast, Socket.IO and its people."""
         stack, server = self._stack, base.server
         await stack.enter_async_context(open_world())
@@ -169,32 +221,47 @@ class open_service:
         stack.push_async_callback(_stop, root)
         stack.push_async_callback(server.drain, DRAIN_SECONDS)
         for spec in (
-            ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1000),
+            ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1.0),
             ChildSpec(id="audit", actor=AuditWriter, args=(base.trail,), backoff=cast.BACKOFF),
         ):
-            await root.proxy().start_child(spec)
-        People(server, base.context, base.rights.person, base.rights, cast.CLIENTS)
+            await Supervisor.start_child(root, spec)
+        ClientHandlers(server, base.context, base.rights.person, base.rights, cast.CLIENTS)
         server.mount(base.edge)
         return root
 
-    async def _watch(self, root: Any, base: Foundation, health: Health) -> None:
+    async def _watch(self, root: Any, base: Resources, health: Health) -> None:
         """Those that look after the service itself."""
         watch = (base.context, base.metrics, cast.ROOT, partial(_connections, base.server))
+        ending = partial(deleted_village, base)
         specs = [
-            ChildSpec(id="watch", actor=Watch, args=watch),
+            ChildSpec(id="watch", actor=GaugeSampler, args=watch),
             ChildSpec(id="pulse", actor=Pulse, args=(base.context, health)),
-            ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database)),
+            ChildSpec(id="journal-watch", actor=JournalWatch, args=(base.event_log,), backoff=cast.BACKOFF),
+            ChildSpec(id="tables", actor=TablesWatch, args=(base.database,), backoff=cast.BACKOFF),
+            ChildSpec(
+                id="lock_out_watch", actor=LockOutWatch, args=(base.context, base.database), backoff=cast.BACKOFF
+            ),
+            ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database, ending)),
+            ChildSpec(id="releases", actor=Releases, args=(base.context, base.database), backoff=cast.BACKOFF),
+            ChildSpec(id="presence", actor=Presence, args=(base.context, base.database), backoff=cast.BACKOFF),
+            ChildSpec(id="grants", actor=GrantWatch, args=(base.grant_keeper,), backoff=cast.BACKOFF),
+            ChildSpec(
+                id="authority",
+                actor=Authority,
+                args=(base.context, base.database, self._settings.runners.end_detached_hours),
+                backoff=cast.BACKOFF,
+            ),
         ]
         keep = retention(self._settings.journal)
         if keep is not None:
             specs.append(ChildSpec(id="keeper", actor=Keeper, args=(base.context, base.event_log, keep)))
         for spec in specs:
-            await root.proxy().start_child(spec)
+            await Supervisor.start_child(root, spec)
 
     async def _listen(self, root: Any, edge: Edge) -> str:
         addresses: list[Any] = []
-        spec = ChildSpec(id="listener", actor=Hosted, args=(edge.serve, addresses.extend), shutdown=1000)
-        await root.proxy().start_child(spec)
+        spec = ChildSpec(id="listener", actor=Hosted, args=(edge.serve, addresses.extend), shutdown=1.0)
+        await Supervisor.start_child(root, spec)
         host, port = addresses[0][:2]
         shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host
         scheme = "https" if self._settings.server.tls_certificate else "http"
@@ -204,11 +271,16 @@ class open_service:
         """This machine's runner.json names the address that was bound; the demo, if wanted, runs beside us."""
         state = self._settings.state
         known = attrs.evolve(identity.load(state), url=url.replace("http", "ws", 1) + "/runner")
-        await trio.to_thread.run_sync(identity.save, state, known)
+        try:
+            await trio.to_thread.run_sync(identity.save, state, known)
+        except OSError as error:
+            log.error(
+                "runner_file_not_written", reason=str(error), advice="its runner finds this service at the old address"
+            )
         if self._demo_seed is not None:
             backoff = Backoff(base=1.0, cap=30.0)
-            spec = ChildSpec(id="demo", actor=DemoRunner, args=(state, self._demo_seed), backoff=backoff, shutdown=4000)
-            await root.proxy().start_child(spec)
+            spec = ChildSpec(id="demo", actor=DemoRunner, args=(state, self._demo_seed), backoff=backoff, shutdown=4.0)
+            await Supervisor.start_child(root, spec)
 
 
 def _connections(server: TrioServer) -> dict[str, float]:
@@ -219,27 +291,4 @@ def _connections(server: TrioServer) -> dict[str, float]:
 async def _stop(root: Any) -> None:
     if root.is_alive():
         with trio.move_on_after(STOP_SECONDS - DRAIN_SECONDS - 1, shield=True):
-            await root.stop(block=False)
-
-
-async def new_link(settings: Settings) -> str:
-    """A sign-in link for the service of this state directory, which may be running."""
-    database = await trio.to_thread.run_sync(open_database, settings)
-    try:
-        code = await SignIn(database, OwnTokens(token_secret(settings.state))).issue_code(OWNER_ID)
-    finally:
-        database.close()
-    url = identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
-    return f"{url}/?code={code}"
-
-
-async def local_access(settings: Settings) -> tuple[str, str]:
-    """The address of the service of this state directory, and a token of its owner."""
-    link = await new_link(settings)
-    url, _, code = link.partition("/?code=")
-    database = await trio.to_thread.run_sync(open_database, settings)
-    try:
-        signed_in = await SignIn(database, OwnTokens(token_secret(settings.state))).exchange(code)
-    finally:
-        database.close()
-    return url, signed_in.token
+            await root.stop()

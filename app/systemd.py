@@ -8,7 +8,7 @@ READY, STOPPING, ALIVE = "READY=1", "STOPPING=1", "WATCHDOG=1"
 
 
 def notify(state: str) -> bool:
-    """Say it; whether there was somebody to say it to. Never blocks, never raises."""
+    """Notify systemd of `state`; return True if it was sent. Never blocks, never raises."""
     place = os.environ.get("NOTIFY_SOCKET")
     if not place:
         return False

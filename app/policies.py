@@ -1,0 +1,49 @@
+"""Rules of all villages in memory, and how a change reaches the runners."""
+
+from collections.abc import Mapping
+
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.contracts.policy import VillagePolicy
+from townwatch.store import policies
+from townwatch.store.database import Database
+
+
+class PolicyBook:
+    """Village key → its rules as they are sent to runners. Read by links, written by `refresh` alone."""
+
+    def __init__(self) -> None:
+        self._of: Mapping[str, policies.PolicyRow] = {}
+
+    def for_runner(self, villages: Mapping[str, str]) -> list[VillagePolicy]:
+        """Return the rules of the villages (name → key) that a runner serves."""
+        return [_as_sent(name, self._of.get(key)) for name, key in villages.items()]
+
+    async def refresh(self, database: Database) -> None:
+        """Read the rows again."""
+        self._of = {row.village_id: row for row in await database.read(policies.everything)}
+
+
+class PolicyKeeper:
+    """Makes a change of the rules hold: in the book, and on every connected runner."""
+
+    def __init__(self, context: Context, book: PolicyBook, database: Database) -> None:
+        self._context, self._book, self._database = context, book, database
+
+    async def changed(self, village_id: str) -> None:
+        """Read the rows again and send them to the runners; each gets those of its own villages."""
+        await self._book.refresh(self._database)
+        self.tell_runners()
+
+    def tell_runners(self) -> None:
+        """Send the rules again: they, or the villages that runners serve, were changed."""
+        for runner in list(self._context.directory.runners.values()):
+            tell_if_alive(runner, m.PoliciesChanged())
+
+
+def _as_sent(name: str, row: policies.PolicyRow | None) -> VillagePolicy:
+    if row is None:
+        return VillagePolicy(village_id=name)
+    body = row.body
+    return VillagePolicy(village_id=name, version=row.version, rules=body.rules, variables=body.variables)

@@ -1,0 +1,199 @@
+"""Promised decisions and commands, behind the ports of `actors`: they are rows before they are answered."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection
+
+from townwatch.actors.context import Context
+from townwatch.actors.ports import Clock, Deciding, Decision, Promise, TooManyPromises
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts.codec import to_json_values
+from townwatch.contracts.link import Command
+from townwatch.store import alerts, approvals, audit, commands, holds, sessions
+from townwatch.store.approvals import Approval, Decided
+from townwatch.store.commands import PromisedCommand, TooManyOpen
+from townwatch.store.database import Database
+
+
+class StoredDecisions:
+    """`townwatch.actors.ports.Decisions` in the database: one conditional update, the first decision wins."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def record(
+        self,
+        approval_id: str,
+        session_id: str,
+        decision: str,
+        resolved_by: str,
+        note: str | None,
+        at_ms: int,
+        deciding: Deciding | None = None,
+    ) -> Decision:
+        decided = await self._database.call(
+            _record, session_id, approval_id, decision, resolved_by, note, at_ms, deciding
+        )
+        return standing_of(decided.standing, won=decided.won)
+
+    async def take_back(self, session_id: str, approval_id: str, entry: Any = None) -> bool:
+        return await self._database.call(_take_back, session_id, approval_id, entry)
+
+    async def unconfirmed(self, session_id: str) -> Sequence[Decision]:
+        return [standing_of(one) for one in await self._database.read(approvals.unconfirmed, session_id)]
+
+    async def confirm(
+        self,
+        session_id: str,
+        approval_id: str,
+        decision: str,
+        resolved_by: str | None,
+        note: str | None,
+        at_ms: int,
+        deciding: Deciding | None = None,
+    ) -> None:
+        village_id, asked = _where(deciding)
+        await self._database.call(
+            approvals.confirm,
+            session_id,
+            approval_id,
+            decision,
+            resolved_by,
+            note,
+            at_ms,
+            village_id=village_id,
+            asked=asked,
+        )
+
+
+def _record(
+    connection: Connection,
+    session_id: str,
+    approval_id: str,
+    decision: str,
+    by: str,
+    note: str | None,
+    now_ms: int,
+    deciding: Deciding | None,
+) -> Decided:
+    """The decision, the command that brings it to the runner and the audit entry: all of them or none."""
+    village_id, asked = _where(deciding)
+    decided = approvals.record(
+        connection, session_id, approval_id, decision, by, note, now_ms, village_id=village_id, asked=asked
+    )
+    if decided.won and deciding is not None:
+        if deciding.command is not None:
+            held = deciding.release_ms is not None
+            commands.promise(connection, deciding.runner_id, deciding.command, now_ms, session_id=session_id, held=held)
+            if deciding.release_ms is not None:
+                holds.begin(connection, session_id, approval_id, deciding.hold_ms or 0, deciding.release_ms)
+                decided = attrs.evolve(decided, standing=approvals.get(connection, session_id, approval_id))
+        if deciding.entry is not None:
+            audit.add(connection, deciding.entry)
+    return decided
+
+
+def _take_back(connection: Connection, session_id: str, approval_id: str, entry: Any) -> bool:
+    done = holds.take_back(connection, session_id, approval_id)
+    if done and entry is not None:
+        audit.add(connection, entry)
+    return done
+
+
+def _where(deciding: Deciding | None) -> tuple[str | None, Any]:
+    if deciding is None:
+        return None, None
+    return deciding.village_id, None if deciding.asked is None else to_json_values(deciding.asked)
+
+
+def standing_of(approval: Approval, *, won: bool = False) -> Decision:
+    """Return the decision on record: the end at its runner once that is known, else what was decided here."""
+    ended = approval.outcome is not None
+    return Decision(
+        approval_id=approval.approval_id,
+        decision=(approval.outcome if ended else approval.decision) or "deny",
+        resolved_by=approval.outcome_by if ended else approval.resolved_by,
+        note=approval.outcome_note if ended else approval.note,
+        won=won,
+        confirmed=approval.confirmed_ms is not None,
+        release_ms=None if ended else approval.release_ms,
+    )
+
+
+class StoredPromises:
+    """`townwatch.actors.ports.Promises` in the database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def promise(
+        self,
+        runner_id: str,
+        command: Command,
+        *,
+        expires_ms: int | None = None,
+        session_id: str | None = None,
+        entry: Any = None,
+    ) -> Promise:
+        now = self._clock.now_ms()
+        try:
+            made = await self._database.call(_promise, runner_id, command, now, expires_ms, session_id, entry)
+        except TooManyOpen as error:
+            raise TooManyPromises(str(error)) from None
+        return Promise(command=made.command, open=made.row.open)
+
+    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
+        now = self._clock.now_ms()
+        await self._database.call(commands.settle, command_id, "ok" if ok else "failed", error, now)
+
+    async def open_of(self, runner_id: str) -> Sequence[Command]:
+        return await self._database.read(commands.open_of, runner_id, self._clock.now_ms())
+
+    async def void_session(self, session_id: str, why: str) -> None:
+        await self._database.call(commands.void, why, self._clock.now_ms(), session_id=session_id)
+
+
+def _promise(
+    connection: Connection,
+    runner_id: str,
+    command: Command,
+    now_ms: int,
+    expires_ms: int | None,
+    session_id: str | None,
+    entry: Any,
+) -> PromisedCommand:
+    made = commands.promise(connection, runner_id, command, now_ms, expires_ms=expires_ms, session_id=session_id)
+    if entry is not None:
+        audit.add(connection, entry)
+    return made
+
+
+async def recall(database: Database, context: Context) -> None:
+    """After a restart: which decisions are on their way, which alerts people have done with, and which sessions were
+    started and have not begun. A held allow is held for its full time again.
+    """
+    await database.call(holds.begin_again, context.clock.now_ms())
+    for one in await database.read(approvals.undelivered):
+        state = context.board.session(one.session_id)
+        if state is not None and one.approval_id in state.pending:
+            context.decided[one.session_id, one.approval_id] = standing_of(one)
+    context.settled_alerts.update(await database.read(alerts.settled))
+    for row in await database.read(sessions.everything):
+        unbegun = row.runner_id and context.board.session(row.session_id) is None
+        if unbegun and not context.journal_log.deleted(row.session_id):
+            context.board.post(_created(row))
+
+
+def _created(row: sessions.SessionRow) -> SessionState:
+    name = (row.config or {}).get("agentName")
+    return SessionState(
+        session_id=row.session_id,
+        village_id=row.village_id,
+        agent_id=row.agent_id,
+        runner_id=row.runner_id or "",
+        agent_name=name if isinstance(name, str) else None,
+        created_at=row.created_ms,
+    )

@@ -1,0 +1,124 @@
+"""After a restart: the board as it was, from the snapshots and what the journal has beyond them."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import attrs
+import structlog
+
+from townwatch.actors.context import Context
+from townwatch.actors.log_reading import decode_records, for_viewers
+from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
+from townwatch.actors.session import state as session_state
+from townwatch.actors.session.fold import fold_all
+from townwatch.actors.session.signs import Received
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import events as e, ui
+from townwatch.contracts.codec import ContractError
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.records import LogRecord
+
+log = structlog.get_logger("restore")
+
+SNAPSHOT_PREFIX = "session:"
+PAGE = 2000
+
+
+class HeadLike(Protocol):
+    @property
+    def max_seq(self) -> int: ...
+    @property
+    def first_seq(self) -> int: ...
+    @property
+    def village_id(self) -> str: ...
+
+
+class SnapshotLike(Protocol):
+    @property
+    def body(self) -> bytes: ...
+
+
+class StoredLog(Protocol):
+    """The part of the log that is read at the start."""
+
+    def heads(self) -> Mapping[str, HeadLike]: ...
+    def load_snapshots(self, prefix: str = "") -> Mapping[str, SnapshotLike]: ...
+    def read(self, session_id: str, after: int = 0, limit: int = 0, max_bytes: int = 0) -> list[LogRecord]: ...
+    def set_aside(self, position: int, why: str) -> None: ...
+
+
+def restore(stored: StoredLog, context: Context) -> int:
+    """Fill the board; returns how many events had to be read. Runs in a worker thread before the first connection is
+    accepted.
+
+    What was durable before the restart counts as shown: who comes back says what it has seen and gets the rest.
+    """
+    snapshots = stored.load_snapshots(SNAPSHOT_PREFIX)
+    read = 0
+    states: list[SessionState] = []
+    for session_id, head in stored.heads().items():
+        state = _from_snapshot(snapshots.get(SNAPSHOT_PREFIX + session_id))
+        if state is not None and state.seq > head.max_seq:  # of a log that had more: it would hide what is missing
+            log.warning("snapshot_ahead_of_log", session=session_id, snapshot=state.seq, log=head.max_seq)
+            state = None
+        if state is None:
+            state = SessionState(
+                session_id=session_id,
+                village_id=head.village_id,
+                agent_id=ui.default_agent_id(session_id),
+                runner_id="",  # its runner names itself when it comes back
+                seq=max(0, head.first_seq - 1),
+            )
+        viewers: ViewerFilter | None = None
+        while state.seq < head.max_seq:
+            records = stored.read(session_id, state.seq, PAGE, 16 << 20)
+            if not records:  # what is left of the page was set aside
+                state = attrs.evolve(state, seq=head.max_seq)
+                break
+            read += len(records)
+            events, taken = _readable(stored, records)
+            if viewers is None:
+                viewers = _viewer_filter(stored, state)
+            state = fold_all(state, for_viewers(events, viewers), taken)
+            # Reading must get on also where the last of them could not be read.
+            state = attrs.evolve(state, seq=max(state.seq, records[-1].seq))
+        states.append(state)
+        context.published[session_id] = context.shown[session_id] = state.seq
+    for state in sorted(states, key=lambda one: one.created_at or 0):  # who claimed an agentId first is first again
+        context.board.post(state)
+    return read
+
+
+def _readable(stored: StoredLog, records: list[LogRecord]) -> tuple[list[e.RunnerEvent], Received]:
+    """The events of these records, and when they were taken; one that is no event is set aside, and the service
+    starts.
+    """
+    events: list[e.RunnerEvent] = []
+    taken: list[float] = []
+    for record in records:
+        try:
+            events.append(decode_event(record.body))
+            taken.append(record.stored_ms)
+        except ContractError as error:
+            stored.set_aside(record.position, f"{record.type}: {error}")
+    return events, taken if all(taken) else None
+
+
+def _viewer_filter(stored: StoredLog, state: SessionState) -> ViewerFilter:
+    """As it stood where the state ends: what was unfinished there is no line of text."""
+
+    def read(after: int, limit: int) -> list[e.RunnerEvent]:
+        return decode_records(stored.read(state.session_id, after, limit, 16 << 20))
+
+    return filter_at(state.seq, read) if state.seq else ViewerFilter()
+
+
+def _from_snapshot(snapshot: SnapshotLike | None) -> SessionState | None:
+    """None for one of another version: the events say the same, only slower."""
+    if snapshot is None:
+        return None
+    try:
+        return session_state.load(snapshot.body)
+    except (ContractError, ValueError, TypeError) as error:
+        log.warning("snapshot_unreadable", reason=str(error))
+        return None

@@ -1,0 +1,112 @@
+"""A start while the tables database is away, or while the disk is so full that not even reading is possible: the port
+answers that the service lives and is not ready, until it is.
+
+`townwatch serve` waits for ever; SIGTERM ends it at once. Each attempt is a line in the log.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import structlog
+import trio
+
+from townwatch.app.systemd import notify
+from townwatch.contracts.faults import TablesUnavailable
+from townwatch.store.log.records import DiskFull
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import Request, Response, error_response
+from townwatch.transports.edge.server import Edge
+from townwatch.transports.websocket.handshake import HandshakeRejected, reject
+
+log = structlog.get_logger("service")
+
+FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
+RETRY_AFTER = 5
+
+
+class StoppedWaiting(Exception):
+    """The service was told to stop before its database was there."""
+
+
+T = TypeVar("T")
+_PASSING = (TablesUnavailable, DiskFull)
+
+
+async def wait_for(open_it: Callable[[], T], edge: Edge, told: trio.Event) -> T:
+    """Open a database; while it is away, answer on the port and try again. `told`: the service is to stop.
+
+    Raises `StoppedWaiting`, and where waiting would not help `TablesRefused`, `FilesDamaged` and other OSErrors.
+    """
+    try:
+        return await trio.to_thread.run_sync(open_it)
+    except _PASSING as error:
+        room = _WaitingRoom(str(error))
+    found: list[T] = []
+    async with trio.open_nursery() as nursery:
+        await nursery.start(edge.serve_meanwhile, room.pages, room.sockets)
+        failure = await _try_on(room, open_it, told, found)
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure  # outside the nursery, which would wrap it
+    return found[0]
+
+
+async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Event, found: list[T]) -> Exception | None:
+    """Try until it is open and in `found`, or until there is no use in trying."""
+    wait, began = FIRST_WAIT, trio.current_time()
+    while True:
+        log.warning("waiting_for_tables", reason=room.reason, next_try_seconds=wait)
+        notify("EXTEND_TIMEOUT_USEC=60000000")
+        with trio.move_on_after(wait):
+            await told.wait()
+            return StoppedWaiting()
+        wait = min(LONGEST_WAIT, wait * 2)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_cancel_when, told, nursery.cancel_scope)
+            try:
+                found.append(await trio.to_thread.run_sync(open_it, abandon_on_cancel=True))
+            except _PASSING as error:
+                room.reason = str(error)
+            except Exception as error:
+                return error
+            else:
+                log.info("tables_available", seconds=round(trio.current_time() - began, 1))
+                return None
+            finally:
+                nursery.cancel_scope.cancel()
+
+
+async def _cancel_when(told: trio.Event, scope: trio.CancelScope) -> None:
+    await told.wait()
+    scope.cancel()
+
+
+class _WaitingRoom:
+    """Answers on the port until the service is ready."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/": self._nothing}
+        self.sockets = {"/": self._no_socket}
+
+    async def _healthz(self, _request: Request) -> Response:
+        return Response(200, b'{"status":"ok"}', [("content-type", "application/json")])
+
+    async def _readyz(self, _request: Request) -> Response:
+        return self._answer("E_NOT_READY", {"ready": False, "reasons": [self._text()]})
+
+    async def _nothing(self, _request: Request) -> Response:
+        return self._answer("E_UNAVAILABLE", None)
+
+    def _answer(self, code: str, details: Any) -> Response:
+        answer = error_response(503, code, self._text(), [("retry-after", str(RETRY_AFTER))])
+        if details is not None:
+            answer.body = json.dumps({"error": {"code": code, "message": self._text(), "details": details}}).encode()
+        return answer
+
+    async def _no_socket(self, _request: Request, connection: Connection, _leftover: bytes) -> None:
+        await reject(connection, HandshakeRejected(503, "E_UNAVAILABLE", self._text(), retry_after=RETRY_AFTER))
+
+    def _text(self) -> str:
+        return f"the service is starting and waits for its database: {self.reason}"
