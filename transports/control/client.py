@@ -6,38 +6,49 @@ import attrs
 import structlog
 import trio
 
-from actors import messages as m
-from actors.context import Context, note_driving
-from actors.directory import Connection, Origin
-from actors.ports import Access, Subject
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec
-from contracts.codec import encode
-from contracts.control import ControlError, EventMessage, Ping, Pong, Subscribe, Terminal, Unsubscribe
-from contracts.ui import iso
-from supervision import RateLimited
-from transports.control.feed import approval_request, feed
-from transports.control.incoming import Trouble, new_size, typed_text
-from transports.ws_actor import Hangup, SocketActor
-from transports.ws_socket import MessageSocket
+from townwatch.actors import commands, messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.directory import LiveConnection, Origin
+from townwatch.actors.people.keyboard import KeyboardHeld
+from townwatch.actors.ports import Access, Principal
+from townwatch.contracts.codec import encode
+from townwatch.contracts.control import (
+    ControlError,
+    ControlMessage,
+    EventMessage,
+    Ping,
+    Pong,
+    Subscribe,
+    TerminalCommand,
+    Unsubscribe,
+)
+from townwatch.contracts.faults import TablesUnavailable
+from townwatch.contracts.ui import iso
+from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec
+from townwatch.supervision import RateLimited
+from townwatch.transports.control.feed import SessionFeed, approval_request
+from townwatch.transports.control.incoming import Trouble, new_size, typed_text
+from townwatch.transports.websocket.actor import Hangup, SocketActor
+from townwatch.transports.websocket.close_codes import CloseCode
+from townwatch.transports.websocket.socket import MessageSocket
 
 log = structlog.get_logger("control")
 
 CALL_SECONDS = 10.0
 GOODBYE_SECONDS = 3.0
 EXPIRY_SECONDS = 60.0
-GOING_AWAY, POLICY = 1001, 1008
 NOT_YOURS = "there is no such {}, or you may not see it"
 
 
 @attrs.frozen
-class Said:
+class ClientMessage:
     """To a control client: its person sent this message."""
 
     message: Any
 
 
 class ControlClient(SocketActor):
-    """Messages: Said from its connection, Evict, TokenEnded, Dismiss. The door reads the socket, the actor writes."""
+    """Messages: ClientMessage from its connection, RecheckAccess, TokenEnded, Dismiss. It only writes."""
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
 
@@ -47,8 +58,9 @@ class ControlClient(SocketActor):
         access: Access,
         socket: MessageSocket,
         client_id: str,
-        subject: Subject,
+        subject: Principal,
         subscriptions: int,
+        feed: SessionFeed,
         origin: Origin | None = None,
     ) -> None:
         super().__init__(socket)
@@ -57,15 +69,17 @@ class ControlClient(SocketActor):
         self._context = context
         self._access = access
         self._most = subscriptions
+        self._feed = feed
         self._origin = origin or Origin()
-        self._sessions: set[str] = set()
+        self._sessions: dict[str, str] = {}
+        """session → the village that it was in when this client asked for it"""
         self._runners: set[str] = set()
 
     # --- life -------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
         self._context.directory.connected(
-            Connection(
+            LiveConnection(
                 connection_id=self.client_id,
                 kind="control",
                 ref=self.actor_ref,
@@ -81,7 +95,7 @@ class ControlClient(SocketActor):
         self._event("authenticated", userId=self.subject.user_id)
 
     async def on_stop(self) -> None:
-        self.socket.close(GOING_AWAY, "the service is going away; come back")
+        self.socket.close(CloseCode.GOING_AWAY, "the service is going away; come back")
         with trio.move_on_after(GOODBYE_SECONDS):
             await self.socket.over.wait()
 
@@ -94,14 +108,14 @@ class ControlClient(SocketActor):
 
     async def on_receive(self, message: Any) -> None:
         match message:
-            case Said(message=said):
+            case ClientMessage(message=said):
                 await self._answer(said)
-            case m.Evict():
+            case m.RecheckAccess():
                 await self._evict()
             case m.TokenEnded(token_id=token_id):
                 self._leave_with(token_id)
             case m.Dismiss(reason=reason):
-                self.socket.close(POLICY, reason)
+                self.socket.close(CloseCode.POLICY, reason)
             case Hangup():
                 self.stop()
             case _:
@@ -116,19 +130,25 @@ class ControlClient(SocketActor):
             self._context.measure("limit", {"limit": limited.limit})
             why = f"limit {limited.limit}: more than {limited.allowed:g} at once"
             self._error(Trouble("RATE_LIMIT", f"{why}; try again in {limited.retry_after:.3g} s"))
-        except m.RunnerOffline as error:
+        except (m.RunnerOffline, m.Unsupported) as error:
             self._error(Trouble("UNAVAILABLE", str(error)))
-        except (ActorDeadError, MailboxFull, trio.TooSlowError) as error:
+        except KeyboardHeld as error:
+            self._error(Trouble("KEYBOARD", str(error)))
+        except m.AgentWaits as error:
+            self._error(Trouble("WAITING", str(error)))
+        except (ActorDeadError, MailboxFull, TablesUnavailable, trio.TooSlowError) as error:
             log.error("control_request_failed", request=type(said).__name__, reason=repr(error))
             self._error(Trouble("UNAVAILABLE", "the service could not do this now; try again"))
 
-    async def _do(self, said: Any) -> None:
+    async def _do(self, said: ControlMessage) -> None:
+        if said.SCOPE is not None and said.SCOPE not in self.subject.scopes:
+            raise Trouble("FORBIDDEN", f"this token does not have the scope {said.SCOPE}")
         match said:
             case Subscribe(session_id=session_id, runner_id=runner_id):
                 await self._subscribe(session_id, runner_id)
             case Unsubscribe(session_id=session_id, runner_id=runner_id):
                 self._unsubscribe(session_id, runner_id)
-            case Terminal():
+            case TerminalCommand():
                 await self._terminal(said)
             case Ping():
                 self._say(Pong(timestamp=self._now()))
@@ -146,8 +166,9 @@ class ControlClient(SocketActor):
             raise Trouble("FORBIDDEN", NOT_YOURS.format("session"))
         if runner_id is not None and not await self._may_see_runner(runner_id):
             raise Trouble("FORBIDDEN", NOT_YOURS.format("runner"))
-        if session_id is not None:
-            self._sessions.add(session_id)
+        state = None if session_id is None else self._context.board.session(session_id)
+        if session_id is not None and state is not None:
+            self._sessions[session_id] = state.village_id
             self._context.taps.add(f"session:{session_id}", self.client_id, self._tell_session)
         if runner_id is not None:
             self._runners.add(runner_id)
@@ -156,9 +177,9 @@ class ControlClient(SocketActor):
         self._tell_pending(session_id)
 
     def _unsubscribe(self, session_id: str | None, runner_id: str | None) -> None:
-        """Whoever does not follow it any more is content."""
+        """Stop following them; what is not followed is no error."""
         if session_id is not None:
-            self._sessions.discard(session_id)
+            self._sessions.pop(session_id, None)
             self._context.taps.remove(f"session:{session_id}", self.client_id)
         if runner_id is not None:
             self._runners.discard(runner_id)
@@ -179,56 +200,56 @@ class ControlClient(SocketActor):
         expires = self.subject.expires_ms or 0
         while (left := expires - self._context.clock.now_ms()) >= 0:  # noqa: ASYNC110 - the wall clock may be set
             await trio.sleep(min(EXPIRY_SECONDS, (left + 1) / 1000))
-        self.socket.close(POLICY, "your sign-in is over; sign in again")
+        self.socket.close(CloseCode.POLICY, "your sign-in is over; sign in again")
 
     def _leave_with(self, token_id: str) -> None:
         """A token has ended; where it is the one of this connection, the connection ends with it."""
         if token_id == self.subject.token_id:
-            self.socket.close(POLICY, "you were signed out")
+            self.socket.close(CloseCode.POLICY, "you were signed out")
 
     async def _may_read_session(self, session_id: str) -> bool:
         state = self._context.board.session(session_id)
         return state is not None and await self._access.may_read(self.subject, state.village_id)
 
     async def _may_see_runner(self, runner_id: str) -> bool:
-        """Who may see a session of it may see it."""
+        """Return whether the client may see a session of the runner, and so the runner."""
         for village_id in sorted({state.village_id for state in self._context.board.of_runner(runner_id)}):
             if await self._access.may_read(self.subject, village_id):
                 return True
         return False
 
     def _tell_pending(self, session_id: str | None) -> None:
-        """Who comes later must see what waits for a decision, not only what is asked from now on."""
+        """Send the undecided approvals: a client that subscribes late must see them too."""
         state = None if session_id is None else self._context.board.session(session_id)
         if state is None:
             return
-        for approval in state.pending.values():
+        for approval in self._context.undecided(state):
             self._say(approval_request(approval, iso(approval.requested_at)))
 
     def _tell_session(self, news: Any) -> None:
         """Called by the village, between two events: must not wait."""
         state, event = news
-        for message in feed(state, event):
-            self._say(message)
+        if self._sessions.get(state.session_id) != state.village_id:
+            return  # the session that was asked for was forgotten before it began, and this one is of another village
+        for frame in self._feed.frames(state, event):
+            self.socket.send_frame(frame)
 
     def _tell_runner(self, news: Any) -> None:
         self._event("runner_status", **news)
 
     # --- the terminal -----------------------------------------------------------------------------
 
-    async def _terminal(self, said: Terminal) -> None:
+    async def _terminal(self, said: TerminalCommand) -> None:
         if said.session_id not in self._sessions:
             raise Trouble("NOT_SUBSCRIBED", f"subscribe to session {said.session_id[:200]} first")
-        state = self._context.board.session(said.session_id)
-        if state is None or not await self._access.may_drive(self.subject, state.village_id):
-            raise Trouble("FORBIDDEN", "you may watch this session, not drive it")
-        self._context.allowances.typing.take(self.subject.user_id or "", trio.current_time())
         order = m.Input(typed_text(said)) if said.action == "input" else m.Resize(*new_size(said))
-        session = await self._context.router_call(m.LocateSession(said.session_id))
-        if session is None:
-            raise Trouble("UNAVAILABLE", "the session is gone")
-        await session.call(order, timeout=CALL_SECONDS)
-        note_driving(self._context, self.subject, self._origin, state, order)
+        try:
+            state = await commands.visible(self._context, self._access, self.subject, said.session_id)
+            await commands.drive(self._context, self.subject, self._origin, state, order)
+        except commands.NotVisible:
+            raise Trouble("UNAVAILABLE", "the session was deleted, or you may no longer see it") from None
+        except commands.NotAllowed:
+            raise Trouble("FORBIDDEN", "you may watch this session, not drive it") from None
 
     # --- out --------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """`/ws`: who is it, and is there room. Before authentication there is a connection and no actor; after it, both.
 
-door = ControlDoor(deps)
+door = ControlEndpoint(deps)
 edge.websocket("/ws", door.serve)
 """
 
@@ -11,33 +11,40 @@ from typing import Any
 import attrs
 import structlog
 import trio
-from trio_websocket import wrap_server_stream
 
-from actors.directory import Origin, tell_if_alive
-from actors.ports import Ref, Subject
-from actors.runtime import ActorDeadError, whereis
-from contracts.codec import encode
-from contracts.control import Authenticate, ControlError, EventMessage, Ping, Pong
-from contracts.ui import iso
-from supervision import ChildError, ChildSpec, Refused
-from transports.control.client import GOING_AWAY, ControlClient, Said
-from transports.control.incoming import Trouble, parse
-from transports.control.ports import ControlDeps
-from transports.edge_connection import Connection
-from transports.edge_http import Request
-from transports.edge_stream import ReplayStream
-from transports.ws_actor import Hangup
-from transports.ws_door import Knock, Rejection, contained, reject
-from transports.ws_socket import GuardedStream, Message, MessageSocket
+from townwatch.actors.directory import Origin, tell_if_alive
+from townwatch.actors.ports import Principal, Ref
+from townwatch.contracts.codec import encode
+from townwatch.contracts.control import Authenticate, ControlError, EventMessage, Ping, Pong
+from townwatch.contracts.ui import iso
+from townwatch.runtime import ActorDeadError, MailboxFull, whereis
+from townwatch.supervision import ChildError, ChildSpec, LimitReached, Supervisor
+from townwatch.transports.control.client import ClientMessage, ControlClient
+from townwatch.transports.control.feed import SessionFeed
+from townwatch.transports.control.incoming import Trouble, parse
+from townwatch.transports.control.ports import ControlDeps
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import Request
+from townwatch.transports.websocket.actor import Hangup
+from townwatch.transports.websocket.close_codes import CloseCode
+from townwatch.transports.websocket.frames import TEXT, build_frame
+from townwatch.transports.websocket.handshake import HandshakeRejected, accept, check_handshake, reject
+from townwatch.transports.websocket.socket import MessageSocket
 
 log = structlog.get_logger("control")
 
-POLICY, TOO_BIG = 1008, 1009
 TAKE_BACK_SECONDS = 5.0
 
 
+@attrs.frozen
+class ComeBack(Exception):
+    """A passing reason why a client cannot be let in: it is told, and closed with 1013, so that it tries again."""
+
+    reason: str
+
+
 @attrs.define(eq=False)
-class Visit:
+class ControlConnection:
     """One connection. `client`: its actor, once it is authenticated."""
 
     client_id: str
@@ -47,19 +54,20 @@ class Visit:
     client: Ref | None = None
 
 
-class ControlDoor:
+class ControlEndpoint:
     """The control plane's WebSocket endpoint."""
 
     def __init__(self, deps: ControlDeps) -> None:
         self._deps = deps
         self._settings = deps.settings
-        self._visits: dict[str, Visit] = {}
+        self._visits: dict[str, ControlConnection] = {}
+        self._feed = SessionFeed()
         self._opening = 0
 
     # --- to many ----------------------------------------------------------------------------------
 
     def broadcast(self, message: Any) -> int:
-        """One message (of contracts.control, or a dict) to everybody who is authenticated. How many got it."""
+        """Send a message (of contracts.control, or a dict) to all authenticated clients. Return how many got it."""
         return self._send(message, [visit for visit in self._visits.values() if visit.client is not None])
 
     def to_user(self, user_id: str, message: Any) -> int:
@@ -68,107 +76,94 @@ class ControlDoor:
         return self._send(message, theirs)
 
     def shutdown(self) -> None:
-        """Say goodbye to everybody, authenticated or not."""
+        """Say goodbye to all clients, authenticated or not."""
         for visit in list(self._visits.values()):
-            visit.socket.close(GOING_AWAY, "the service is going away; come back")
+            visit.socket.close(CloseCode.GOING_AWAY, "the service is going away; come back")
 
-    def _send(self, message: Any, visits: list[Visit]) -> int:
+    def _send(self, message: Any, visits: list[ControlConnection]) -> int:
         values: dict[str, Any] = {"timestamp": self._now(), **message} if isinstance(message, dict) else message
-        text = encode(values)
-        return sum(visit.socket.send(text) for visit in visits)
+        frame = build_frame(TEXT, encode(values))
+        return sum(visit.socket.send_frame(frame) for visit in visits)
 
     # --- a connection -----------------------------------------------------------------------------
 
     async def serve(self, request: Request, connection: Connection, leftover: bytes) -> None:
-        """For the edge: a request to upgrade, and its connection."""
-        await self.serve_stream(Knock.of(request), ReplayStream(request, connection, leftover))
-
-    async def serve_stream(self, knock: Knock, stream: trio.abc.Stream) -> None:
-        """From the request to the end of the connection. Never raises an `Exception`: it is logged."""
+        """Serve a request to upgrade and its connection, from before the 101 to the end; called by the edge."""
         try:
-            self._admit(knock)
-        except Rejection as rejection:
-            log.info("control_rejected", status=rejection.status, reason=rejection.message, address=knock.address)
-            await reject(stream, rejection)
-        else:
-            self._opening += 1
-            try:
-                with contained(knock.address, self._deps.context.measure):
-                    await self._visit(knock, GuardedStream(stream, self._settings.socket.frames))
-            finally:
-                self._opening -= 1
+            check_handshake(request)
+            self._admit(request)
+        except HandshakeRejected as rejection:
+            log.info("control_rejected", status=rejection.status, reason=rejection.message, address=request.client)
+            await reject(connection, rejection)
+            return
+        accept(request, connection)
+        socket = MessageSocket(connection, leftover, self._settings.socket)
+        self._opening += 1
+        try:
+            await self._visit(
+                ControlConnection(uuid.uuid4().hex, Origin(request.client, request.only("user-agent") or ""), socket)
+            )
         finally:
-            await trio.aclose_forcefully(stream)
+            self._opening -= 1
 
-    def _admit(self, knock: Knock) -> None:
-        """Raises `Rejection`."""
-        knock.check()
-        if not self._deps.allow_origin(knock.header("origin"), knock.header("host")):
-            raise Rejection(403, "E_ORIGIN", "pages of this origin may not connect here")
+    def _admit(self, request: Request) -> None:
+        """Raises `HandshakeRejected`."""
+        if not self._deps.allow_origin(request.only("origin"), request.only("host")):
+            raise HandshakeRejected(403, "E_ORIGIN", "pages of this origin may not connect here")
         known = sum(visit.client is not None for visit in self._visits.values())
         if self._opening - known >= self._settings.strangers:
-            raise Rejection(503, "E_BUSY", "too many connections wait to be authenticated; try again", retry_after=2)
+            raise HandshakeRejected(
+                503, "E_BUSY", "too many connections wait to be authenticated; try again", retry_after=2
+            )
 
-    async def _visit(self, knock: Knock, stream: GuardedStream) -> None:
+    async def _visit(self, visit: ControlConnection) -> None:
         async with trio.open_nursery() as nursery:
-            socket = None
-            with trio.move_on_after(self._settings.handshake):
-                socket = await self._upgrade(nursery, stream)
-            if socket is not None:
-                origin = Origin(knock.address, knock.header("user-agent") or "")
-                visit = Visit(uuid.uuid4().hex, origin, socket)
-                nursery.start_soon(self._deadline, visit)
-                await self._stay(visit)
+            nursery.start_soon(self._deadline, visit)
+            await self._stay(visit)
             nursery.cancel_scope.cancel()
 
-    async def _upgrade(self, nursery: trio.Nursery, stream: GuardedStream) -> MessageSocket:
-        request = await wrap_server_stream(
-            nursery, stream, max_message_size=self._settings.socket.message_bytes, message_queue_size=1
-        )
-        return MessageSocket(await request.accept(), stream, self._settings.socket)
-
-    async def _stay(self, visit: Visit) -> None:
-        """Until the connection is over, however it ends."""
+    async def _stay(self, visit: ControlConnection) -> None:
+        """Run the connection to its end, however it ends."""
         self._visits[visit.client_id] = visit
         self._event(visit, "connected", clientId=visit.client_id)
         try:
-            await visit.socket.run(lambda message: self._receive(visit, message))
+            await visit.socket.run(lambda opcode, data: self._receive(visit, opcode, data))
         finally:
             del self._visits[visit.client_id]
             if not tell_if_alive(visit.client, Hangup()):
                 await self._take_back(visit)
 
-    async def _take_back(self, visit: Visit) -> None:
-        """It may have hung up while its actor was being started: nobody would ever end that one."""
+    async def _take_back(self, visit: ControlConnection) -> None:
+        """End an actor whose client hung up while it was being started: else it would never end."""
         supervisor = whereis(self._deps.clients)
         with trio.move_on_after(TAKE_BACK_SECONDS, shield=True):
             if supervisor is not None:
                 with suppress(ChildError, ActorDeadError):
-                    await supervisor.proxy().terminate_child(f"control:{visit.client_id}")
+                    await Supervisor.terminate_child(supervisor, f"control:{visit.client_id}")
 
-    async def _deadline(self, visit: Visit) -> None:
+    async def _deadline(self, visit: ControlConnection) -> None:
         await trio.sleep(self._settings.authenticate)
         if visit.client is None:
-            visit.socket.close(POLICY, f"no good token came within {self._settings.authenticate:g} s")
+            visit.socket.close(CloseCode.POLICY, f"no good token came within {self._settings.authenticate:g} s")
 
     # --- messages ---------------------------------------------------------------------------------
 
-    async def _receive(self, visit: Visit, message: Message) -> None:
-        if len(message.encode() if isinstance(message, str) else message) > self._settings.socket.message_bytes:
-            visit.socket.close(TOO_BIG, "a message may have at most 1 MiB")
-            return
+    async def _receive(self, visit: ControlConnection, opcode: int, data: bytes) -> None:
         try:
-            said = parse(message)
+            said = parse(opcode, data)
             if visit.client is not None:
-                await visit.client.send(Said(said))
+                await visit.client.send(ClientMessage(said))
             else:
                 await self._first_words(visit, said)
+        except ComeBack as passing:
+            self._error(visit, Trouble("UNAVAILABLE", passing.reason))
+            visit.socket.close(CloseCode.TRY_AGAIN, passing.reason)
         except Trouble as trouble:
             self._error(visit, trouble)
         except ActorDeadError:
-            visit.socket.close(GOING_AWAY, "the service let this connection go; come back")
+            visit.socket.close(CloseCode.GOING_AWAY, "the service let this connection go; come back")
 
-    async def _first_words(self, visit: Visit, said: Any) -> None:
+    async def _first_words(self, visit: ControlConnection, said: Any) -> None:
         match said:
             case Authenticate():
                 await self._authenticate(visit, said)
@@ -177,27 +172,30 @@ class ControlDoor:
             case _:
                 raise Trouble("NOT_AUTHENTICATED", "authenticate first: {type: authenticate, token}")
 
-    async def _authenticate(self, visit: Visit, said: Authenticate) -> None:
+    async def _authenticate(self, visit: ControlConnection, said: Authenticate) -> None:
         """Raises `Trouble`."""
         subject = await self._subject(said)
         visit.user_id = subject.user_id
         visit.client = await self._start(visit, subject)
 
-    async def _subject(self, said: Authenticate) -> Subject:
+    async def _subject(self, said: Authenticate) -> Principal:
         try:
             with trio.fail_after(self._settings.handshake):
                 subject = await self._deps.authenticate(said.token)
         except ValueError:
             raise Trouble("AUTH_FAILED", "the token is not valid") from None
         except trio.TooSlowError:
-            raise Trouble("UNAVAILABLE", "the token could not be checked in time; try again") from None
+            raise ComeBack("the token could not be checked in time; come back") from None
+        except Exception as error:
+            log.warning("control_not_authenticated", reason=repr(error)[:300])
+            raise ComeBack("the token cannot be checked now; come back") from None
         if subject.user_id is None:
             raise Trouble("AUTH_FAILED", "a token of a person is needed")
         if said.user_id is not None and said.user_id != subject.user_id:
             raise Trouble("AUTH_FAILED", "userId is not the one of the token")
         return subject
 
-    async def _start(self, visit: Visit, subject: Subject) -> Ref:
+    async def _start(self, visit: ControlConnection, subject: Principal) -> Ref:
         """The actor takes its place among the person's connections, or there is none."""
         args = (
             self._deps.context,
@@ -206,6 +204,7 @@ class ControlDoor:
             visit.client_id,
             subject,
             self._settings.subscriptions,
+            self._feed,
             visit.origin,
         )
         keys = {"user": subject.user_id or ""}
@@ -215,20 +214,23 @@ class ControlDoor:
         supervisor = whereis(self._deps.clients)
         try:
             if supervisor is None:
-                raise ActorDeadError("the service is starting or stopping")
-            return await supervisor.proxy().start_child(spec)
-        except Refused as refused:
+                raise ActorDeadError("the service is starting or stopping; connect again in a moment")
+            return await Supervisor.start_child(supervisor, spec)
+        except LimitReached as refused:
             self._deps.context.measure("limit", {"limit": refused.limit})
             when = "close another one first" if refused.retry_after is None else f"in {refused.retry_after:.3g} s"
             text = f"limit {refused.limit}: {refused.current:g} of {refused.allowed:g} connections; try again: {when}"
             raise Trouble("CONNECTION_LIMIT", text) from None
+        except (ChildError, MailboxFull, trio.TooSlowError) as error:
+            log.warning("control_client_not_started", reason=repr(error)[:300])
+            raise ComeBack("the service cannot take this connection now; come back") from None
 
     # --- out --------------------------------------------------------------------------------------
 
-    def _event(self, visit: Visit, event: Any, **data: str) -> None:
+    def _event(self, visit: ControlConnection, event: Any, **data: str) -> None:
         visit.socket.send(encode(EventMessage(event=event, data=data, timestamp=self._now())))
 
-    def _error(self, visit: Visit, trouble: Trouble) -> None:
+    def _error(self, visit: ControlConnection, trouble: Trouble) -> None:
         error = ControlError(code=trouble.code, message=trouble.message, timestamp=self._now())
         visit.socket.send(encode(error))
 

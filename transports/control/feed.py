@@ -2,11 +2,26 @@
 
 from typing import Any
 
-from actors.session_state import SessionState
-from contracts import events as e
-from contracts.codec import to_json_values
-from contracts.control import SessionMessage, TerminalMessage
-from contracts.ui import iso
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import events as e
+from townwatch.contracts.codec import encode, to_json_values
+from townwatch.contracts.control import SessionMessage, TerminalMessage
+from townwatch.contracts.ui import iso
+from townwatch.transports.websocket.frames import TEXT, build_frame
+
+
+class SessionFeed:
+    """The frames for one event at a time: all who follow its session get the same ones, one after another."""
+
+    def __init__(self) -> None:
+        self._event: e.RunnerEvent | None = None
+        self._frames: list[bytes] = []
+
+    def frames(self, state: SessionState, event: e.RunnerEvent) -> list[bytes]:
+        """Whole WebSocket frames, made once an event."""
+        if event is not self._event:
+            self._event, self._frames = event, [build_frame(TEXT, encode(message)) for message in feed(state, event)]
+        return self._frames
 
 
 def feed(state: SessionState, event: e.RunnerEvent) -> list[SessionMessage | TerminalMessage]:
@@ -34,7 +49,7 @@ def feed(state: SessionState, event: e.RunnerEvent) -> list[SessionMessage | Ter
 
 
 def approval_request(approval: e.ApprovalRequest, at: str) -> SessionMessage:
-    """Somebody has to decide."""
+    """Ask the client's person for a decision."""
     data = {"requestId": approval.approval_id, "action": approval.category, "details": to_json_values(approval)}
     return _session(approval.session_id, "approval_request", data, at)
 

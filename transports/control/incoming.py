@@ -4,8 +4,16 @@ from typing import Any, cast
 
 import attrs
 
-from contracts.codec import ContractError, decode_json
-from contracts.control import CONTROL_TYPES, ControlCode, Subscribe, Terminal, Unsubscribe, decode_control
+from townwatch.contracts.codec import ContractError, decode_json
+from townwatch.contracts.control import (
+    CONTROL_TYPES,
+    ControlCode,
+    Subscribe,
+    TerminalCommand,
+    Unsubscribe,
+    decode_control,
+)
+from townwatch.transports.websocket.frames import TEXT
 
 COLS_ROWS = range(1, 1001)
 
@@ -18,9 +26,9 @@ class Trouble(Exception):
     message: str
 
 
-def parse(message: str | bytes) -> Any:
-    """One of the messages of contracts.control. Raises `Trouble`."""
-    if isinstance(message, bytes):
+def parse(opcode: int, message: bytes) -> Any:
+    """One of the messages of townwatch.contracts.control. Raises `Trouble`."""
+    if opcode != TEXT:
         raise Trouble("INVALID_MESSAGE", "every message is a JSON object in a text frame, this one is binary")
     try:
         value = decode_json(message)
@@ -41,14 +49,14 @@ def parse(message: str | bytes) -> Any:
     return parsed
 
 
-def typed_text(message: Terminal) -> str:
+def typed_text(message: TerminalCommand) -> str:
     """The data of an input. Raises `Trouble`."""
     if not isinstance(message.data, str):
         raise Trouble("INVALID_MESSAGE", "terminal: data must be the text typed")
     return message.data
 
 
-def new_size(message: Terminal) -> tuple[int, int]:
+def new_size(message: TerminalCommand) -> tuple[int, int]:
     """The data of a resize: cols, rows. Raises `Trouble`."""
     size = cast(dict[str, Any], message.data) if isinstance(message.data, dict) else {}
     cols, rows = size.get("cols"), size.get("rows")

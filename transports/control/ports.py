@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from actors.context import Context
-from actors.ports import Access, Subject
-from transports.ws_frames import FrameLimits
-from transports.ws_socket import SocketLimits
+from townwatch.actors.context import Context
+from townwatch.actors.ports import Access, Principal
+from townwatch.transports.websocket.pace import MessageLimits
+from townwatch.transports.websocket.socket import SocketLimits
 
-Authenticate = Callable[[str | None], Awaitable[Subject]]
+Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Who a token belongs to. Raises `ValueError` for a token that is not good."""
 
 AllowOrigin = Callable[[str | None, str | None], bool]
@@ -23,12 +23,11 @@ def no_page(origin: str | None, _host: str | None) -> bool:
 
 def _limits() -> SocketLimits:
     return SocketLimits(
-        message_bytes=1 << 20,
+        incoming=MessageLimits(message_bytes=1 << 20, data_frames=200, control_frames=20, bytes=8 << 20),
         ping=30.0,
         silent=60.0,
         outbox_bytes=1 << 20,
         outbox_messages=4096,
-        frames=FrameLimits(data_frames=200, control_frames=20),
     )
 
 

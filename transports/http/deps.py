@@ -1,30 +1,28 @@
 """What the REST room needs from the rest of the house: filled by the composition root."""
 
+import secrets
 from collections.abc import Awaitable, Callable
 
 import attrs
 from prometheus_client import CollectorRegistry
 
-from access.authenticator import Authenticator
-from access.gate import Gate
-from access.oidc import Oidc
-from access.sign_in import SignIn
-from actors.context import Context
-from actors.ports import Ref
-from store.database import Database
-from supervision import History, Rate, TokenBuckets
+from townwatch.access.authenticator import Authenticator
+from townwatch.access.gate import Gate
+from townwatch.access.oidc import Oidc
+from townwatch.access.sign_in import SignIn
+from townwatch.actors.context import Context
+from townwatch.actors.ports import Ref
+from townwatch.store.audit import Entry
+from townwatch.store.database import Database
+from townwatch.supervision import History, Rate, TokenBuckets
+from townwatch.transports.http.guesses import PasswordGuard
+from townwatch.transports.http.streams import StreamLimits, StreamPlaces
+
+PAGES = StreamLimits(total=8, person=4, anonymous=4)
 
 
 def _ready() -> list[str]:
     return []
-
-
-async def _forget_nothing(_session_id: str) -> None:
-    return None
-
-
-async def _change_nothing(_id: str) -> None:
-    return None
 
 
 @attrs.frozen(kw_only=True)
@@ -36,12 +34,14 @@ class Rates:
     sign_ins: Rate = attrs.field(factory=lambda: Rate(per_second=0.5, burst=10))
     """By address: what a guesser of codes and passwords gets."""
     passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=5))
-    """By account, wherever the attempts come from, right ones too."""
+    """By account and place (device or network), right ones too."""
+    strange_passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=30))
+    """By account, from all places together that never signed in to it."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class Api:
-    """Everything the routes use. Only the first six have no default."""
+    """Everything the routes use. What decides who may, or makes a change of rights act, has no default."""
 
     context: Context
     database: Database
@@ -49,6 +49,37 @@ class Api:
     gate: Gate
     sign_in: SignIn
     version: str
+    everyone_makes_villages: bool
+    """Whether everyone may make villages, or administrators only."""
+    metrics_open: bool
+    """Whether programs of this machine need no token for /metrics. The root sets it where the service listens on
+    loopback only, and is not told of a proxy."""
+    forget_session: Callable[[str], Awaitable[None]]
+    """Ends the actor of a session that never began (its runner refused it)."""
+    delete_session: Callable[[str], Awaitable[None]]
+    """Everything that there is of a session that has ended."""
+    stop_runner: Callable[[str], Awaitable[None]]
+    """Closes a removed runner's connection and ends its actor."""
+    end_sessions: Callable[[str], Awaitable[None]]
+    """Ends the live sessions of a removed runner."""
+    cut_runner: Callable[[str], Awaitable[None]]
+    """Closes the connections of a runner whose token was revoked; its actor and its sessions live on."""
+    grants_changed: Callable[[str], Awaitable[None]]
+    """A runner was granted other villages than before: its connections and its sessions are to follow."""
+    policy_changed: Callable[[str], Awaitable[None]]
+    """The rules of this village (by key) were changed: its runners are to have them."""
+    village_deleted: Callable[[str], Awaitable[None]]
+    """A village (by key) was deleted from the database: what lives of it in memory and in the log is to end."""
+    membership_changed: Callable[[str], Awaitable[None]]
+    """A person's role in this village changed: live connections are to be checked again."""
+    token_ended: Callable[[str], Awaitable[None]]
+    """A token was revoked or signed out: the live connections that came in with it are to end."""
+    person_signed_out: Callable[[str], Awaitable[None]]
+    """All of a person's sign-ins ended: their live connections are to end."""
+    person_locked_out: Callable[[str], Awaitable[None]]
+    """A person was locked out: their live connections are to end."""
+    keep_audit: Callable[[Entry], None]
+    """Takes an audit entry that could not be written now, to be written later."""
     root: Callable[[], Ref | None] = lambda: None
     """The root supervisor, for the tree."""
     history: History = attrs.field(factory=History)
@@ -57,25 +88,13 @@ class Api:
     """Whether administrators may break the service on purpose."""
     reasons_not_ready: Callable[[], list[str]] = _ready
     """Why the service should get no work now, one line each; empty when it is ready."""
+    warnings: Callable[[], list[str]] = _ready
+    """What people should know of a service that is ready."""
     registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
-    metrics_open: bool = True
-    """Whether /metrics needs no token. The root sets it for loopback; else an administrator's token is asked for."""
-    forget_session: Callable[[str], Awaitable[None]] = _forget_nothing
-    """Ends the actor of a session that never began (its runner refused it)."""
-    delete_session: Callable[[str], Awaitable[None]] = _change_nothing
-    """Everything that there is of a session that has ended."""
-    stop_runner: Callable[[str], Awaitable[None]] = _change_nothing
-    """Closes a removed runner's connection and ends its actor."""
-    cut_runner: Callable[[str], Awaitable[None]] = _change_nothing
-    """Closes the connections of a runner whose token was revoked; its actor and its sessions live on."""
-    membership_changed: Callable[[str], Awaitable[None]] = _change_nothing
-    """Somebody's role in this village changed: live connections are to be checked again."""
-    token_ended: Callable[[str], Awaitable[None]] = _change_nothing
-    """A token was revoked or signed out: the live connections that came in with it are to end."""
-    person_signed_out: Callable[[str], Awaitable[None]] = _change_nothing
-    """All of a person's sign-ins ended: their live connections are to end."""
     oidc: Oidc | None = None
     """The provider that people may sign in at; None: there is none."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins of other pages that may use the API; none unless they are named."""
     public_url: str = ""
     """Scheme and host that browsers know the service by; empty: those of the request."""
     start_seconds: float = 15.0
@@ -83,15 +102,21 @@ class Api:
     request_seconds: float = 30.0
     """How long any request may take."""
     rates: Rates = attrs.field(factory=Rates)
+    streams: StreamPlaces = attrs.field(factory=lambda: StreamPlaces(StreamLimits()))
+    """Places for answers that grow with the data and are made while they are sent."""
+    pages: StreamPlaces = attrs.field(factory=lambda: StreamPlaces(PAGES))
+    """Places for answers of some megabytes that are made in memory."""
     reads: TokenBuckets = attrs.field(init=False)
     writes: TokenBuckets = attrs.field(init=False)
     sign_ins: TokenBuckets = attrs.field(init=False)
-    passwords: TokenBuckets = attrs.field(init=False)
+    passwords: PasswordGuard = attrs.field(init=False)
     started_ms: int = attrs.field(init=False)
+    process: str = attrs.field(factory=lambda: secrets.token_hex(8))
+    """Names this life of the service: an Idempotency-Key that another life left unanswered is free."""
 
     def __attrs_post_init__(self) -> None:
         self.reads = TokenBuckets("requests", self.rates.reads)
         self.writes = TokenBuckets("commands", self.rates.writes)
         self.sign_ins = TokenBuckets("sign_ins", self.rates.sign_ins)
-        self.passwords = TokenBuckets("passwords", self.rates.passwords)
+        self.passwords = PasswordGuard(self.rates.passwords, self.rates.strange_passwords)
         self.started_ms = self.context.clock.now_ms()

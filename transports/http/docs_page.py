@@ -1,9 +1,8 @@
 """/api/docs: the OpenAPI document for people, drawn by a small script of our own; nothing comes from the internet."""
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from transports.http.problems import Answer
+from townwatch.transports.http.problems import RestResponse
 
 FOLDER = Path(__file__).resolve().parent / "docs"
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'"
@@ -14,23 +13,16 @@ FILES = {
 }
 
 
-def answers() -> dict[str, Callable[[], Awaitable[Answer]]]:
-    """Path → what answers there. Reads the files now."""
-    return {path: _always(_load(name, media_type)) for path, (name, media_type) in FILES.items()}
+def answers() -> dict[str, RestResponse]:
+    """Return the answers by their paths. Reads the files now."""
+    return {path: _load(name, media_type) for path, (name, media_type) in FILES.items()}
 
 
-def _load(name: str, media_type: str) -> Answer:
+def _load(name: str, media_type: str) -> RestResponse:
     headers = {
         "content-security-policy": f"{CSP}; form-action 'none'; frame-ancestors 'none'",
         "x-content-type-options": "nosniff",
         "referrer-policy": "no-referrer",
         "cache-control": "no-cache",
     }
-    return Answer(200, (FOLDER / name).read_bytes(), media_type, headers)
-
-
-def _always(answer: Answer) -> Callable[[], Awaitable[Answer]]:
-    async def answers_it() -> Answer:
-        return answer
-
-    return answers_it
+    return RestResponse(200, (FOLDER / name).read_bytes(), media_type, headers)

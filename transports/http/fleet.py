@@ -6,23 +6,25 @@ from typing import Any
 import trio
 from sqlalchemy import Connection
 
-from actors import messages as m
-from actors.placement import Candidate
-from actors.runner import RunnerState
-from actors.runtime import ActorDeadError
-from contracts import rest
-from contracts.codec import ContractError, Decoder
-from contracts.link import Capabilities
-from store import runners
-from store.runners import Runner
-from transports.http.deps import Api
+from townwatch.actors import messages as m
+from townwatch.actors.placement import Candidate
+from townwatch.actors.runner import RunnerState
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import rest
+from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.link import Capabilities
+from townwatch.runtime import ActorDeadError
+from townwatch.store import runners
+from townwatch.store.runner_grants import RunnerGrant
+from townwatch.store.runners import RunnerRow
+from townwatch.transports.http.deps import Api
 
 DESCRIBE_SECONDS = 2.0
 _capabilities: Decoder[Capabilities] = Decoder(Capabilities)
 
 
 async def seen(api: Api, runner_ids: Iterable[str]) -> dict[str, RunnerState]:
-    """What the actors of these runners say of them; those without an actor, or a silent one, are missing."""
+    """Ask the runners' actors for their state; runners without an actor, or with a silent one, are missing."""
     found: dict[str, RunnerState] = {}
 
     async def ask(runner_id: str) -> None:
@@ -40,8 +42,8 @@ async def seen(api: Api, runner_ids: Iterable[str]) -> dict[str, RunnerState]:
     return found
 
 
-def status_of(runner: Runner | None, state: RunnerState | None) -> rest.RunnerStatus:
-    """What the service sees first; of one that is there, what people want of it."""
+def status_of(runner: RunnerRow | None, state: RunnerState | None) -> rest.RunnerStatus:
+    """Return `offline` where it is not connected, else what people want of it (draining …), else its own status."""
     if state is None or state.status == "offline":
         return "offline"
     if runner is not None and runner.state != "active":
@@ -49,8 +51,8 @@ def status_of(runner: Runner | None, state: RunnerState | None) -> rest.RunnerSt
     return state.status
 
 
-def capabilities_of(runner: Runner | None, state: RunnerState | None) -> Capabilities:
-    """What it said when it connected, else what it registered."""
+def capabilities_of(runner: RunnerRow | None, state: RunnerState | None) -> Capabilities:
+    """Return the capabilities it sent when it connected, else those it registered."""
     if state is not None and state.hello is not None:
         return state.hello.capabilities
     try:
@@ -64,7 +66,17 @@ def live_sessions(api: Api, runner_id: str) -> int:
     return sum(not state.ended for state in api.context.board.of_runner(runner_id))
 
 
-def candidate(api: Api, runner: Runner, state: RunnerState | None) -> Candidate:
+def all_live(api: Api, runner_id: str) -> list[SessionState]:
+    """The sessions of a runner and of its slots (``r1.run-2``) that have not ended."""
+    slots = f"{runner_id}."
+    return [
+        state
+        for state in api.context.board
+        if not state.ended and (state.runner_id == runner_id or state.runner_id.startswith(slots))
+    ]
+
+
+def candidate(api: Api, runner: RunnerRow, state: RunnerState | None) -> Candidate:
     """The runner as placement sees it."""
     capabilities = capabilities_of(runner, state)
     heartbeat = state.heartbeat if state is not None else None
@@ -77,24 +89,25 @@ def candidate(api: Api, runner: Runner, state: RunnerState | None) -> Candidate:
         sessions=live_sessions(api, runner.runner_id),
         max_sessions=min(capabilities.max_concurrent_sessions, api.context.allowances.sessions_per_runner),
         cpu_percent=heartbeat.load.cpu_percent if heartbeat is not None else 0,
+        features=frozenset(capabilities.features),
     )
 
 
-def labels_of(runner: Runner, state: RunnerState | None) -> dict[str, str]:
+def labels_of(runner: RunnerRow, state: RunnerState | None) -> dict[str, str]:
     """The runner's own, over those it was registered with."""
     own = state.hello.labels if state is not None and state.hello is not None else {}
     return {**runner.labels, **own}
 
 
-def view(api: Api, runner: Runner, state: RunnerState | None) -> rest.RunnerView:
-    """The runner as REST shows it."""
+def view(api: Api, runner: RunnerRow, state: RunnerState | None, *, villages: Iterable[RunnerGrant]) -> rest.RunnerView:
+    """The runner as REST shows it. `villages`: those of its grants that the caller may know of."""
     hello: Any = state.hello if state is not None else None
     heartbeat = state.heartbeat if state is not None else None
     heard = state.heard_at if state is not None else None
     return rest.RunnerView(
         runner_id=runner.runner_id,
         name=hello.name if hello is not None else runner.name,
-        village_id=runner.village_id,
+        villages=[one.public_id for one in villages],
         hostname=runner.hostname,
         version=hello.version if hello is not None else runner.version,
         mode=hello.mode if hello is not None else runner.mode,
@@ -107,6 +120,7 @@ def view(api: Api, runner: Runner, state: RunnerState | None) -> rest.RunnerView
         metadata=runner.details,
         active_sessions=live_sessions(api, runner.runner_id),
         load=heartbeat.load if heartbeat is not None else None,
+        clock_offset_ms=state.clock_offset_ms if state is not None else None,
     )
 
 
@@ -117,6 +131,6 @@ async def statuses(api: Api, runner_ids: set[str]) -> dict[str, rest.RunnerStatu
     return {runner_id: status_of(rows.get(runner_id), states.get(runner_id)) for runner_id in runner_ids}
 
 
-def _rows(connection: Connection, runner_ids: set[str]) -> dict[str, Runner]:
+def _rows(connection: Connection, runner_ids: set[str]) -> dict[str, RunnerRow]:
     found = (runners.get(connection, runner_id) for runner_id in runner_ids)
     return {runner.runner_id: runner for runner in found if runner is not None}

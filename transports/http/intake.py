@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 import attrs
 import msgspec
 
-from contracts.codec import ContractError, Decoder, camel, contract_error, decode_json, twin
-from transports.http.operation import Operation
-from transports.http.problems import JSON, ProblemError
+from townwatch.contracts.codec import ContractError, Decoder, camel, contract_error, decode_json, twin
+from townwatch.transports.http.operation import Operation
+from townwatch.transports.http.problems import JSON, ProblemError
 
 MAX_FIELDS = 64
 EXACT = 2.0**53
@@ -25,7 +25,7 @@ def _decoder(cls: type[Any]) -> Decoder[Any]:
 def body_of(operation: Operation, content: bytes, content_type: str | None, encoding: str | None) -> Any:
     """The body as the operation's class. Raises `ContractError` (400, 413) or `ProblemError` (415)."""
     if encoding not in (None, "", "identity"):
-        raise ProblemError(415, f"bodies are taken as they are, not compressed with {encoding[:40]}")
+        raise ProblemError(415, f"the body must not be compressed, and its Content-Encoding is {encoding[:40]}")
     if operation.body is None:
         return None
     if not content and operation.body_optional:
@@ -54,18 +54,18 @@ def _whole(value: Any) -> Any:
 
 
 def query_of(operation: Operation, text: str) -> Any:
-    """The query parameters as the operation's class. One that is not known is refused: it would have been a typo."""
+    """Read the query parameters as the operation's class. An unknown one is refused: it would have been a typo."""
     try:
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeError):
-        raise ContractError("", "the query is not one that can be read") from None
+        raise ContractError("", "the query cannot be read: it must be name=value&… in UTF-8, percent-encoded") from None
     known = _names(operation.query) if operation.query else ()
     for name, count in Counter(name for name, _ in pairs).items():
         if name not in known:
             told = f"known are {', '.join(known)}" if known else "there are none here"
             raise ContractError(name[:100], f"is not a parameter of this address; {told}")
         if count > 1:
-            raise ContractError(name, "is there more than once")
+            raise ContractError(name, "is there more than once; give it once")
     if operation.query is None:
         return None
     made = twin(operation.query)
@@ -76,7 +76,7 @@ def query_of(operation: Operation, text: str) -> Any:
     given = {name for name, _ in pairs}
     for name, field in zip(known, attrs.fields(operation.query), strict=True):
         if name in given and getattr(query, field.name) is None:  # the text "null" is no null
-            raise ContractError(name, "is not what it should be; leave it out instead")
+            raise ContractError(name, "must not be null; leave it out instead")
     return query
 
 

@@ -11,16 +11,17 @@ from urllib.parse import parse_qsl, quote, urlencode
 import structlog
 import trio
 
-from access.oidc import Declined, Oidc
-from access.oidc_wire import ATTEMPT_SECONDS, BadProvider, Stale
-from access.sign_in import REDIRECT_CODE_LIFETIME_MS
-from access.subject import InvalidToken
-from access.welcome import NotWelcome, WelcomeRules, welcome
-from store import audit
-from store.audit import Entry
-from supervision import RateLimited
-from transports.edge import Request, Response, error_response
-from transports.http.deps import Api
+from townwatch.access.address import network_of
+from townwatch.access.oidc import Declined, Oidc
+from townwatch.access.oidc_wire import ATTEMPT_SECONDS, BadProvider, ExpiredAttempt
+from townwatch.access.sign_in import REDIRECT_CODE_LIFETIME_MS
+from townwatch.access.subject import InvalidCredentials
+from townwatch.access.welcome import NotProvisioned, ProvisioningRules, welcome
+from townwatch.store import audit
+from townwatch.store.audit import Entry
+from townwatch.supervision import RateLimited
+from townwatch.transports.edge.server import Request, Response, error_response
+from townwatch.transports.http.deps import Api
 
 log = structlog.get_logger("http")
 
@@ -33,10 +34,10 @@ REQUEST_SECONDS = 30.0
 NO_STORE = [("cache-control", "no-store"), ("referrer-policy", "no-referrer")]
 
 
-class OidcDoor:
+class OidcEndpoint:
     """An edge handler for everything below `PREFIX`."""
 
-    def __init__(self, api: Api, oidc: Oidc, rules: WelcomeRules, public_url: str = "") -> None:
+    def __init__(self, api: Api, oidc: Oidc, rules: ProvisioningRules, public_url: str = "") -> None:
         """`public_url`: scheme and host that browsers know us by; empty: those of the request."""
         self._api = api
         self._oidc = oidc
@@ -55,16 +56,16 @@ class OidcDoor:
                 return await step(request, _query(request))
         except RateLimited:
             return _failed("busy")
-        except Stale as error:
+        except ExpiredAttempt as error:
             log.info("sign_in_failed", step=request.path, why=str(error))
             return _failed("stale")
         except Declined as error:
             log.info("sign_in_failed", step=request.path, why=f"the provider said {error}")
             return _failed("declined")
-        except NotWelcome as error:
+        except NotProvisioned as error:
             log.warning("sign_in_refused", why=str(error))
             return _failed("refused")
-        except (BadProvider, InvalidToken, trio.TooSlowError) as error:
+        except (BadProvider, InvalidCredentials, trio.TooSlowError) as error:
             log.warning("sign_in_failed", step=request.path, why=str(error) or "took too long")
             return _failed("unavailable")
 
@@ -74,7 +75,7 @@ class OidcDoor:
         return _redirect(begun.url, _cookie(begun.cookie, ATTEMPT_SECONDS, secure=redirect_uri.startswith("https:")))
 
     async def _callback(self, request: Request, query: Mapping[str, str]) -> Response:
-        self._api.sign_ins.take(request.client, trio.current_time())
+        self._api.sign_ins.take(network_of(request.client), trio.current_time())
         person, then = await self._oidc.finish(_sealed(request), query)
         api = self._api
         now = api.context.clock.now_ms()
@@ -99,11 +100,11 @@ class OidcDoor:
 
 
 def _query(request: Request) -> dict[str, str]:
-    """The parameters. What is there twice counts as not there: nobody is to choose one of them."""
+    """Read the parameters. One that is there twice counts as not there, so that none of its values is chosen."""
     try:
         pairs = parse_qsl(request.query, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except (ValueError, UnicodeError):
-        raise Stale("the query cannot be read") from None
+        raise ExpiredAttempt("the query cannot be read") from None
     names = [name for name, _ in pairs]
     return {name: value for name, value in pairs if names.count(name) == 1}
 

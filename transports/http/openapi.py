@@ -1,16 +1,18 @@
-"""The OpenAPI 3.1 document, made from the operations and the classes that decode and encode them."""
+"""OpenAPI 3.1 document, generated from the operations and from the classes that decode and encode them."""
 
+import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import msgspec
 
-from contracts import rest
-from contracts.codec import twin
-from transports.http.operation import Operation, Who
-from transports.http.problems import JSON, MEANINGS
+from townwatch.contracts import rest
+from townwatch.contracts.codec import twin
+from townwatch.contracts.tasks import WITH_COMMAND, ProviderId
+from townwatch.transports.http.operation import Operation, Who
+from townwatch.transports.http.problems import JSON, MEANINGS
 
 REF = "#/components/schemas/{name}"
 PATH_PARAMETERS = {
@@ -20,11 +22,12 @@ PATH_PARAMETERS = {
     "runnerId": "A runner.",
     "userId": "A person.",
     "tokenId": "An API token.",
-    "alertId": "An alert.",
-    "connectionId": "A live connection of somebody.",
+    "alertId": "An alert, within its session.",
+    "connectionId": "A live connection of a person.",
+    "promptId": "A prompt that waits for its agent.",
 }
 SECURITY: dict[Who, list[dict[str, list[str]]]] = {
-    "anybody": [],
+    "any": [],
     "visitor": [{}, {"bearer": []}],
     "person": [{"bearer": []}],
     "runner": [{"bearer": []}, {"runner": []}],
@@ -37,29 +40,34 @@ SCHEMES = {
     },
     "runner": {"type": "http", "scheme": "bearer", "description": "A runner's own token."},
 }
+_NONE = {"type": "null"}
 _SOME = {"type": "string", "minLength": 1}
+_WORDS = {"type": "array", "minItems": 1, "items": _SOME}
 
 
 def _when(field: str, values: list[str], **needs: Any) -> dict[str, Any]:
-    return {field: {"enum": values}, **needs}
+    return {field: {"type": "string", "enum": values}, **needs}
 
 
-RULES: dict[str, list[dict[str, Any]]] = {
-    "RepoRef": [
-        _when("provider", ["local"], path=_SOME),
-        _when("provider", ["github", "gitlab", "bitbucket"], owner=_SOME, name=_SOME),
-    ],
-    "CheckoutSpec": [
-        _when("type", ["branch"], ref=_SOME),
-        _when("type", ["commit"], sha=_SOME),
-        _when("type", ["tag"], tag=_SOME),
-    ],
-    "StartSession": [
-        _when("providerId", ["codex", "claude_code", "gemini_cli", "omnara"]),
-        _when("providerId", ["command"], command={"type": "array", "minItems": 1, "items": _SOME}),
-    ],
+RULES: dict[str, dict[str, dict[str, Any]]] = {
+    "RepoRef": {
+        "LocalRepo": _when("provider", ["local"], path=_SOME),
+        "HostedRepo": _when("provider", ["github", "gitlab", "bitbucket"], owner=_SOME, name=_SOME),
+    },
+    "CheckoutSpec": {
+        "BranchCheckout": _when("type", ["branch"], ref=_SOME),
+        "CommitCheckout": _when("type", ["commit"], sha=_SOME),
+        "TagCheckout": _when("type", ["tag"], tag=_SOME),
+    },
+    "StartSession": {
+        "StartAgentSession": _when("providerId", [one for one in get_args(ProviderId) if one not in WITH_COMMAND]),
+        "StartAcpSession": _when("providerId", ["acp"], command=_WORDS),
+        "StartCommandSession": _when("providerId", ["command"], command=_WORDS, model=_NONE, resumeOf=_NONE),
+    },
 }
-"""What the classes' checks demand beyond their shapes: of each variant, the fields that are narrower."""
+"""Rules that the classes check beyond their shapes: name of each variant → the fields that are narrower, the first of
+which tells the variants apart.
+"""
 
 ABOUT = (
     "The control room for coding agents. Names are camelCase; times are epoch milliseconds. Lists are {items, next}: "
@@ -69,21 +77,34 @@ ABOUT = (
 
 
 def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """The whole document, as JSON values."""
+    """Return the whole document as JSON values."""
     classes = _classes(operations)
     structs = [twin(cls).struct for cls in classes]
     schemas, components = msgspec.json.schema_components(structs, ref_template=REF)
     refs = dict(zip(classes, schemas, strict=True))
+    queries: dict[type[Any], dict[str, Any]] = {}
     _describe(components)
+    for cls in {operation.query for operation in operations if operation.query is not None}:
+        queries[cls] = components.pop(refs[cls]["$ref"].rpartition("/")[2])
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs, components)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, refs, queries)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Townwatch", "version": version, "description": ABOUT, "license": {"name": "MIT"}},
+        "info": {
+            "title": "Townwatch",
+            "version": version,
+            "description": ABOUT,
+            "contact": {"name": "The people who run this service"},
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": "/", "description": "The service that this document comes from."}],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SCHEMES},
-        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
+        "tags": [
+            {"name": tag, "description": f"{tag} of the service."}
+            for tag in dict.fromkeys(operation.tag for operation in operations)
+        ],
     }
 
 
@@ -96,17 +117,16 @@ def _classes(operations: Sequence[Operation]) -> list[type[Any]]:
     return list(found)
 
 
-def _operation(operation: Operation, refs: dict[type[Any], Any], components: dict[str, Any]) -> dict[str, Any]:
+def _operation(operation: Operation, refs: dict[type[Any], Any], queries: dict[type[Any], Any]) -> dict[str, Any]:
     made: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "tags": [operation.tag],
-        "security": SECURITY[operation.who],
+        "security": SECURITY["visitor" if operation.open_when else operation.who],
         "responses": _responses(operation, refs),
     }
-    if operation.description:
-        made["description"] = operation.description
-    if parameters := [*_path(operation), *_query(operation, refs, components), *_headers(operation)]:
+    made["description"] = operation.description or f"{operation.summary.rstrip('.')}."
+    if parameters := [*_path(operation), *_query(operation, queries), *_headers(operation)]:
         made["parameters"] = parameters
     if operation.body is not None:
         content = {JSON: {"schema": refs[operation.body]}}
@@ -119,7 +139,7 @@ def _responses(operation: Operation, refs: dict[type[Any], Any]) -> dict[str, An
         content: dict[str, Any] = {JSON: {"schema": refs[operation.answer]}}
     else:
         content = {operation.answer: {"schema": {"type": "string"}}}
-    responses: dict[str, Any] = {str(operation.status): {"description": "Done.", "content": content}}
+    responses: dict[str, Any] = {str(operation.status): {"description": "Success.", "content": content}}
     error = {JSON: {"schema": refs[rest.ErrorAnswer]}}
     for status in operation.statuses:
         responses[str(status)] = {"description": MEANINGS[status], "content": error}
@@ -137,10 +157,10 @@ def _path(operation: Operation) -> list[dict[str, Any]]:
     ]
 
 
-def _query(operation: Operation, refs: dict[type[Any], Any], components: dict[str, Any]) -> list[dict[str, Any]]:
+def _query(operation: Operation, queries: dict[type[Any], Any]) -> list[dict[str, Any]]:
     if operation.query is None:
         return []
-    schema = components[refs[operation.query]["$ref"].rpartition("/")[2]]
+    schema = queries[operation.query]
     parameters: list[dict[str, Any]] = []
     for name, value in schema["properties"].items():
         shown = _without_null(value)
@@ -152,7 +172,7 @@ def _query(operation: Operation, refs: dict[type[Any], Any], components: dict[st
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """A parameter is left out or there: there is no null in a query."""
+    """Return the schema without null: a query parameter is present or left out."""
     kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
     one = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     return {key: value for key, value in one.items() if not (key == "default" and value is None)}
@@ -166,32 +186,52 @@ def _headers(operation: Operation) -> list[dict[str, Any]]:
             "name": "Idempotency-Key",
             "in": "header",
             "required": False,
-            "description": "The same request with the same key is done once; it is answered as the first time.",
+            "description": "Requests with the same key are executed once; later ones get the first answer again.",
             "schema": {"type": "string", "minLength": 1, "maxLength": 200, "pattern": r"^[\x21-\x7e]+$"},
         }
     ]
 
 
 def _describe(components: dict[str, Any]) -> None:
-    """Descriptions are the classes' docstrings; the schemas are msgspec's."""
-    for name, schema in components.items():
+    """Take the descriptions from the docstrings of the classes; the schemas are msgspec's."""
+    for name, schema in list(components.items()):
         cls = getattr(rest, name, None)
         text = " ".join((cls.__doc__ or "").split()) if isinstance(cls, type) else ""
         if text and not text.startswith("Method generated by attrs"):
             schema["description"] = re.sub(r"``", "`", text)
+        for value in schema.get("properties", {}).values():
+            _tell_default(value)
         if name in RULES:
-            _narrow(schema, RULES[name])
+            _narrow(schema, RULES[name], components)
 
 
-def _narrow(schema: dict[str, Any], variants: list[dict[str, Any]]) -> None:
-    """The object as one of several whole ones: generators of clients and of tests understand that best."""
+def _tell_default(schema: dict[str, Any]) -> None:
+    """Say a default in words: generators make a field required that has one (openapi-typescript), or send it."""
+    default = schema.pop("default", None)
+    if default is not None and "description" not in schema:
+        schema["description"] = f"Default: {json.dumps(default)}."
+
+
+def _narrow(schema: dict[str, Any], variants: dict[str, dict[str, Any]], components: dict[str, Any]) -> None:
+    """Turn an object into one of several whole ones, each with a name: what generators of clients and tests
+    understand best.
+    """
     properties, required = schema.pop("properties"), schema.pop("required")
     schema.pop("type")
-    schema["oneOf"] = [
-        {
+    mapping: dict[str, str] = {}
+    for name, narrowed in variants.items():
+        kind = next(iter(narrowed))
+        for value in narrowed[kind]["enum"]:
+            mapping[value] = REF.format(name=name)
+        components[name] = {
+            "title": name,
             "type": "object",
+            "description": f"{schema['title']} whose {kind} is {', '.join(narrowed[kind]['enum'])}.",
             "properties": {**properties, **narrowed},
-            "required": [*required, *(name for name in narrowed if name not in required)],
+            "required": [
+                *required,
+                *(field for field in narrowed if field not in required and narrowed[field] != _NONE),
+            ],
         }
-        for narrowed in variants
-    ]
+    schema["oneOf"] = [{"$ref": REF.format(name=name)} for name in variants]
+    schema["discriminator"] = {"propertyName": next(iter(next(iter(variants.values())))), "mapping": mapping}

@@ -5,7 +5,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
-from transports.http.problems import ProblemError
+from townwatch.transports.http.problems import ProblemError
 
 T = TypeVar("T")
 Key = tuple[Any, ...]
@@ -26,7 +26,7 @@ def cut(items: Iterable[T], key: Callable[[T], Key], cursor: str | None, limit: 
 
 def unknown_cursor() -> ProblemError:
     """404: there is no such page."""
-    return ProblemError(404, "cursor: is not one that this list gave out; begin again without it", "E_CURSOR")
+    return ProblemError(404, "cursor: was not given out by this list; start again without it", "E_CURSOR")
 
 
 def _write(key: Key) -> str:

@@ -4,41 +4,69 @@ from typing import Any
 
 import structlog
 
-from access.gate import NotFound
-from access.policy import Action
-from actors import messages as m
-from actors.session_state import SessionState
-from store import villages
-from transports.http.operation import Call
-from transports.http.problems import ProblemError, not_found
+from townwatch.access.gate import NotFound
+from townwatch.access.policy import Action, administers
+from townwatch.actors import commands
+from townwatch.actors.rendering import shown
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import rest
+from townwatch.store import villages
+from townwatch.store.villages import VillageOf
+from townwatch.transports.http.operation import Call
+from townwatch.transports.http.problems import ProblemError, not_found
 
 log = structlog.get_logger("http")
 
-SESSION_SECONDS = 10.0
+
+async def village(call: Call[Any, Any], action: Action, name: str) -> str:
+    """Return the key of the village of this name. Raises 404 where the caller may not see it, 403 where they may not
+    do that in it.
+    """
+    try:
+        return await call.api.gate.village(call.subject, action, name)
+    except NotFound:
+        raise not_found(f"village {name[:200]!r}") from None
 
 
-async def sessions(call: Call[Any, Any], village_id: str | None) -> list[SessionState]:
-    """The sessions of one village, or of all that the caller may see. Raises 404 for a village they may not."""
+async def villages_seen(call: Call[Any, Any], *, public_too: bool = True) -> list[VillageOf]:
+    """Return the villages that the caller may see; an administrator sees all."""
+    subject = call.subject
+    everything = administers(subject)
+    return await call.api.database.read(
+        villages.of_user, subject.user_id, public_too=public_too, all_of_them=everything
+    )
+
+
+async def sessions(call: Call[Any, Any], name: str | None) -> list[SessionState]:
+    """Return the sessions of one village, or of all that the caller may see. Raises 404 for one they may not see."""
     board = call.api.context.board
-    if village_id is not None:
-        try:
-            await call.api.gate.check(call.subject, Action.READ, "village", village_id)
-        except NotFound:
-            raise not_found(f"village {village_id!r}") from None
-        return board.of_village(village_id)
-    seen = await call.api.database.read(villages.of_user, call.subject.user_id)
-    return [state for village in seen for state in board.of_village(village.village_id)]
+    return [state for key in await village_keys(call, name) for state in board.of_village(key)]
+
+
+def listed(call: Call[Any, Any], state: SessionState) -> dict[str, Any]:
+    """Return the fields that lists show of a session beside its own."""
+    return shown.fields_of(state, call.api.context.open_alerts(state), call.now_ms)
+
+
+async def village_keys(call: Call[Any, Any], name: str | None) -> list[str]:
+    """Return the key of one village, or of all that the caller may see. Raises 404 for one they may not see."""
+    if name is not None:
+        return [await village(call, Action.READ, name)]
+    return [one.village_id for one in await villages_seen(call)]
 
 
 async def tell(call: Call[Any, Any], message: Any) -> Any:
-    """The answer of the session's actor."""
-    session = await call.api.context.router_call(m.LocateSession(call.session.session_id))
-    if session is None:
-        raise not_found(f"session {call.session.session_id!r}")
+    """Return the answer of the session's actor. Raises 404 where it is gone."""
     try:
-        return await session.call(message, timeout=SESSION_SECONDS)
-    except m.RunnerOffline as error:
-        state = call.api.context.board.session(call.session.session_id)
-        if state is not None and state.ended:
-            raise ProblemError(409, str(error), "E_SESSION_ENDED") from None
-        raise
+        return await commands.tell(call.api.context, call.session.session_id, message)
+    except commands.NotVisible:
+        raise not_found(f"session {call.session.session_id!r}") from None
+
+
+async def order(call: Call[Any, Any], message: Any, seconds: float) -> rest.Promised:
+    """Tell the session, and wait a moment for its runner's word. Raises 409 where the runner refuses."""
+    try:
+        outcome = await commands.word_of_the_runner(await tell(call, message), seconds)
+    except commands.RunnerRefused as error:
+        raise ProblemError(409, str(error), "E_RUNNER_REFUSED", {"code": error.code}) from None
+    return rest.Promised(command_id=outcome.command_id, state=outcome.state)

@@ -7,18 +7,17 @@ import attrs
 import structlog
 import trio
 
-from access.gate import NotFound
-from access.policy import Action, decide_service
-from access.policy import Verdict as PolicyVerdict
-from access.subject import ANONYMOUS, InvalidToken, Subject
-from contracts.codec import encode
-from store import audit, runners
-from store.audit import Entry
-from transports.http import keys
-from transports.http.deps import Api
-from transports.http.intake import body_of, query_of
-from transports.http.operation import Call, Operation
-from transports.http.problems import Answer, ProblemError, not_found, problem_of, unauthorized
+from townwatch.access.address import network_of
+from townwatch.access.gate import NotFound
+from townwatch.access.policy import Action, able, why_not_able
+from townwatch.access.subject import ANONYMOUS, InvalidCredentials, Subject
+from townwatch.contracts.codec import encode
+from townwatch.store import audit, runner_grants, runners
+from townwatch.transports.http import keys, reach
+from townwatch.transports.http.deps import Api
+from townwatch.transports.http.intake import body_of, query_of
+from townwatch.transports.http.operation import Call, Operation
+from townwatch.transports.http.problems import ProblemError, RestResponse, not_found, problem_of, unauthorized
 
 log = structlog.get_logger("http")
 
@@ -27,7 +26,7 @@ AUDIT_SECONDS = 2.0
 
 
 @attrs.frozen(kw_only=True)
-class Incoming:
+class ApiRequest:
     """What of a request an operation looks at. Header names are lower-case."""
 
     method: str
@@ -39,7 +38,7 @@ class Incoming:
     address: str | None
 
 
-async def serve(api: Api, operation: Operation, incoming: Incoming) -> Answer:
+async def serve(api: Api, operation: Operation, incoming: ApiRequest) -> RestResponse:
     """The answer, whatever happens: errors too are answers."""
     try:
         with trio.fail_after(api.request_seconds):
@@ -49,9 +48,9 @@ async def serve(api: Api, operation: Operation, incoming: Incoming) -> Answer:
     return attrs.evolve(answer, headers={**NO_STORE, **answer.headers})
 
 
-async def _serve(api: Api, operation: Operation, incoming: Incoming) -> Answer:
+async def _serve(api: Api, operation: Operation, incoming: ApiRequest) -> RestResponse:
     if operation.sign_in:
-        api.sign_ins.take(incoming.address or "", trio.current_time())
+        api.sign_ins.take(network_of(incoming.address), trio.current_time())
     subject = await _subject(api, operation, incoming)
     call = Call[Any, Any](
         api=api,
@@ -62,32 +61,46 @@ async def _serve(api: Api, operation: Operation, incoming: Incoming) -> Answer:
         body=None,
         query=None,
     )
-    await _authorize(call)
+    if not _is_open(api, operation, incoming):
+        await _authorize(call)
     call.query = query_of(operation, incoming.query)
     headers = incoming.headers
     call.body = body_of(operation, incoming.body, headers.get("content-type"), headers.get("content-encoding"))
+    if operation.on == "body":
+        await _authorize_body(call)
     key = headers.get("idempotency-key")
     if key is not None and operation.idempotent_by_key:
         owner = subject.user_id or f"runner:{subject.runner_id}"
         claim = keys.Claim(owner=owner, key=key, fingerprint=keys.fingerprint(operation, incoming))
-        return await keys.once(api, claim, lambda: _do(call))
+
+        async def do(claim_id: str) -> RestResponse:
+            call.claim = claim_id
+            return await _do(call)
+
+        return await keys.once(api, claim, do)
     return await _do(call)
 
 
 # --- who, and how often ---------------------------------------------------------------------------
 
 
-async def _subject(api: Api, operation: Operation, incoming: Incoming) -> Subject:
-    if operation.who == "anybody":
+async def _subject(api: Api, operation: Operation, incoming: ApiRequest) -> Subject:
+    if _is_open(api, operation, incoming):
         return ANONYMOUS
     subject = await api.authenticator.authenticate(_bearer(incoming.headers))
     if subject.kind == "runner" and operation.who != "runner":
-        raise ProblemError(403, "a runner's token is good for the runner's own routes only")
+        raise ProblemError(403, "a runner's token is valid for the runner's own routes only")
     if subject.kind == "anonymous" and operation.who != "visitor":
         raise unauthorized("sign in first: this needs an Authorization header with a Bearer token")
     buckets = api.writes if operation.writes else api.reads
-    buckets.take(subject.user_id or subject.runner_id or incoming.address or "", trio.current_time())
+    buckets.take(subject.user_id or subject.runner_id or network_of(incoming.address), trio.current_time())
     return subject
+
+
+def _is_open(api: Api, operation: Operation, incoming: ApiRequest) -> bool:
+    if operation.who == "any":
+        return True
+    return operation.open_when is not None and operation.open_when(api, incoming.headers, incoming.address)
 
 
 def _bearer(headers: Mapping[str, str]) -> str | None:
@@ -96,7 +109,7 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
         return None
     kind, _, token = found.partition(" ")
     if kind.lower() != "bearer" or not token.strip():
-        raise InvalidToken("the Authorization header has no Bearer token")
+        raise InvalidCredentials("the Authorization header has no Bearer token")
     return token.strip()
 
 
@@ -104,25 +117,41 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
 
 
 async def _authorize(call: Call[Any, Any]) -> None:
-    operation = call.operation
+    """The token first, which tells nothing of what there is; then what it is to be done to."""
+    operation, subject = call.operation, call.subject
+    if subject.kind != "runner" and not able(subject, operation.may):
+        raise ProblemError(403, why_not_able(subject, operation.may))
     match operation.on:
         case "village":
-            village_id = call.path["villageId"]
-            await _check_village(call, operation.may, village_id, f"village {village_id[:200]!r}")
-            call.village_id = village_id
+            key = await reach.village(call, operation.done, call.path["villageId"])
+            call.village_id, call.path = key, {**call.path, "villageId": key}
         case "session":
             session_id = call.path["sessionId"]
             state = call.api.context.board.session(session_id)
             if state is None:
                 raise not_found(f"session {session_id[:200]!r}")
-            await _check_village(call, operation.may, state.village_id, f"session {session_id[:200]!r}")
+            await _check_village(call, operation.done, state.village_id, f"session {session_id[:200]!r}")
             call.session = state
         case "runner":
             await _authorize_runner(call)
-        case "service":
-            call.api.gate.check_service(call.subject, operation.may)
-        case "nothing":
-            pass
+        case "service" if subject.kind != "runner":
+            call.api.gate.check_service(subject, operation.done)
+        case "service" | "self" | "list" | "public":
+            pass  # a runner's own, the asker's own, what one may see of all, what is for all
+        case "body":
+            pass  # as soon as the body is read
+    if operation.guard is not None:
+        operation.guard(call)
+
+
+async def _authorize_body(call: Call[Any, Any]) -> None:
+    """The village that the body names; where it may name none, the service."""
+    name: str | None = call.body.village_id
+    if name is None:
+        call.api.gate.check_service(call.subject, Action.ADMIN)
+        call.village_id = None
+    else:
+        call.village_id = await reach.village(call, call.operation.done, name)
 
 
 async def _check_village(call: Call[Any, Any], action: Action, village_id: str, what: str) -> None:
@@ -133,54 +162,49 @@ async def _check_village(call: Call[Any, Any], action: Action, village_id: str, 
 
 
 async def _authorize_runner(call: Call[Any, Any]) -> None:
-    """A runner of one village is its people's; one for all villages is the administrators', and members see it."""
+    """Members of a village that it serves see a runner; to manage it takes an owner of all of them."""
     runner_id = call.path["runnerId"]
     what = f"runner {runner_id[:200]!r}"
     if call.subject.kind == "runner":
         if call.operation.who != "runner" or call.subject.runner_id != runner_id:
             raise not_found(what)
-        runner = await call.api.database.read(runners.get, runner_id)
     else:
-        printable = runner_id.isprintable() and runner_id.isascii()
-        runner = await call.api.database.read(runners.get, runner_id) if printable else None
-        if runner is not None and runner.village_id is not None:
-            await _check_village(call, call.operation.may, runner.village_id, what)
-        elif runner is not None and decide_service(call.subject, call.operation.may) is not PolicyVerdict.ALLOWED:
-            raise ProblemError(403, "only an administrator may do that with a runner of all villages")
+        try:
+            await call.api.gate.check_runner(
+                call.subject, call.operation.done, runner_id, any_owner=call.operation.any_owner
+            )
+        except NotFound:
+            raise not_found(what) from None
+    runner = await call.api.database.read(runners.get, runner_id)
     if runner is None:
         raise not_found(what)
     call.runner = runner
+    if call.operation.audit is not None:  # where it is about one village, it is that village's to read
+        grants = await call.api.database.read(runner_grants.of_runner, runner_id)
+        call.village_id = grants[0].village_id if len(grants) == 1 else None
 
 
 # --- do it ----------------------------------------------------------------------------------------
 
 
-async def _do(call: Call[Any, Any]) -> Answer:
+async def _do(call: Call[Any, Any]) -> RestResponse:
     result = await call.operation.handler(call)
-    if call.operation.audit is not None:
+    if call.operation.audit is not None and not call.noted:
         await _note(call)
-    if isinstance(result, Answer):
+    if isinstance(result, RestResponse):
         return result
-    return Answer(call.operation.status, encode(result))
+    return RestResponse(call.operation.status, encode(result))
 
 
 async def _note(call: Call[Any, Any]) -> None:
-    """Into the audit log. It was done: a caller who hangs up now must not keep it from being noted."""
-    subject = call.subject
-    entry = Entry(
-        at_ms=call.now_ms,
-        kind=subject.kind,
-        action=call.operation.audit or "",
-        user_id=subject.user_id,
-        token_id=subject.token_id,
-        village_id=call.village_id,
-        session_id=call.session.session_id if call.has_session else None,
-        target=call.target,
-        address=call.address,
-        details=call.notes or None,
-    )
+    """Into the audit log, before the answer. It was done: a caller who hangs up must not keep it from being noted."""
+    entry = call.entry()
     with trio.move_on_after(AUDIT_SECONDS) as scope:
         scope.shield = True
-        await call.api.database.call(audit.add, entry)
+        try:
+            await call.api.database.call(audit.add, entry)
+        except Exception as error:  # it was done: a database that cannot be written to now does not undo that
+            log.error("audit_entry_waits", action=entry.action, reason=repr(error))
+            call.api.keep_audit(entry)
     if scope.cancelled_caught:
         log.error("audit_entry_late", action=entry.action)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from transports.edge import Request, Response, error_response
+from townwatch.transports.edge.server import Request, Response, error_response
 
 INDEX = "index.html"
 TYPES = {
@@ -74,16 +74,16 @@ class Page:
             return Response(304, b"", headers)
         headers.append(("content-type", file.media_type))
         if file.zipped is not None and _takes_gzip(request):
-            return Response(200, file.zipped, [*headers, ("content-encoding", "gzip")])
-        return Response(200, file.body, headers)
+            return Response(200, file.zipped, [*headers, ("content-encoding", "gzip")], shared=True)
+        return Response(200, file.body, headers, shared=True)
 
     def paths(self) -> list[str]:
-        """What is served, below the root."""
+        """Return the paths that are served, below the root."""
         return list(self._files)
 
 
 def security_headers(request: Request) -> list[tuple[str, str]]:
-    """What keeps a page from running, framing or leaking what it should not."""
+    """Return the headers that keep a page from running, framing or leaking what it should not."""
     return [
         ("content-security-policy", CSP.format(sockets=_sockets(request))),
         ("x-content-type-options", "nosniff"),

@@ -4,24 +4,30 @@ from typing import Any
 
 import attrs
 
-from actors.houses import House
-from actors.session_state import SessionState
-from contracts import rest, ui
-from contracts.codec import to_json_values
-from contracts.events import ApprovalRequest
-from store.audit import Entry
-from store.members import Member
-from store.tokens import ApiToken
-from store.villages import VillageOf
+from townwatch.actors.rendering.houses import HouseState
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import rest, ui
+from townwatch.contracts.events import ApprovalRequest
+from townwatch.contracts.lists import LastTest
+from townwatch.contracts.village_ids import name_of
+from townwatch.store.approvals import Approval
+from townwatch.store.audit import Entry
+from townwatch.store.members import Member
+from townwatch.store.tokens import ApiToken
+from townwatch.store.villages import VillageOf
 
 
-def session_view(state: SessionState, *, runner_away: bool) -> rest.SessionView:
-    """A session. Away: a session that lives on without us is detached, one that ended has ended."""
+def session_view(
+    state: SessionState, waiting: list[ApprovalRequest], more: dict[str, Any], *, runner_away: bool
+) -> rest.SessionView:
+    """A session. `waiting`: what is undecided in it. `more`: what lists show of it. Away: a session that lives on
+    without us is detached, one that ended has ended.
+    """
     return rest.SessionView(
         session_id=state.session_id,
         agent_id=state.agent_id,
         agent_name=state.agent_name or state.agent_id,
-        village_id=state.village_id,
+        village_id=name_of(state.village_id),
         repo_id=state.repo_id,
         repo_path=state.repo_path,
         provider_id=state.provider_id,
@@ -31,24 +37,42 @@ def session_view(state: SessionState, *, runner_away: bool) -> rest.SessionView:
         reason=state.reason,
         detached=runner_away and not state.ended,
         last_event_seq=state.seq,
-        last_event_at=state.last_event_at,
         created_at=state.created_at,
-        started_at=state.started_at,
-        ended_at=state.ended_at,
+        started_at=state.signs.started_at,
+        ended_at=state.signs.ended_at,
         exit_code=state.exit_code,
-        pending_approvals=list(state.pending.values()),
+        pending_approvals=waiting,
         usage=state.total_usage,
-        last_test=None if state.last_test is None else to_json_values(state.last_test),
-        diff=state.diff,
+        agent=_agent_state(state),
+        worktree=None if state.worktree is None else rest.WorktreeView(**attrs.asdict(state.worktree)),
+        resume_of=state.agent.resume_of if state.agent is not None else None,
+        **more,
     )
 
 
-def agent_view(state: SessionState, runner_status: rest.RunnerStatus) -> rest.AgentView:
+def prompts(state: SessionState) -> list[rest.QueuedPromptView]:
+    """The prompts that wait, the next one first."""
+    waiting = state.agent.prompts.values() if state.agent is not None and not state.ended else ()
+    return [rest.QueuedPromptView(**attrs.asdict(one)) for one in waiting]
+
+
+def _agent_state(state: SessionState) -> rest.AgentStateView | None:
+    if state.agent is None:
+        return None
+    known: dict[str, Any] = attrs.asdict(state.agent, recurse=False)
+    known["prompts"] = prompts(state)
+    del known["resume_of"]
+    return rest.AgentStateView(**known)
+
+
+def agent_view(
+    state: SessionState, waiting: list[ApprovalRequest], more: dict[str, Any], runner_status: rest.RunnerStatus
+) -> rest.AgentView:
     """An agent, by its latest session."""
     return rest.AgentView(
         agent_id=state.agent_id,
         session_id=state.session_id,
-        village_id=state.village_id,
+        village_id=name_of(state.village_id),
         repo_id=state.repo_id,
         agent_name=state.agent_name or state.agent_id,
         agent_type=ui.agent_type(state.provider_id or ""),
@@ -57,38 +81,59 @@ def agent_view(state: SessionState, runner_status: rest.RunnerStatus) -> rest.Ag
         reason=state.reason,
         runner_id=state.runner_id,
         runner_status=runner_status,
-        started_at=state.started_at or state.created_at,
-        ended_at=state.ended_at,
-        last_event_at=state.last_event_at,
+        started_at=state.signs.started_at or state.created_at,
+        ended_at=state.signs.ended_at,
         last_event_seq=state.seq,
-        pending_approvals=list(state.pending.values()),
+        pending_approvals=waiting,
         usage=state.total_usage,
+        **more,
     )
 
 
-def house_view(house: House) -> rest.HouseView:
+def house_view(house: HouseState, roof: LastTest | None, now: float) -> rest.HouseView:
     """A house with its lights, banner and smoke."""
-    shown = house.snapshot()
+    shown = house.snapshot(now)
     return rest.HouseView(
         house_id=house.repo_id,
         repo_id=house.repo_id,
-        village_id=house.village_id,
+        village_id=name_of(house.village_id),
         name=house.name,
         repo_path=house.repo_path,
         version=house.version,
         indicators=shown.indicators,
+        last_test=roof,
     )
 
 
 def pending_view(state: SessionState, approval: ApprovalRequest) -> rest.PendingApproval:
     """A request that waits, and where it belongs."""
     fields = attrs.asdict(approval, recurse=False)
-    return rest.PendingApproval(**fields, agent_id=state.agent_id, village_id=state.village_id)
+    return rest.PendingApproval(**fields, agent_id=state.agent_id, village_id=name_of(state.village_id))
+
+
+def decided_view(approval: Approval, asked: ApprovalRequest, agent_id: str) -> rest.PendingApproval:
+    """A decision on record, and how it ended at its runner where that is another."""
+    decision: Any = approval.decision
+    ended: Any = approval.outcome
+    outcome = None
+    if ended is not None and (ended, approval.outcome_by) != (decision, approval.resolved_by):
+        outcome = rest.Outcome(decision=ended, resolved_by=approval.outcome_by, note=approval.outcome_note)
+    fields = attrs.asdict(asked, recurse=False)
+    decided: dict[str, Any] = {
+        "decision": decision,
+        "resolved_by": approval.resolved_by,
+        "note": approval.note,
+        "resolved_at": approval.resolved_ms,
+        "confirmed_at": approval.confirmed_ms,
+        "release_at": approval.release_ms,
+        "outcome": outcome,
+    }
+    return rest.PendingApproval(**{**fields, **decided}, agent_id=agent_id, village_id=approval.village_id)
 
 
 def village_view(village: VillageOf) -> rest.MyVillage:
     role: Any = village.role
-    return rest.MyVillage(village_id=village.village_id, name=village.name, public=village.public, role=role)
+    return rest.MyVillage(village_id=name_of(village.village_id), name=village.name, public=village.public, role=role)
 
 
 def member_view(member: Member, *, emails: bool) -> rest.MemberView:
@@ -114,4 +159,6 @@ def token_view(token: ApiToken) -> rest.TokenView:
 
 def audit_view(entry: Entry) -> rest.AuditEntry:
     fields = attrs.asdict(entry, recurse=False)
+    if entry.village_id is not None:
+        fields["village_id"] = name_of(entry.village_id)
     return rest.AuditEntry(at=fields.pop("at_ms"), **fields)

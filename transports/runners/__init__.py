@@ -1,9 +1,9 @@
 """The runners' WebSocket (CONTRACT section 5): who dials in, who is dialled, and the actor of each connection."""
 
-from transports.runners.dialer import DialTarget, dial_specs
-from transports.runners.door import RunnerDoor
-from transports.runners.link import RunnerLink
-from transports.runners.ports import Authenticate, InvalidToken, LinkDeps, LinkSettings, RunnerIdentity
+from townwatch.transports.runners.dialer import DialTarget, dial_specs
+from townwatch.transports.runners.door import RunnerEndpoint
+from townwatch.transports.runners.link import RunnerLink
+from townwatch.transports.runners.ports import Authenticate, InvalidToken, LinkDeps, LinkSettings, RunnerIdentity
 
 __all__ = [
     "Authenticate",
@@ -11,7 +11,7 @@ __all__ = [
     "InvalidToken",
     "LinkDeps",
     "LinkSettings",
-    "RunnerDoor",
+    "RunnerEndpoint",
     "RunnerIdentity",
     "RunnerLink",
     "dial_specs",

@@ -1,31 +1,35 @@
 """For runners that listen: the service dials out, and the roles of the messages stay the same.
 
     for spec in dial_specs(deps, targets):
-        await supervisor.proxy().start_child(spec)
+        await Supervisor.start_child(supervisor, spec)
 
 A dialer whose runner is not there fails and is started again by its supervisor, later each time; the first connection
 is no different from a lost one.
 """
 
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
+from functools import partial
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 import structlog
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, wrap_client_stream
 
-from actors.runtime import Reason, System, TrioActor
-from contracts.link import PROTOCOL
-from supervision import Backoff, ChildSpec
-from transports.runners.arrival import Admission, hear_hello, start_link
-from transports.runners.frames import V1
-from transports.runners.link import Arrival
-from transports.runners.ports import LinkDeps, RunnerIdentity
-from transports.ws_socket import GuardedStream, MessageSocket
+from townwatch.contracts.link import PROTOCOL
+from townwatch.runtime import System, TrioActor
+from townwatch.supervision import Backoff, ChildSpec
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.tls import plain_pair, relay, start_tls
+from townwatch.transports.runners.arrival import Admission, hear_hello, start_link
+from townwatch.transports.runners.frames import V1, too_large
+from townwatch.transports.runners.link import AcceptedRunner
+from townwatch.transports.runners.ports import LinkDeps, RunnerIdentity
+from townwatch.transports.websocket.dial import DialRejected, open_websocket
+from townwatch.transports.websocket.socket import MessageSocket
 
 log = structlog.get_logger("dialer")
 
@@ -40,20 +44,22 @@ class DialFailed(Exception):
 
 @attrs.frozen(kw_only=True)
 class DialTarget:
-    """url: ws:// or wss:// with the path. token: what the runner asks of us, as Bearer. runner_id: who must answer;
-    None: whoever does. villages: as of a `RunnerIdentity`. tls: for wss; None: the system's certificates.
+    """url: ws:// or wss:// with the path. runner_id: who must answer. token: what the runner asks of us, as Bearer.
+    tls: for wss; None: the system's certificates.
     """
 
     url: str
+    runner_id: str
     token: str = attrs.field(default="", repr=False)
-    runner_id: str | None = None
-    villages: frozenset[str] | None = None
     tls: ssl.SSLContext | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError(f"runners.dial: {self.url!r} is no WebSocket URL: write ws://HOST:PORT/PATH or wss://…")
+
+        if not self.runner_id:
+            raise ValueError(f"runners.dial: {self.url!r} has no runner_id: name the runner that must answer there")
 
     @property
     def host(self) -> str:
@@ -104,11 +110,11 @@ class Dialer(TrioActor):
         self._deps = deps
         self._target = target
 
-    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+    async def lifespan(self) -> AsyncGenerator[None, None]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._call)
             try:
-                return await live()
+                yield
             finally:
                 nursery.cancel_scope.cancel()
 
@@ -131,13 +137,9 @@ class Dialer(TrioActor):
     async def _call(self) -> None:
         try:
             reason = await self._talk()
-        except* (
-            ConnectionClosed,
-            HandshakeError,
-            trio.BrokenResourceError,
-            trio.ClosedResourceError,
-            OSError,
-        ) as group:
+        except* DialRejected as group:
+            reason = str(_first(group))
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as group:
             reason = type(_first(group)).__name__
         except* Exception as group:
             reason = repr(_first(group))[:300]
@@ -146,56 +148,65 @@ class Dialer(TrioActor):
     async def _talk(self) -> str:
         """One connection, from the first packet to the last. Why it ended."""
         async with trio.open_nursery() as nursery:
-            socket = None
-            with trio.move_on_after(DIAL_SECONDS):  # around everything: the library's own deadline can hang
-                socket = await self._connect(nursery)
+            link = None
+            with trio.move_on_after(DIAL_SECONDS):
+                link = await self._connect(nursery)
             reason = f"no answer within {DIAL_SECONDS:g} s"
-            if socket is not None:
-                reason = await self._serve(socket)
+            if link is not None:
+                reason = await self._serve(link)
             nursery.cancel_scope.cancel()
         return reason
 
     async def _connect(self, nursery: trio.Nursery) -> MessageSocket:
-        target = self._target
-        stream: trio.abc.Stream = await trio.open_tcp_stream(target.host, target.port)
-        if target.secure:
-            context = target.tls or ssl.create_default_context()
-            stream = trio.SSLStream(stream, context, server_hostname=target.host, https_compatible=True)
-        limits = self._deps.settings.socket
-        guarded = GuardedStream(stream, limits.frames)
-        headers = [(b"Authorization", f"Bearer {target.token}".encode())] if target.token else []
+        target, limits = self._target, self._deps.settings.socket
+        dialled = await trio.open_tcp_stream(target.host, target.port)
+        wire = Connection(_plain_socket(dialled), nursery)
+        connection = wire
         try:
-            ws = await wrap_client_stream(
-                nursery,
-                cast(Any, guarded),  # any stream will do
-                f"{target.host}:{target.port}",
-                target.resource,
-                subprotocols=[PROTOCOL],
-                extra_headers=headers,
-                max_message_size=2 * limits.message_bytes,
-                message_queue_size=1,
-            )
+            if target.secure:
+                context = target.tls or ssl.create_default_context()
+                secure = await start_tls(context, wire, limits.send, target.host)
+                ours, theirs = plain_pair()
+                nursery.start_soon(relay, secure, wire, theirs, limits.send)
+                connection = Connection(ours, nursery)
+                connection.wire = wire.sock
+            headers = [("Authorization", f"Bearer {target.token}")] if target.token else []
+            host = f"{target.host}:{target.port}"
+            leftover, subprotocol = await open_websocket(connection, host, target.resource, headers, PROTOCOL)
         except BaseException:
-            await trio.aclose_forcefully(guarded)
+            connection.abort()
+            wire.abort()
             raise
-        return MessageSocket(ws, guarded, limits)
+        link = MessageSocket(connection, leftover, limits, subprotocol=subprotocol, client=True)
+        link.explain = too_large
+        return link
 
-    async def _serve(self, socket: MessageSocket) -> str:
+    def _count_unknown(self, fields: int) -> None:
+        self._deps.context.measure("unknown_field", {"count": fields})
+
+    async def _serve(self, link: MessageSocket) -> str:
         target = self._target
         try:
-            wanted = RunnerIdentity(runner_id=target.runner_id or "", villages=target.villages)
-            hello = await hear_hello(socket, Admission(wanted, V1()), self._deps.settings)
+            granted = partial(self._deps.grants, target.runner_id)
+            wanted = RunnerIdentity(runner_id=target.runner_id, villages=granted)
+            hello = await hear_hello(link, Admission(wanted, V1(self._count_unknown)), self._deps.settings)
             if hello is None:
                 return "it said no proper hello"
             identity = attrs.evolve(wanted, runner_id=hello.runner_id)
-            arrival = Arrival(socket=socket, dialect=V1(), identity=identity, hello=hello)
+            arrival = AcceptedRunner(socket=link, dialect=V1(self._count_unknown), identity=identity, hello=hello)
             if await start_link(self._deps, arrival) is None:
                 return "the link could not be started"
-            await socket.over.wait()
-            return "lost" if socket.ending is None else socket.ending.reason
+            await link.over.wait()
+            return "lost" if link.ending is None else link.ending.reason
         finally:
-            socket.abort()
-            await socket.discard()
+            link.abort()
+
+
+def _plain_socket(dialled: trio.SocketStream) -> socket.socket:
+    """The socket of a stream that is not used any more, as the edge's connections want it."""
+    plain = socket.socket(fileno=dialled.socket.detach())
+    plain.setblocking(False)
+    return plain
 
 
 def _first(group: BaseExceptionGroup[Any]) -> BaseException:

@@ -5,22 +5,28 @@ A task beside the link's mailbox, so that a slow session holds up neither acknow
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
 import trio
 
-from actors import messages as m
-from actors.context import Context
-from actors.ports import Ref
-from actors.runtime import ActorDeadError
-from contracts.codec import ContractError
-from contracts.events import RunnerEvent, SessionStarted, decode_event, decode_known_event, peek_address
-from contracts.link import Nack
-from contracts.secret_shapes import masked_event
-from transports.runners.flight import BATCH_EVENTS, Flight, Run
-from transports.runners.frames import unknown_fields
-from transports.runners.ports import LinkSettings, RunnerIdentity
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.ports import Ref
+from townwatch.actors.session.ending import why_late
+from townwatch.contracts.codec import ContractError
+from townwatch.contracts.decoding.oddities import mend
+from townwatch.contracts.decoding.runner_events import decode_event, decode_known_event, peek_address
+from townwatch.contracts.events import RunnerEvent, SessionStarted
+from townwatch.contracts.link import Nack
+from townwatch.contracts.village_ids import name_of
+from townwatch.runtime import ActorDeadError
+from townwatch.transports.runners.clock import RunnerClock
+from townwatch.transports.runners.flight import BATCH_EVENTS, EventBatch, Flight
+from townwatch.transports.runners.frames import unknown_fields
+from townwatch.transports.runners.masking import INLINE_BYTES, EventMasker
+from townwatch.transports.runners.ports import LinkSettings, RunnerIdentity
 
 log = structlog.get_logger("links")
 
@@ -48,6 +54,7 @@ class Feeder:
         link: Ref,
         settings: LinkSettings,
         nack: Callable[[Nack], None],
+        clock: RunnerClock,
         *,
         lenient: bool,
     ) -> None:
@@ -56,11 +63,14 @@ class Feeder:
         self._link = link
         self._settings = settings
         self._nack = nack
+        self._clock = clock
         self._lenient = lenient
+        self._masker = EventMasker()
         self._frames: deque[list[msgspec.Raw]] = deque()
         self._flights: dict[str, Flight] = {}
         self._spool_from: dict[str, int] = {}
         self._foreign: dict[str, str] = {}
+        self._tell_mended: Callable[..., Any] = log.info
         self._wake = trio.Event()
         self._room = trio.Event()
         self.events_waiting = 0
@@ -74,7 +84,7 @@ class Feeder:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is held that nothing more is read."""
+        """Return whether so much is held that reading must stop."""
         return self.bytes_held > self._settings.held_bytes
 
     # --- from the link ----------------------------------------------------------------------------
@@ -102,6 +112,13 @@ class Feeder:
             flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
         self._let_go(events, size)
         return events
+
+    def release(self, session_id: str, seq: int) -> None:
+        """The session refused this event: it will never be durable."""
+        flight = self._flights.get(session_id)
+        size = None if flight is None else flight.drop(seq)
+        if size is not None:
+            self._let_go(1, size)
 
     def any_ack(self) -> tuple[str, int] | None:
         """A session and how far it is durable: something true to say when there is only a window to tell."""
@@ -147,7 +164,7 @@ class Feeder:
         return flight
 
     def expect(self, session_id: str, first_seq: int) -> None:
-        """Hello named a session that nobody knows yet: its spool begins there."""
+        """Note where the spool of a session begins that only `hello` named so far."""
         self._spool_from[session_id] = max(1, first_seq)
 
     async def _ensure(self, session_id: str, village_id: str, started: SessionStarted | None = None) -> Ref:
@@ -167,14 +184,14 @@ class Feeder:
 
     async def _ask_held(self, ref: Ref, first_seq: int) -> int:
         try:
-            return await ref.call(m.Held(self._link, first_seq), timeout=CALL_SECONDS)
+            return await ref.call(m.ResumeSession(self._link, first_seq), timeout=CALL_SECONDS)
         except Exception as error:
             raise Unavailable(f"the session did not say where to resume ({type(error).__name__})") from error
 
     # --- the task ---------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Until cancelled. Raises `Unavailable` and `ResumeElsewhere`."""
+        """Run until cancelled. Raises `Unavailable` and `ResumeElsewhere`."""
         while True:
             self._wake = trio.Event()
             due = await self._send_again()
@@ -213,59 +230,92 @@ class Feeder:
     async def _frame(self, raws: list[msgspec.Raw]) -> None:
         """Decode, sort out, hand over: neighbours of one session become one message."""
         flight: Flight | None = None
-        run: Run | None = None
-        for number, raw in enumerate(raws, 1):
-            if number % 64 == 0:
-                await trio.lowlevel.checkpoint()  # a window's worth in one frame must not stop the loop
-            self.events_waiting -= 1
+        run: EventBatch | None = None
+        number = unbroken = 0
+        for raw in raws:
             size = _size(raw)
-            event = self._decode(raw)
-            if event is None or not await self._belongs(event):
+            number, unbroken = number + 1, unbroken + size
+            if number % 64 == 0 or unbroken > INLINE_BYTES:
+                await trio.lowlevel.checkpoint()  # a window's worth in one frame must not stop the loop
+                unbroken = size
+            self.events_waiting -= 1
+            decoded = self._decode(raw)
+            if decoded is None or not await self._belongs(decoded[0]):
                 self._let_go(0, size)
                 continue
+            event, body = self._clock.set_right(*decoded)
+            incoming = await self._masker.incoming(event, body)
             mine = self._flights[event.session_id]
             previous = mine.last
-            incoming = _without_secrets(event, bytes(raw))
             if not mine.take(incoming):
                 self._repeated(mine, event, size)
                 continue
             self.events_held += 1
+            self.bytes_held += len(incoming.body) - size  # what is let go later is what is kept
             if run is None or mine is not flight or event.seq != previous + 1 or len(run.events) >= BATCH_EVENTS:
                 await self._hand_over(flight, run)
-                flight, run = mine, Run(previous, [])
+                flight, run = mine, EventBatch(previous, [])
             run.events.append(incoming)
         await self._hand_over(flight, run)
 
-    def _decode(self, raw: msgspec.Raw) -> RunnerEvent | None:
-        """None for a malformed one, which the runner is told."""
+    def _decode(self, raw: msgspec.Raw) -> tuple[RunnerEvent, bytes] | None:
+        """The event and the body to store; None for a malformed one, which the runner is told."""
         try:
             event = decode_known_event(raw)
             if event is not None:
-                return event
+                return event, bytes(raw)
             event = decode_event(raw)
         except ContractError as error:
+            return self._mended(raw, error)
+        if unknown := unknown_fields(type(event), raw):
+            self._context.measure("unknown_field", {"count": unknown})
+        return event, bytes(raw)
+
+    def _mended(self, raw: msgspec.Raw, error: ContractError) -> tuple[RunnerEvent, bytes] | None:
+        """An odd value is replaced and counted; what cannot be understood is refused."""
+        body = mend(bytes(raw), self._context.clock.now_ms())
+        if body is None:
             address = peek_address(raw)
             self._refuse(address.session_id, address.seq, error.code, str(error))
             return None
-        if unknown := unknown_fields(type(event), raw):
-            self._context.measure("unknown_field", {"count": unknown})
-        return event
+        event = decode_event(body)
+        self._context.measure("mended", {"type": event.TYPE})
+        session, seq = event.session_id, event.seq
+        tell, self._tell_mended = self._tell_mended, log.debug  # once a connection: a runner may be odd all day
+        tell("event_mended", runner=self._identity.runner_id, session=session, seq=seq, reason=str(error))
+        return event, body
 
     async def _belongs(self, event: RunnerEvent) -> bool:
-        """Whether this runner may say it: checked against the connection, never against a field alone."""
+        """Return whether this runner may send the event, by its grants as they are now, never by a field alone."""
+        ended = self._context.board.session(event.session_id)
+        if ended is not None and ended.ended_by is not None and ended.runner_id == self._identity.runner_id:
+            self._refuse(event.session_id, event.seq, "E_SESSION_ENDED", why_late(ended))
+            return False
         flight = self._flights.get(event.session_id)
-        if flight is not None and flight.village_id == event.org_id:
-            return True
-        why = "orgId: the session belongs to another village" if flight is not None else None
-        if why is None and not self._identity.may_use(event.org_id):
+        village_id = self._village_of(event) if flight is None else flight.village_id
+        why = None
+        if village_id is None or not self._identity.may_use(village_id):
             why = "orgId: this runner may not send events of this village"
-        if why is None:
-            why = await self._open(event)
+        elif name_of(village_id) != event.org_id and not self._lenient:
+            why = "orgId: the session belongs to another village"
+        elif flight is None:
+            why = await self._open(event, village_id)
         if why is not None:
             self._refuse(event.session_id, event.seq, "E_FORBIDDEN", why)
         return why is None
 
-    async def _open(self, event: RunnerEvent) -> str | None:
+    def _village_of(self, event: RunnerEvent) -> str | None:
+        """Return the key of the village that the session is in; of a new one, that orgId names if this runner serves
+        it. In the dialect without acknowledgements orgId is no village: it is in the one that the runner was enrolled
+        for.
+        """
+        state = self._context.board.session(event.session_id)
+        if state is not None:
+            return state.village_id
+        granted = self._identity.villages()
+        return next(iter(granted.values()), None) if self._lenient else granted.get(event.org_id)
+
+    async def _open(self, event: RunnerEvent, village_id: str) -> str | None:
         """The first event of a session on this connection. What speaks against it, or None."""
         if event.session_id in self._foreign:
             return self._foreign[event.session_id]
@@ -273,16 +323,20 @@ class Feeder:
         first_seq = self._spool_from.get(event.session_id, 0 if known or self._lenient else event.seq)
         try:
             started = event if isinstance(event, SessionStarted) else None
-            await self.held(event.session_id, event.org_id, first_seq, started)
+            await self.held(event.session_id, village_id, first_seq, started)
         except m.ForeignSession as error:
-            told = isinstance(error, (m.TooManySessions, m.DeletedSession))
-            why = f"sessionId: {error}" if told else "sessionId: the session belongs to another runner or village"
-            if len(self._foreign) < self._settings.window:
-                self._foreign[event.session_id] = why
-            return why
+            return self._not_mine(event.session_id, error)
         return None
 
-    async def _hand_over(self, flight: Flight | None, run: Run | None, *, lenient: bool = False) -> None:
+    def _not_mine(self, session_id: str, error: m.ForeignSession) -> str:
+        """Return why events of this session are refused, and remember it."""
+        told = isinstance(error, (m.TooManySessions, m.DeletedSession))
+        why = f"sessionId: {error}" if told else "sessionId: the session belongs to another runner or village"
+        if len(self._foreign) < self._settings.window:
+            self._foreign[session_id] = why
+        return why
+
+    async def _hand_over(self, flight: Flight | None, run: EventBatch | None, *, lenient: bool = False) -> None:
         if flight is None or run is None or not run.events:
             return
         batch = m.Batch(self._link, run.events, lenient or self._lenient, None if self._lenient else run.follows)
@@ -295,10 +349,21 @@ class Feeder:
         """The session's actor is gone for good: find or make its successor and give it what is held."""
         try:
             flight.ref = await self._ensure(flight.session_id, flight.village_id)
-        except m.ForeignSession as error:
-            raise Unavailable(str(error)) from error
+        except m.ForeignSession as error:  # it was deleted, with its village for instance
+            self._drop(flight, self._not_mine(flight.session_id, error))
+            return
         resume_from = await self._ask_held(flight.ref, flight.acked + 1)
         flight.rewind(resume_from - 1, trio.current_time())
+
+    def _drop(self, flight: Flight, why: str) -> None:
+        """Refuse what is held of a session that is this runner's no more."""
+        self._flights.pop(flight.session_id, None)
+        held, size = list(flight.held), flight.held_bytes
+        flight.held.clear()
+        flight.held_bytes = 0
+        for incoming in held:
+            self._refuse(flight.session_id, incoming.event.seq, "E_FORBIDDEN", why)
+        self._let_go(len(held), size)
 
     # --- small print ------------------------------------------------------------------------------
 
@@ -318,12 +383,6 @@ class Feeder:
         self.events_held -= events
         self.bytes_held -= size
         self._room.set()
-
-
-def _without_secrets(event: RunnerEvent, body: bytes) -> m.Incoming:
-    """As it is to be stored and shown."""
-    masked = masked_event(body)
-    return m.Incoming(event if masked is body else decode_event(masked), masked)
 
 
 def _size(raw: msgspec.Raw) -> int:

@@ -11,19 +11,19 @@ from typing import Any
 
 import attrs
 
-from actors.messages import Incoming
-from contracts.link import Ack
+from townwatch.actors.messages import IncomingEvent
+from townwatch.contracts.link import Ack
 
 BATCH_EVENTS = 256
 """At most so many events go to a session in one message."""
 
 
 @attrs.frozen
-class Run:
+class EventBatch:
     """Events that follow each other. `follows`: the seq before the first, as far as the runner ever sent one."""
 
     follows: int
-    events: list[Incoming]
+    events: list[IncomingEvent]
 
 
 @attrs.define(eq=False)
@@ -41,7 +41,7 @@ class Flight:
     spool_from: int
     acked: int
     last: int = attrs.field(default=attrs.Factory(lambda self: self.resume_from - 1, takes_self=True))
-    held: deque[Incoming] = attrs.field(factory=deque)
+    held: deque[IncomingEvent] = attrs.field(factory=deque)
     held_bytes: int = 0
     again: int | None = None
     """Send again what comes after this seq; None: nothing to send again."""
@@ -50,7 +50,7 @@ class Flight:
     patience: float = 0.0
     """Seconds without an acknowledgement after which the held events are sent again; doubles each time."""
 
-    def take(self, incoming: Incoming) -> bool:
+    def take(self, incoming: IncomingEvent) -> bool:
         """Keep it until it is durable. False for a repeat, which is not kept."""
         if incoming.event.seq <= self.last:
             return False
@@ -69,35 +69,44 @@ class Flight:
         self.held_bytes -= size
         return events, size
 
+    def drop(self, seq: int) -> int | None:
+        """Let go of one event that was refused; its size, or None where it is not held."""
+        for incoming in self.held:
+            if incoming.event.seq == seq:
+                self.held.remove(incoming)
+                self.held_bytes -= len(incoming.body)
+                return len(incoming.body)
+        return None
+
     def rewind(self, after: int, at: float) -> None:
         """Remember to send again; several wishes are one, the one that reaches furthest back."""
         self.again = after if self.again is None else min(self.again, after)
         self.again_at = at
 
     def beyond_reach(self, after: int) -> bool:
-        """Whether only the runner has what is wanted: it lies before the place where this connection began."""
+        """Return whether only the runner has the wanted events: they lie before the begin of this connection."""
         return after + 1 < self.resume_from and self.spool_from < self.resume_from
 
-    def runs(self, after: int) -> Iterator[Run]:
+    def runs(self, after: int) -> Iterator[EventBatch]:
         """The held events with a higher seq than `after`, in runs."""
         previous = after
-        events: list[Incoming] = []
+        events: list[IncomingEvent] = []
         begins_after = after
         for incoming in self.held:
             seq = incoming.event.seq
             if seq <= after:
                 continue
             if events and (seq != previous + 1 or len(events) >= BATCH_EVENTS):
-                yield Run(begins_after, events)
+                yield EventBatch(begins_after, events)
                 begins_after, events = previous, []
             events.append(incoming)
             previous = seq
         if events:
-            yield Run(begins_after, events)
+            yield EventBatch(begins_after, events)
 
 
 @attrs.define(eq=False)
-class AckBook:
+class PendingAcks:
     """Acknowledgements to be said: one a session, however many events it covers."""
 
     _last: dict[str, int] = attrs.field(factory=dict[str, int])
@@ -109,7 +118,7 @@ class AckBook:
         self.events += events
 
     def take(self) -> list[Ack]:
-        """What is to be said now."""
+        """Return the acks to send now, and forget them."""
         said = [Ack(session_id=session_id, seq=seq) for session_id, seq in self._last.items()]
         self._last, self.events = {}, 0
         return said

@@ -1,17 +1,19 @@
 """The two ways runners talk: `townwatch.runner.v1`, and the dialect without acknowledgements. Pure.
 
-From a frame to a message of contracts.link, and from a command to a frame. What is wrong with a frame is a
+From a frame to a message of townwatch.contracts.link, and from a command to a frame. What is wrong with a frame is a
 `FrameProblem`: its code and text go to the runner, and `close` says whether the connection can go on.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, Protocol, cast
 
 import attrs
 import msgspec
 
-from contracts.codec import ContractError, camel, decode_json, encode, to_json_values
-from contracts.link import (
+from townwatch.contracts.codec import ContractError, camel, decode_json, encode, to_json_values
+from townwatch.contracts.decoding.oddities import strict_json
+from townwatch.contracts.link import (
     Capabilities,
     Command,
     Events,
@@ -23,9 +25,16 @@ from contracts.link import (
     Welcome,
     decode_from_runner,
 )
+from townwatch.contracts.tasks import NO_COMMANDS, SessionConfig
+from townwatch.transports.websocket.close_codes import CloseCode
+from townwatch.transports.websocket.frames import TEXT
 
 KNOWN_TYPES = frozenset(cls.TYPE for cls in (Hello, Events, Heartbeat, Result))
 HEARTBEAT_SESSION = "runner_heartbeat"
+THEIR_FIELDS = frozenset(
+    ("sessionId", "orgId", "repoRef", "checkout", "roomPath", "providerId", "task", "policy", "env")
+)
+"""Fields of a start's configuration that runners in the field know."""
 
 _members: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -39,19 +48,25 @@ class FrameProblem(Exception):
     close: int | None = None
 
 
-def text_of(message: str | bytes, limit: int) -> bytes:
-    """The frame's bytes. Raises `FrameProblem` for a binary one and for one that is too long."""
-    if isinstance(message, bytes):
-        raise FrameProblem("E_BINARY", "every message is a JSON text frame, this one is binary", 1003)
-    data = message.encode()
-    if len(data) > limit:
-        raise FrameProblem("E_TOO_LARGE", f"a frame of {len(data)} bytes is longer than {limit}", 1009)
+def text_of(opcode: int, data: bytes) -> bytes:
+    """The frame's bytes. Raises `FrameProblem` for a binary one."""
+    if opcode != TEXT:
+        why = "every message is a JSON text frame, this one is binary"
+        raise FrameProblem("E_BINARY", why, CloseCode.NOT_TEXT)
     return data
 
 
+def too_large(code: int, reason: str) -> bytes | None:
+    """The last message to a runner whose frame is refused for its size before it is read."""
+    return encode(LinkError(code="E_TOO_LARGE", message=reason)) if code == int(CloseCode.TOO_BIG) else None
+
+
 def unknown_fields(cls: type[Any], data: bytes | msgspec.Raw) -> int:
-    """How many fields of a valid message nobody here knows."""
-    return len(_members.decode(data).keys() - _wire_names(cls))
+    """Count a message's fields that are unknown here. A second parse: only for messages that are not read exactly."""
+    try:
+        return len(_members.decode(data).keys() - _wire_names(cls))
+    except msgspec.MsgspecError:
+        return 0
 
 
 @cache
@@ -60,14 +75,14 @@ def _wire_names(cls: type[Any]) -> frozenset[str]:
 
 
 @attrs.frozen
-class Beating:
+class AcklessHeartbeat:
     """The heartbeat of the dialect without acknowledgements: it also says what a hello would."""
 
     hello: Hello
     heartbeat: Heartbeat
 
 
-FromWire = Hello | Events | Heartbeat | Result | Beating
+FromWire = Hello | Events | Heartbeat | Result | AcklessHeartbeat
 
 
 class Dialect(Protocol):
@@ -85,29 +100,48 @@ class Dialect(Protocol):
         ...
 
 
+def _ignored(_count: int) -> None:
+    pass
+
+
 class V1:
-    """`townwatch.runner.v1`."""
+    """`townwatch.runner.v1`. `count_unknown`: told how many fields of a message are not known here."""
 
     lenient = False
 
+    def __init__(self, count_unknown: Callable[[int], None] = _ignored) -> None:
+        self._count_unknown = count_unknown
+
     def read(self, data: bytes) -> FromWire:
+        exact = decode_from_runner.decode_exact(data)
+        if exact is not None:
+            return exact
         try:
-            return decode_from_runner.decode(data)
+            message: FromWire = decode_from_runner.decode(data)
+            if unknown := unknown_fields(cast(type[Any], type(message)), data):
+                self._count_unknown(unknown)
+            return message
         except ContractError as error:
-            raise _problem(data, error) from None
+            mended = strict_json(data)
+            if mended is None:
+                raise _problem(data, error) from None
+        try:
+            return decode_from_runner.decode(mended)
+        except ContractError as error:
+            raise _problem(mended, error) from None
 
     def write(self, message: Any) -> bytes | None:
         return encode(message)
 
 
 def _problem(data: bytes, error: ContractError) -> FrameProblem:
-    """Why `data` is no message: not JSON and not an object end the connection, the rest is only ignored."""
+    """Say why `data` is no message: what is not JSON or not an object ends the connection, the rest is only ignored."""
     try:
         value = decode_json(data, max_bytes=len(data))
     except ContractError as unreadable:
-        return FrameProblem("E_BAD_JSON", f"the frame is not JSON: {unreadable.message}", 1007)
+        return FrameProblem("E_BAD_JSON", f"the frame is not JSON: {unreadable.message}", CloseCode.BAD_DATA)
     if not isinstance(value, dict):
-        return FrameProblem("E_BAD_PAYLOAD", "every message is a JSON object with a type", 1007)
+        return FrameProblem("E_BAD_PAYLOAD", "every message is a JSON object with a type", CloseCode.BAD_DATA)
     kind = cast(dict[str, Any], value).get("type")
     if not isinstance(kind, str) or kind not in KNOWN_TYPES:
         known = ", ".join(sorted(KNOWN_TYPES))
@@ -115,7 +149,7 @@ def _problem(data: bytes, error: ContractError) -> FrameProblem:
     return FrameProblem(error.code, f"{kind}: {error}")
 
 
-class Ackless:
+class AcklessDialect:
     """Runners in the field: one event a frame, commands in capitals, no answers."""
 
     lenient = True
@@ -133,10 +167,13 @@ class Ackless:
     def write(self, message: Any) -> bytes | None:
         return _in_capitals(message) if isinstance(message, Command) else None
 
-    def _heartbeat(self, data: bytes) -> Beating | None:
+    def _heartbeat(self, data: bytes) -> AcklessHeartbeat | None:
         """None where the session is another one that merely speaks of heartbeats."""
         try:
             event = decode_json(data)
+        except ContractError:
+            return None  # an event with an odd value: read as such
+        try:
             if not isinstance(event, dict) or cast(dict[str, Any], event).get("sessionId") != HEARTBEAT_SESSION:
                 return None
             fields = cast(dict[str, Any], event)
@@ -147,23 +184,32 @@ class Ackless:
         except ContractError as error:
             raise FrameProblem(error.code, f"heartbeat: {error}") from None
 
-    def _beating(self, told: dict[str, Any], ts: Any) -> Beating:
+    def _beating(self, told: dict[str, Any], ts: Any) -> AcklessHeartbeat:
         mode: Literal["hosted", "customer_hosted"] = "hosted" if told.get("mode") == "hosted" else "customer_hosted"
         most = told.get("maxSessions")
-        versions = told.get("providerVersions")
-        versions = cast(dict[Any, Any], versions) if isinstance(versions, dict) else {}
+        versions = _present(told.get("providerVersions"))
         hello = Hello(
             runner_id=self._runner_id,
             name=self._runner_id,
             version=str(told.get("version") or "unknown")[:100],
             mode=mode,
             capabilities=Capabilities(
-                providers=_strings(told.get("capabilities")) or [str(name) for name in versions],
+                providers=list(versions),
+                features=[NO_COMMANDS, *_strings(told.get("capabilities"))],
                 max_concurrent_sessions=most if isinstance(most, int) and 0 <= most <= 100_000 else 8,
             ),
-            provider_versions={str(name): str(version) for name, version in versions.items()},
+            provider_versions=versions,
         )
-        return Beating(hello, Heartbeat(ts=ts if isinstance(ts, int | float) and ts >= 0 else 0))
+        count = told.get("activeSessionCount")
+        known = isinstance(count, int) and not isinstance(count, bool) and count >= 0
+        when = ts if isinstance(ts, int | float) and ts >= 0 else 0
+        return AcklessHeartbeat(hello, Heartbeat(ts=when, active_session_count=count if known else None))
+
+
+def _present(versions: Any) -> dict[str, str]:
+    """Return the providers that the runner can run: those whose version is not null."""
+    told = cast(dict[Any, Any], versions) if isinstance(versions, dict) else {}
+    return {str(name)[:200]: str(version)[:200] for name, version in told.items() if version is not None}
 
 
 def _strings(value: Any) -> list[str]:
@@ -171,8 +217,18 @@ def _strings(value: Any) -> list[str]:
 
 
 def silent_hello(runner_id: str) -> Hello:
-    """What is known of a runner of the ack-less dialect before its first heartbeat."""
+    """Stand in for the hello of a runner of the ack-less dialect, until its first heartbeat."""
     return Hello(runner_id=runner_id, name=runner_id, version="unknown")
+
+
+def _their_config(config: SessionConfig | None) -> dict[str, Any]:
+    """Return a start's configuration as their schema wants it: a checkout and billing always, no field of ours."""
+    assert config is not None  # of every start
+    told: dict[str, Any] = {
+        name: value for name, value in to_json_values(config).items() if name in THEIR_FIELDS and value is not None
+    }
+    told.setdefault("checkout", {"type": "branch", "ref": config.repo_ref.default_branch or "main"})
+    return {**told, "billing": {"plan": "free", "orgId": config.org_id, "limits": {"maxConcurrency": 1}}}
 
 
 def _in_capitals(command: Command) -> bytes | None:
@@ -181,7 +237,7 @@ def _in_capitals(command: Command) -> bytes | None:
     body: dict[str, Any]
     match command.command:
         case "start":
-            body = {"config": to_json_values(command.config)}
+            body = {"config": _their_config(command.config)}
         case "input":
             told = {"sessionId": session, "data": command.data, "mode": command.mode or "raw"}
             body = {"sessionId": session, "input": told}

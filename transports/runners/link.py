@@ -12,11 +12,12 @@ import attrs
 import structlog
 import trio
 
-from actors import messages as m
-from actors.context import Context
-from actors.ports import Ref
-from actors.runtime import ActorDeadError, MailboxSpec
-from contracts.link import (
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.ports import Ref
+from townwatch.contracts.link import (
+    POLICY_ENFORCEMENT,
     Ack,
     Command,
     ErrorBody,
@@ -25,36 +26,41 @@ from contracts.link import (
     Hello,
     LinkError,
     Nack,
+    Policies,
     Result,
     ResumePoint,
     Welcome,
 )
-from transports.runners.feeder import CALL_SECONDS, Feeder, ResumeElsewhere, Unavailable
-from transports.runners.flight import AckBook
-from transports.runners.frames import Beating, Dialect, FrameProblem, text_of, unknown_fields
-from transports.runners.ports import LinkSettings, RunnerIdentity
-from transports.runners.window import first_step, next_window
-from transports.ws_actor import Hangup, SocketActor
-from transports.ws_socket import Message, MessageSocket
+from townwatch.contracts.secrets.shapes import masked_text
+from townwatch.runtime import ActorDeadError, MailboxSpec
+from townwatch.transports.runners.clock import RunnerClock
+from townwatch.transports.runners.feeder import CALL_SECONDS, Feeder, ResumeElsewhere, Unavailable
+from townwatch.transports.runners.flight import PendingAcks
+from townwatch.transports.runners.frames import AcklessHeartbeat, Dialect, FrameProblem, text_of
+from townwatch.transports.runners.ports import LinkSettings, RunnerIdentity
+from townwatch.transports.runners.window import first_step, next_window
+from townwatch.transports.websocket.actor import Hangup, SocketActor
+from townwatch.transports.websocket.close_codes import CloseCode
+from townwatch.transports.websocket.socket import MessageSocket
 
 log = structlog.get_logger("links")
 
 ACK_EVENTS = 64
 ACK_SECONDS = 0.02
-"""Between two frames of acknowledgements, unless `ACK_EVENTS` come first. Nobody waits for one: they only bound what a
-runner would send again, and each is a wake-up and a write.
+"""Between two frames of acknowledgements, unless `ACK_EVENTS` come first. No runner waits for one: they only bound
+what a runner would send again, and each is a wake-up and a write.
 """
 PATROL_SECONDS = 1.0
+RESULT_CHARS = 8 * 1024
+"""Characters of a failed command's reason that are passed on."""
 REPORTS_WAITING = 256
 GOODBYE_SECONDS = 3.0
 PROBLEMS = 100
 """Frames that could be ignored one by one; a connection with so many of them is closed."""
 
-TRY_AGAIN, GONE_WRONG, RESTARTING = 1013, 1008, 1012
-
 
 @attrs.frozen(kw_only=True)
-class Arrival:
+class AcceptedRunner:
     """A connection that has said who it is."""
 
     socket: MessageSocket
@@ -64,21 +70,23 @@ class Arrival:
 
 
 class RunnerLink(SocketActor):
-    """Messages, all from above: Acked, Rewind, Refused, Order, CloseLink."""
+    """Messages, all from above: Acked, ResendFrom, Refused, SendCommand, CloseLink."""
 
     mailbox = MailboxSpec(capacity=1024, policy="wait")
 
-    def __init__(self, context: Context, settings: LinkSettings, arrival: Arrival) -> None:
+    def __init__(self, context: Context, settings: LinkSettings, arrival: AcceptedRunner) -> None:
         super().__init__(arrival.socket)
         self._context = context
         self._settings = settings
         self._dialect = arrival.dialect
         self._identity = arrival.identity
         self._hello = arrival.hello
+        self._clock = RunnerClock(arrival.hello, context.clock)
         self._feeder = Feeder(
-            context, arrival.identity, self.actor_ref, settings, self._say_nack, lenient=arrival.dialect.lenient
-        )
-        self._acks = AckBook()
+            context, arrival.identity, self.actor_ref, settings, self._say_nack, self._clock,
+            lenient=arrival.dialect.lenient,
+        )  # fmt: skip
+        self._acks = PendingAcks()
         self._window = self._window_announced = settings.window
         self._acks_wake, self._acks_full = trio.Event(), trio.Event()
         self._to_report, self._reports = trio.open_memory_channel[Any](REPORTS_WAITING)
@@ -89,12 +97,14 @@ class RunnerLink(SocketActor):
     # --- life -------------------------------------------------------------------------------------
 
     async def on_start(self) -> None:
-        """Welcome the runner, then tell its actor. Raises `Unavailable` where the cast is not there."""
+        """Tell the runner's actor, then welcome the runner. Raises `Unavailable` where the cast is not there."""
         if self._context.disk.refusal is not None:
             # Not 0: there may be no session yet whose acknowledgement could open it again.
             self._window = self._window_announced = first_step(self._settings.window)
-        self.socket.send_if(self._dialect.write(await self._welcome()))
+        welcome = await self._welcome()
         await self._introduce()
+        self.socket.send_if(self._dialect.write(welcome))
+        self._say_policies()
         self.beside(lambda: self.hold(self._take))
         self.beside(self._feed)
         self.beside(self._report)
@@ -103,8 +113,8 @@ class RunnerLink(SocketActor):
         log.info("runner_connected", runner=self._identity.runner_id, version=self._hello.version[:100])
 
     async def on_stop(self) -> None:
-        """Say goodbye: the runner should come back, to whoever serves then."""
-        self.socket.close(RESTARTING, "the service restarts; come back")
+        """Say goodbye: the runner should come back, to the process that serves then."""
+        self.socket.close(CloseCode.RESTARTING, "the service restarts; come back")
         with trio.move_on_after(GOODBYE_SECONDS):
             await self.socket.over.wait()
         ending = self.socket.ending
@@ -115,21 +125,24 @@ class RunnerLink(SocketActor):
         match message:
             case m.Acked(session_id=session_id, seq=seq):
                 self._note_ack(session_id, seq)
-            case m.Rewind(session_id=session_id, seq=seq):
+            case m.ResendFrom(session_id=session_id, seq=seq):
                 self._feeder.rewind(session_id, seq)
-            case m.Refused(session_id=session_id, seq=seq, code=code, message=text):
+            case m.EventRefused(session_id=session_id, seq=seq, code=code, message=text):
+                self._feeder.release(session_id, seq)
                 self._say_nack(Nack(session_id=session_id, seq=seq, code=code, message=text))
-            case m.Order(command=command):
+            case m.SendCommand(command=command):
                 self._order(command)
+            case m.PoliciesChanged():
+                self._say_policies()
             case m.CloseLink(reason=reason, retry=retry):
-                self.socket.close(RESTARTING if retry else GONE_WRONG, reason)
+                self.socket.close(CloseCode.RESTARTING if retry else CloseCode.POLICY, reason)
             case Hangup():
                 self.stop()
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
     async def _welcome(self) -> Welcome:
-        """Where each session resumes. Its actor learns at the same moment that its runner is here."""
+        """Return where each session resumes; the session's actor learns at the same moment that its runner is here."""
         runner_id = self._identity.runner_id
         named = {held.session_id: held.first_seq for held in self._hello.sessions}
         lost = [s.session_id for s in self._context.board.of_runner(runner_id) if not s.ended]
@@ -139,6 +152,11 @@ class RunnerLink(SocketActor):
             resume_from = await self._resume(session_id, named.get(session_id, 0))
             if resume_from is not None:
                 points.append(ResumePoint(session_id=session_id, resume_from=resume_from))
+        for session_id in lost:  # not before it was seen: a start that is under way is not lost
+            state = self._context.board.session(session_id)
+            if state is not None and state.seq > 0:
+                gone = m.SessionLost("lost: its runner came back without it")
+                tell_if_alive(self._context.directory.sessions.get(session_id), gone)
         return Welcome(
             runner_id=runner_id,
             heartbeat_ms=self._settings.heartbeat_ms,
@@ -147,15 +165,29 @@ class RunnerLink(SocketActor):
             lost=lost,
         )
 
+    def _say_policies(self) -> None:
+        """Send the rules of all villages that this runner serves, where it said that it obeys rules."""
+        if not self._dialect.lenient and POLICY_ENFORCEMENT in self._hello.capabilities.features:
+            found = self._settings.policies(self._identity.villages())
+            self.socket.send_if(self._dialect.write(Policies(policies=found)))
+
     async def _resume(self, session_id: str, first_seq: int) -> int | None:
         """None for another runner's session: its events would be refused."""
         state = self._context.board.session(session_id)
         if state is None:
             self._feeder.expect(session_id, first_seq)
+            if first_seq > 1 and not self._dialect.lenient and not self._context.journal_log.deleted(session_id):
+                await self._context.missing(self._identity.runner_id, session_id, "", 1, first_seq - 1)
             return max(1, first_seq)
         if not self._identity.may_use(state.village_id):
             return None
+        if state.ended_by is not None:  # what it still has of the session is refused, event by event, and told why
+            return None
         try:
+            durable = state.seq
+            if first_seq - 1 > durable and not self._dialect.lenient:  # it lets go only of what was acknowledged
+                where = (session_id, state.village_id, durable + 1, first_seq - 1)
+                await self._context.missing(self._identity.runner_id, *where)
             return (await self._feeder.held(session_id, state.village_id, first_seq)).resume_from
         except m.ForeignSession:
             log.warning("foreign_session_named", runner=self._identity.runner_id, session=session_id)
@@ -173,45 +205,48 @@ class RunnerLink(SocketActor):
 
     # --- in ---------------------------------------------------------------------------------------
 
-    async def _take(self, message: Message) -> None:
+    async def _take(self, opcode: int, data: bytes) -> None:
         """One frame. What is wrong with it is said, and ends the connection only where it must."""
         try:
-            data = text_of(message, self._settings.socket.message_bytes)
-            parsed = self._dialect.read(data)
-            await self._sort(parsed, data)
+            await self._sort(self._dialect.read(text_of(opcode, data)))
         except FrameProblem as problem:
             self._problem(problem)
 
-    async def _sort(self, parsed: Any, data: bytes) -> None:
+    async def _sort(self, parsed: Any) -> None:
         match parsed:
             case Events(events=events):
                 await self._take_events(events)
             case Heartbeat() | Result():
                 self._pass_on(parsed)
-            case Beating(hello=hello, heartbeat=heartbeat):
+            case AcklessHeartbeat(hello=hello, heartbeat=heartbeat):
                 if hello != self._hello:
                     self._hello = hello
                     self._pass_on(hello)
                 self._pass_on(heartbeat)
             case _:
                 raise FrameProblem("E_BAD_PAYLOAD", "hello was said already on this connection")
-        if not self._dialect.lenient and (unknown := unknown_fields(type(parsed), data)):
-            self._context.measure("unknown_field", {"count": unknown})
 
     async def _take_events(self, events: list[Any]) -> None:
-        """Who knows the window keeps to it; who does not is not read until there is room."""
+        """Take events. To exceed the window is an error; the ack-less dialect has none: it waits unread for room."""
         window = self._settings.window
         if not self._dialect.lenient and self._feeder.in_flight + len(events) > window:
-            raise FrameProblem("E_WINDOW", f"window exceeded: more than {window} unacknowledged events", GONE_WRONG)
+            raise FrameProblem(
+                "E_WINDOW", f"window exceeded: more than {window} unacknowledged events", CloseCode.POLICY
+            )
         self._feeder.offer(events)
         await self._feeder.room(window if self._dialect.lenient else 2**31)
 
     def _pass_on(self, report: Hello | Heartbeat | Result) -> None:
+        if isinstance(report, Heartbeat):
+            self._clock.hear(report)
+        if isinstance(report, Result) and report.error is not None:  # a person sees it
+            said = masked_text(report.error.message[:RESULT_CHARS])
+            report = attrs.evolve(report, error=attrs.evolve(report.error, message=said))
         try:
             self._to_report.send_nowait(report)
         except trio.WouldBlock:
             raise FrameProblem(
-                "E_RATE_LIMIT", f"more than {REPORTS_WAITING} heartbeats and results wait", GONE_WRONG
+                "E_RATE_LIMIT", f"more than {REPORTS_WAITING} heartbeats and results wait", CloseCode.POLICY
             ) from None
 
     def _problem(self, problem: FrameProblem) -> None:
@@ -223,7 +258,7 @@ class RunnerLink(SocketActor):
             self.socket.close(problem.close, problem.message)
         elif self._problems >= PROBLEMS:
             self.socket.close(
-                GONE_WRONG, f"{PROBLEMS} frames that could not be understood; the last: {problem.message}"
+                CloseCode.POLICY, f"{PROBLEMS} frames that could not be understood; the last: {problem.message}"
             )
 
     # --- out --------------------------------------------------------------------------------------
@@ -258,27 +293,27 @@ class RunnerLink(SocketActor):
             await self._feeder.run()
         except Unavailable as error:
             log.warning("cannot_take_events", runner=self._identity.runner_id, reason=str(error))
-            self.socket.close(TRY_AGAIN, f"{error}; come back")
+            self.socket.close(CloseCode.TRY_AGAIN, f"{error}; come back")
         except ResumeElsewhere as error:
-            self.socket.close(RESTARTING, f"{error}; say hello again")
+            self.socket.close(CloseCode.RESTARTING, f"{error}; say hello again")
 
     async def _report(self) -> None:
         async for report in self._reports:
             try:
                 await self._tell_runner(report)
             except (ActorDeadError, Unavailable) as error:
-                self.socket.close(TRY_AGAIN, f"{error}; come back")
+                self.socket.close(CloseCode.TRY_AGAIN, f"{error}; come back")
                 return
 
     async def _tell_runner(self, report: Any) -> None:
         if isinstance(report, Hello):
             return await self._introduce()
         assert self._runner is not None  # on_start() found it
-        message = m.Beat(report) if isinstance(report, Heartbeat) else m.Settled(report)
+        message = m.HeartbeatReceived(report) if isinstance(report, Heartbeat) else m.CommandResult(report)
         return await self._runner.send(message)
 
     async def _acknowledge(self) -> None:
-        """At once when idle; while much comes in, one frame a session every 20 ms or 64 events."""
+        """Send acks: at once when idle; while much comes in, one frame a session every 20 ms or 64 events."""
         while True:
             await self._acks_wake.wait()
             self._acks_wake, self._acks_full = trio.Event(), trio.Event()
@@ -300,16 +335,16 @@ class RunnerLink(SocketActor):
         self._window_announced = self._window
 
     async def _patrol(self) -> None:
-        """What no message tells: a runner's actor that started over and forgot us, events that were lost on the way."""
+        """Check for what no message tells: a runner's actor that started over and forgot us, events lost on the way."""
         while True:
             await trio.sleep(PATROL_SECONDS)
             self._feeder.patrol()
             self._adapt_window()
             if self._feeder.is_full and self._runner is not None:  # its heartbeats wait unread: that is our doing
                 with suppress(ActorDeadError):
-                    await self._runner.send(m.Beat(None))
+                    await self._runner.send(m.HeartbeatReceived(None))
             if self._runner is not None and self._runner.incarnation != self._runner_life:
                 try:
                     await self._introduce()
                 except Unavailable as error:
-                    self.socket.close(TRY_AGAIN, f"{error}; come back")
+                    self.socket.close(CloseCode.TRY_AGAIN, f"{error}; come back")

@@ -1,31 +1,46 @@
 """What the composition root gives to the runner side."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import attrs
 
-from actors.context import Context
-from contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW
-from transports.ws_socket import SocketLimits
+from townwatch.actors.context import Context
+from townwatch.contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW
+from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.village_ids import name_of
+from townwatch.transports.websocket.pace import MessageLimits
+from townwatch.transports.websocket.socket import SocketLimits
 
 
 class InvalidToken(Exception):
     """The token is not a runner's, is expired or was revoked. Its text goes to the log, never the token's."""
 
 
+Villages = Callable[[], Mapping[str, str]]
+"""Name → key of the villages that a runner serves now, the first one granted first. Asked at each event: what is
+withdrawn is closed at once.
+"""
+
+
+def no_policies(villages: Mapping[str, str]) -> list[VillagePolicy]:
+    """Know no rules of any village."""
+    return []
+
+
 @attrs.frozen(kw_only=True)
 class RunnerIdentity:
-    """Who a token belongs to. `villages`: where its sessions may be; None: anywhere."""
+    """Who a token belongs to, and which villages it was granted."""
 
     runner_id: str
-    villages: frozenset[str] | None = None
+    villages: Villages
 
     def speaks_for(self, runner_id: str) -> bool:
-        """Whether a hello may name this runner: itself, or one of its slots (``r1.run-2``)."""
+        """Return whether a hello may name this runner: itself, or one of its slots (``r1.run-2``)."""
         return runner_id == self.runner_id or runner_id.startswith(f"{self.runner_id}.")
 
     def may_use(self, village_id: str) -> bool:
-        return self.villages is None or village_id in self.villages
+        """Return whether it serves the village of this key."""
+        return self.villages().get(name_of(village_id)) == village_id
 
 
 Authenticate = Callable[[str], Awaitable[RunnerIdentity]]
@@ -36,13 +51,13 @@ Recognize = Callable[[tuple[str, ...]], Awaitable[RunnerIdentity]]
 """From the names in a certificate that was checked to its runner. Raises `InvalidToken`."""
 
 
-async def nobody(_names: tuple[str, ...]) -> RunnerIdentity:
-    """Where certificates count for nothing."""
+async def no_certificates(_names: tuple[str, ...]) -> RunnerIdentity:
+    """Reject every certificate: the default where none are configured."""
     raise InvalidToken("certificates are not asked for here")
 
 
 def _limits() -> SocketLimits:
-    return SocketLimits(message_bytes=4 << 20, outbox_bytes=8 << 20)
+    return SocketLimits(incoming=MessageLimits(message_bytes=4 << 20), outbox_bytes=8 << 20)
 
 
 @attrs.frozen(kw_only=True)
@@ -65,15 +80,20 @@ class LinkSettings:
     resend: float = 5.0
     handshakes: int = 256
     """Connections that may be between TCP and hello at the same time; more get 503."""
+    policies: Callable[[Mapping[str, str]], list[VillagePolicy]] = no_policies
+    """(name → key of villages) → their rules, as they are sent to the runner."""
     socket: SocketLimits = attrs.field(factory=_limits)
 
 
 @attrs.frozen(kw_only=True)
 class LinkDeps:
-    """`links`: the path of the dynamic supervisor of the connections."""
+    """`links`: the path of the dynamic supervisor of the connections. `grants`: name → key of the villages that a
+    runner serves, as they are now.
+    """
 
     context: Context
     links: str
     authenticate: Authenticate
-    recognize: Recognize = nobody
+    grants: Callable[[str], Mapping[str, str]]
+    recognize: Recognize = no_certificates
     settings: LinkSettings = attrs.field(factory=LinkSettings)

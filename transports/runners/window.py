@@ -4,7 +4,7 @@ All of its window in good times; half as many each second that a commit does not
 up it goes by doubling, so that a disk which has just recovered is not buried under what waited.
 """
 
-from actors.ports import DiskPressure
+from townwatch.actors.ports import DiskPressure
 
 SLOW_COMMIT_SECONDS = 1.0
 """A commit that takes longer than this is a slow disk."""

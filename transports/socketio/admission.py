@@ -1,13 +1,13 @@
-"""Who comes in, and who may come back: a new socket, or the one that was lost with its rooms and what it missed."""
+"""Admission of sockets: a new one, or a lost one restored with its rooms and missed messages."""
 
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from transports.socketio.message import Message
-from transports.socketio.namespace import Namespace, Socket
+from townwatch.transports.socketio.message import Message
+from townwatch.transports.socketio.namespace import Namespace, Socket
 
 if TYPE_CHECKING:
-    from transports.socketio.client import Client
+    from townwatch.transports.socketio.client import Client
 
 RECOVERABLE = frozenset(
     {

@@ -3,24 +3,21 @@
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import socketio
 import trio
 from socketio import exceptions
 
-from transports.socketio.admin import Admin
-from transports.socketio.namespace import Namespace, Socket
-from transports.socketio.packet import Kind
-from transports.socketio.parser import Parser
+from townwatch.transports.socketio.namespace import Namespace, Socket
+from townwatch.transports.socketio.packet import Kind
+from townwatch.transports.socketio.parser import Parser
 
 
 class ServerApi(socketio.AsyncServer):
-    """What programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
+    """The API that programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
 
     parser: Parser
-    observer: Admin | None = None
-    """Set by `instrument`."""
 
     def space(self, name: str) -> Namespace:
         raise NotImplementedError
@@ -66,17 +63,15 @@ class ServerApi(socketio.AsyncServer):
         messages = self.parser.encode(Kind.EVENT, space.name, arguments, ack)
         if callback is None and not volatile and space.recovery is not None:
             space.recovery.record(rooms, messages, skip)
-        reached = list[Socket]()
+        reached = 0
         for socket in space.members(rooms):
             if socket.sid in skip or (volatile and not socket.client.session.writable):
                 continue
             if ack is not None:
                 socket.acks[ack] = callback
             socket.send(messages)
-            reached.append(socket)
-        if self.observer is not None:
-            self.observer.sent(space, reached, event, arguments[1:], sum(message.size for message in messages))
-        return len(reached)
+            reached += 1
+        return reached
 
     async def emit(self, event: str, data: Any = None, **options: Any) -> None:  # type: ignore[override]
         """python-socketio's `emit`: to, room, skip_sid, namespace, callback; and volatile."""
@@ -127,19 +122,13 @@ class ServerApi(socketio.AsyncServer):
     def enter_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """KeyError for a client that is gone."""
         socket = self._socket(sid, namespace)
-        self._move(socket, socket.rooms | {room})
+        socket.namespace.set_rooms(socket, socket.rooms | {room})
 
     def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """Leaving a room one is not in changes nothing."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
-            self._move(socket, socket.rooms - {room})
-
-    def _move(self, socket: Socket, rooms: frozenset[str]) -> None:
-        before = socket.rooms
-        socket.namespace.set_rooms(socket, rooms)
-        if self.observer is not None:
-            self.observer.moved(socket, before)
+            socket.namespace.set_rooms(socket, socket.rooms - {room})
 
     async def enter_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
         self.enter_room_nowait(sid, room, namespace)
@@ -194,29 +183,12 @@ class ServerApi(socketio.AsyncServer):
     def transport(self, sid: str, namespace: str | None = None) -> str:  # type: ignore[override]
         return self._socket(sid, namespace).client.session.transport
 
-    def instrument(  # type: ignore[override]
-        self,
-        auth: Any = None,
-        mode: str = "development",
-        read_only: bool = False,
-        server_id: str | None = None,
-        namespace: str = "/admin",
-        server_stats_interval: float = 2,
-    ) -> Admin:
-        """Serve the Socket.IO Admin UI, as python-socketio's. `auth`: a dict or a list of them, a callable, or False
-        for everybody. Raises ValueError without it.
-        """
-        if auth is None:
-            raise ValueError("auth must be specified: {username, password}, a callable, or False for everybody")
-        self.observer = Admin(
-            cast(Any, self), auth, namespace, mode,
-            read_only=read_only, server_id=server_id, interval=server_stats_interval,
-        )  # fmt: skip
-        self._spawn(self.observer.run)
-        return self.observer
+    def instrument(self, *_args: Any, **_options: Any) -> NoReturn:
+        """Raise NotImplementedError: the Socket.IO Admin UI is not served; GET /api/supervision shows the live tree."""
+        raise NotImplementedError("the Socket.IO Admin UI is not served; watch the supervision tree instead")
 
     def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """In the server's nursery."""
+        """Start a task in the server's nursery."""
         self._spawn(partial(target, *args, **kwargs))
 
     async def sleep(self, seconds: float = 0) -> None:  # type: ignore[override]

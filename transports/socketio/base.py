@@ -1,4 +1,4 @@
-"""What python-socketio's constructor wants, the measure of a server, and small rules that its handlers follow."""
+"""Base of the server: python-socketio's constructor, statistics, and small rules that handlers follow."""
 
 import inspect
 from collections.abc import Sequence
@@ -10,9 +10,21 @@ NO_ACK = object()
 """A handler returns this to leave the client's acknowledgement unanswered."""
 
 
+class Postponed(Exception):
+    """Raised by a connect handler for a passing reason: the transport is closed, and the client tries again by itself.
+
+    A CONNECT_ERROR would end an official client for good (`socket.active` is false after it). `recoverable`: whether it
+    may still come back as the connection that it was.
+    """
+
+    def __init__(self, reason: str, *, recoverable: bool = True) -> None:
+        super().__init__(reason)
+        self.recoverable = recoverable
+
+
 @attrs.frozen(kw_only=True)
 class Stats:
-    """What the server counts. `cut`: clients that were too slow. recovery_bytes: kept for those who may come back."""
+    """Counters of the server. `cut`: clients that were too slow. recovery_bytes: kept for clients that may return."""
 
     polling_connections: int
     websocket_connections: int
@@ -45,7 +57,7 @@ class NoManager:
 
 
 class NoEngine:
-    """What the base class makes instead of python-engineio's server."""
+    """Placeholder that the base class creates instead of python-engineio's server."""
 
     async_mode = "trio"
 

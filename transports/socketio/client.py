@@ -7,11 +7,11 @@ from typing import Any
 import structlog
 import trio
 
-from transports.edge_http import Request
-from transports.socketio.namespace import Socket
-from transports.socketio.packet import Packet
-from transports.socketio.parser import Parser, Partial
-from transports.socketio.session import Session
+from townwatch.transports.edge.http import Request
+from townwatch.transports.socketio.namespace import Socket
+from townwatch.transports.socketio.packet import Packet
+from townwatch.transports.socketio.parser import Parser, Partial
+from townwatch.transports.socketio.session import EngineSession
 
 log = structlog.get_logger("socketio")
 
@@ -26,7 +26,7 @@ class Client:
 
     __slots__ = ("_parser", "_partial", "_room", "_spawn", "_waiting", "_working", "connecting", "session", "sockets")
 
-    def __init__(self, session: Session, spawn: Callable[..., object], parser: Parser) -> None:
+    def __init__(self, session: EngineSession, spawn: Callable[..., object], parser: Parser) -> None:
         self.session = session
         self.sockets: dict[str, Socket] = {}
         self.connecting: list[str] = []
@@ -71,7 +71,7 @@ class Client:
             await self._room.wait()
 
     async def _work(self, work: Work) -> None:
-        """Until nothing waits."""
+        """Run `work` and everything that was queued behind it."""
         while True:
             try:
                 await work()

@@ -23,7 +23,7 @@ class Deadlines(Generic[Item]):
         self._first.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Handle each item when its time has come, until cancelled."""
         while True:
             while self._queue:
                 at, item = self._queue[0]

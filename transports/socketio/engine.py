@@ -9,14 +9,16 @@ from typing import Any
 import attrs
 import trio
 
-from transports.edge_connection import Connection
-from transports.edge_deflate import negotiate
-from transports.edge_frames import close_frame
-from transports.edge_http import Headers, Request, Response
-from transports.edge_websocket import Incoming, MessageLimits, NotAWebSocket, check_handshake, switching_protocols
-from transports.socketio.heartbeat import Heartbeat
-from transports.socketio.message import CLOSE, NOOP, PONG_PROBE, Message
-from transports.socketio.session import SEPARATOR, Session
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import Headers, Request, Response
+from townwatch.transports.socketio.heartbeat import HeartbeatSchedule
+from townwatch.transports.socketio.message import CLOSE, NOOP, PONG_PROBE, Message
+from townwatch.transports.socketio.session import SEPARATOR, EngineSession
+from townwatch.transports.websocket.deflate import negotiate
+from townwatch.transports.websocket.frames import close_frame
+from townwatch.transports.websocket.handshake import HandshakeRejected, accept, check_handshake, refuse, reject
+from townwatch.transports.websocket.messages import Incoming
+from townwatch.transports.websocket.pace import MessageLimits
 
 ERRORS = {
     0: "Transport unknown",
@@ -34,21 +36,21 @@ LINGER_SECONDS = 3.0
 
 @attrs.frozen(kw_only=True)
 class EngineSettings:
-    """Times in seconds, sizes in bytes. `origins`: allowed beside the service's own; None allows all."""
+    """Times in seconds, sizes in bytes. `origins`: allowed beside the service's own."""
 
     ping_interval: float = 25.0
     ping_timeout: float = 60.0
     max_payload: int = 1_000_000
     upgrade_timeout: float = 10.0
     transports: tuple[str, ...] = ("polling", "websocket")
-    origins: tuple[str, ...] | None = ()
+    origins: tuple[str, ...] = ()
     backlog: int = 1 << 20
     """Bytes that may wait for a slow client before it is cut (recoverably)."""
     deflate: bool = True
     """permessage-deflate for clients that offer it: messages of 1024 bytes and more, each compressed once for all."""
 
 
-class Refused(Exception):
+class EngineRefusal(Exception):
     """A request that the protocol does not allow; `code` is one of `ERRORS`."""
 
     def __init__(self, code: int) -> None:
@@ -61,13 +63,13 @@ class Engine:
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
-        self.sessions: dict[str, Session] = {}
-        self.heartbeat = Heartbeat(settings.ping_interval, settings.ping_timeout, self._silent)
-        self.on_connect: Callable[[Session], None] = lambda _session: None
-        self.on_message: Callable[[Session, str | bytes], None] = lambda _session, _data: None
-        self.on_close: Callable[[Session, str], None] = lambda _session, _reason: None
-        self.on_upgrade: Callable[[Session], None] = lambda _session: None
-        self.gate: Callable[[Session], Awaitable[None]] | None = None
+        self.sessions: dict[str, EngineSession] = {}
+        self.heartbeat = HeartbeatSchedule(settings.ping_interval, settings.ping_timeout, self._silent)
+        self.on_connect: Callable[[EngineSession], None] = lambda _session: None
+        self.on_message: Callable[[EngineSession, str | bytes], None] = lambda _session, _data: None
+        self.on_close: Callable[[EngineSession, str], None] = lambda _session, _reason: None
+        self.on_upgrade: Callable[[EngineSession], None] = lambda _session: None
+        self.gate: Callable[[EngineSession], Awaitable[None]] | None = None
         """Awaited after each packet that came in: the application's back-pressure."""
         self.slow_clients_cut = 0
         self._nursery: trio.Nursery | None = None
@@ -90,15 +92,15 @@ class Engine:
         if self._nursery is not None and not self._nursery.cancel_scope.cancel_called:
             self._nursery.start_soon(function, *args)
 
-    def _silent(self, session: Session) -> None:
+    def _silent(self, session: EngineSession) -> None:
         session.ended("ping timeout")
 
-    def cut_later(self, session: Session) -> None:
+    def cut_later(self, session: EngineSession) -> None:
         """Cut a client that is too slow: recoverably, and not in the middle of a broadcast."""
         self.slow_clients_cut += 1
         self.spawn(self._cut, session)
 
-    async def _cut(self, session: Session) -> None:
+    async def _cut(self, session: EngineSession) -> None:
         connection = session.connection
         session.ended("transport close")
         if connection is not None:
@@ -112,33 +114,33 @@ class Engine:
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    def verify(self, request: Request, *, upgrade: bool) -> Session | None:
-        """The session a request belongs to; None for a new one. Raises `Refused`."""
+    def verify(self, request: Request, *, upgrade: bool) -> EngineSession | None:
+        """The session a request belongs to; None for a new one. Raises `EngineRefusal`."""
         transport = request.argument("transport")
         if transport not in self.settings.transports:
-            raise Refused(0)
+            raise EngineRefusal(0)
         sid = request.argument("sid")
         if sid is not None:
             session = self.sessions.get(sid)
             if session is None:
-                raise Refused(1)
+                raise EngineRefusal(1)
             if not upgrade and session.transport != transport:
-                raise Refused(3)
+                raise EngineRefusal(3)
             return session
         if request.method != "GET":
-            raise Refused(2)
+            raise EngineRefusal(2)
         if (transport == "websocket") != upgrade:
-            raise Refused(3)
+            raise EngineRefusal(3)
         if not self.origin_allowed(request):
-            raise Refused(4)
+            raise EngineRefusal(4)
         if request.argument("EIO") != "4":
-            raise Refused(5)
+            raise EngineRefusal(5)
         return None
 
     def origin_allowed(self, request: Request) -> bool:
         """No Origin passes (no browser); the service's own pages pass; others must be on the list."""
         origins = [value for name, value in request.headers if name == "origin"]
-        if not origins or self.settings.origins is None:
+        if not origins:
             return True
         own = f"{request.scheme}://{request.header('host')}"
         return len(origins) == 1 and (origins[0] == own or origins[0] in self.settings.origins)
@@ -147,8 +149,6 @@ class Engine:
         origin = request.header("origin")
         if not origin or not self.origin_allowed(request):
             return []
-        if self.settings.origins is None:
-            return [("access-control-allow-origin", "*")]
         return [
             ("access-control-allow-origin", origin),
             ("access-control-allow-credentials", "true"),
@@ -159,9 +159,9 @@ class Engine:
         body = json.dumps({"code": code, "message": ERRORS[code]}, separators=(",", ":")).encode()
         return Response(403 if code == 4 else 400, body, [("content-type", "application/json"), *cors])
 
-    def _new_session(self, request: Request, transport: str) -> tuple[Session, Message]:
+    def _new_session(self, request: Request, transport: str) -> tuple[EngineSession, Message]:
         sid = base64.urlsafe_b64encode(secrets.token_bytes(15)).decode()
-        session = self.sessions[sid] = Session(self, sid, request, transport)
+        session = self.sessions[sid] = EngineSession(self, sid, request, transport)
         settings = self.settings
         greeting = {
             "sid": sid,
@@ -182,7 +182,7 @@ class Engine:
             return _payload("6", cors)
         try:
             session = self.verify(request, upgrade=False)
-        except Refused as refused:
+        except EngineRefusal as refused:
             return self._refusal(refused.code, cors)
         if session is None:
             session, greeting = self._new_session(request, "polling")
@@ -208,7 +208,7 @@ class Engine:
         until = self._closed.pop(request.argument("sid") or "", 0.0) if self._closed else 0.0
         return until > trio.current_time()
 
-    async def _poll(self, session: Session, cors: Headers) -> Response:
+    async def _poll(self, session: EngineSession, cors: Headers) -> Response:
         if session.poll is not None:  # two polls at once: the official server gives up on the session
             session.buffer.append(CLOSE)
             session.ended("transport error")
@@ -228,7 +228,7 @@ class Engine:
                 return self._refusal(3 if session.connection is not None else 1, cors)
         return _payload(session.take(), cors)
 
-    async def _post(self, session: Session, request: Request, cors: Headers) -> Response:
+    async def _post(self, session: EngineSession, request: Request, cors: Headers) -> Response:
         if session.posting or request.header("content-type") == "application/octet-stream":
             session.ended("transport error")
             return self._refusal(3, cors)
@@ -240,7 +240,7 @@ class Engine:
         finally:
             session.posting = False
 
-    async def _take_payload(self, session: Session, body: bytes, cors: Headers) -> Response:
+    async def _take_payload(self, session: EngineSession, body: bytes, cors: Headers) -> Response:
         try:
             text = body.decode()
         except UnicodeDecodeError:
@@ -258,20 +258,23 @@ class Engine:
     # --- WebSockets ---------------------------------------------------------------------------------------------------
 
     async def handle_websocket(self, request: Request, connection: Connection, leftover: bytes) -> None:
-        """From before the 101 to the end of the connection."""
+        """Serve a WebSocket connection from the handshake to its end."""
         self.heartbeat.tick()
         try:
             check_handshake(request)
             session = self.verify(request, upgrade=True)
             if request.argument("transport") != "websocket":
-                raise Refused(3)
-        except (Refused, NotAWebSocket) as error:
-            await self._reject(connection, error.code if isinstance(error, Refused) else 3)
+                raise EngineRefusal(3)
+        except HandshakeRejected as rejection:
+            await reject(connection, rejection)
+            return
+        except EngineRefusal as refused:
+            answer = self._refusal(refused.code, [])
+            await refuse(connection, answer.status, answer.body, [])
             return
         connection.backlog = self.settings.backlog
         accepted = negotiate(request.header("sec-websocket-extensions")) if self.settings.deflate else None
-        extra = [("Sec-WebSocket-Extensions", accepted)] if accepted else None
-        connection.write(switching_protocols(request, extra))
+        accept(request, connection, extensions=accepted)
         request.headers = [pair for pair in request.headers if pair[0] != "sec-websocket-key"]  # it has served
         incoming = Incoming(connection, leftover, self._limits, deflated=accepted is not None)
         if session is not None or request.argument("sid") is not None:
@@ -284,21 +287,14 @@ class Engine:
         self.heartbeat.expect_ping(session)
         await self.read(session)
 
-    async def _reject(self, connection: Connection, code: int) -> None:
-        answer = self._refusal(code, [])
-        status = "403 Forbidden" if answer.status == 403 else "400 Bad Request"
-        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\n"
-        connection.write(f"{head}Content-Length: {len(answer.body)}\r\n\r\n".encode() + answer.body)
-        await connection.hang_up()
-
-    def _adopt(self, session: Session, connection: Connection, incoming: Incoming) -> None:
+    def _adopt(self, session: EngineSession, connection: Connection, incoming: Incoming) -> None:
         session.connection, session.incoming = connection, incoming
         session.deflates = incoming.deflated
         session.direct = None if session.base64 else connection
         connection.on_slow = session.cut_later
 
-    async def read(self, session: Session) -> None:
-        """Until the connection is over, or until it waits without a task: then this begins anew with what comes."""
+    async def read(self, session: EngineSession) -> None:
+        """Read until the connection is over or parked without a task; a parked one is read again when bytes arrive."""
         connection, incoming, parked = session.connection, session.incoming, False
         assert connection is not None and incoming is not None
         try:
@@ -314,7 +310,7 @@ class Engine:
         if not parked:
             await self._linger(connection)
 
-    async def _hear(self, session: Session, incoming: Incoming, *, wait: bool) -> None:
+    async def _hear(self, session: EngineSession, incoming: Incoming, *, wait: bool) -> None:
         while (message := await incoming.receive(wait=wait)) is not None:
             if not session.receive(message):
                 break
@@ -326,7 +322,7 @@ class Engine:
             while await connection.recv():  # its close frame, which answers ours
                 pass
 
-    async def _maybe_upgrade(self, session: Session | None, connection: Connection, incoming: Incoming) -> None:
+    async def _maybe_upgrade(self, session: EngineSession | None, connection: Connection, incoming: Incoming) -> None:
         """A WebSocket for a session that polls. One that cannot be is opened and closed at once, as officially."""
         if session is None or session.upgrading or session.connection is not None or session.transport != "polling":
             connection.write(close_frame())
@@ -344,7 +340,7 @@ class Engine:
         self._switch(session, connection, incoming)
         await self.read(session)
 
-    async def _probe(self, session: Session, connection: Connection, incoming: Incoming) -> bool:
+    async def _probe(self, session: EngineSession, connection: Connection, incoming: Incoming) -> bool:
         """2probe → 3probe, then 5."""
         with trio.move_on_after(self.settings.upgrade_timeout):
             while (message := await incoming.receive()) is not None:
@@ -360,7 +356,7 @@ class Engine:
                         return False
         return False
 
-    def _switch(self, session: Session, connection: Connection, incoming: Incoming) -> None:
+    def _switch(self, session: EngineSession, connection: Connection, incoming: Incoming) -> None:
         waiting = [message for message in session.buffer if message is not NOOP]
         session.buffer.clear()
         session.transport = "websocket"
@@ -371,7 +367,7 @@ class Engine:
             session.send(message)
         self.on_upgrade(session)
 
-    async def _release_poll(self, session: Session) -> None:
+    async def _release_poll(self, session: EngineSession) -> None:
         await trio.sleep(NOOP_SECONDS)
         if session.upgrading and session.poll is not None and not session.buffer:
             session.buffer.append(NOOP)

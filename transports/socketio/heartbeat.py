@@ -2,28 +2,38 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
-from transports.socketio.message import PING
-
-if TYPE_CHECKING:
-    from transports.socketio.session import Session
+from townwatch.transports.socketio.message import PING, Message
 
 
-class Heartbeat:
+class Pinged(Protocol):
+    """A session. The two deadlines are in trio's clock; 0.0 when nothing is due."""
+
+    ping_due: float
+    pong_due: float
+    open: bool
+
+    def send(self, message: Message, /) -> object: ...
+
+
+S = TypeVar("S", bound=Pinged)
+
+
+class HeartbeatSchedule(Generic[S]):
     """The server pings every `interval` seconds; a client that does not answer within `timeout` is gone."""
 
-    def __init__(self, interval: float, timeout: float, silent: Callable[["Session"], None]) -> None:
+    def __init__(self, interval: float, timeout: float, silent: Callable[[S], None]) -> None:
         self.interval = interval
         self.timeout = timeout
         self._silent = silent
-        self._pings: deque[tuple[float, Session]] = deque()
-        self._pongs: deque[tuple[float, Session]] = deque()
+        self._pings: deque[tuple[float, S]] = deque()
+        self._pongs: deque[tuple[float, S]] = deque()
         self._earlier = trio.Event()
 
-    def expect_ping(self, session: "Session") -> None:
+    def expect_ping(self, session: S) -> None:
         """The next ping of this session is due an interval from now."""
         session.ping_due = due = trio.current_time() + self.interval
         self._pings.append((due, session))
@@ -45,7 +55,7 @@ class Heartbeat:
                 self._silent(session)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send pings and close silent sessions until cancelled."""
         while True:
             self.tick()
             self._earlier = trio.Event()

@@ -1,11 +1,11 @@
-"""One encoded Engine.IO packet, shared by everybody who gets it; each form of it is made at most once."""
+"""One encoded Engine.IO packet, shared by all its receivers; each form of it is made at most once."""
 
 import base64
 
 import msgspec
 
-from transports.edge_deflate import deflate
-from transports.edge_frames import BINARY, TEXT, build_frame
+from townwatch.transports.websocket.deflate import deflate
+from townwatch.transports.websocket.frames import BINARY, TEXT, build_frame
 
 DEFLATE_FROM = 1024
 """Bytes of a message from which compressing it is worth the time."""
@@ -14,7 +14,7 @@ Tag = tuple[str, int]
 
 
 class Message(msgspec.Struct, gc=False, eq=False):
-    """`text` (with its packet type) or `binary`. `tag` is for whoever merges a replay with what is live.
+    """`text` (with its packet type) or `binary`. `tag` is for merging a replay with live messages.
 
     A struct that the garbage collector does not follow: the recovery log keeps a hundred thousand of them.
     """

@@ -8,21 +8,29 @@ batches.
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import trio
 
-from transports.edge_connection import Audience, Connection
-from transports.socketio.message import Message, Tag
-
-if TYPE_CHECKING:
-    from transports.socketio.client import Client
-    from transports.socketio.recovery import RecoveryLog
+from townwatch.transports.edge.connection import Audience, Connection
+from townwatch.transports.socketio.message import Message, Tag
+from townwatch.transports.socketio.recovery import RecoveryLog
+from townwatch.transports.socketio.session import EngineSession
 
 WRITES_PER_CHECKPOINT = 256
 GATHER_SECONDS = 0.02
 """Longest wait for more to send, under load."""
 NO_ROOMS: frozenset[str] = frozenset()
+
+
+class SocketOwner(Protocol):
+    """The client that a socket belongs to."""
+
+    session: EngineSession
+    sockets: "dict[str, Socket]"
+
+    @property
+    def environ(self) -> dict[str, Any]: ...
 
 
 class Socket:
@@ -44,7 +52,7 @@ class Socket:
         "whole_from",
     )
 
-    def __init__(self, namespace: "Namespace", client: "Client", sid: str, pid: str | None, start: int) -> None:
+    def __init__(self, namespace: "Namespace", client: SocketOwner, sid: str, pid: str | None, start: int) -> None:
         self.namespace = namespace
         self.client = client
         self.sid = sid
@@ -53,8 +61,9 @@ class Socket:
         self.start = start
         """The recovery log's next number when it connected: nothing before is its to replay."""
         self.whole_from = 0
-        """Who has seen less than this number cannot be recovered: what was held back during a replay has lower numbers
-        than what was replayed, and was sent after it. An offset among them does not say what was seen."""
+        """Clients whose last offset is below this number cannot be recovered: what was held back during a replay has
+        lower numbers than what was replayed, and was sent after it. An offset among them does not say what was seen.
+        """
         self.group = namespace.group_of(NO_ROOMS)
         self.group.add(self)
         if pid is not None:
@@ -76,7 +85,7 @@ class Socket:
 
     @property
     def rooms(self) -> frozenset[str]:
-        """Without the room of its own id."""
+        """Rooms of this socket, without the room of its own id."""
         return self.group.rooms
 
     @property
@@ -90,7 +99,7 @@ class Socket:
         self.group.changed()
 
     def send(self, messages: Iterable[Message]) -> None:
-        """To this socket alone, after everything that was broadcast to it before."""
+        """Send to this socket alone, after everything that was broadcast to it before."""
         self.namespace.flush_group(self.group)
         if self._held is not None:
             self._held.extend(messages)
@@ -98,12 +107,12 @@ class Socket:
             self.send_now(messages)
 
     def send_now(self, messages: Iterable[Message]) -> None:
-        """Past what is held."""
+        """Send immediately, bypassing the held queue."""
         for message in messages:
             self.client.session.send(message)
 
     def release(self) -> None:
-        """What was held goes out."""
+        """Stop holding and send the held messages."""
         self.namespace.flush_group(self.group)
         held, self.held = self.held, None
         self.send_now(held or ())
@@ -132,7 +141,7 @@ class Group:
         self._ways = None
 
     def write(self, joined: bytes, messages: list[Message]) -> None:
-        """To every member: the same bytes to most of them, and its own way to each of the others."""
+        """Write to every member: the same bytes to most, and by its own send path to each of the others."""
         direct, deflating, others = self._ways or self._find_ways()
         direct.write(joined)
         if deflating:
@@ -166,7 +175,9 @@ class Namespace:
         self.recovery = recovery
         self.sockets: dict[str, Socket] = {}
         self.by_pid: dict[str, Socket] = {}
-        """Private id → the latest socket that has it: looked for by everybody who comes back, in a storm thousands."""
+        """Private id → the latest socket that has it: looked up for each returning client, in a reconnect storm
+        thousands.
+        """
         self.next_ack = 0
         self._groups: dict[frozenset[str], Group] = {}
         self._by_room: dict[str, dict[Group, None]] = {}
@@ -221,7 +232,7 @@ class Namespace:
         return room in self._by_room or room in self.sockets
 
     def members(self, rooms: Iterable[str] | None) -> list[Socket]:
-        """Everybody in any of the rooms (None: in the namespace), once each."""
+        """Return the sockets in any of the rooms (None: in the namespace), once each."""
         if rooms is None:
             return list(self.sockets.values())
         found: dict[Socket, None] = {}
@@ -236,8 +247,8 @@ class Namespace:
     # --- the hot path
     # ---------------------------------------------------------------------------------------------------
 
-    def broadcast(self, rooms: Iterable[str] | None, message: Message) -> None:
-        """To every socket in any of the rooms, once each; the flush task writes it."""
+    def broadcast(self, rooms: Iterable[str] | None, message: Message, without: str | None = None) -> None:
+        """Send to every socket in any of the rooms, once each, but to none in `without`; the flush task writes it."""
         if rooms is None:
             groups: Iterable[Group] = list(self._groups.values())
         else:
@@ -247,6 +258,8 @@ class Namespace:
                 own = self.sockets.get(room)
                 if own is not None and own.group not in groups:
                     own.send((message,))
+        if without is not None and without in self._by_room:
+            groups = [group for group in groups if without not in group.rooms]
         for group in groups:
             group.pending.append(message)
             self._dirty[group] = None
@@ -271,7 +284,7 @@ class Namespace:
             if not self._dirty:
                 self._wake = trio.Event()
                 await self._wake.wait()
-            await trio.lowlevel.checkpoint()  # let whoever publishes in this pass publish all of it
+            await trio.lowlevel.checkpoint()  # let tasks that publish in this pass publish all of it
             if spent:
                 await self._gather(spent)
             begun, busy = time.perf_counter(), self._broadcasts > 1
@@ -298,7 +311,7 @@ class Namespace:
 
 
 def not_covered(messages: Iterable[Message], covered: dict[str, int]) -> list[Message]:
-    """Without those whose event a replay has shown already."""
+    """Return the messages whose events a replay has not shown already."""
 
     def shown(tag: Tag | None) -> bool:
         return tag is not None and covered.get(tag[0], 0) >= tag[1]

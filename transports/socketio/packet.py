@@ -7,8 +7,8 @@ from typing import Any, cast
 import attrs
 import msgspec
 
-from contracts.codec import ContractError, decode_json
-from transports.socketio.message import Message, Tag
+from townwatch.contracts.codec import ContractError, decode_json
+from townwatch.transports.socketio.message import Message, Tag
 
 MAX_ATTACHMENTS = 10
 MAX_ACK_DIGITS = 15
@@ -126,7 +126,7 @@ def _namespace(text: str) -> tuple[str, str]:
 
 
 def _data(kind: Kind, text: str) -> Any:
-    """What the packet carries, if it may carry that. Raises `PacketError`."""
+    """Decode and check the data of a packet. Raises `PacketError`."""
     if not text:
         if kind in (Kind.EVENT, Kind.ACK):
             raise PacketError("invalid payload")
@@ -140,7 +140,7 @@ def _data(kind: Kind, text: str) -> Any:
 
 
 def check(kind: Kind, data: Any) -> None:
-    """Whether a packet of this kind may carry that. Raises `PacketError`."""
+    """Check that a packet of this kind may carry this data. Raises `PacketError`."""
     match kind, data:
         case Kind.CONNECT, dict():
             pass

@@ -1,4 +1,4 @@
-"""How Socket.IO packets become messages and back: the default JSON parser, and socket.io-msgpack-parser's form.
+"""Conversion of Socket.IO packets to messages and back: the default JSON parser, and socket.io-msgpack-parser's form.
 
 msgpack: each packet is one binary message, the map {type, data, nsp, id?} (socket.io-msgpack-parser, protocol 5).
 """
@@ -8,9 +8,9 @@ from typing import Any, Protocol, cast
 import attrs
 import msgspec
 
-from transports.socketio import packet as json_packet
-from transports.socketio.message import Message, Tag
-from transports.socketio.packet import Kind, Packet, PacketError
+from townwatch.transports.socketio import packet as json_packet
+from townwatch.transports.socketio.message import Message, Tag
+from townwatch.transports.socketio.packet import Kind, Packet, PacketError
 
 UNDEFINED = (0, b"\0")
 """JavaScript's undefined, as notepack writes it: an extension."""

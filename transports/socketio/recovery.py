@@ -16,12 +16,12 @@ import attrs
 import msgspec
 import trio
 
-from transports.socketio.message import Message
+from townwatch.transports.socketio.message import Message
 
 
 @attrs.frozen(kw_only=True)
 class RecoverySettings:
-    """How long a lost client can come back (seconds), and how much is kept for that."""
+    """Settings of connection recovery: how long a lost client can return (seconds), and how much is kept for that."""
 
     seconds: float = 120.0
     packets: int = 100_000
@@ -37,7 +37,7 @@ class _Logged(msgspec.Struct, gc=False, eq=False):
 
 
 @attrs.frozen(kw_only=True)
-class Lost:
+class LostClient:
     """A client that lost its connection: what it gets back if it returns in time."""
 
     sid: str
@@ -51,9 +51,9 @@ class Lost:
 
 @attrs.frozen
 class Recovered:
-    """What a returning client gets."""
+    """The rooms and missed messages of a returning client."""
 
-    lost: Lost
+    lost: LostClient
     missed: list[Message]
 
 
@@ -69,8 +69,8 @@ class RecoveryLog:
         self._bytes = 0
         self._purged_for_all = 0
         self._purged_for_room: dict[str, tuple[int, float]] = {}
-        """room → the highest number of an event for it that is gone, and until when somebody might ask for it"""
-        self._lost: dict[str, Lost] = {}
+        """room → the highest number of an event for it that is gone, and until when a client might ask for it"""
+        self._lost: dict[str, LostClient] = {}
 
     def offset(self, number: int | None = None) -> str:
         """The offset string of the event that is about to be logged, or of another."""
@@ -102,7 +102,7 @@ class RecoveryLog:
         self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int, whole_from: int = 0
     ) -> None:
         """A client lost its connection. `whole_from`: see `Socket.whole_from`."""
-        self._lost[pid] = Lost(
+        self._lost[pid] = LostClient(
             sid=sid,
             pid=pid,
             rooms=rooms,
@@ -113,14 +113,14 @@ class RecoveryLog:
         )
 
     def awaits(self, rooms: Collection[str]) -> bool:
-        """Whether a client that was in one of the rooms may still come back."""
+        """Return True if a lost client that was in one of the rooms may still return."""
         if not self._lost:
             return False
         now = trio.current_time()
         return any(lost.until >= now and not lost.rooms.isdisjoint(rooms) for lost in self._lost.values())
 
     def restore(self, pid: str, offset: object) -> Recovered | None:
-        """What a client that says it was `pid` missed after `offset`; None where it must begin anew."""
+        """Return what client `pid` missed after `offset`, or None if it must start with a new socket."""
         self.expire()
         lost = self._lost.get(pid)
         if lost is None:

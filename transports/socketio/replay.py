@@ -1,11 +1,12 @@
-"""What one client is shown past what is held back for it, while it catches up."""
+"""Writer used while a client catches up: bypasses the socket's held queue."""
 
-from collections.abc import Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
+from contextlib import asynccontextmanager
 
 import trio
 
-from transports.socketio.message import Message, Tag
-from transports.socketio.namespace import Socket
+from townwatch.transports.socketio.message import Message, Tag
+from townwatch.transports.socketio.namespace import Socket, not_covered
 
 Prepare = Callable[[str, bytes, Collection[str], Tag | None], Message]
 
@@ -19,7 +20,7 @@ goes on from where it was.
 LOOK_SECONDS = 0.02
 
 
-class Replay:
+class ReplayWriter:
     """Open while `TrioServer.catch_up` is."""
 
     def __init__(self, prepare: Prepare, socket: Socket) -> None:
@@ -56,3 +57,23 @@ class Replay:
         self._socket.send_now((message,))
         if tag is not None:
             self.covered[tag[0]] = max(self.covered.get(tag[0], 0), tag[1])
+
+
+@asynccontextmanager
+async def catch_up(prepare: Prepare, socket: Socket) -> AsyncGenerator[ReplayWriter, None]:
+    """Hold back what is published to this socket while open; let it follow at the end, without what was replayed."""
+    socket.namespace.flush_group(socket.group)
+    nested = socket.held is not None
+    if not nested:
+        socket.held = []
+    replay = ReplayWriter(prepare, socket)
+    try:
+        yield replay
+    finally:
+        socket.namespace.flush_group(socket.group)
+        if not nested:
+            socket.held = not_covered(socket.held or (), replay.covered)
+            recovery = socket.namespace.recovery
+            if socket.held and replay.sent and recovery is not None:
+                socket.whole_from = recovery.next
+            socket.release()

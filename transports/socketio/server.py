@@ -1,8 +1,8 @@
 """TrioServer: python-socketio's server on trio. Its decorators and signatures; our engine and fan-out below."""
 
 import inspect
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -10,27 +10,27 @@ import structlog
 import trio
 from socketio import exceptions
 
-from transports.edge import Edge
-from transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, admit, live_twin
-from transports.socketio.api import ServerApi
-from transports.socketio.base import NO_ACK, NoEngine, NoManager, Stats, as_list, fitting
-from transports.socketio.client import Client
-from transports.socketio.deadlines import Deadlines
-from transports.socketio.engine import Engine, EngineSettings
-from transports.socketio.message import Message, Tag
-from transports.socketio.namespace import Namespace, Socket, not_covered
-from transports.socketio.packet import Kind, Packet, PacketError
-from transports.socketio.parser import PARSERS, Parser
-from transports.socketio.recovery import RecoveryLog, RecoverySettings
-from transports.socketio.replay import Replay
-from transports.socketio.session import Session
+from townwatch.transports.edge.server import Edge
+from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, admit, live_twin
+from townwatch.transports.socketio.api import ServerApi
+from townwatch.transports.socketio.base import NO_ACK, NoEngine, NoManager, Postponed, Stats, as_list, fitting
+from townwatch.transports.socketio.client import Client
+from townwatch.transports.socketio.deadlines import Deadlines
+from townwatch.transports.socketio.engine import Engine, EngineSettings
+from townwatch.transports.socketio.message import Message, Tag
+from townwatch.transports.socketio.namespace import Namespace, Socket
+from townwatch.transports.socketio.packet import Kind, Packet, PacketError
+from townwatch.transports.socketio.parser import PARSERS, Parser
+from townwatch.transports.socketio.recovery import RecoveryLog, RecoverySettings
+from townwatch.transports.socketio.replay import ReplayWriter, catch_up
+from townwatch.transports.socketio.session import EngineSession
 
 log = structlog.get_logger("socketio")
 
 RECOVERED = "townwatch.recovered"
 """In the environ of a connect handler: whether this client came back with its rooms."""
 LAST_SECONDS = 2.0
-"""For the disconnect handlers of those who were connected when the server stopped."""
+"""Time limit for the disconnect handlers of clients connected at shutdown."""
 
 
 class TrioServer(ServerApi):
@@ -58,7 +58,7 @@ class TrioServer(ServerApi):
         self.engine = Engine(engine or EngineSettings())
         self._recovery = (recovery or RecoverySettings()) if recover else None
         self._spaces: dict[str, Namespace] = {}
-        self._clients: dict[Session, Client] = {}
+        self._clients: dict[EngineSession, Client] = {}
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._tasks: trio.Nursery | None = None
         self._last_gone: list[tuple[str, str, str]] = []
@@ -70,7 +70,7 @@ class TrioServer(ServerApi):
 
     def mount(self, edge: Edge) -> None:
         """Serve polling and WebSockets at the path."""
-        edge.http(self.path, self.engine.handle)
+        edge.http(self.path, self.engine.handle, waits=True)
         edge.websocket(self.path, self.engine.handle_websocket)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -80,8 +80,6 @@ class TrioServer(ServerApi):
                 await self._tasks.start(self.engine.run)
                 self._tasks.start_soon(self._expire_for_ever)
                 self._tasks.start_soon(self._undecided.run)
-                if self.observer is not None:
-                    self._tasks.start_soon(self.observer.run)
                 for space in self._spaces.values():
                     self._tasks.start_soon(space.flush_for_ever)
                 task_status.started()
@@ -93,7 +91,7 @@ class TrioServer(ServerApi):
             await self._tell_of_the_last()
 
     async def _tell_of_the_last(self) -> None:
-        """Who was connected at the end is gone too: what the application keeps for them must not be left over."""
+        """Run the disconnect handlers of clients still connected at shutdown, so that the application can clean up."""
         last, self._last_gone = self._last_gone, []
         with trio.move_on_after(LAST_SECONDS, shield=True):
             async with trio.open_nursery() as nursery:
@@ -122,16 +120,8 @@ class TrioServer(ServerApi):
             self._spawn(space.flush_for_ever)
         return space
 
-    def spaces(self) -> list[Namespace]:
-        """Those that anybody was ever in."""
-        return list(self._spaces.values())
-
-    def sockets_of(self, session: Session) -> list[Socket]:
-        client = self._clients.get(session)
-        return list(client.sockets.values()) if client is not None else []
-
     def has_client(self, sid: str) -> bool:
-        """Whether it is connected now."""
+        """Return True if the client is connected now."""
         return sid in self.space("/").sockets
 
     def _socket(self, sid: str, namespace: str | None) -> Socket:
@@ -142,7 +132,7 @@ class TrioServer(ServerApi):
 
     # --- what the engine tells -------------------------------------------------------------------------------
 
-    def _opened(self, session: Session) -> None:
+    def _opened(self, session: EngineSession) -> None:
         self._clients[session] = client = Client(session, self._spawn, self.parser)
         self._undecided.add(client)
 
@@ -150,7 +140,7 @@ class TrioServer(ServerApi):
         if not client.sockets and client.session.open:
             client.session.close("forced server close")
 
-    def _received(self, session: Session, data: str | bytes) -> None:
+    def _received(self, session: EngineSession, data: str | bytes) -> None:
         client = self._clients.get(session)
         if client is None:
             return
@@ -181,12 +171,12 @@ class TrioServer(ServerApi):
             case _:
                 raise PacketError("not connected, or nothing that a client says")
 
-    async def _gate(self, session: Session) -> None:
+    async def _gate(self, session: EngineSession) -> None:
         client = self._clients.get(session)
         if client is not None:
             await client.gate()
 
-    def _closed(self, session: Session, reason: str) -> None:
+    def _closed(self, session: EngineSession, reason: str) -> None:
         client = self._clients.pop(session, None)
         if client is not None:
             for socket in list(client.sockets.values()):
@@ -206,12 +196,16 @@ class TrioServer(ServerApi):
                 _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, {"message": "Invalid namespace"}))
                 return
             socket, missed = self._admit(client, self.space(name), auth)
-            refusal = await self._ask(client, socket, name, auth)
+            try:
+                refusal = await self._ask(client, socket, name, auth)
+            except Postponed as passing:
+                self._postpone(socket, passing)
+                return
             if refusal is not None or not session.open:
                 socket.namespace.remove(socket)
                 if refusal is not None:
                     _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, refusal))
-                else:  # it hung up while it was being let in: whoever let it in must know
+                else:  # it hung up while it was being let in: the application must know
                     await self._tell_gone(name, socket.sid, "transport close")
                 return
             self._accept(client, socket, missed)
@@ -228,30 +222,44 @@ class TrioServer(ServerApi):
         return admit(client, space, auth)
 
     async def _ask(self, client: Client, socket: Socket, name: str, auth: dict[str, Any]) -> Any:
-        """What the connect handler says: None to let it in, else the data of the refusal."""
+        """Return the connect handler's answer: None to accept, else the data of the refusal. Raises `Postponed` where
+        it failed or says so: nothing is wrong with the client.
+        """
         about = {**client.environ, RECOVERED: socket.recovered}
         try:
             answer = await self._trigger("connect", name, socket.sid, about, auth)
         except exceptions.ConnectionRefusedError as refused:
             answer = refused.error_args or {"message": "Connection rejected by server"}
-        except Exception:
+        except Postponed:
+            raise
+        except OSError as error:  # what it needs is away: not worth a traceback for each client that comes
+            log.warning("connect_handler_failed", reason=str(error)[:300])
+            raise Postponed(str(error)) from None
+        except Exception as error:
             log.exception("connect_handler_failed")
-            answer = {"message": "the service could not let you in; try again"}
+            raise Postponed(repr(error)) from None
         if answer is None or answer is True or answer is self.not_handled:
             return None
         if answer is False:
             return {"message": "Connection rejected by server"}
         return {"message": answer} if isinstance(answer, str) else answer
 
+    def _postpone(self, socket: Socket, passing: Postponed) -> None:
+        """Close the transport; a client that was about to recover can still do so when it comes back."""
+        space, session = socket.namespace, socket.client.session
+        log.debug("connect_postponed", reason=str(passing)[:300])
+        if socket.recovered and passing.recoverable and space.recovery is not None and socket.pid is not None:
+            space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start, socket.whole_from)
+        space.remove(socket)
+        session.close("transport close")
+
     def _accept(self, client: Client, socket: Socket, missed: list[Message]) -> None:
-        """What it missed first, then CONNECT, then what was meant for it meanwhile: as the official server does."""
+        """Send what it missed, then CONNECT, then what was held for it meanwhile, as the official server does."""
         space = socket.namespace
         _send(client.session, missed)
         greeting = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
         _send(client.session, self.parser.encode(Kind.CONNECT, space.name, greeting))
         socket.connected = True
-        if self.observer is not None:
-            self.observer.connected(socket)
         client.sockets[space.name] = socket
         socket.release()
 
@@ -259,8 +267,6 @@ class TrioServer(ServerApi):
         if not socket.connected:
             return
         socket.connected = False
-        if self.observer is not None:
-            self.observer.gone(socket, reason)
         space = socket.namespace
         space.flush_group(socket.group)
         caught_up = socket.held is None  # else it has seen a part of a replay: it begins anew, and says since when
@@ -285,8 +291,6 @@ class TrioServer(ServerApi):
         if not socket.connected:
             return
         event, *arguments = cast(list[Any], packet.data)
-        if self.observer is not None:
-            self.observer.received(socket, str(event), arguments)
         answer = await self._trigger(str(event), socket.namespace.name, socket.sid, *arguments)
         if packet.ack is None or answer is self.not_handled or answer is NO_ACK:
             return
@@ -294,7 +298,7 @@ class TrioServer(ServerApi):
         socket.send(self.parser.encode(Kind.ACK, socket.namespace.name, data, packet.ack))
 
     def _acknowledged(self, socket: Socket, packet: Packet) -> None:
-        """Past the mailbox: a handler that waits for this answer must not wait for itself."""
+        """Run an ack's callback without the mailbox: a handler that waits for this answer must not wait for itself."""
         callback = socket.acks.pop(packet.ack, None) if packet.ack is not None else None
         if callback is not None:
             result = callback(*(packet.data or ()))
@@ -316,58 +320,46 @@ class TrioServer(ServerApi):
 
     # --- the hot path ----------------------------------------------------------------------------------------
 
-    def publish(self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None) -> None:
-        """One event, its argument as JSON, to everybody in any of the rooms or ids: once each, encoded once."""
+    def publish(
+        self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None, *, without: str | None = None
+    ) -> None:
+        """One event, its argument as JSON, to every client in any of the rooms or ids: once each, encoded once; to none
+        that is in the room `without`.
+        """
         wanted = tuple(rooms)
         space = self.space("/")
-        space.broadcast(wanted, self.prepare(event, payload, wanted, tag))
-        if self.observer is not None:
-            self.observer.published(space, wanted, event, payload)
+        space.broadcast(wanted, self.prepare(event, payload, wanted, tag, without), without)
 
     def has_audience(self, rooms: Collection[str]) -> bool:
-        """Whether anybody is in one of the rooms, or lost the connection there and may still come back.
+        """Return True if one of the rooms has a client, or one that lost its connection and may recover.
 
-        What is published to nobody need not be made at all.
+        Without one, a message need not be built at all.
         """
         space = self.space("/")
         return any(map(space.has_room, rooms)) or (space.recovery is not None and space.recovery.awaits(rooms))
 
-    def prepare(self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None) -> Message:
+    def prepare(
+        self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None, without: str | None = None
+    ) -> Message:
         """The event's message, noted for recovery."""
         recovery = self.space("/").recovery
         if recovery is None:
             return self.parser.encode_event(event, payload, None, tag)
         message = self.parser.encode_event(event, payload, recovery.offset(), tag)
-        recovery.record(rooms, (message,))
+        recovery.record(rooms, (message,), () if without is None else (without,))
         return message
 
-    @asynccontextmanager
-    async def catch_up(self, sid: str) -> AsyncGenerator[Replay, None]:
+    def catch_up(self, sid: str) -> AbstractAsyncContextManager[ReplayWriter]:
         """While open, what is published to this client is held back; at the end it follows, without what was replayed.
 
         Raises KeyError for a client that is gone.
         """
-        socket = self._socket(sid, None)
-        socket.namespace.flush_group(socket.group)
-        nested = socket.held is not None
-        if not nested:
-            socket.held = []
-        replay = Replay(self.prepare, socket)
-        try:
-            yield replay
-        finally:
-            socket.namespace.flush_group(socket.group)
-            if not nested:
-                socket.held = not_covered(socket.held or (), replay.covered)
-                recovery = socket.namespace.recovery
-                if socket.held and replay.sent and recovery is not None:
-                    socket.whole_from = recovery.next
-                socket.release()
+        return catch_up(self.prepare, self._socket(sid, None))
 
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def drain(self, seconds: float) -> None:
-        """Tell everybody to come back, in batches over the time, and flush what is on its way."""
+        """Tell all clients to reconnect, in batches over the time, and flush what is on its way."""
         sessions = list(self.engine.sessions.values())
         with trio.move_on_after(seconds):
             for number, session in enumerate(sessions):
@@ -379,7 +371,7 @@ class TrioServer(ServerApi):
                     await session.connection.flush(seconds)
 
     def stats(self) -> Stats:
-        """What there is now."""
+        """Return the counters as they are now."""
         sessions = self.engine.sessions.values()
         websockets = sum(session.connection is not None for session in sessions)
         return Stats(
@@ -396,7 +388,7 @@ class TrioServer(ServerApi):
         return NoEngine
 
 
-def _send(session: Session, messages: Iterable[Message]) -> None:
+def _send(session: EngineSession, messages: Iterable[Message]) -> None:
     for message in messages:
         session.send(message)
 

@@ -2,26 +2,38 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import trio
 
-from transports.edge_connection import Connection
-from transports.edge_frames import TEXT, build_frame, close_frame
-from transports.edge_http import Request
-from transports.edge_websocket import Incoming
-from transports.socketio.message import CLOSE, NOOP, Message
-
-if TYPE_CHECKING:
-    from transports.socketio.engine import Engine
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import Request
+from townwatch.transports.socketio.heartbeat import HeartbeatSchedule
+from townwatch.transports.socketio.message import CLOSE, NOOP, Message
+from townwatch.transports.websocket.frames import TEXT, build_frame, close_frame
+from townwatch.transports.websocket.messages import Incoming
 
 SEPARATOR = "\x1e"
 POLLING_BACKLOG = 1 << 20
 """Bytes that may wait for the next poll."""
 
 
-class Session:
+class SessionHost(Protocol):
+    """The part of the Engine.IO server that a session needs."""
+
+    heartbeat: "HeartbeatSchedule[EngineSession]"
+    sessions: "dict[str, EngineSession]"
+    on_message: "Callable[[EngineSession, str | bytes], None]"
+    on_close: "Callable[[EngineSession, str], None]"
+
+    def cut_later(self, session: "EngineSession") -> None: ...
+    async def read(self, session: "EngineSession") -> None: ...
+    def remember_closed(self, sid: str, /) -> None: ...
+    def spawn(self, function: Callable[..., Awaitable[object]], /, *args: object) -> object: ...
+
+
+class EngineSession:
     """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
 
     __slots__ = (
@@ -29,7 +41,7 @@ class Session:
         "open", "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport", "upgrading",
     )  # fmt: skip
 
-    def __init__(self, engine: "Engine", sid: str, request: Request, transport: str) -> None:
+    def __init__(self, engine: SessionHost, sid: str, request: Request, transport: str) -> None:
         self.engine = engine
         self.id = sid
         self.request = request
@@ -37,12 +49,12 @@ class Session:
         self.open = True
         self.connection: Connection | None = None
         self.incoming: Incoming | None = None
-        """What comes by the connection."""
+        """Frames that the connection received."""
         self.base64 = request.argument("b64") is not None
         self.direct: Connection | None = None
         """The connection, where a message's frame can be written to it as it is."""
         self.deflates = False
-        """Whether its WebSocket negotiated permessage-deflate."""
+        """True if its WebSocket negotiated permessage-deflate."""
         self.buffer: list[Message] = []
         self.poll: trio.Event | None = None
         """Set while a GET waits."""
@@ -57,7 +69,7 @@ class Session:
 
     @property
     def writable(self) -> bool:
-        """Whether a message sent now would be on its way at once."""
+        """True if a message sent now would be written at once."""
         if self.connection is not None:
             return self.connection.writable
         return self.poll is not None and not self.buffer

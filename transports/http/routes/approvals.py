@@ -1,23 +1,35 @@
 """What agents ask for, and what people decide."""
 
-from access.policy import Action
-from actors import messages as m
-from contracts import rest
-from transports.http import reach, views
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import ProblemError
+from townwatch.access.policy import Action
+from townwatch.actors import messages as m
+from townwatch.contracts import rest
+from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.events import ApprovalRequest
+from townwatch.store import approvals
+from townwatch.transports.http import reach, views
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut, unknown_cursor
+from townwatch.transports.http.problems import ProblemError
 
 routes = Routes("Approvals")
+ONE = "/api/runner/sessions/{sessionId}/approvals/{approvalId}"
+_asked: Decoder[ApprovalRequest] = Decoder(ApprovalRequest)
 
 
-@routes.get("/api/approvals", rest.ApprovalList, query=rest.ApprovalQuery)
+@routes.get("/api/approvals", rest.ApprovalList, may=Action.READ, on="list", query=rest.ApprovalQuery)
 async def list_approvals(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalList:
-    """What waits for a decision in the villages that one may see, oldest first."""
+    """List the open approvals of the villages you may see, oldest first.
+
+    With `state=decided`, list the decisions, latest first: who decided what and when, and whether the runner has
+    confirmed it.
+    """
+    if call.query.state == "decided":
+        return await _decided(call)
+    context = call.api.context
     waiting = [
         views.pending_view(state, approval)
         for state in await reach.sessions(call, call.query.village_id)
-        for approval in state.pending.values()
+        for approval in context.undecided(state)
     ]
     page, following = cut(
         waiting,
@@ -28,29 +40,94 @@ async def list_approvals(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalL
     return rest.ApprovalList(items=page, next=following)
 
 
+async def _decided(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalList:
+    query, api = call.query, call.api
+    villages = await reach.village_keys(call, query.village_id)
+    try:
+        page = await api.database.read(approvals.decided, villages, cursor=query.cursor, limit=query.limit)
+    except ValueError:
+        raise unknown_cursor() from None
+    items: list[rest.PendingApproval] = []
+    for one in page.items:
+        state = api.context.board.session(one.session_id)
+        asked = _request(one.request)
+        if asked is None and state is not None:
+            asked = state.resolved.get(one.approval_id) or state.pending.get(one.approval_id)
+        if asked is not None:  # rows of earlier versions do not say what was asked
+            items.append(views.decided_view(one, asked, state.agent_id if state is not None else ""))
+    return rest.ApprovalList(items=items, next=page.next)
+
+
+def _request(values: dict[str, object]) -> ApprovalRequest | None:
+    try:
+        return _asked.convert(values) if values else None
+    except ContractError:
+        return None
+
+
 @routes.post(
-    "/api/runner/sessions/{sessionId}/approvals/{approvalId}",
-    rest.Done,
+    ONE,
+    rest.DecisionMade,
     on="session",
     may=Action.DECIDE,
     body=rest.DecisionBody,
     fails=(409,),
     audit="approval.decide",
 )
-async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.Done:
-    """Allow or deny what an agent asks for.
+async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionMade:
+    """Allow or deny an approval that an agent asked for.
 
-    The first decision wins and names who made it. The same one again is fine; another one is a 409 with the one that
-    stands. Without an answer in time the answer is no. A session that ends before the decision is with its runner is
-    a no too: approval_resolved tells everybody how it ended, and from then on that is what stands."""
-    approval_id, wanted = call.path["approvalId"][:200], call.body
-    call.target, call.notes = approval_id, {"decision": wanted.decision}
+    The first decision stands, with the name of its maker, whether the runner is connected or not. The same decision
+    again succeeds; another one is a 409 with the one that stands; one after the end of the session is a 409
+    E_SESSION_ENDED. An approval that is not answered in time is denied. A denial refuses the one call, and the
+    agent goes on; `stop` also ends the session. The list of decided approvals says how each ended. An allow with
+    `holdMs` stands at once, is given to the runner after that time, and can be taken back until then.
+    """
+    approval_id, wanted = call.path["approvalId"], call.body
+    call.target, call.notes = approval_id[:200], {"decision": wanted.decision}
+    if wanted.stop:
+        call.notes["stop"] = True
     by = call.subject.name or call.user_id
-    decision = m.Decide(approval_id, wanted.decision, by, wanted.note)
+    waiting = call.session.pending.get(approval_id)
+    if waiting is not None:
+        wanted.check_for(waiting)
+    decision = m.Decide(
+        approval_id,
+        wanted.decision,
+        by,
+        wanted.note,
+        stop=wanted.stop,
+        entry=call.entry(),
+        option_id=wanted.option_id,
+        answers=wanted.answers,
+        updated_input=wanted.updated_input,
+        hold_ms=wanted.hold_ms,
+    )
     standing = await reach.tell(call, decision)
+    call.noted = True  # with the decision; one that did not win decided nothing
     if standing.decision != wanted.decision:
         details = {"decision": standing.decision, "resolvedBy": standing.resolved_by, "note": standing.note}
-        who = standing.resolved_by or "somebody"
+        who = standing.resolved_by or "its runner"
         message = f"it is decided already: {standing.decision} by {who}"
         raise ProblemError(409, message, "E_DECIDED", {"standing": {k: v for k, v in details.items() if v is not None}})
+    return rest.DecisionMade(release_at=standing.release_ms)
+
+
+@routes.post(
+    f"{ONE}/take-back",
+    rest.Done,
+    on="session",
+    may=Action.DECIDE,
+    fails=(409,),
+    audit="approval.take_back",
+)
+async def take_back_approval(call: Call[None, None]) -> rest.Done:
+    """Take a held allow back: the approval waits again. 409 E_RELEASED where its runner has it, or may have."""
+    approval_id = call.path["approvalId"]
+    call.target = approval_id[:200]
+    try:
+        await reach.tell(call, m.TakeBack(approval_id, call.entry()))
+    except m.Released as error:
+        raise ProblemError(409, str(error), "E_RELEASED") from None
+    call.noted = True
     return rest.Done()

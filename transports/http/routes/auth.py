@@ -4,19 +4,21 @@ from typing import Any
 
 import trio
 
-from access.grants import grant_api_token
-from access.oidc_wire import BadProvider
-from access.passwords import WeakPassword
-from access.sign_in import CODE_LIFETIME_MS
-from access.sign_in import SignedIn as SignedInPerson
-from access.subject import Subject
-from contracts import rest
-from store import tokens, users, villages
-from transports.http import views
-from transports.http.oidc_door import START
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import ProblemError, not_found
+from townwatch.access.address import network_of
+from townwatch.access.grants import grant_api_token
+from townwatch.access.oidc_wire import BadProvider
+from townwatch.access.passwords import WeakPassword
+from townwatch.access.policy import Action, Oneself, Open
+from townwatch.access.sign_in import CODE_LIFETIME_MS, SignInResult as SignedInPerson, account_of
+from townwatch.access.subject import Subject
+from townwatch.contracts import rest
+from townwatch.store import tokens, users, villages
+from townwatch.transports.http import views
+from townwatch.transports.http.oidc_door import START
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import ProblemError, not_found
+from townwatch.transports.http.routes.villages import may_create_villages
 
 routes = Routes("Sign-in")
 DAY_MS = 86_400_000
@@ -25,7 +27,9 @@ DAY_MS = 86_400_000
 @routes.post(
     "/api/auth/exchange",
     rest.SignedIn,
-    who="anybody",
+    who="any",
+    may=Open.OPEN,
+    on="public",
     body=rest.ExchangeCode,
     secret=True,
     sign_in=True,
@@ -40,7 +44,9 @@ async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
 @routes.post(
     "/api/auth/password",
     rest.SignedIn,
-    who="anybody",
+    who="any",
+    may=Open.OPEN,
+    on="public",
     body=rest.PasswordSignIn,
     secret=True,
     sign_in=True,
@@ -48,25 +54,39 @@ async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
     audit="auth.sign_in",
 )
 async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.SignedIn:
-    """Sign in with address and password.
+    """Sign in with an e-mail address and a password.
 
-    Attempts are counted by address and by account, whether there is such an account or not."""
-    call.api.passwords.take(call.body.email.strip().lower(), trio.current_time())
-    found = await call.api.sign_in.with_password(call.body.email, call.body.password)
+    Attempts are counted for each account and place, whether the account exists or not. A place is a device that
+    signed in before (it sends the `device` that it was given), or else a network. All devices that never signed in
+    share one more limit.
+    """
+    body, guard, network = call.body, call.api.passwords, network_of(call.address)
+    account = account_of(body.email)
+    guard.take(account, network, call.api.sign_in.known_device(account, body.device), trio.current_time())
+    found = await call.api.sign_in.with_password(body.email, body.password)
+    guard.succeeded(account, network)
     return _welcome(call, "password", found)
 
 
-@routes.put("/api/me/password", rest.SignedIn, body=rest.SetPassword, secret=True, fails=(429,), audit="auth.password")
+@routes.put(
+    "/api/me/password",
+    rest.SignedIn,
+    may=Oneself.SIGN_IN,
+    on="self",
+    body=rest.SetPassword,
+    secret=True,
+    fails=(429,),
+    audit="auth.password",
+)
 async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
-    """Set or change one's password. Every sign-in so far ends, connections too; the answer is a new one.
+    """Set or change your password. Ends all your sign-ins and connections; the answer is a new sign-in.
 
-    Only who signed in themselves may: a program's token may not."""
-    if call.subject.kind != "user":
-        raise ProblemError(403, "a program's token cannot set a password")
+    Needs a token of a sign-in; an API token may not do it.
+    """
     sign_in, user_id = call.api.sign_in, call.user_id
-    call.api.passwords.take(user_id, trio.current_time())
+    call.api.passwords.take(user_id, network_of(call.address), user_id, trio.current_time())
     if not await sign_in.is_password(user_id, call.body.current):
-        raise ProblemError(403, "current: is not the password so far")
+        raise ProblemError(403, "current: is not your current password")
     try:
         await sign_in.set_password(user_id, call.body.password)
     except WeakPassword as error:
@@ -75,31 +95,36 @@ async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
     return _signed_in(await sign_in.again(user_id))
 
 
-@routes.get("/api/auth/methods", rest.SignInMethods, who="anybody")
+@routes.get("/api/auth/methods", rest.SignInMethods, who="any", may=Open.OPEN, on="public")
 async def get_sign_in_methods(call: Call[None, None]) -> rest.SignInMethods:
-    """How one can sign in here."""
+    """List the ways to sign in here."""
     oidc = call.api.oidc
     provider = None if oidc is None else rest.SignInProvider(label=oidc.label, start=START)
     return rest.SignInMethods(password=True, provider=provider)
 
 
-@routes.post("/api/auth/logout", rest.SignedOut, secret=True, audit="auth.logout")
+@routes.post("/api/auth/logout", rest.SignedOut, may=Oneself.END, on="self", secret=True, audit="auth.logout")
 async def sign_out(call: Call[None, None]) -> rest.SignedOut:
-    """End the access token that this is asked with, and the connections that came in with it.
+    """End the token of this request and the connections that use it.
 
-    A program's token is revoked, not signed out."""
-    if call.subject.kind != "user":
-        raise ProblemError(403, "a program's token does not sign out; revoke it: DELETE /api/tokens/{tokenId}")
-    await call.api.sign_in.sign_out(call.subject)
-    if call.subject.token_id is not None:
-        await call.api.token_ended(call.subject.token_id)
+    A sign-in ends, an API token is revoked. A token can end itself and no other.
+    """
+    subject = call.subject
+    if subject.kind == "api_token" and subject.token_id is not None:
+        await call.api.database.call(tokens.revoke_api_token, call.user_id, subject.token_id, call.now_ms)
+    else:
+        await call.api.sign_in.sign_out(subject)
+    if subject.token_id is not None:
+        await call.api.token_ended(subject.token_id)
     return rest.SignedOut(provider_url=await _provider_sign_out(call))
 
 
 async def _provider_sign_out(call: Call[None, None]) -> str | None:
-    """For a person who is known at the provider; the provider being away keeps nobody signed in here."""
+    """Return the provider's sign-out URL for a person who has one. A provider that is away delays no sign-out."""
     oidc = call.api.oidc
-    if oidc is None or not await call.api.database.read(users.has_identity, call.user_id, oidc.client.issuer):
+    if oidc is None or not call.subject.signed_in_here:
+        return None
+    if not await call.api.database.read(users.has_identity, call.user_id, oidc.client.issuer):
         return None
     try:
         return await oidc.sign_out_url(call.api.public_url)
@@ -108,7 +133,7 @@ async def _provider_sign_out(call: Call[None, None]) -> str | None:
 
 
 def _welcome(call: Call[Any, None], how: str, found: SignedInPerson) -> rest.SignedIn:
-    """From here on it is known who asks: the audit log names them."""
+    """Make the person who signed in the call's subject, so that the audit log names them."""
     call.subject = Subject(kind="user", user_id=found.user.user_id, name=found.user.name)
     call.notes = {"by": how}
     return _signed_in(found)
@@ -116,24 +141,25 @@ def _welcome(call: Call[Any, None], how: str, found: SignedInPerson) -> rest.Sig
 
 def _signed_in(found: SignedInPerson) -> rest.SignedIn:
     user = rest.UserView(user_id=found.user.user_id, name=found.user.name)
-    return rest.SignedIn(token=found.token, expires_at=found.expires_ms, user=user)
+    return rest.SignedIn(token=found.token, expires_at=found.expires_ms, user=user, device=found.device)
 
 
-@routes.post("/api/auth/link", rest.SignInLink, status=201, secret=True, audit="auth.link")
+@routes.post(
+    "/api/auth/link", rest.SignInLink, status=201, may=Oneself.SIGN_IN, on="self", secret=True, audit="auth.link"
+)
 async def make_link(call: Call[None, None]) -> rest.SignInLink:
-    """A new one-time link that signs oneself in, on another device.
+    """Make a one-time link that signs you in on another device.
 
-    Only who signed in themselves may make one: a program's token may not."""
-    if call.subject.kind != "user":
-        raise ProblemError(403, "a program's token cannot sign people in")
+    Needs a token of a sign-in; an API token may not do it.
+    """
     expires = call.now_ms + CODE_LIFETIME_MS
     code = await call.api.sign_in.issue_code(call.user_id)
     return rest.SignInLink(code=code, path=f"/?code={code}", expires_at=expires)
 
 
-@routes.get("/api/me", rest.Me)
+@routes.get("/api/me", rest.Me, may=Action.READ, on="self")
 async def get_me(call: Call[None, None]) -> rest.Me:
-    """Who one is, and which villages one is in."""
+    """Return who you are and the villages you belong to."""
     found = await call.api.database.read(villages.of_user, call.user_id)
     subject = call.subject
     return rest.Me(
@@ -141,38 +167,45 @@ async def get_me(call: Call[None, None]) -> rest.Me:
         name=subject.name,
         admin=subject.admin,
         chaos=call.api.chaos and subject.admin,
+        may_create_villages=may_create_villages(call),
         scopes=sorted(subject.scopes),
         villages=[views.village_view(village) for village in found],
     )
 
 
-@routes.get("/api/tokens", rest.TokenList, query=rest.PageQuery)
+@routes.get("/api/tokens", rest.TokenList, may=Oneself.ACCOUNT, on="self", query=rest.PageQuery)
 async def list_tokens(call: Call[None, rest.PageQuery]) -> rest.TokenList:
-    """One's API tokens, newest first, the revoked ones too."""
+    """List your API tokens, newest first, including revoked ones."""
     found = await call.api.database.read(tokens.api_tokens_of, call.user_id)
     page, following = cut(found, lambda one: (-one.created_ms, one.token_id), call.query.cursor, call.query.limit)
     return rest.TokenList(items=[views.token_view(one) for one in page], next=following)
 
 
-@routes.post("/api/tokens", rest.GrantedToken, status=201, body=rest.NewToken, secret=True, audit="token.create")
+@routes.post(
+    "/api/tokens",
+    rest.GrantedToken,
+    status=201,
+    may=Oneself.SIGN_IN,
+    on="self",
+    body=rest.NewToken,
+    secret=True,
+    audit="token.create",
+)
 async def make_token(call: Call[rest.NewToken, None]) -> rest.GrantedToken:
-    """A token for a program. The answer shows it, once.
+    """Make an API token for a program. The answer shows it once.
 
-    It may do at most what its scopes and its maker allow."""
-    if call.subject.kind != "user":
-        raise ProblemError(403, "a program's token cannot make others")
+    Its rights are limited by its scopes and by your own rights.
+    """
     wanted = frozenset(call.body.scopes)
-    if excess := wanted - call.subject.scopes:
-        raise ProblemError(403, f"scopes: {', '.join(sorted(excess))} is more than you may do yourself")
     lifetime = call.body.lifetime_days * DAY_MS
     granted = await call.api.database.call(grant_api_token, call.user_id, call.body.name, wanted, call.now_ms, lifetime)
     call.target = granted.token_id
     return rest.GrantedToken(token_id=granted.token_id, token=granted.token, expires_at=granted.expires_ms)
 
 
-@routes.delete("/api/tokens/{tokenId}", rest.Done, audit="token.revoke")
+@routes.delete("/api/tokens/{tokenId}", rest.Done, may=Oneself.ACCOUNT, on="self", audit="token.revoke")
 async def revoke_token(call: Call[None, None]) -> rest.Done:
-    """Revoke one of one's tokens."""
+    """Revoke one of your API tokens."""
     token_id = call.target = call.path["tokenId"][:200]
     if not token_id.isprintable() or not await call.api.database.call(
         tokens.revoke_api_token, call.user_id, token_id, call.now_ms

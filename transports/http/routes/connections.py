@@ -1,46 +1,48 @@
-"""Live connections: one's own to see and to close; everybody's for administrators."""
+"""Live connections: one's own to see and to close; all of them for administrators."""
 
 from collections.abc import Iterable
 
-from access.policy import Action
-from actors import messages as m
-from actors.directory import Connection, tell_if_alive
-from contracts import rest
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import ProblemError, not_found
+from townwatch.access.policy import Action, Oneself
+from townwatch.actors import messages as m
+from townwatch.actors.directory import LiveConnection, tell_if_alive
+from townwatch.contracts import rest
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import not_found
 
 routes = Routes("Connections")
 
 MAX_AGENT_CHARS = 300
 
 
-@routes.get("/api/me/connections", rest.ConnectionList, query=rest.PageQuery)
+@routes.get("/api/me/connections", rest.ConnectionList, may=Oneself.ACCOUNT, on="self", query=rest.PageQuery)
 async def list_my_connections(call: Call[None, rest.PageQuery]) -> rest.ConnectionList:
-    """One's own live connections, over Socket.IO and the control WebSocket, the oldest first.
+    """List your live connections (Socket.IO and control WebSocket), oldest first.
 
-    They count together against the limit of connections of a person."""
+    Together they count against the limit of connections for each person.
+    """
     return _page(call, call.api.context.directory.of_user(call.user_id))
 
 
 @routes.get("/api/connections", rest.ConnectionList, on="service", may=Action.ADMIN, query=rest.ConnectionQuery)
 async def list_connections(call: Call[None, rest.ConnectionQuery]) -> rest.ConnectionList:
-    """Everybody's live connections, the oldest first; for administrators."""
+    """List all live connections, oldest first. For administrators."""
     directory, user_id = call.api.context.directory, call.query.user_id
     return _page(call, directory.connections.values() if user_id is None else directory.of_user(user_id))
 
 
-@routes.delete("/api/me/connections/{connectionId}", rest.Done, audit="connection.close")
+@routes.delete(
+    "/api/me/connections/{connectionId}", rest.Done, may=Oneself.ACCOUNT, on="self", audit="connection.close"
+)
 async def close_connection(call: Call[None, None]) -> rest.Done:
-    """Close one of one's own live connections; an administrator may close anybody's.
+    """Close one of your live connections; administrators may close any.
 
-    It is told why, and does not come back by itself."""
+    The client is told why and does not reconnect by itself.
+    """
     subject, connection_id = call.subject, call.path["connectionId"]
-    if subject.kind == "session" or "manage" not in subject.scopes:
-        raise ProblemError(403, "this token may not close connections")
     found = call.api.context.directory.connections.get(connection_id)
     theirs = found is not None and found.user_id != call.user_id
-    if found is None or (theirs and not (subject.admin and "admin" in subject.scopes)):
+    if found is None or (theirs and not subject.admin):
         raise not_found(f"connection {connection_id[:200]!r}")
     call.target = connection_id
     call.notes = {"kind": found.kind, "of": found.user_id}
@@ -50,13 +52,13 @@ async def close_connection(call: Call[None, None]) -> rest.Done:
 
 
 def _page(
-    call: Call[None, rest.PageQuery] | Call[None, rest.ConnectionQuery], found: Iterable[Connection]
+    call: Call[None, rest.PageQuery] | Call[None, rest.ConnectionQuery], found: Iterable[LiveConnection]
 ) -> rest.ConnectionList:
     page, following = cut(found, lambda one: (one.since_ms, one.connection_id), call.query.cursor, call.query.limit)
     return rest.ConnectionList(items=[_view(one) for one in page], next=following)
 
 
-def _view(one: Connection) -> rest.ConnectionView:
+def _view(one: LiveConnection) -> rest.ConnectionView:
     return rest.ConnectionView(
         connection_id=one.connection_id,
         kind=one.kind,

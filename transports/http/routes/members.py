@@ -1,22 +1,23 @@
 """Who belongs to a village."""
 
-from access.policy import Action
-from contracts import rest
-from store import members, users
-from transports.http import views
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import not_found
+from townwatch.access.policy import Action
+from townwatch.contracts import rest
+from townwatch.store import members, users
+from townwatch.transports.http import views
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import not_found
 
 routes = Routes("Members")
 
 
-@routes.get("/api/villages/{villageId}/members", rest.MemberList, on="village", query=rest.PageQuery)
+@routes.get("/api/villages/{villageId}/members", rest.MemberList, on="village", may=Action.READ, query=rest.PageQuery)
 async def list_members(call: Call[None, rest.PageQuery]) -> rest.MemberList:
-    """The members of a village, by name.
+    """List the members of a village by name.
 
-    Their e-mail addresses are shown to owners only. Members only: who is just passing through a public village does
-    not see who they are."""
+    For members only; visitors of a public village do not see its members. E-mail addresses are shown to owners
+    only.
+    """
     found = await call.api.database.read(members.of_village, call.path["villageId"])
     role = next((one.role for one in found if one.user_id == call.user_id), None)
     if role is None and not call.subject.admin:
@@ -35,7 +36,7 @@ async def list_members(call: Call[None, rest.PageQuery]) -> rest.MemberList:
     audit="member.put",
 )
 async def put_member(call: Call[rest.MemberRole, None]) -> rest.Done:
-    """Take somebody in, or change their role. A village keeps at least one owner."""
+    """Add a member or change their role. A village keeps at least one owner."""
     village_id, user_id = call.path["villageId"], _user_id(call)
     if await call.api.database.read(users.get, user_id) is None:
         raise not_found(f"person {user_id!r}")
@@ -54,7 +55,7 @@ async def put_member(call: Call[rest.MemberRole, None]) -> rest.Done:
     audit="member.remove",
 )
 async def remove_member(call: Call[None, None]) -> rest.Done:
-    """Take somebody out. A village keeps at least one owner."""
+    """Remove a member. A village keeps at least one owner."""
     village_id, user_id = call.path["villageId"], _user_id(call)
     call.target = user_id
     if not await call.api.database.call(members.remove, village_id, user_id):

@@ -1,167 +1,79 @@
-"""Sessions: start, list, look, type, stop, pause, resume, resize, read what happened."""
+"""Sessions: list, look, type, stop, pause, resume, resize, read what happened."""
 
-import uuid
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
-import attrs
 import structlog
 import trio
 
-from access.gate import NotFound
-from access.policy import Action
-from actors import messages as m
-from actors.placement import NoRunner, choose
-from actors.runner import command_result
-from actors.session import read_for_viewers
-from contracts import rest, ui
-from contracts.codec import to_json_values
-from contracts.link import Command, Result
-from contracts.tasks import SessionConfig, StartSession
-from store import runners, sessions
-from store.sessions import Session
-from transports.http import fleet, reach, recording, views
-from transports.http.deps import Api
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import NDJSON, Answer, ProblemError, not_found
+from townwatch.access.policy import Action
+from townwatch.actors import commands, messages as m
+from townwatch.actors.log_reading import read_for_viewers
+from townwatch.contracts import rest
+from townwatch.contracts.codec import to_json_values
+from townwatch.transports.http import fleet, reach, recording, views
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import NDJSON, ProblemError, RestResponse
+from townwatch.transports.http.streams import Download, reader_of
 
 routes = Routes("Sessions")
 log = structlog.get_logger("http")
 
 READS = 20
 """Reads of the log for one page, where most of what they bring is left out."""
+KEYS_SECONDS, STOP_SECONDS, PAUSE_SECONDS = 1.0, 0.5, 3.0
+"""How long to wait for a runner's refusal before the answer is that it was sent."""
+END_SECONDS = 10.0
 BASE = "/api/runner/sessions"
 ONE = f"{BASE}/{{sessionId}}"
 
 
-@routes.post(BASE, rest.StartedSession, status=201, body=StartSession, fails=(404, 504), audit="session.start")
-async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
-    """Start a session on a runner.
-
-    On the runner that is named, else on the least loaded one that has the provider, matches the labels and is below
-    80 % of its sessions; 503 with the reason where there is none. 409 where the runner refuses; 504 where it did not
-    answer in time: it may still start it then."""
-    wanted = call.body
-    try:
-        await call.api.gate.check(call.subject, Action.DRIVE, "village", wanted.village_id)
-    except NotFound:
-        raise not_found(f"village {wanted.village_id!r}") from None
-    runner_id = await _place(call.api, wanted)
-    config = _config(wanted, uuid.uuid4().hex)
-    call.village_id, call.target = wanted.village_id, config.session_id
-    call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": wanted.task.title}
-    await call.api.database.call(sessions.create, _row(call, config, runner_id))
-    ensure = m.EnsureSession(
-        config.session_id, config.org_id, runner_id, agent_id=config.agent_id, agent_name=config.agent_name
-    )
-    await call.api.context.router_call(ensure)
-    await _command(call.api, runner_id, config)
-    return rest.StartedSession(session_id=config.session_id, agent_id=config.agent_id)
-
-
-async def _place(api: Api, wanted: StartSession) -> str:
-    rows = await api.database.read(runners.everyone, wanted.village_id)
-    states = await fleet.seen(api, [row.runner_id for row in rows])
-    candidates = [fleet.candidate(api, row, states.get(row.runner_id)) for row in rows]
-    chosen = choose(candidates, wanted.provider_id, wanted.labels, wanted.runner_id)
-    if isinstance(chosen, NoRunner):
-        raise ProblemError(503, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
-    return chosen
-
-
-def _config(wanted: StartSession, session_id: str) -> SessionConfig:
-    return SessionConfig(
-        session_id=session_id,
-        org_id=wanted.village_id,
-        agent_id=ui.default_agent_id(session_id),
-        provider_id=wanted.provider_id,
-        repo_ref=wanted.repo_ref,
-        task=wanted.task,
-        agent_name=wanted.agent_name,
-        checkout=wanted.checkout,
-        room_path=wanted.room_path,
-        policy=wanted.policy,
-        env=wanted.env,
-        command=wanted.command,
-    )
-
-
-def _row(call: Call[StartSession, None], config: SessionConfig, runner_id: str) -> Session:
-    """What is kept of it. The values of the environment are not: secrets travel in them."""
-    kept = attrs.evolve(config, env=dict.fromkeys(config.env, "…"))
-    return Session(
-        session_id=config.session_id,
-        village_id=config.org_id,
-        agent_id=config.agent_id,
-        provider_id=config.provider_id,
-        state="CREATED",
-        created_ms=call.now_ms,
-        runner_id=runner_id,
-        config=to_json_values(kept),
-        created_by=call.subject.user_id,
-    )
-
-
-async def _command(api: Api, runner_id: str, config: SessionConfig) -> None:
-    """Send the start and wait for the runner's word. A session that never began is taken back."""
-    command = Command(command_id=f"start:{config.session_id}", command="start", config=config)
-    runner = await api.context.router_call(m.EnsureRunner(runner_id))
-    try:
-        result: Result = await command_result(runner, command, api.start_seconds)
-    except m.RunnerOffline as error:
-        await _take_back(api, config.session_id)
-        raise ProblemError(503, f"no runner can take the session: {error}", "E_NO_RUNNER") from None
-    except trio.TooSlowError:
-        message = f"runner {runner_id} did not answer within {api.start_seconds:g} s; it may still start the session"
-        details = {"sessionId": config.session_id, "agentId": config.agent_id}
-        raise ProblemError(504, message, details=details) from None
-    if not result.ok:
-        await _take_back(api, config.session_id)
-        why = result.error
-        message = why.message if why is not None else "it did not say why"
-        details = {"runnerId": runner_id, "code": why.code} if why is not None else {"runnerId": runner_id}
-        raise ProblemError(409, f"runner {runner_id} refused the session: {message}", "E_RUNNER_REFUSED", details)
-
-
-async def _take_back(api: Api, session_id: str) -> None:
-    with trio.CancelScope(shield=True):
-        await api.forget_session(session_id)
-        api.context.board.remove(session_id)
-        await api.database.call(sessions.remove, session_id)
-
-
-@routes.get(BASE, rest.SessionList, who="visitor", query=rest.SessionQuery)
+@routes.get(BASE, rest.SessionList, who="visitor", may=Action.READ, on="list", query=rest.SessionQuery)
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
-    """The sessions that one may see, the newest first."""
+    """List the sessions you may see, newest first."""
     query = call.query
     found = [one for one in await reach.sessions(call, query.village_id) if not (query.live and one.ended)]
     page, following = cut(found, lambda one: (-(one.created_at or 0), one.session_id), query.cursor, query.limit)
     statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
-    items = [views.session_view(one, runner_away=statuses[one.runner_id] == "offline") for one in page]
+    items = [
+        views.session_view(
+            one,
+            call.api.context.undecided(one),
+            reach.listed(call, one),
+            runner_away=statuses[one.runner_id] == "offline",
+        )
+        for one in page
+    ]
     return rest.SessionList(items=items, next=following)
 
 
-@routes.get(ONE, rest.SessionView, who="visitor", on="session")
+@routes.get(ONE, rest.SessionView, who="visitor", on="session", may=Action.READ)
 async def get_session(call: Call[None, None]) -> rest.SessionView:
-    """A session as it is now."""
+    """Return a session in its current state."""
     state = call.session
     statuses = await fleet.statuses(call.api, {state.runner_id})
-    return views.session_view(state, runner_away=statuses[state.runner_id] == "offline")
+    waiting = call.api.context.undecided(state)
+    return views.session_view(
+        state, waiting, reach.listed(call, state), runner_away=statuses[state.runner_id] == "offline"
+    )
 
 
 @routes.post(
     f"{ONE}/input", rest.Done, on="session", may=Action.DRIVE, body=rest.TypedInput, fails=(409,), audit="session.input"
 )
 async def type_input(call: Call[rest.TypedInput, None]) -> rest.Done:
-    """Type into the session's terminal."""
-    call.api.context.allowances.typing.take(call.user_id, trio.current_time())
+    """Type into the terminal of a session."""
+    commands.limit(call.api.context, call.user_id)
     call.notes = {"characters": len(call.body.data)}
-    await reach.tell(call, m.Input(call.body.data, call.body.mode))
+    await reach.order(call, m.Input(call.body.data, call.body.mode, call.claim, call.user_id), KEYS_SECONDS)
     return rest.Done()
 
 
 @routes.post(
     f"{ONE}/stop",
-    rest.Done,
+    rest.Promised,
     on="session",
     may=Action.DRIVE,
     body=rest.StopSession,
@@ -169,24 +81,59 @@ async def type_input(call: Call[rest.TypedInput, None]) -> rest.Done:
     fails=(409,),
     audit="session.stop",
 )
-async def stop_session(call: Call[rest.StopSession, None]) -> rest.Done:
-    """Stop a session: ask it to end, or (graceful false) kill it. It is kept for a runner that is away."""
+async def stop_session(call: Call[rest.StopSession, None]) -> rest.Promised:
+    """Stop a session: ask it to end, or kill it (`graceful` false).
+
+    The order is kept until the session has ended, while its runner is away and over a restart of the service.
+    """
     call.notes = {"graceful": call.body.graceful}
-    await reach.tell(call, m.Stop(graceful=call.body.graceful, by=call.user_id))
-    return rest.Done()
+    stop = m.Stop(graceful=call.body.graceful, by=call.user_id, entry=call.entry())
+    return await _promised(call, stop, STOP_SECONDS)
 
 
-@routes.post(f"{ONE}/pause", rest.Done, on="session", may=Action.DRIVE, fails=(409,), audit="session.pause")
-async def pause_session(call: Call[None, None]) -> rest.Done:
-    """Hold a session where it is."""
-    await reach.tell(call, m.Pause())
-    return rest.Done()
+@routes.post(f"{ONE}/pause", rest.Promised, on="session", may=Action.DRIVE, fails=(409,), audit="session.pause")
+async def pause_session(call: Call[None, None]) -> rest.Promised:
+    """Pause a session. The order is kept for ten minutes while its runner is away."""
+    return await _promised(call, m.Pause(call.entry(), call.claim), PAUSE_SECONDS)
 
 
-@routes.post(f"{ONE}/resume", rest.Done, on="session", may=Action.DRIVE, fails=(409,), audit="session.resume")
-async def resume_session(call: Call[None, None]) -> rest.Done:
-    """Let a paused session go on."""
-    await reach.tell(call, m.Resume())
+@routes.post(f"{ONE}/resume", rest.Promised, on="session", may=Action.DRIVE, fails=(409,), audit="session.resume")
+async def resume_session(call: Call[None, None]) -> rest.Promised:
+    """Resume a paused session. The order is kept for ten minutes while its runner is away."""
+    return await _promised(call, m.Resume(call.entry(), call.claim), PAUSE_SECONDS)
+
+
+async def _promised(
+    call: Call[rest.StopSession, None] | Call[None, None], order: m.Stop | m.Pause | m.Resume, seconds: float
+) -> rest.Promised:
+    answer = await reach.order(call, order, seconds)
+    call.noted = True  # with the promise
+    return answer
+
+
+@routes.post(
+    f"{ONE}/end",
+    rest.Done,
+    on="session",
+    may=Action.MANAGE,
+    body=rest.EndSession,
+    fails=(409,),
+    audit="session.end",
+)
+async def end_session(call: Call[rest.EndSession, None]) -> rest.Done:
+    """Declare a session lost: the service ends it as FAILED with this reason, whatever its runner says later.
+
+    For a session that its runner will never end. Its place is freed and its approvals are denied. If the runner
+    returns, it is told to stop the session, and later events of it are refused.
+    """
+    reason, by = call.body.reason, call.subject.name or call.user_id
+    call.notes = {"reason": reason}
+    over = await reach.tell(call, m.End(f"ended by {by}: {reason}", by))
+    with trio.move_on_after(END_SECONDS):
+        await over.wait()
+    state = call.api.context.board.session(call.session.session_id)
+    if state is not None and not state.ended:
+        raise ProblemError(503, "the end of the session is not written yet; ask again")
     return rest.Done()
 
 
@@ -200,29 +147,37 @@ async def resume_session(call: Call[None, None]) -> rest.Done:
     audit="session.resize",
 )
 async def resize_session(call: Call[rest.TerminalSize, None]) -> rest.Done:
-    """Give the session's terminal another size."""
-    call.api.context.allowances.typing.take(call.user_id, trio.current_time())
-    await reach.tell(call, m.Resize(call.body.cols, call.body.rows))
+    """Resize the terminal of a session."""
+    commands.limit(call.api.context, call.user_id)
+    await reach.order(call, m.Resize(call.body.cols, call.body.rows, call.user_id), KEYS_SECONDS)
     return rest.Done()
 
 
 @routes.delete(ONE, rest.Done, on="session", may=Action.MANAGE, fails=(409,), audit="session.delete")
 async def delete_session(call: Call[None, None]) -> rest.Done:
-    """Delete a session that has ended: its events, its recording, its approvals, for good.
+    """Delete a session that has ended, with its events, recording and approvals, permanently.
 
-    What its runner may still send of it is refused."""
+    Events that its runner still sends for it are refused.
+    """
     if not call.session.ended:
-        raise ProblemError(409, "the session has not ended; stop it first")
+        how = "stop it first, or, where its runner is gone, end it: POST …/end"
+        raise ProblemError(409, f"the session has not ended; {how}")
     with trio.CancelScope(shield=True):
         await call.api.delete_session(call.session.session_id)
     return rest.Done()
 
 
-@routes.get(f"{ONE}/events", rest.EventList, who="visitor", on="session", query=rest.EventQuery)
+@routes.get(f"{ONE}/events", rest.EventList, who="visitor", on="session", may=Action.READ, query=rest.EventQuery)
 async def list_events(call: Call[None, rest.EventQuery]) -> rest.EventList:
-    """What happened in a session, from the durable log, oldest first.
+    """List the events of a session from the durable log, oldest first.
 
-    Terminal output is as viewers may have it: without sequences that act on their terminal."""
+    Terminal output is filtered as for viewers: without sequences that act on their terminal.
+    """
+    async with call.api.pages.place(reader_of(call)):
+        return await _events(call)
+
+
+async def _events(call: Call[None, rest.EventQuery]) -> rest.EventList:
     query, context, session_id = call.query, call.api.context, call.session.session_id
     left_out = {name.strip() for name in (query.exclude or "").split(",")}
     after = query.after if query.cursor is None else query.cursor
@@ -240,25 +195,30 @@ async def list_events(call: Call[None, rest.EventQuery]) -> rest.EventList:
     return rest.EventList(items=found, next=after if after < call.session.seq else None)
 
 
-@routes.get(f"{ONE}/recording.cast", recording.MEDIA_TYPE, who="visitor", on="session", fails=(413,))
-async def get_recording(call: Call[None, None]) -> Answer:
-    """The session's terminal as asciicast v3, for asciinema's player."""
+@routes.get(f"{ONE}/recording.cast", recording.MEDIA_TYPE, who="visitor", on="session", may=Action.READ)
+async def get_recording(call: Call[None, None]) -> RestResponse:
+    """Return the terminal of a session as asciicast v3, for asciinema's player."""
     state = call.session
-    body = await trio.to_thread.run_sync(recording.make, call.api.context.journal_log, state)
-    return Answer(200, body, recording.MEDIA_TYPE, _as_file(state.session_id, "cast"))
+    pieces = partial(recording.cast, call.api.context.journal_log, state)
+    return _download(call, pieces, recording.MEDIA_TYPE, _as_file(state.session_id, "cast"))
 
 
-@routes.get(f"{ONE}/events.ndjson", NDJSON, who="visitor", on="session", query=rest.EventExport)
-async def export_events(call: Call[None, rest.EventExport]) -> Answer:
-    """The session's events as on the wire, oldest first, one JSON object a line, about 16 MiB at a time.
+@routes.get(f"{ONE}/events.ndjson", NDJSON, who="visitor", on="session", may=Action.READ, query=rest.EventExport)
+async def export_events(call: Call[None, rest.EventExport]) -> RestResponse:
+    """Export the events of a session as on the wire, oldest first, one JSON object a line.
 
-    Terminal output is as viewers may have it. The header x-next-after says where to go on; without it that was all."""
-    state, after = call.session, call.query.after
-    body, last = await trio.to_thread.run_sync(recording.lines, call.api.context.journal_log, state, after)
-    headers = _as_file(state.session_id, "ndjson")
-    if after < last < state.seq:
-        headers["x-next-after"] = str(last)
-    return Answer(200, body, NDJSON, headers)
+    Terminal output is filtered as for viewers. To continue an answer that was cut short, pass the seq of the last
+    whole line as `after`.
+    """
+    state = call.session
+    pieces = partial(recording.lines, call.api.context.journal_log, state, call.query.after)
+    return _download(call, pieces, NDJSON, _as_file(state.session_id, "ndjson"))
+
+
+def _download(
+    call: Call[Any, Any], pieces: Callable[[], Iterator[bytes]], media_type: str, headers: dict[str, str]
+) -> RestResponse:
+    return RestResponse(200, b"", media_type, headers, Download(call.api.streams, reader_of(call), pieces))
 
 
 def _as_file(session_id: str, ending: str) -> dict[str, str]:

@@ -4,68 +4,72 @@ from typing import Any, cast
 
 import attrs
 
-from access.policy import Action
-from contracts import rest
-from contracts.codec import camel, encode
-from supervision import Node, tree
-from transports.http import metrics_route
-from transports.http.operation import Call, Routes
-from transports.http.problems import Answer, ProblemError, unauthorized
+from townwatch.access.policy import Action, Open
+from townwatch.contracts import rest
+from townwatch.contracts.codec import camel, encode
+from townwatch.supervision import Node, tree
+from townwatch.transports.http import metrics_route
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.problems import ProblemError, RestResponse
 
 routes = Routes("System")
 
 
-@routes.get("/healthz", rest.Alive, who="anybody")
+@routes.get("/healthz", rest.Alive, who="any", may=Open.OPEN, on="public")
 async def get_health(_call: Call[None, None]) -> rest.Alive:
-    """Whether the process answers.
+    """Report that the process answers.
 
-    Says nothing about the parts: ask /readyz for those."""
+    Says nothing about its parts; /readyz does.
+    """
     return rest.Alive()
 
 
-@routes.get("/readyz", rest.Ready, who="anybody")
+@routes.get("/readyz", rest.Ready, who="any", may=Open.OPEN, on="public")
 async def get_readiness(call: Call[None, None]) -> rest.Ready:
-    """Whether the service takes work.
+    """Report whether the service is ready for work.
 
-    503 with the reasons when it does not: the journal cannot write, or somebody of the tree is not up."""
+    503 with the reasons if not: the journal cannot write or its files were replaced, the tables database is away,
+    or a part does not answer.
+    """
     reasons = call.api.reasons_not_ready()
     if reasons:
-        raise ProblemError(503, reasons[0], "E_NOT_READY", {"ready": False, "reasons": reasons})
-    return rest.Ready(ready=True)
+        raise ProblemError(
+            503, reasons[0], "E_NOT_READY", {"ready": False, "reasons": reasons, "warnings": call.api.warnings()}
+        )
+    return rest.Ready(ready=True, warnings=call.api.warnings())
 
 
-@routes.get("/metrics", metrics_route.MEDIA_TYPE, who="visitor", fails=(403,))
-async def get_metrics(call: Call[None, None]) -> Answer:
-    """What the service measures, for Prometheus.
+@routes.get("/metrics", metrics_route.MEDIA_TYPE, may=Action.ADMIN, on="service", open_when=metrics_route.is_open)
+async def get_metrics(call: Call[None, None]) -> RestResponse:
+    """Return the metrics for Prometheus.
 
-    Open on loopback; otherwise, unless configured, an administrator's token is asked for."""
-    if not call.api.metrics_open:
-        if call.subject.user_id is None:
-            raise unauthorized("metrics need an administrator's token")
-        call.api.gate.check_service(call.subject, Action.ADMIN)
-    return Answer(200, metrics_route.render(call.api.registry), metrics_route.MEDIA_TYPE)
+    Open to programs of the same machine where the service listens on loopback and behind no proxy; otherwise an
+    administrator's token with the scope admin is needed.
+    """
+    return RestResponse(200, metrics_route.render(call.api.registry), metrics_route.MEDIA_TYPE)
 
 
-@routes.get("/api/status", rest.ServiceStatus, who="anybody")
+@routes.get("/api/status", rest.ServiceStatus, who="any", may=Open.OPEN, on="public")
 async def get_status(call: Call[None, None]) -> rest.ServiceStatus:
-    """Which version runs, and since when."""
+    """Return the version of the service and when it started."""
     api = call.api
     return rest.ServiceStatus(
         version=api.version, uptime_ms=max(0, call.now_ms - api.started_ms), started_at=api.started_ms
     )
 
 
-@routes.get("/api/supervision", rest.SupervisionNode, on="service")
-async def get_supervision(call: Call[None, None]) -> Answer:
-    """The live tree of actors and supervisors.
+@routes.get("/api/supervision", rest.SupervisionNode, on="service", may=Action.READ)
+async def get_supervision(call: Call[None, None]) -> RestResponse:
+    """Return the live tree of actors and supervisors.
 
-    Ids and paths of sessions, villages, agents, runners and clients are shown to administrators only."""
+    Ids and paths of sessions, villages, agents, runners and clients are shown to administrators only.
+    """
     root = call.api.root()
     if root is None:
-        raise ProblemError(503, "the tree is not up")
+        raise ProblemError(503, "the supervision tree is not running; try again")
     node = tree(root)
     shown = node if call.subject.admin else _anonymous(node)
-    return Answer(200, encode(_camel_keys(shown.as_dict())))
+    return RestResponse(200, encode(_camel_keys(shown.as_dict())))
 
 
 @routes.get(
@@ -76,17 +80,20 @@ async def get_supervision(call: Call[None, None]) -> Answer:
     query=rest.SupervisionEventQuery,
 )
 async def list_supervision_events(call: Call[None, rest.SupervisionEventQuery]) -> rest.SupervisionEventList:
-    """What happened lately to a node of the tree, and to those below it.
+    """List recent events of a node of the supervision tree and of those below it.
 
-    Of each actor the last 40 events are kept in memory, since the start of the process; those alike are one."""
+    The last 40 events of each actor are kept in memory since the start of the process; equal ones in a row are
+    counted as one.
+    """
     root = call.api.root()
     path = call.query.path or (root.path if root is not None else None) or ""
     found = call.api.history.of(path, call.query.limit)
-    return rest.SupervisionEventList(items=[rest.SupervisionEvent(**attrs.asdict(one)) for one in found])
+    shown: list[Any] = [attrs.asdict(one) | {"at": round(one.at * 1000)} for one in found]  # milliseconds
+    return rest.SupervisionEventList(items=[rest.SupervisionEvent(**one) for one in shown])
 
 
 def _anonymous(node: Node, name: str | None = None, path: str = "") -> Node:
-    """Numbers instead of names: what lives in other people's villages is not everybody's to know."""
+    """Replace names by numbers: what runs in other people's villages is private."""
     shown = name or node.id
     here = f"{path}/{shown}" if path else shown
     children = [

@@ -1,44 +1,79 @@
 """Villages, their houses and agents."""
 
+from secrets import token_hex
+from typing import Any
+
 from sqlalchemy import Connection
 
-from access.policy import Action
-from actors import messages as m
-from actors.session_state import SessionState
-from contracts import rest
-from store import members, villages
-from transports.http import fleet, views
-from transports.http.operation import Call, Routes
-from transports.http.paging import cut
-from transports.http.problems import ProblemError, not_found
+from townwatch.access.policy import Action, administers
+from townwatch.actors import messages as m
+from townwatch.actors.rendering.shown import roof
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import rest
+from townwatch.contracts.village_ids import name_of
+from townwatch.store import members, villages
+from townwatch.transports.http import fleet, reach, views
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import ProblemError, not_found
 
 routes = Routes("Villages")
 VILLAGE_SECONDS = 5.0
+LONGEST_STEM = 55
+"""Characters of a villageId that are kept before a random ending: together at most 64."""
 
 
-@routes.get("/api/villages", rest.VillageList, who="visitor", query=rest.PageQuery)
+def may_create_villages(call: Call[Any, Any]) -> bool:
+    """Return whether the caller may make villages: by [people] may_create_villages and by their token."""
+    subject = call.subject
+    can = subject.kind != "session" and Action.MANAGE in subject.scopes
+    return can and (administers(subject) or call.api.everyone_makes_villages)
+
+
+def _only_makers(call: Call[Any, Any]) -> None:
+    if not may_create_villages(call):
+        who = "everyone with the scope manage" if call.api.everyone_makes_villages else "administrators"
+        raise ProblemError(403, f"you may not make villages with this token: that is for {who} here")
+
+
+@routes.get("/api/villages", rest.VillageList, who="visitor", may=Action.READ, on="list", query=rest.PageQuery)
 async def list_villages(call: Call[None, rest.PageQuery]) -> rest.VillageList:
-    """The villages one may see: one's own, and the public ones."""
-    found = await call.api.database.read(villages.of_user, call.subject.user_id)
+    """List the villages you may see: your own and public ones; all for administrators."""
+    found = await reach.villages_seen(call)
     page, following = cut(found, lambda village: (village.village_id,), call.query.cursor, call.query.limit)
     return rest.VillageList(items=[views.village_view(village) for village in page], next=following)
 
 
-@routes.post("/api/villages", rest.MyVillage, status=201, body=rest.NewVillage, fails=(409,), audit="village.create")
+@routes.post(
+    "/api/villages",
+    rest.MyVillage,
+    status=201,
+    may=Action.MANAGE,
+    on="self",
+    guard=_only_makers,
+    body=rest.NewVillage,
+    fails=(409,),
+    audit="village.create",
+)
 async def create_village(call: Call[rest.NewVillage, None]) -> rest.MyVillage:
-    """A new village, with oneself as its owner."""
-    if call.subject.kind == "session" or "manage" not in call.subject.scopes:
-        raise ProblemError(403, "this token may not make villages")
-    new = call.body
-    call.village_id = new.village_id
-    if not await call.api.database.call(_found, new, call.user_id, call.now_ms):
-        raise ProblemError(409, f"villageId: {new.village_id} is taken")
-    return rest.MyVillage(village_id=new.village_id, name=new.name, public=new.public, role="owner")
+    """Create a village with you as its owner.
+
+    Administrators get the villageId they ask for, or 409: they see all villages. Where everyone may make villages
+    ([people] may_create_villages), everyone else gets it with a random ending, whether it is taken or not, so that
+    the answer tells nothing about villages that they may not see: use the villageId of the answer.
+    """
+    subject, new = call.subject, call.body
+    public_id = new.village_id if administers(subject) else f"{new.village_id[:LONGEST_STEM]}-{token_hex(4)}"
+    key = await call.api.database.call(_found, new, public_id, call.user_id, call.now_ms)
+    if key is None:
+        raise ProblemError(409, f"villageId: {public_id} is taken; choose another")
+    call.village_id = key
+    return rest.MyVillage(village_id=public_id, name=new.name, public=new.public, role="owner")
 
 
-@routes.get("/api/villages/{villageId}", rest.MyVillage, who="visitor", on="village")
+@routes.get("/api/villages/{villageId}", rest.MyVillage, who="visitor", on="village", may=Action.READ)
 async def get_village(call: Call[None, None]) -> rest.MyVillage:
-    """One village, and one's role in it."""
+    """Return one village and your role in it."""
     return await _village(call)
 
 
@@ -51,7 +86,7 @@ async def get_village(call: Call[None, None]) -> rest.MyVillage:
     audit="village.change",
 )
 async def change_village(call: Call[rest.VillageChange, None]) -> rest.MyVillage:
-    """Rename a village, open it to the public, or close it."""
+    """Rename a village, or make it public or private."""
     change = call.body
     village_id = call.path["villageId"]
     call.notes = {"name": change.name, "public": change.public}
@@ -60,34 +95,52 @@ async def change_village(call: Call[rest.VillageChange, None]) -> rest.MyVillage
     return await _village(call)
 
 
-@routes.delete(
-    "/api/villages/{villageId}", rest.Done, on="village", may=Action.MANAGE, fails=(409,), audit="village.delete"
-)
+@routes.delete("/api/villages/{villageId}", rest.Done, on="village", may=Action.MANAGE, audit="village.delete")
 async def delete_village(call: Call[None, None]) -> rest.Done:
-    """Delete a village in which nobody works.
+    """Delete a village and everything in it, permanently.
 
-    Its events stay in the log until their time is over."""
+    That is its members, its sessions (live ones are stopped) with their events and approvals, its tokens, runner
+    grants and enrolment codes. The villageId is then free: a new village of the same name is empty.
+    """
     village_id = call.path["villageId"]
-    working = sum(not state.ended for state in call.api.context.board.of_village(village_id))
-    if working:
-        raise ProblemError(409, f"{working} sessions live in this village; stop them first")
+    call.notes = {"sessions": len(call.api.context.board.of_village(village_id))}
     await call.api.database.call(villages.remove, village_id)
-    await call.api.membership_changed(village_id)
+    await call.api.village_deleted(village_id)
     return rest.Done()
 
 
-@routes.get("/api/villages/{villageId}/houses", rest.HouseList, who="visitor", on="village", query=rest.PageQuery)
+@routes.get(
+    "/api/villages/{villageId}/houses",
+    rest.HouseList,
+    who="visitor",
+    on="village",
+    may=Action.READ,
+    query=rest.PageQuery,
+)
 async def list_houses(call: Call[None, rest.PageQuery]) -> rest.HouseList:
-    """The houses (repositories) of a village, and what goes on in them."""
+    """List the houses (repositories) of a village with their activity."""
     village = await call.api.context.router_call(m.EnsureVillage(call.path["villageId"]))
     found = await village.call(m.Houses(), timeout=VILLAGE_SECONDS)
     page, following = cut(found, lambda house: (house.name, house.repo_id), call.query.cursor, call.query.limit)
-    return rest.HouseList(items=[views.house_view(house) for house in page], next=following)
+    board = call.api.context.board
+    inside: dict[str, list[SessionState]] = {house.repo_id: [] for house in page}
+    for state in board.of_village(call.path["villageId"]):
+        if state.repo_id in inside:
+            inside[state.repo_id].append(state)
+    items = [views.house_view(house, roof(inside[house.repo_id]), call.now_ms) for house in page]
+    return rest.HouseList(items=items, next=following)
 
 
-@routes.get("/api/villages/{villageId}/agents", rest.AgentList, who="visitor", on="village", query=rest.PageQuery)
+@routes.get(
+    "/api/villages/{villageId}/agents",
+    rest.AgentList,
+    who="visitor",
+    on="village",
+    may=Action.READ,
+    query=rest.PageQuery,
+)
 async def list_agents(call: Call[None, rest.PageQuery]) -> rest.AgentList:
-    """The agents of a village, each in its latest session, the newest first."""
+    """List the agents of a village, each in its latest session, newest first."""
     latest: dict[str, SessionState] = {}
     for state in call.api.context.board.of_village(call.path["villageId"]):
         latest[state.agent_id] = state
@@ -95,37 +148,25 @@ async def list_agents(call: Call[None, rest.PageQuery]) -> rest.AgentList:
         latest.values(), lambda state: (-(state.created_at or 0), state.agent_id), call.query.cursor, call.query.limit
     )
     statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
-    items = [views.agent_view(state, statuses[state.runner_id]) for state in page]
+    items = [
+        views.agent_view(state, call.api.context.undecided(state), reach.listed(call, state), statuses[state.runner_id])
+        for state in page
+    ]
     return rest.AgentList(items=items, next=following)
-
-
-@routes.post(
-    "/api/villages/{villageId}/alerts/{alertId}/resolve",
-    rest.Done,
-    on="village",
-    may=Action.DRIVE,
-    audit="alert.resolve",
-)
-async def resolve_alert(call: Call[None, None]) -> rest.Done:
-    """An alert is done with: its bug bot goes home."""
-    call.target = call.path["alertId"][:200]
-    village = await call.api.context.router_call(m.EnsureVillage(call.path["villageId"]))
-    await village.send(m.ResolveAlert(call.target))
-    return rest.Done()
 
 
 async def _village(call: Call[rest.VillageChange, None] | Call[None, None]) -> rest.MyVillage:
     village_id = call.path["villageId"]
-    seen = await call.api.database.read(villages.of_user, call.subject.user_id)
+    seen = await reach.villages_seen(call)
     found = next((village for village in seen if village.village_id == village_id), None)
     if found is None:
-        raise not_found(f"village {village_id!r}")
+        raise not_found(f"village {name_of(village_id)!r}")
     return views.village_view(found)
 
 
-def _found(connection: Connection, new: rest.NewVillage, owner_id: str, now_ms: int) -> bool:
-    """Village and first owner in one transaction; False where the id is taken."""
-    if not villages.create(connection, new.village_id, new.name, now_ms, public=new.public):
-        return False
-    members.put(connection, new.village_id, owner_id, "owner", now_ms)
-    return True
+def _found(connection: Connection, new: rest.NewVillage, public_id: str, owner_id: str, now_ms: int) -> str | None:
+    """Village and first owner in one transaction; None where the name is taken."""
+    key = villages.create(connection, public_id, new.name, now_ms, public=new.public)
+    if key is not None:
+        members.put(connection, key, owner_id, "owner", now_ms)
+    return key

@@ -2,19 +2,29 @@
 
 import http.client
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import lru_cache
 from sys import intern
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 import attrs
 import h11
+import structlog
 import trio
 
-from transports.edge_connection import Connection
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.sending import SendBudget, reset, send_all
+
+log = structlog.get_logger("edge")
 
 MAX_HEAD_BYTES = 64 * 1024
+MAX_FIELDS = 200
+JOINED_BYTES = 64 * 1024
+"""Head and body up to so many bytes are copied together, so that a small answer is one packet."""
+HELD_BYTES = 64 << 20
+BODILESS = frozenset({204, 304})
+"""Statuses whose answers have no body, and no Content-Length (RFC 9110, 8.6)."""
 Headers = list[tuple[str, str]]
 
 
@@ -31,11 +41,22 @@ class Request:
     client: str
     scheme: str = "http"
     body: bytes = b""
+    version: str = "1.1"
+    """Of HTTP."""
 
     def header(self, name: str, default: str = "") -> str:
         """The header's values, joined by commas; `default` without it."""
         found = [value for key, value in self.headers if key == name]
         return ",".join(found) if found else default
+
+    def only(self, name: str) -> str | None:
+        """The header's value; None without it, "" where it is there more than once, so that no one value is picked."""
+        found = [value for key, value in self.headers if key == name]
+        return None if not found else found[0] if len(found) == 1 else ""
+
+    def tokens(self, name: str) -> list[str]:
+        """A header that is a list: its elements, in lower case."""
+        return [part for one in self.header(name).split(",") if (part := one.strip().lower())]
 
     def argument(self, name: str) -> str | None:
         """The first value of a query parameter."""
@@ -47,19 +68,38 @@ class Request:
         return f"{self.raw_path}?{self.query}" if self.query else self.raw_path
 
 
+class BodyStream(Protocol):
+    """A body that is made while it is sent. Each piece is asked for when the one before was taken by the network."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def close(self) -> None:
+        """Release what the stream holds. Called at least once, whether it was read to its end or not at all."""
+        ...
+
+
 @attrs.define
 class Response:
-    """An answer. Content-Length is added."""
+    """An answer. Content-Length is added; with a `stream` there is none, and `body` does not count."""
 
     status: int
     body: bytes = b""
     headers: Headers = attrs.field(factory=list[tuple[str, str]])
+    stream: BodyStream | None = None
+    shared: bool = False
+    """`body` is in memory anyway (a file of the page), not for this answer."""
 
 
 def error_response(status: int, code: str, message: str, headers: Headers | None = None) -> Response:
     """The contract's form of an error: {error: {code, message}}."""
     body = json.dumps({"error": {"code": code, "message": message}}).encode()
     return Response(status, body, [("content-type", "application/json"), *(headers or [])])
+
+
+def upgrade_required(message: str) -> Response:
+    """The answer to a request that should have been a WebSocket's, or one of another version."""
+    headers = [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")]
+    return error_response(426, "E_UPGRADE", message, headers)
 
 
 HttpHandler = Callable[[Request], Awaitable[Response]]
@@ -69,12 +109,15 @@ WebSocketHandler = Callable[[Request, Connection, bytes], Awaitable[None]]
 @attrs.frozen(kw_only=True)
 class HttpLimits:
     """Sizes in bytes, times in seconds. head: from the connection (or the last answer) to a whole request head once it
-    began; idle: a kept-alive connection without a request; body: for all of a body."""
+    began; idle: a kept-alive connection without a request; body: for all of a body; stall: a reader of an answer that
+    takes nothing for so long is cut; held: what large answers of all connections may have in memory."""
 
     body_bytes: int = 1_000_000
     head: float = 10.0
     idle: float = 75.0
     body: float = 30.0
+    stall: float = 30.0
+    held: SendBudget = attrs.field(factory=lambda: SendBudget(HELD_BYTES))
 
 
 class Unacceptable(Exception):
@@ -83,6 +126,10 @@ class Unacceptable(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
         self.response = response
+
+
+_WHOLE = (h11.DONE, h11.MIGHT_SWITCH_PROTOCOL)  # pyright: ignore[reportPrivateImportUsage]
+"""States of a peer whose request has come to its end."""
 
 
 class HttpConnection:
@@ -97,6 +144,7 @@ class HttpConnection:
         self._describe = describe
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
         self._first = True
+        self._client = connection.peer
 
     async def next_request(self) -> tuple[Request, bool] | None:
         """(request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
@@ -104,6 +152,7 @@ class HttpConnection:
         if head is None:
             return None
         request = self._describe(head, self._connection.peer)
+        self._client = request.client
         if _wants_websocket(request):
             return request, True
         length = request.header("content-length")
@@ -117,7 +166,7 @@ class HttpConnection:
 
     @property
     def leftover(self) -> bytes:
-        """What came behind the head of an upgrade."""
+        """Bytes that followed the head of an upgrade."""
         return self._h11.trailing_data[0]
 
     async def _head(self) -> h11.Request | None:
@@ -129,7 +178,10 @@ class HttpConnection:
             self._first = False
             with trio.move_on_after(self._limits.head):
                 event = await self._event()
-                return event if isinstance(event, h11.Request) else None
+                if not isinstance(event, h11.Request):
+                    return None
+                _check(event)
+                return event
         return None
 
     async def _event(self) -> Any:
@@ -165,21 +217,61 @@ class HttpConnection:
         return error_response(413, "E_TOO_LARGE", f"the body is larger than {self._limits.body_bytes} bytes")
 
     async def respond(self, response: Response, *, head_only: bool = False, close: bool = False) -> bool:
-        """Send the answer; whether the connection can serve another request."""
-        close = close or self._h11.their_state is not h11.DONE
-        headers = [*response.headers, ("content-length", str(len(response.body)))]
+        """Send the answer, as fast as its reader takes it; whether the connection can serve another request."""
+        size = 0 if response.shared or len(response.body) <= JOINED_BYTES else len(response.body)
+        if size and not self._limits.held.take(self._client, size):
+            response, size = _too_many_held(), 0
+        try:
+            return await self._respond(response, head_only, close)
+        finally:
+            if size:
+                self._limits.held.give_back(self._client, size)
+            if response.stream is not None:
+                response.stream.close()
+
+    async def _respond(self, response: Response, head_only: bool, close: bool) -> bool:
+        close = close or self._h11.their_state not in _WHOLE
+        headers = list(response.headers)
+        if response.stream is None and response.status not in BODILESS:
+            headers.append(("content-length", str(len(response.body))))
         if close:
             headers.append(("connection", "close"))
         if self._h11.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return False
         fields = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         reason = http.client.responses.get(response.status, "").encode()
-        out = self._h11.send(h11.Response(status_code=response.status, headers=fields, reason=reason)) or b""
-        if response.body and not head_only:
-            out += self._h11.send(h11.Data(data=response.body)) or b""
-        out += self._h11.send(h11.EndOfMessage()) or b""
-        self._connection.write(out)
-        return not close and self._next_cycle()
+        head = self._h11.send(h11.Response(status_code=response.status, headers=fields, reason=reason)) or b""
+        if response.stream is not None and not head_only:
+            whole = await self._send(head) and await self._send_stream(response.stream)
+        else:
+            body = self._data(response.body) if response.body and not head_only else b""
+            end = self._h11.send(h11.EndOfMessage()) or b""
+            whole = await self._send(head, body, end)
+        return whole and not close and self._next_cycle()
+
+    async def _send_stream(self, stream: BodyStream) -> bool:
+        """The pieces of a body that is made meanwhile. When making it fails, the reader gets a reset and not an end."""
+        try:
+            async for piece in stream:
+                if piece and not await self._send(self._data(piece)):
+                    return False
+        except Exception:
+            log.exception("answer_failed_midway", peer=self._connection.peer)
+            reset(self._connection)
+            return False
+        return await self._send(self._h11.send(h11.EndOfMessage()) or b"")
+
+    def _data(self, body: bytes) -> bytes:
+        return self._h11.send(h11.Data(data=body)) or b""
+
+    async def _send(self, *parts: bytes) -> bool:
+        """Small parts in one packet."""
+        if sum(map(len, parts)) <= JOINED_BYTES:
+            parts = (b"".join(parts),)
+        for part in parts:
+            if not await send_all(self._connection, part, self._limits.stall):
+                return False
+        return True
 
     def _next_cycle(self) -> bool:
         if self._h11.our_state is not h11.DONE:
@@ -187,25 +279,46 @@ class HttpConnection:
         self._h11.start_next_cycle()
         return True
 
-    async def while_open(self, handler: HttpHandler, request: Request) -> Response | None:
-        """The handler's answer; None when the peer hung up meanwhile (a poll that nobody waits for is cancelled)."""
+    async def while_open(self, handler: HttpHandler, request: Request, *, waits: bool) -> Response | None:
+        """The handler's answer. The peer's end of sending ends a handler that `waits` (a poll without a reader): None
+        then. Others go on, for a client may close its side after the request and read the answer.
+        """
         answer: Response | None = None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._watch, nursery.cancel_scope)
+            nursery.start_soon(self._watch, nursery.cancel_scope, waits)
             answer = await handler(request)
             nursery.cancel_scope.cancel()
         return answer
 
-    async def _watch(self, scope: trio.CancelScope) -> None:
+    async def _watch(self, scope: trio.CancelScope, waits: bool) -> None:
         while data := await self._connection.recv():
             self._h11.receive_data(data)  # pipelined: it waits there for its turn
             if len(self._h11.trailing_data[0]) > MAX_HEAD_BYTES:
                 await trio.sleep_forever()  # no deadline: the handler has its own, and then this is cancelled
-        scope.cancel()
+        if waits or self._connection.closed:
+            scope.cancel()
+
+
+def _too_many_held() -> Response:
+    why = "too many large answers wait for their readers; read them, and try again"
+    return error_response(503, "E_UNAVAILABLE", why, [("retry-after", "2")])
+
+
+def _check(head: h11.Request) -> None:
+    """Refuse what h11 accepts and RFC 9112 does not. Two lengths (6.1) would smuggle a request past a proxy."""
+    names = [bytes(name) for name, _ in head.headers]
+    if b"transfer-encoding" in names and (b"content-length" in names or head.http_version != b"1.1"):
+        raise Unacceptable(
+            error_response(400, "E_BAD_REQUEST", "Transfer-Encoding needs HTTP/1.1 and no Content-Length")
+        )
+    if head.http_version not in (b"1.0", b"1.1"):
+        raise Unacceptable(error_response(505, "E_HTTP_VERSION", "this service speaks HTTP/1.1 and 1.0 only"))
+    if len(names) > MAX_FIELDS:
+        raise Unacceptable(error_response(431, "E_TOO_LARGE", f"a request may have {MAX_FIELDS} header fields"))
 
 
 def _wants_websocket(request: Request) -> bool:
-    return request.header("upgrade").lower() == "websocket" and "upgrade" in request.header("connection").lower()
+    return "websocket" in request.tokens("upgrade") and "upgrade" in request.tokens("connection")
 
 
 _COMMON = frozenset(
@@ -227,13 +340,25 @@ def _shared(name: bytes, value: bytes) -> tuple[str, str]:
     return name.decode("latin-1").lower(), value.decode("latin-1")
 
 
+def _origin_form(target: str) -> tuple[str, str | None]:
+    """(path and query, authority) of a request's target; authority None where it is in Host."""
+    scheme, found, rest = target.partition("://")
+    if not found or scheme.lower() not in ("http", "https"):
+        return target, None
+    authority, slash, path = rest.partition("/")
+    return slash + path if slash else "/", authority
+
+
 def describe(head: h11.Request, peer: str, *, trusted: frozenset[str], scheme: str) -> Request:
     """The request of a head. X-Forwarded-For and -Proto are believed only of trusted proxies."""
-    target = head.target.decode("latin-1")
+    target, authority = _origin_form(head.target.decode("latin-1"))
     raw_path, query = (intern(part) for part in target.partition("?")[::2])  # the same for thousands, who keep it
     path = unquote(raw_path) if "%" in raw_path else raw_path
     headers = [_header(bytes(name), bytes(value)) for name, value in head.headers]
-    request = Request(intern(head.method.decode("latin-1")), path, raw_path, query, headers, peer, scheme)
+    if authority is not None:  # it counts, and not what Host says (RFC 9112, 3.2.2)
+        headers = [("host", authority), *(one for one in headers if one[0] != "host")]
+    method, version = intern(head.method.decode("latin-1")), intern(head.http_version.decode("latin-1"))
+    request = Request(method, path, raw_path, query, headers, peer, scheme, version=version)
     if peer in trusted:
         hops = [hop.strip() for hop in request.header("x-forwarded-for").split(",") if hop.strip()]
         request.client = next((hop for hop in reversed(hops) if hop not in trusted), peer)

@@ -5,7 +5,7 @@ Without a context, a connection keeps no window of its own either: what it costs
 
 import zlib
 
-from transports.edge_frame_reader import FLUSH, FULL_WINDOW
+from townwatch.transports.websocket.frame_reader import FLUSH, FULL_WINDOW
 
 NAME = "permessage-deflate"
 NO_CONTEXT = f"{NAME}; server_no_context_takeover; client_no_context_takeover"

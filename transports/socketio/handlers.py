@@ -13,16 +13,17 @@ import structlog
 import trio
 from socketio.exceptions import ConnectionRefusedError
 
-from actors import messages as m
-from actors.client import ClientActor
-from actors.context import Context
-from actors.directory import Origin
-from actors.ports import Access, ClientGone, Replay, Subject, Tag
-from actors.runtime import ActorDeadError, MailboxFull, whereis
-from contracts.joins import PAYLOADS, Refusal
-from supervision import ChildError, ChildSpec, Refused
-from transports.socketio import TrioServer
-from transports.socketio.server import RECOVERED
+from townwatch.access.address import network_of
+from townwatch.actors import messages as m
+from townwatch.actors.client import ClientActor
+from townwatch.actors.context import Context
+from townwatch.actors.directory import Origin
+from townwatch.actors.ports import Access, ClientGone, Principal, Replay, Tag
+from townwatch.contracts.joins import PAYLOADS, Refusal
+from townwatch.runtime import ActorDeadError, MailboxFull, whereis
+from townwatch.supervision import ChildError, ChildSpec, LimitReached, Supervisor
+from townwatch.transports.socketio import Postponed, TrioServer
+from townwatch.transports.socketio.server import RECOVERED
 
 log = structlog.get_logger("people")
 
@@ -31,18 +32,20 @@ SERVER_PING = "server_ping"
 ANSWER_SECONDS = 20.0
 LEAVE_SECONDS = 5.0
 
-Authenticate = Callable[[str | None], Awaitable[Subject]]
+Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Who a token belongs to; None is the anonymous. Raises `ValueError` for a token that is not good."""
 
 
 class SocketIoOutlet:
-    """The cast's way out: `actors.ports.Outlet` on the Socket.IO server."""
+    """The cast's way out: `townwatch.actors.ports.Outlet` on the Socket.IO server."""
 
     def __init__(self, server: TrioServer) -> None:
         self._server = server
 
-    def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
-        self._server.publish(event, payload, rooms, tag)
+    def publish(
+        self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None, *, without: str | None = None
+    ) -> None:
+        self._server.publish(event, payload, rooms, tag, without=without)
 
     def listens(self, rooms: Sequence[str]) -> bool:
         return self._server.has_audience(rooms)
@@ -79,7 +82,7 @@ class SocketIoOutlet:
         await self._server.disconnect(client_id)
 
 
-class People:
+class ClientHandlers:
     """Binds the product's events to the server."""
 
     def __init__(
@@ -105,29 +108,31 @@ class People:
             raise ConnectionRefusedError(INVALID_TOKEN, {"code": "WS_INVALID_TOKEN"}) from None
         user = subject.user_id
         origin = Origin(str(environ.get("REMOTE_ADDR", "")), str(environ.get("HTTP_USER_AGENT", "")))
-        keys = {"user": user} if user is not None else {"address": origin.address}
+        keys = {"user": user} if user is not None else {"address": network_of(origin.address)}
         args = (self._context, sid, subject, self._access, origin)
         spec = ChildSpec(id=f"client:{sid}", actor=ClientActor, args=args, restart="temporary", keys=keys)
         supervisor = whereis(self._clients)
         if supervisor is None:
-            raise ConnectionRefusedError("the service is starting or stopping; try again", {"retry": True})
+            raise Postponed("the service is starting or stopping; connect again in a moment")
         if environ.get(RECOVERED):
             await self._replace(sid)
         try:
-            client = await supervisor.proxy().start_child(spec)
+            client = await Supervisor.start_child(supervisor, spec)
             if environ.get(RECOVERED) and not await self._may_go_on(sid, client):
-                raise ConnectionRefusedError("you may not be everywhere any more where you were", {"retry": True})
-        except Refused as refused:
+                raise Postponed("your rights changed since you were here; connect and join again", recoverable=False)
+        except LimitReached as refused:
             self._context.measure("limit", {"limit": refused.limit})
-            data = {"code": "CONNECTION_LIMIT", "retry": refused.retry_after is not None}
+            if refused.retry_after is not None:
+                raise Postponed(str(refused)) from None
+            data = {"code": "CONNECTION_LIMIT", "retry": False}
             raise ConnectionRefusedError(str(refused), data) from None
 
     async def _may_go_on(self, sid: str, client: Any) -> bool:
-        """Whether who came back may still be in all of their rooms; else their actor is gone again."""
+        """Return True if a returning client may still be in all of its rooms; otherwise end its actor."""
         rooms = [room for room in self._server.rooms(sid) if room != sid]
         allowed = False
         try:
-            allowed = await client.call(m.Recovered(rooms), timeout=ANSWER_SECONDS)
+            allowed = await client.call(m.RoomsRecovered(rooms), timeout=ANSWER_SECONDS)
         finally:  # also where it failed: an actor without a connection would keep its place for ever
             if not allowed:
                 with trio.move_on_after(LEAVE_SECONDS, shield=True):
@@ -152,7 +157,7 @@ class People:
         supervisor = whereis(self._clients)
         if supervisor is not None:
             with suppress(ChildError, ActorDeadError):  # its actor may have ended before its connection did
-                await supervisor.proxy().terminate_child(f"client:{sid}")
+                await Supervisor.terminate_child(supervisor, f"client:{sid}")
 
     async def _ping(self, sid: str, *_data: Any) -> tuple[()]:
         return ()
@@ -165,7 +170,7 @@ class People:
                     return await client.call(m.FromClient(event, data), timeout=ANSWER_SECONDS)
             except MailboxFull:
                 return Refusal("E_RATE_LIMIT", "too many requests at once", retry_after=1.0).as_ack()
-            except Exception as error:  # gone, late, or it failed: whoever asked is owed an answer
+            except Exception as error:  # gone, late, or it failed: the client is owed an answer
                 if self._server.has_client(sid):
                     log.error("client_did_not_answer", request=event, reason=repr(error))
             return Refusal("E_INTERNAL", "the service could not do this now; try again", retry_after=1.0).as_ack()
@@ -174,7 +179,7 @@ class People:
 
 
 def _token(environ: dict[str, Any], auth: Any) -> str | None:
-    """From `auth.token`, else from the query string; None where there is neither."""
+    """Return the token from `auth.token`, else from the query string; None without either."""
     if isinstance(auth, dict) and auth.get("token") not in (None, ""):  # pyright: ignore[reportUnknownMemberType]
         return str(auth["token"])  # pyright: ignore[reportUnknownArgumentType]
     found = parse_qs(str(environ.get("QUERY_STRING", ""))).get("token")

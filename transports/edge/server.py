@@ -9,15 +9,16 @@ import socket
 import ssl
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import h11
 import structlog
 import trio
 
-from transports.edge_connection import Connection
-from transports.edge_http import (
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import (
+    BodyStream,
     HttpConnection,
     HttpHandler,
     HttpLimits,
@@ -27,28 +28,32 @@ from transports.edge_http import (
     WebSocketHandler,
     describe,
     error_response,
+    upgrade_required,
 )
-from transports.edge_parking import Parking, Resume
-from transports.edge_tls import certified_names, server_context
+from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.sending import hang_up
+from townwatch.transports.edge.tls import end_tls, server_context
 
-__all__ = ["Connection", "Edge", "EdgeSettings", "Request", "Response", "error_response"]
+__all__ = ["BodyStream", "Connection", "Edge", "EdgeSettings", "Request", "Response", "error_response"]
 
 log = structlog.get_logger("edge")
 
 BACKLOG = 4096
 ACCEPTS_AT_ONCE = 64
-Peer = tuple[str, tuple[str, ...]]
-"""Address, and the names in its certificate, of who is behind a TLS connection."""
+Peer = tuple[str, tuple[str, ...], Any]
+"""Address, names in its certificate and socket of the peer of a TLS connection."""
 OUT_OF_FILES_SECONDS = 0.1
+HANG_UP_SECONDS = 2.0
+"""A peer that has the last answer may take so long to close its side."""
 
 
 Upgrade = tuple[WebSocketHandler, Request, bytes]
-"""Who takes the connection over, the request, and what came behind it."""
+"""The handler that takes the connection over, the request, and the bytes after it."""
 
 
 @attrs.frozen(kw_only=True)
 class EdgeSettings:
-    """Where to listen, whom to believe, how much is too much. Sizes in bytes, times in seconds."""
+    """Settings of the edge: addresses, trusted proxies, limits. Sizes in bytes, times in seconds."""
 
     host: str = "127.0.0.1"
     port: int = 8484
@@ -56,6 +61,8 @@ class EdgeSettings:
     header_timeout: float = 10.0
     idle_timeout: float = 75.0
     body_timeout: float = 30.0
+    stall_timeout: float = 30.0
+    """A reader of an answer that takes nothing for so long is cut; one that is slow is waited for."""
     connections: int = 15_000
     """More are closed at once: open files are finite."""
     trusted_proxies: tuple[str, ...] = ()
@@ -72,27 +79,28 @@ class Edge:
 
     def __init__(self, settings: EdgeSettings) -> None:
         self.settings = settings
-        self._http: dict[str, HttpHandler] = {}
+        self._http: dict[str, tuple[HttpHandler, bool]] = {}
         self._websocket: dict[str, WebSocketHandler] = {}
         self._limits = HttpLimits(
             body_bytes=settings.max_body,
             head=settings.header_timeout,
             idle=settings.idle_timeout,
             body=settings.body_timeout,
+            stall=settings.stall_timeout,
         )
         self._trusted = frozenset(settings.trusted_proxies)
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
         self._listener: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
-        self._parking: Parking | None = None
+        self._poller: IdlePoller[Connection] | None = None
         self._port = settings.port
         self.open_connections = 0
         self.failed_connections = 0
-        """Connections that ended with an error nobody expected. Zero, or there is a bug."""
+        """Connections that ended with an unexpected error. Zero, or there is a bug."""
 
-    def http(self, prefix: str, handler: HttpHandler) -> None:
-        """Requests below `prefix` go to `handler`."""
-        self._http[prefix] = handler
+    def http(self, prefix: str, handler: HttpHandler, *, waits: bool = False) -> None:
+        """Requests below `prefix` go to `handler`. `waits`: its GETs are long polls, cancelled when the peer ends."""
+        self._http[prefix] = handler, waits
 
     def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
         """Upgrades below `prefix` go to `handler`, which owns the connection from before the 101 until it returns."""
@@ -124,13 +132,28 @@ class Edge:
         with listener:
             task_status.started([listener.getsockname()])
             async with trio.open_nursery() as nursery:
-                self._parking = self._park(nursery)
-                if self._parking is not None:
-                    nursery.start_soon(self._parking.run)
-                if self.settings.tls_certificate:
-                    await self._accept_tls(listener, nursery)
-                else:
-                    await self._accept(listener, nursery)
+                self._poller = self._idle_poller(nursery)
+                if self._poller is not None:
+                    nursery.start_soon(self._poller.run)
+                await self._accept(listener, nursery)
+
+    async def serve_meanwhile(
+        self,
+        http: dict[str, HttpHandler],
+        websocket: dict[str, WebSocketHandler],
+        *,
+        task_status: trio.TaskStatus[list[Any]] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve these handlers instead until cancelled; the port stays bound for `serve`, no connection is refused."""
+        assert self._listener is not None  # bind() comes first
+        kept, tables = self._listener.dup(), (self._http, self._websocket)
+        self._http = {prefix: (handler, False) for prefix, handler in http.items()}
+        self._websocket = websocket
+        try:
+            await self.serve(task_status=task_status)
+        finally:
+            self._listener = kept
+            self._http, self._websocket = tables
 
     async def _accept(self, listener: socket.socket, nursery: trio.Nursery) -> None:
         while True:
@@ -153,47 +176,27 @@ class Edge:
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        nursery.start_soon(self._guard, accepted, nursery)
+        if self._tls is None:
+            nursery.start_soon(self._guard, accepted, nursery)
+            return
+        wire = Connection(accepted, nursery)
 
-    def _park(self, nursery: trio.Nursery) -> Parking | None:
-        """For connections that wait without a task."""
-        return Parking(nursery, self._live) if Parking.possible() else None
+        def begin(plain: socket.socket, names: tuple[str, ...]) -> None:
+            nursery.start_soon(self._guard, plain, nursery, (wire.peer, names, wire.sock))
 
-    async def _accept_tls(self, listener: socket.socket, nursery: trio.Nursery) -> None:
-        """TLS ends here: the plain side goes on through a socket pair, so that everything behind is the same."""
-        assert self._tls is not None  # made by bind()
-        wrapped = trio.SocketListener(trio.socket.from_stdlib_socket(listener))
-        serve = partial(self._serve_tls, self._tls, nursery)
-        await trio.serve_listeners(serve, [wrapped], handler_nursery=nursery)
+        nursery.start_soon(end_tls, self._tls, wire, begin, self.settings.header_timeout, self.settings.stall_timeout)
 
-    async def _serve_tls(self, context: ssl.SSLContext, nursery: trio.Nursery, stream: trio.SocketStream) -> None:
-        secure = trio.SSLStream(stream, context, server_side=True, https_compatible=True)
-        theirs: socket.socket | None = None
-        try:
-            with trio.fail_after(self.settings.header_timeout):
-                await secure.do_handshake()
-            names = certified_names(cast(Any, secure).getpeercert())
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            nursery.start_soon(self._guard, ours, nursery, (str(stream.socket.getpeername()[0]), names))
-            inner = trio.SocketStream(trio.socket.from_stdlib_socket(theirs))
-            async with trio.open_nursery() as pumps:
-                pumps.start_soon(_pump, secure, inner, pumps.cancel_scope)
-                pumps.start_soon(_pump, inner, secure, pumps.cancel_scope)
-        except (OSError, trio.BrokenResourceError, trio.TooSlowError) as error:
-            log.debug("tls_failed", reason=type(error).__name__)
-        finally:
-            if theirs is not None:
-                theirs.close()
-            await trio.aclose_forcefully(secure)
+    def _idle_poller(self, nursery: trio.Nursery) -> IdlePoller[Connection] | None:
+        """Return the poller for connections that wait without a task, or None where the system has none."""
+        return IdlePoller(nursery, self._live) if IdlePoller.possible() else None
 
     async def _guard(self, accepted: socket.socket, nursery: trio.Nursery, peer: Peer | None = None) -> None:
         """One connection from its first byte on."""
         self.open_connections += 1
         connection = Connection(accepted, nursery)
-        connection.parking = self._parking
+        connection.poller = self._poller
         if peer is not None:
-            connection.peer, connection.certificate = peer
+            connection.peer, connection.certificate, connection.wire = peer
         await self._live(connection, partial(self._begin, connection))
 
     async def _begin(self, connection: Connection) -> None:
@@ -218,7 +221,7 @@ class Edge:
                 self.open_connections -= 1
 
     async def _converse(self, connection: Connection) -> Upgrade | None:
-        """Requests and answers, until the connection is over or somebody else's."""
+        """Serve requests until the connection ends or is upgraded."""
         secure = bool(self.settings.tls_certificate)
         http = HttpConnection(connection, self._limits, partial(self._describe, secure))
         goes_on = True
@@ -232,13 +235,13 @@ class Edge:
                 return None
             request, upgrade = found
             if upgrade:
-                handler = _longest(self._websocket, request.path)
-                if handler is not None:
-                    return handler, request, http.leftover
+                prefix = _prefix(self._websocket, request.path)
+                if prefix is not None:
+                    return self._websocket[prefix], request, http.leftover
                 await http.respond(error_response(404, "E_NOT_FOUND", "there is no WebSocket here"), close=True)
                 break
             goes_on = await self._answer(http, request)
-        await connection.hang_up()
+        await hang_up(connection, HANG_UP_SECONDS, self.settings.stall_timeout)
         return None
 
     def _describe(self, secure: bool, head: h11.Request, peer: str) -> Request:
@@ -263,12 +266,16 @@ class Edge:
         return True
 
     async def _answer(self, http: HttpConnection, request: Request) -> bool:
-        handler = _longest(self._http, request.path)
-        if handler is None:
-            answer: Response | None = error_response(404, "E_NOT_FOUND", f"there is nothing at {request.path[:200]}")
+        page, socket_at = _prefix(self._http, request.path), _prefix(self._websocket, request.path)
+        found = None if page is None else self._http[page]
+        if socket_at is not None and len(socket_at) > len(page or ""):
+            answer: Response | None = upgrade_required(f"{socket_at} is a WebSocket: connect with a WebSocket client")
+        elif found is None:
+            answer = error_response(404, "E_NOT_FOUND", f"there is nothing at {request.path[:200]}")
         else:
+            handler, waits = found
             try:
-                answer = await http.while_open(handler, request)
+                answer = await http.while_open(handler, request, waits=waits and request.method == "GET")
             except Exception:
                 log.exception("request_failed", method=request.method, path=request.path[:200])
                 answer = error_response(500, "E_INTERNAL", "the service failed to answer; the log says why")
@@ -277,16 +284,7 @@ class Edge:
         return await http.respond(answer, head_only=request.method == "HEAD")
 
 
-async def _pump(source: trio.abc.ReceiveStream, sink: trio.abc.SendStream, scope: trio.CancelScope) -> None:
-    try:
-        while data := await source.receive_some(64 * 1024):
-            await sink.send_all(data)
-    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
-        pass
-    scope.cancel()
-
-
-def _longest(table: dict[str, Any], path: str) -> Any:
-    """The handler of the longest prefix that ends where a part of the path ends."""
+def _prefix(table: dict[str, Any], path: str) -> str | None:
+    """The longest prefix in the table that ends where a part of the path ends."""
     found = [p for p in table if path == p or path.startswith(p if p.endswith("/") else f"{p}/")]
-    return table[max(found, key=len)] if found else None
+    return max(found, key=len) if found else None

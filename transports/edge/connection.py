@@ -1,8 +1,8 @@
 """A TCP connection with a synchronous write that never blocks.
 
 `write` hands the bytes to the kernel at once; only what the kernel does not take is queued, and only then is there a
-task to drain it. The queue is bounded in bytes: whoever is too slow is reported to `on_slow` (or cut), and costs
-nobody else anything. Why not a trio stream: a task switch a message a client is most of the price of a broadcast
+task to drain it. The queue is bounded in bytes: a peer that is too slow is reported to `on_slow` (or cut), and costs
+other peers nothing. Why not a trio stream: a task switch a message a client is most of the price of a broadcast
 (docs/socketio.md).
 """
 
@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
 from sys import intern
+from typing import Any
 
 import structlog
 import trio
 
-from transports.edge_parking import Parking, Resume
+from townwatch.transports.edge.idle import IdlePoller, Resume
 
 log = structlog.get_logger("edge")
 
@@ -26,7 +27,7 @@ RECEIVE_BYTES = 16 * 1024
 _PIECES = 64
 
 _held_up: set["Connection"] = set()
-"""Whose bytes wait, or who is about to be cut: to everybody else one may send at once."""
+"""Connections with queued bytes, or about to be cut. All others can be written to directly."""
 
 
 class Connection:
@@ -34,7 +35,7 @@ class Connection:
 
     __slots__ = (
         "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted", "nursery",
-        "on_slow", "parking", "peer", "sock", "ticket",
+        "on_slow", "peer", "poller", "sock", "ticket", "wire",
     )  # fmt: skip
 
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
@@ -50,10 +51,12 @@ class Connection:
         self.peer = intern(_peer(sock))
         self.certificate: tuple[str, ...] = ()
         """Names in the certificate that the peer showed and that was checked."""
-        self.parking: Parking | None = None
-        """Where it may wait without a task."""
+        self.poller: IdlePoller[Connection] | None = None
+        """The poller with which it may wait without a task."""
         self.ticket: int | None = None
         """While it is parked."""
+        self.wire: Any = None
+        """The socket of the network where `sock` is only the plain side of TLS."""
         self._waiting: deque[bytes | memoryview] | None = None
         """None while the kernel takes what is sent."""
         self._waiting_bytes = 0
@@ -62,12 +65,17 @@ class Connection:
 
     @property
     def writable(self) -> bool:
-        """Whether nothing waits to be written."""
+        """True if no bytes wait to be written."""
         return self._waiting is None and not self.muted and not self.closed
 
     @property
     def waiting_bytes(self) -> int:
         return self._waiting_bytes
+
+    @property
+    def waiting_pieces(self) -> int:
+        """Writes that wait."""
+        return len(self._waiting or ())
 
     def recv_nowait(self, limit: int = RECEIVE_BYTES) -> bytes | None:
         """As `recv`; None when nothing has come."""
@@ -91,15 +99,15 @@ class Connection:
 
     @property
     def can_park(self) -> bool:
-        return self.parking is not None and self.parking.open
+        return self.poller is not None and self.poller.open
 
     def park(self, resume: Resume) -> bool:
         """Nothing is to be done until the peer says something or it is over: `resume()` runs then, in a task of its
         own, and the caller returns. False where that is not possible, or not any more.
         """
-        if self.parking is None or not self.parking.open or self.closed:
+        if self.poller is None or not self.poller.open or self.closed:
             return False
-        self.ticket = self.parking.park(self, resume)
+        self.ticket = self.poller.add(self, resume)
         return True
 
     def write(self, data: bytes | memoryview) -> bool:
@@ -119,13 +127,33 @@ class Connection:
             data = memoryview(data)[sent:]  # refers to the shared bytes; nothing is copied
         return self.wait_with(data)
 
+    def write_ahead(self, data: bytes) -> bool:
+        """As `write`, before everything that waits but the piece that is on its way: for pings and pongs. Whatever
+        writes here hands over whole frames, so none is torn.
+        """
+        if self._waiting is None or self.closed or self.muted:
+            return self.write(data)
+        self._waiting.insert(1, data)
+        return self._added(len(data))
+
+    def drop_waiting(self) -> None:
+        """Forget what waits but the piece that is on its way: a peer that is too slow is told so, and not all of it."""
+        if self._waiting:
+            head = self._waiting[0]
+            self._waiting.clear()
+            self._waiting.append(head)
+            self._waiting_bytes = len(head)
+
     def wait_with(self, data: bytes | memoryview) -> bool:
         """Queue what the kernel did not take. False when that is too much."""
         if self._waiting is None:
             self._waiting = deque()
             _held_up.add(self)
         self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        return self._added(len(data))
+
+    def _added(self, size: int) -> bool:
+        self._waiting_bytes += size
         if self._waiting_bytes > self.backlog:
             self._too_slow()
             return False
@@ -191,21 +219,23 @@ class Connection:
                 sent = 0
 
     async def flush(self, seconds: float) -> None:
-        """Until what waits was written, or the time is over."""
+        """Wait until the queued bytes are written, for at most `seconds`."""
         if self._drained is not None:
             with trio.move_on_after(seconds):
                 await self._drained.wait()
 
     async def hang_up(self, seconds: float = 2.0) -> None:
-        """For the reader: flush, half-close, let the peer finish: the last words are not lost in a reset."""
+        """Flush, half-close and read to the peer's end, so that no last words are lost in a reset. For the reading
+        task.
+        """
         await self.half_close(seconds)
         with trio.move_on_after(seconds):
             while await self.recv():
-                pass
+                await trio.lowlevel.checkpoint()  # a peer that sends on and on must not keep the loop
         self.abort()
 
     async def half_close(self, seconds: float = 2.0) -> None:
-        """For everybody else: flush and say that no more comes; the reader sees the peer's end."""
+        """Flush and shut down the sending side; the reading task sees the peer's end."""
         await self.flush(seconds)
         if not self.closed:
             with suppress(OSError):
@@ -221,8 +251,8 @@ class Connection:
         """Close now. The second time does nothing."""
         if not self.closed:
             self.closed = True
-            if self.ticket is not None and self.parking is not None:
-                self.parking.rouse(self.ticket)
+            if self.ticket is not None and self.poller is not None:
+                self.poller.remove(self.ticket)
             self._forget_waiting()
             _held_up.discard(self)
             trio.lowlevel.notify_closing(self.sock)
@@ -243,8 +273,8 @@ class Audience:
         return len(self._connections)
 
     def write(self, data: bytes) -> None:
-        """As `Connection.write` to each. While nobody is held up, one object of each peer is looked at, not three: with
-        thousands of peers they come from memory every time, and that is most of what Python adds to a broadcast.
+        """As `Connection.write` to each. While no peer is held up, one object of each peer is looked at, not three:
+        with thousands of peers they come from memory every time, and that is most of what Python adds to a broadcast.
         """
         if _held_up:
             for connection in self._connections:

@@ -1,13 +1,13 @@
 """The actor at the end of a WebSocket: it lives as long as its connection, and no task of it outlives it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, cast
 
 import structlog
 import trio
 
-from actors.runtime import Reason, System, TrioActor
-from transports.ws_socket import MessageSocket
+from townwatch.runtime import System, TrioActor
+from townwatch.transports.websocket.socket import MessageSocket, OnMessage
 
 log = structlog.get_logger("websocket")
 
@@ -19,7 +19,7 @@ class Hangup(System):
 class SocketActor(TrioActor):
     """Base of the actors that own a connection: a nursery around them for the tasks beside the mailbox.
 
-    The connection is the actor's from `own` or `hold` on; when its start fails before, whoever started it still has it.
+    The connection is the actor's from `own` or `hold` on; when its start fails before, its starter still has it.
     """
 
     def __init__(self, socket: MessageSocket) -> None:
@@ -28,11 +28,11 @@ class SocketActor(TrioActor):
         self._beside: trio.Nursery | None = None
         self._owns = False
 
-    async def _surround(self, live: Callable[[], Awaitable[Reason]]) -> Reason:  # pyright: ignore
+    async def lifespan(self) -> AsyncGenerator[None, None]:
         async with trio.open_nursery() as self._beside:
             try:
-                return await live()
-            finally:  # however it ended: whoever is at the other end must not believe that somebody listens
+                yield
+            finally:  # however it ended: the peer must not believe that this side still reads
                 if self._owns:
                     self.socket.abort()
                 self._beside.cancel_scope.cancel()
@@ -49,10 +49,10 @@ class SocketActor(TrioActor):
             self.actor_ref.exit(_innermost(error), self.actor_ref)
 
     def own(self) -> None:
-        """From now on the connection ends with the actor."""
+        """Tie the connection to the actor: from now on it ends with it."""
         self._owns = True
 
-    async def hold(self, on_message: Callable[[Any], Awaitable[None]]) -> None:
+    async def hold(self, on_message: OnMessage) -> None:
         """Serve the connection; when it is over, the actor ends in order."""
         self.own()
         await self.socket.run(on_message)

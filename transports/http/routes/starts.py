@@ -1,0 +1,213 @@
+"""Start a session: on which runner, with what, and what of it is kept."""
+
+import uuid
+from typing import Any
+
+import attrs
+import trio
+from sqlalchemy import Connection
+
+from townwatch.access.policy import Action
+from townwatch.actors import messages as m
+from townwatch.actors.placement import NoRunner, choose
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import rest, scopes, ui
+from townwatch.contracts.codec import ContractError, Decoder, to_json_values
+from townwatch.contracts.events import RepoRef
+from townwatch.contracts.link import Command, Result
+from townwatch.contracts.tasks import SessionConfig, StartSession, WorktreeSpec
+from townwatch.store import runner_grants, runners, sessions
+from townwatch.store.sessions import SessionRow
+from townwatch.transports.http import fleet
+from townwatch.transports.http.deps import Api
+from townwatch.transports.http.operation import Call, Routes
+from townwatch.transports.http.problems import ProblemError, not_found
+
+routes = Routes("Sessions")
+
+SEND_SECONDS = 5.0
+START_KEPT_MS = 60_000
+"""How long a start is kept for a runner that has not answered it."""
+_repo_ref = Decoder(RepoRef).convert
+
+
+@routes.post(
+    "/api/runner/sessions",
+    rest.StartedSession,
+    status=201,
+    may=Action.DRIVE,
+    on="body",
+    body=StartSession,
+    fails=(404, 409, 504),
+    audit="session.start",
+)
+async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
+    """Start a session on a runner.
+
+    Uses the runner that is named, or else the least loaded one that has the provider, matches the labels and has
+    less than 80 % of its session limit in use; 503 with the reason if there is none. 409 if the runner refuses; 504
+    if it did not answer in time: it may still start the session then. With `resumeOf` the conversation of an ended
+    session goes on, on its runner and in its directory; 409 where its agent named none.
+    """
+    wanted = call.body
+    village = call.village_id or ""
+    earlier = await _earlier(call, wanted, village)
+    session_id = str(uuid.uuid5(uuid.NAMESPACE_OID, call.claim) if call.claim is not None else uuid.uuid4())
+    known = await call.api.database.read(sessions.get, session_id) if call.claim is not None else None
+    runner_id = known.runner_id if known is not None else None
+    if runner_id is None:
+        runner_id = await _place(call.api, wanted, village, earlier)
+    config = await _config(call.api, wanted, session_id, earlier)
+    call.target = config.session_id
+    call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": wanted.task.title}
+    if not await call.api.database.call(_keep, _row(call, config, village, runner_id)):
+        raise ProblemError(409, "the village was deleted, or its runner withdrawn, meanwhile; start it elsewhere")
+    ensure = m.EnsureSession(
+        config.session_id, village, runner_id, agent_id=config.agent_id, agent_name=config.agent_name
+    )
+    await call.api.context.router_call(ensure)
+    await _command(call, runner_id, config)
+    return rest.StartedSession(session_id=config.session_id, agent_id=config.agent_id)
+
+
+async def _earlier(call: Call[StartSession, None], wanted: StartSession, village: str) -> SessionState | None:
+    """Return the session that is to go on. Raises `ProblemError` where it cannot."""
+    if wanted.resume_of is None:
+        return None
+    state = call.api.context.board.session(wanted.resume_of)
+    if state is None or state.village_id != village:
+        raise not_found(f"resumeOf: session {wanted.resume_of!r}")
+    if not state.ended:
+        raise ProblemError(409, f"resumeOf: the session is {state.state.lower()}; stop it first, or give it a prompt")
+    if state.provider_id != wanted.provider_id:
+        raise ContractError("providerId", f"the session to resume is one of {state.provider_id}")
+    if state.agent is None or not state.agent.cli_session_id:
+        raise ProblemError(409, "resumeOf: the agent of this session has named no conversation that could go on")
+    return state
+
+
+async def _place(api: Api, wanted: StartSession, village: str, earlier: SessionState | None) -> str:
+    """Choose only among the runners that were granted the village; for a session that goes on, its own machine's."""
+    rows = await api.database.read(runners.everyone, village)
+    states = await fleet.seen(api, [row.runner_id for row in rows])
+    candidates = [fleet.candidate(api, row, states.get(row.runner_id)) for row in rows]
+    named = wanted.runner_id
+    if earlier is not None:
+        named = _machine(earlier.runner_id, [one.runner_id for one in candidates])
+        if wanted.runner_id not in (None, named):
+            raise ProblemError(409, f"runnerId: the session to resume is on {named}")
+    needs = {"worktree": wanted.worktree, "model": wanted.model, "resume_of": wanted.resume_of}
+    features = [name for name, value in needs.items() if value is not None]
+    chosen = choose(candidates, wanted.provider_id, wanted.labels, named, features)
+    if isinstance(chosen, NoRunner):
+        raise ProblemError(503, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
+    return chosen
+
+
+def _machine(runner_id: str, known: list[str]) -> str:
+    """Return the runner that takes orders where a session was: of a slot beside it (``r1.run-2``), its main one."""
+    return next((one for one in known if runner_id.startswith(f"{one}.")), runner_id)
+
+
+async def _config(api: Api, wanted: StartSession, session_id: str, earlier: SessionState | None) -> SessionConfig:
+    config = SessionConfig(
+        session_id=session_id,
+        org_id=wanted.village_id,
+        agent_id=ui.default_agent_id(session_id),
+        provider_id=wanted.provider_id,
+        repo_ref=wanted.repo_ref,
+        task=wanted.task,
+        agent_name=wanted.agent_name,
+        checkout=wanted.checkout,
+        room_path=wanted.room_path,
+        policy=wanted.policy,
+        env=wanted.env,
+        command=wanted.command,
+        worktree=wanted.worktree,
+        model=wanted.model,
+    )
+    return config if earlier is None else await _going_on(api, config, earlier)
+
+
+async def _going_on(api: Api, config: SessionConfig, earlier: SessionState) -> SessionConfig:
+    """Return the config of a session that continues another: where that was, with its conversation."""
+    agent = earlier.agent
+    where: dict[str, Any] = {
+        "repo_ref": RepoRef(provider="local", path=earlier.workspace_path or config.repo_ref.path),
+        "checkout": None,
+        "room_path": None,
+        "worktree": None,
+    }
+    row = await api.database.read(sessions.get, earlier.session_id)
+    if earlier.worktree is not None and row is not None and row.config is not None:
+        where["repo_ref"] = _repo_ref(row.config["repoRef"])
+        where["room_path"] = row.config.get("roomPath")
+        where["worktree"] = WorktreeSpec(branch=earlier.worktree.branch, base=earlier.worktree.base)
+    return attrs.evolve(
+        config,
+        **where,
+        agent_name=config.agent_name or earlier.agent_name,
+        resume_of=earlier.session_id,
+        cli_session_id=agent.cli_session_id if agent is not None else None,
+    )
+
+
+def _keep(connection: Connection, row: SessionRow) -> bool:
+    """Store a session where its runner still has its village; False where either is gone by now."""
+    granted = runner_grants.of_runner(connection, row.runner_id or "")
+    if row.village_id not in {one.village_id for one in granted}:
+        return False
+    sessions.create(connection, row)
+    return True
+
+
+def _row(call: Call[StartSession, None], config: SessionConfig, village: str, runner_id: str) -> SessionRow:
+    """Build the row to keep. The values of the environment are left out: secrets travel in them."""
+    kept = attrs.evolve(config, env=dict.fromkeys(config.env, "…"))
+    return SessionRow(
+        session_id=config.session_id,
+        village_id=village,
+        agent_id=config.agent_id,
+        provider_id=config.provider_id,
+        created_ms=call.now_ms,
+        runner_id=runner_id,
+        config=to_json_values(kept),
+    )
+
+
+async def _command(call: Call[StartSession, None], runner_id: str, config: SessionConfig) -> None:
+    """Promise the start and wait for the runner's word. A session that never began is taken back."""
+    api, session_id = call.api, config.session_id
+    command = Command(command_id=scopes.session_command("start", session_id), command="start", config=config)
+    runner = await api.context.router_call(m.EnsureRunner(runner_id))
+    if not await runner.call(m.CanDo("start"), timeout=SEND_SECONDS):
+        await _take_back(api, session_id)
+        raise ProblemError(503, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
+    promise = await api.context.promises.promise(
+        runner_id, command, expires_ms=call.now_ms + START_KEPT_MS, session_id=session_id, entry=call.entry()
+    )
+    call.noted = True
+    if not promise.open:
+        return
+    waiting = await runner.call(m.Send(promise.command, wait=True, promised=True), timeout=SEND_SECONDS)
+    with trio.move_on_after(api.start_seconds):
+        await waiting.done.wait()
+    result: Result | None = waiting.result
+    if result is None:
+        message = f"runner {runner_id} did not answer within {api.start_seconds:g} s; it may still start the session"
+        details = {"sessionId": session_id, "agentId": config.agent_id}
+        raise ProblemError(504, message, details=details)
+    if not result.ok:
+        await _take_back(api, session_id)
+        why = result.error
+        message = why.message if why is not None else "it did not say why"
+        details = {"runnerId": runner_id, "code": why.code} if why is not None else {"runnerId": runner_id}
+        raise ProblemError(409, f"runner {runner_id} refused the session: {message}", "E_RUNNER_REFUSED", details)
+
+
+async def _take_back(api: Api, session_id: str) -> None:
+    with trio.CancelScope(shield=True):
+        await api.context.promises.void_session(session_id, "the session never began")
+        await api.forget_session(session_id)
+        api.context.board.remove(session_id)
+        await api.database.call(sessions.remove, session_id)
