@@ -1,0 +1,318 @@
+"""The whole course: set up, break, come to rest, judge, clean up."""
+
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+
+from townwatch.chaos.campaign.clock import FaultEvent
+from townwatch.chaos.campaign.crowd import IdleViewers
+from townwatch.chaos.campaign.goals import GoalResult, judge
+from townwatch.chaos.campaign.ledger import Oracle, ViewerLog
+from townwatch.chaos.campaign.plan import UnknownFault, choose, plan
+from townwatch.chaos.campaign.progress import Progress
+from townwatch.chaos.campaign.rest import Away, RequestRefused, Rest
+from townwatch.chaos.campaign.strike import FaultRunner
+from townwatch.chaos.campaign.viewer import Viewer
+from townwatch.chaos.campaign.vitals import HealthSnapshot, broken, measure, ready
+from townwatch.chaos.campaign.waiting import until
+from townwatch.chaos.campaign.workload import CannotRun, Workload
+
+START_SECONDS, CROWD_SECONDS = 60.0, 120.0
+WARM_SECONDS = 3.0
+SAMPLES = 10
+"""Of the time an event takes undisturbed."""
+WATCH_SECONDS = 5.0
+REST_SECONDS = 150.0
+"""A half-open connection is kept by the service until its pings went unanswered for 85 s, and 30 s in limbo."""
+OVER_SECONDS = 60.0
+CLEAN_SECONDS = 120.0
+
+
+class CannotBegin(Exception):
+    """One line for the person at the terminal."""
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """`seconds`: how long plugs are pulled. `clients`: viewers that only look, beside `viewers` that remember."""
+
+    seed: int
+    seconds: float = 60.0
+    faults: Sequence[str] = ()
+    clients: int = 20
+    viewers: int = 4
+    runners: int = 2
+    goals: bool = True
+    keep_data: bool = False
+
+
+@attrs.define(eq=False)
+class CampaignResult:
+    """Result of a campaign. `held`: nothing was lost or doubled, all came back."""
+
+    options: Options
+    url: str
+    faults: list[str] = attrs.field(factory=list)
+    strikes: list[FaultEvent] = attrs.field(factory=list)
+    baseline: list[FaultEvent] = attrs.field(factory=list)
+    outcomes: list[GoalResult] = attrs.field(factory=list)
+    findings: list[str] = attrs.field(factory=list)
+    ledger: Oracle | None = None
+    before: HealthSnapshot | None = None
+    after: HealthSnapshot | None = None
+    skipped: int = 0
+    raged: float = 0.0
+    interrupted: bool = False
+    left_behind: list[str] = attrs.field(factory=list)
+    began: str = attrs.field(factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
+
+    @property
+    def missed(self) -> list[GoalResult]:
+        return [one for one in self.outcomes if not one.met] if self.options.goals else []
+
+    @property
+    def held(self) -> bool:
+        return not (self.findings or self.missed or self.interrupted) and self.ledger is not None
+
+
+@attrs.define(eq=False)
+class Campaign:
+    """`run` it once. `folder`: where its runners live and write, removed at the end."""
+
+    rest: Rest
+    options: Options
+    folder: Path
+    progress: Progress
+    workload: Workload = attrs.field(init=False)
+    viewers: list[Viewer] = attrs.field(init=False)
+    crowd: IdleViewers = attrs.field(init=False)
+    result: CampaignResult = attrs.field(init=False)
+    _striker: FaultRunner | None = None
+    _phase: str = "starting"
+    _ends: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        options, rest = self.options, self.rest
+        self.workload = Workload(rest, self.folder, options.seed, runners=options.runners)
+        village = self.workload.village
+        self.viewers = [
+            Viewer(number, rest.base, rest.token, village, terminals=number % 2 == 1)
+            for number in range(options.viewers)
+        ]
+        self.crowd = IdleViewers(options.clients, rest.base, rest.token, self.workload.quiet_village)
+        self.result = CampaignResult(options, rest.base)
+
+    async def run(self) -> CampaignResult:
+        """Raises `CannotBegin` where there is nothing to try; whatever else goes wrong is in the result."""
+        self.result.faults = await self._offered()
+        self.progress.status = self._status
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._hear_signals, nursery.cancel_scope)
+                nursery.start_soon(self.progress.run)
+                try:
+                    await self._course(nursery)
+                except (Away, RequestRefused, CannotRun) as error:
+                    self.result.findings.append(str(error))
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(CLEAN_SECONDS) as scope:
+                scope.shield = True
+                await self._clean_up()
+        return self.result
+
+    async def _offered(self) -> list[str]:
+        try:
+            view = await self.rest.get("/api/chaos")
+            offered = [str(one["name"]) for one in view["faults"]]
+            return choose(self.options.faults, offered, bool(view["kept"]))
+        except RequestRefused as refused:
+            if refused.status == 404:
+                raise CannotBegin(f"{self.rest.base} was not started with --chaos") from None
+            raise CannotBegin(f"{self.rest.base}: {refused}; an administrator's token is needed") from None
+        except (Away, UnknownFault) as error:
+            raise CannotBegin(str(error)) from None
+
+    async def _hear_signals(self, scope: trio.CancelScope) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for _ in signals:
+                self.result.interrupted = True
+                scope.cancel()
+
+    # --- the course -------------------------------------------------------------------------------------
+
+    async def _course(self, nursery: trio.Nursery) -> None:
+        self._striker = striker = FaultRunner(self.rest, self.workload, self.viewers, self.crowd, nursery)
+        await self._set_up(nursery)
+        self.progress.say(f"seed {self.options.seed}; service: {self.result.before}")
+        await self._rage(striker)
+        await self._rest_healthy(striker)
+        self.result.strikes, self.result.skipped = striker.strikes, striker.skipped
+        self.result.findings += striker.findings
+        self.result.outcomes = judge(striker.strikes)
+        await self._come_to_an_end()
+
+    async def _set_up(self, nursery: trio.Nursery) -> None:
+        self._phase = "setting up"
+        await self.workload.prepare()
+        for viewer in self.viewers:
+            nursery.start_soon(viewer.run)
+        nursery.start_soon(self.crowd.run)
+        for hand in self.workload.hands:
+            nursery.start_soon(self.workload.keep_running, hand)
+        for decision in ("allow", "deny"):
+            nursery.start_soon(self.workload.decide, decision)
+        await self.workload.running(START_SECONDS)
+        with trio.move_on_after(CROWD_SECONDS):
+            await until(self._all_live)
+        if not self.crowd.whole:
+            raise CannotRun(f"{self.crowd.live} of {self.crowd.size} clients are in: {self.crowd.refusal}")
+        self._phase = "warming up"
+        await trio.sleep(WARM_SECONDS)
+        assert self._striker is not None
+        self.result.baseline = [await self._striker.undisturbed() for _ in range(SAMPLES)]
+        self.result.before, _ = await measure(self.rest, self._local)
+
+    async def _rage(self, striker: FaultRunner) -> None:
+        self._phase = "pulling plugs"
+        began = trio.current_time()
+        striker.began, self._ends = began, began + self.options.seconds
+        dice = plan(self.options.seed, self.result.faults, even=bool(self.options.faults))
+        watched = began
+        while trio.current_time() < self._ends:
+            intent = next(dice)
+            await trio.sleep(intent.pause)
+            known = len(striker.strikes)
+            await striker.pull(intent)
+            for strike in striker.strikes[known:]:
+                self.progress.struck(strike)
+            if trio.current_time() - watched > WATCH_SECONDS:
+                watched = trio.current_time()
+                await self._look()
+        self.result.raged = trio.current_time() - began
+
+    async def _look(self) -> None:
+        """Record as findings the invariants that the service itself reports as broken."""
+        with suppress(Away, RequestRefused):
+            view = await self.rest.get("/api/chaos")
+            self._found(broken(view))
+
+    def _found(self, findings: Sequence[str]) -> None:
+        for finding in findings:
+            if finding not in self.result.findings:
+                self.result.findings.append(finding)
+                self.progress.say(f"DOES NOT HOLD: {finding}")
+
+    async def _rest_healthy(self, striker: FaultRunner) -> None:
+        """Wait until the service is as it was before, with all viewers connected and all programs writing."""
+        self._phase = "coming to rest"
+        wrong = ["it was not asked"]
+        before = self.result.before
+        with trio.move_on_after(REST_SECONDS):
+            while wrong:
+                await trio.sleep(1.0)
+                wrong = await self._not_well(striker, before)
+        await until(lambda: not striker.pending)  # each has its own deadline
+        self._found([f"not well {REST_SECONDS:g} s after the last fault: {one}" for one in wrong])
+
+    def _all_live(self) -> bool:
+        return self.crowd.whole and all(viewer.live for viewer in self.viewers)
+
+    async def _not_well(self, striker: FaultRunner, before: HealthSnapshot | None) -> list[str]:
+        wrong: list[str] = []
+        if striker.pending:
+            wrong.append("a connection that died without a word is not back")
+        if (reason := await ready(self.rest)) is not None:
+            wrong.append(reason)
+        if not self._all_live():
+            wrong.append(f"{self.crowd.live} of {self.crowd.size} clients are live")
+        try:
+            self.result.after, view = await measure(self.rest, self._local)
+        except (Away, RequestRefused) as error:
+            return [*wrong, str(error)]
+        return wrong + broken(view) + ([] if before is None else self.result.after.back_from(before))
+
+    @property
+    def _local(self) -> bool:
+        return urlsplit(self.rest.base).hostname in ("127.0.0.1", "::1", "localhost")
+
+    # --- the end ----------------------------------------------------------------------------------------
+
+    async def _come_to_an_end(self) -> None:
+        """Programs end by themselves, viewers see the last of it; then the books are read."""
+        self._phase = "reading the books"
+        self.workload.wind_down()
+        sessions = f"/api/runner/sessions?villageId={self.workload.village}"
+        live: list[Any] = [None]
+        with trio.move_on_after(OVER_SECONDS):
+            while live:
+                await trio.sleep(0.5)
+                live = [one for one in await self.rest.every(sessions) if one["endedAt"] is None]
+        journal = {one["sessionId"]: await self._events(one["sessionId"]) for one in await self.rest.every(sessions)}
+        self._found([f"session {one['sessionId']} does not end: {one['state']}" for one in live if one])
+        with trio.move_on_after(OVER_SECONDS):
+            await until(lambda: all(_seen_all(viewer, journal) for viewer in self.viewers))
+        ledger = Oracle(journal)
+        ledger.audit(self.workload.truths(), self.workload.answers, [_story(viewer) for viewer in self.viewers])
+        self.result.ledger = ledger
+        self._found(ledger.findings)
+
+    async def _events(self, session: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        after = 0
+        while True:
+            path = f"/api/runner/sessions/{session}/events?after={after}&limit=1000"
+            page = (await self.rest.must("GET", path)).json()
+            found += page["items"]
+            if not page["items"] or page["next"] is None:
+                return found
+            after = int(page["next"])
+
+    async def _clean_up(self) -> None:
+        """Remove what the campaign created, unless it is to be kept; record what could not be removed."""
+        self._phase = "cleaning up"
+        self.workload.wind_down_quietly()
+        self._found(await self.workload.stop_runners())
+        if not self.options.keep_data:
+            await self.workload.deliver_the_rest()
+            await trio.to_thread.run_sync(self.workload.save_logs, self.folder.parent / "logs")
+            self.result.left_behind = await self.workload.remove()
+            await trio.to_thread.run_sync(lambda: shutil.rmtree(self.folder, ignore_errors=True))
+
+    def _status(self) -> str:
+        striker = self._striker
+        left = max(0.0, self._ends - trio.current_time()) if self._ends else self.options.seconds
+        lines = sum(len(seqs) for seqs in self.viewers[0].seen.values()) if self.viewers else 0
+        again = sum(viewer.counts["came again"] for viewer in self.viewers)
+        live = sum(viewer.live for viewer in self.viewers) + self.crowd.live
+        strikes = 0 if striker is None else len(striker.strikes)
+        return (
+            f"{self._phase} · {left:.0f} s left · {strikes} faults · {lines} events seen · {again} came again"
+            f" · {live} of {len(self.viewers) + self.crowd.size} viewers live · {len(self.result.findings)} findings"
+        )
+
+
+def _seen_all(viewer: Viewer, journal: dict[str, list[dict[str, Any]]]) -> bool:
+    heads = {session: events[-1]["seq"] for session, events in journal.items() if events}
+    return all(viewer.last("work", session) >= head for session, head in heads.items())
+
+
+def _story(viewer: Viewer) -> ViewerLog:
+    return ViewerLog(
+        number=viewer.number,
+        seen=viewer.seen,
+        followed=viewer.followed,
+        gaps=viewer.gaps,
+        resolved=viewer.resolved,
+        problems=viewer.problems[:5],
+        came_again=viewer.counts["came again"],
+        asked_again=viewer.counts["asked for again"],
+    )

@@ -1,0 +1,11 @@
+"""Polling for conditions that no event announces."""
+
+from collections.abc import Callable
+
+import trio
+
+
+async def until(holds: Callable[[], bool], every: float = 0.05) -> None:
+    """Looks again every so many seconds. Its deadline is the caller's."""
+    while not holds():  # noqa: ASYNC110 - it is another process that changes
+        await trio.sleep(every)

@@ -1,0 +1,209 @@
+"""Connections whose plug can be pulled: an edge that puts a faulty socket between itself and every peer."""
+
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Literal
+
+import trio
+
+from townwatch.transports.edge.http import WebSocketHandler
+from townwatch.transports.edge.server import Connection, Edge, EdgeSettings, Request
+
+Mood = Literal["well", "frozen", "gone"]
+"""frozen: nothing passes in either direction. gone: the same, and what is written vanishes: half-open for ever."""
+LIMBO_SECONDS = 30.0
+"""How long the peer of a half-open connection hears nothing, not even of its end."""
+_CHUNK = 1 << 16
+
+
+class BlockedDescriptor:
+    """A descriptor that is neither readable nor writable until it is opened: what a stopped task waits for."""
+
+    def __init__(self) -> None:
+        self.ours, self._theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self._theirs.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.ours.send(bytes(_CHUNK))
+
+    def open(self) -> None:
+        """Both ways, for good."""
+        with suppress(BlockingIOError, OSError):
+            self._theirs.send(b"!")
+        with suppress(BlockingIOError, OSError):
+            while self._theirs.recv(_CHUNK):
+                pass
+
+    def close(self) -> None:
+        self.ours.close()
+        self._theirs.close()
+
+
+class FaultySocket:
+    """A non-blocking socket as `townwatch.transports.edge.connection.Connection` uses one, with a mood."""
+
+    def __init__(self, sock: socket.socket, plugs: "FaultySockets") -> None:
+        self._sock = sock
+        self._plugs = plugs
+        self._dam: BlockedDescriptor | None = None
+        self._closed = False
+        self.mood: Mood = "well"
+        self.kind = "http"
+        self.name = _name(sock)
+
+    # --- as a socket --------------------------------------------------------------------------------
+
+    def recv(self, limit: int) -> bytes:
+        if self.mood != "well":
+            raise BlockingIOError
+        return self._sock.recv(limit)
+
+    def send(self, data: Any) -> int:
+        if self.mood == "gone":
+            return len(data)
+        if self.mood != "well":
+            raise BlockingIOError
+        return self._sock.send(data)
+
+    def sendmsg(self, pieces: Sequence[Any]) -> int:
+        if self.mood == "gone":
+            return sum(len(piece) for piece in pieces)
+        if self.mood != "well":
+            raise BlockingIOError
+        return self._sock.sendmsg(pieces)
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for. While nothing passes, it is not the real one: that would be a
+        busy loop.
+        """
+        return self._dam.ours.fileno() if self._dam is not None else self._sock.fileno()
+
+    def shutdown(self, how: int) -> None:
+        if self.mood != "gone":
+            self._sock.shutdown(how)
+
+    def close(self) -> None:
+        self._closed = True
+        self._plugs.forget(self)
+        trio.lowlevel.notify_closing(self._sock)  # who began to wait before the dam was there waits for this one
+        if self._dam is not None:
+            self._dam.close()
+        if self.mood == "gone":
+            self._plugs.to_limbo(self._sock)
+        else:
+            self._sock.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    # --- the plug -----------------------------------------------------------------------------------
+
+    def become(self, mood: Mood) -> None:
+        """Change the mood now."""
+        if self._closed:
+            return
+        self.mood = mood
+        dam = self._dam
+        if mood != "well":
+            self._dam = dam or BlockedDescriptor()
+        elif dam is not None:
+            self._dam = None
+            dam.open()
+            self._plugs.later(0.1, dam.close)
+
+    def cut(self) -> None:
+        """A reset, as from a cable that was cut and a machine that came back."""
+        if self._closed:
+            return
+        with suppress(OSError):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def _name(sock: socket.socket) -> str:
+    """The peer's address and port, as the peer itself knows them."""
+    try:
+        host, port = sock.getpeername()[:2]
+    except (OSError, ValueError):
+        return f"fd:{sock.fileno()}"
+    return f"{host}:{port}"
+
+
+class FaultySockets:
+    """Every open connection, by kind and the peer's address."""
+
+    def __init__(self) -> None:
+        self._open: set[FaultySocket] = set()
+        self._limbo: list[socket.socket] = []
+        self.nursery: trio.Nursery | None = None
+        """Where what happens later happens; the chaos actor's."""
+
+    def __iter__(self) -> Iterator[FaultySocket]:
+        return iter(sorted(self._open, key=lambda plug: plug.name))
+
+    def of_kind(self, kind: str) -> list[FaultySocket]:
+        return [plug for plug in self if plug.kind == kind]
+
+    def take(self, sock: socket.socket) -> FaultySocket:
+        plug = FaultySocket(sock, self)
+        self._open.add(plug)
+        return plug
+
+    def forget(self, plug: FaultySocket) -> None:
+        self._open.discard(plug)
+
+    def to_limbo(self, sock: socket.socket) -> None:
+        self._limbo.append(sock)
+        self.later(LIMBO_SECONDS, lambda: self._leave_limbo(sock))
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do it after so many seconds, or when everything ends."""
+        if self.nursery is None or self.nursery.cancel_scope.cancel_called:
+            action()
+        else:
+            self.nursery.start_soon(_after, seconds, action)
+
+    def heal(self) -> None:
+        """Heal all connections; half-open ones end."""
+        for plug in list(self._open):
+            if plug.mood == "gone":
+                plug.cut()
+            plug.become("well")
+        for sock in list(self._limbo):
+            self._leave_limbo(sock)
+
+    def _leave_limbo(self, sock: socket.socket) -> None:
+        if sock in self._limbo:
+            self._limbo.remove(sock)
+            sock.close()
+
+
+async def _after(seconds: float, action: Callable[[], None]) -> None:
+    try:
+        await trio.sleep(seconds)
+    finally:
+        action()
+
+
+class PluggedEdge(Edge):
+    """The edge of a service started with --chaos."""
+
+    def __init__(self, settings: EdgeSettings, plugs: FaultySockets) -> None:
+        super().__init__(settings)
+        self._plugs = plugs
+
+    async def _guard(self, accepted: Any, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await super()._guard(self._plugs.take(accepted), *rest)  # pyright: ignore[reportArgumentType]
+
+    def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
+        """Connections are known by what they talk."""
+
+        async def known(request: Request, connection: Connection, leftover: bytes) -> None:
+            plug: Any = connection.sock
+            plug.kind = prefix.strip("/")
+            await handler(request, connection, leftover)
+
+        super().websocket(prefix, known)

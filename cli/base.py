@@ -1,0 +1,99 @@
+"""Shared by all commands and light to import: settings, this machine's runner, the one-line error, logs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from townwatch.config.settings import Settings
+    from townwatch.runner.identity import Identity
+
+T = TypeVar("T")
+
+
+def settings_of(config: str | None, state_dir: str | None) -> Settings:
+    """Raises `SystemExit` with one line where the configuration is wrong."""
+    from townwatch.config import settings
+    from townwatch.config.settings import ConfigError
+
+    try:
+        found = settings.load(config)
+    except ConfigError as error:
+        raise SystemExit(complain(str(error))) from None
+    if state_dir is None:
+        return found
+    import attrs
+
+    return attrs.evolve(found, state_dir=state_dir)
+
+
+def service_settings(config: str | None, state_dir: str | None) -> Settings:
+    """Return the settings for a command that needs the state of a service of this machine.
+
+    Raises:
+        SystemExit: with one line, before anything is made, where no service was ever started there.
+    """
+    from townwatch.config import place
+
+    found = settings_of(config, state_dir)
+    if not place.has_service(found.state):
+        raise SystemExit(complain(place.no_service(found.state)))
+    return found
+
+
+def own_runner(found: Settings) -> Identity:
+    """Return this machine's runner.
+
+    Raises:
+        SystemExit: with one line that says where it was looked for and what to do.
+    """
+    from townwatch.config import place
+    from townwatch.runner import identity
+
+    if not (found.state / identity.FILE).exists():
+        raise SystemExit(complain(place.not_enrolled(found.state)))
+    try:
+        return identity.load(found.state)
+    except identity.NotEnrolled as error:
+        raise SystemExit(complain(str(error))) from None
+
+
+def run_async(function: Callable[..., Awaitable[T]], *args: Any) -> T:
+    """Return what `trio.run` does. trio is imported here: a command that only shows its help does without it."""
+    import trio
+
+    return trio.run(function, *args)
+
+
+def complain(message: str) -> int:
+    """The line, and the exit status."""
+    print(f"townwatch: {message}", file=sys.stderr)
+    return 2
+
+
+def log_to_stderr(found: Settings) -> None:
+    """Log to standard error, for a command that runs on: no line of the log may block or end it."""
+    from townwatch.config.logs import configure, shield_standard_streams
+
+    shield_standard_streams()
+    configure(found.log, sys.stderr)
+
+
+def log_to_file(found: Settings, name: str) -> None:
+    """Log to a file, because the terminal belongs to the wrapped program."""
+    from townwatch.config.logs import configure
+
+    configure(found.log, _log_file(found, name))
+
+
+def _log_file(found: Settings, name: str) -> TextIO | None:
+    """None where it cannot be opened (a full disk): the program is not kept from running by that."""
+    try:
+        found.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        logs = found.state / "logs"
+        logs.mkdir(exist_ok=True)
+        return (logs / name).open("a", encoding="utf-8")
+    except OSError:
+        return None

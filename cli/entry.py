@@ -1,0 +1,99 @@
+"""Entry point of the command `townwatch`, standard library only: agents call `ask`, `alert` and `usage` at every tool.
+
+Exit statuses: 0 done (`ask`: allowed) · 1 `ask`: a person or a rule said no; `chaos`: something was lost; commands
+about sessions: the service said no · 2 anything that could not be done, a crash of ours included, so that no script
+takes a crash for an answer · 130 interrupted. `run`, and `attach` to the end of a session: its command's own status.
+"""
+
+import os
+import sys
+
+TROUBLE = 2
+
+
+def main() -> None:
+    """Run the command line and exit with its status. Never shows a traceback unless TOWNWATCH_DEBUG is set."""
+    try:
+        _open_missing_descriptors()
+        _demote_python_path()
+        status = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        status = _broken_pipe()
+    except SystemExit as exit:
+        if exit.code is None or isinstance(exit.code, int):
+            raise
+        print(f"townwatch: {exit.code}", file=sys.stderr)
+        status = TROUBLE
+    except BaseException as error:
+        if os.environ.get("TOWNWATCH_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        print(f"townwatch: {_describe(error)}", file=sys.stderr)
+        status = TROUBLE
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    from townwatch.cli import quick
+
+    if arguments and arguments[0] in quick.COMMANDS:
+        return quick.run(arguments)
+    if arguments == ["--version"]:
+        from townwatch import __version__
+
+        print(__version__)
+        return 0
+    if arguments in ([], ["--help"], ["-h"], ["help"]):
+        from townwatch.cli.help import text
+
+        print(text())
+        return 0
+    if arguments[0] == "run":
+        from townwatch.cli import run as running
+
+        if (parsed := running.parse(arguments[1:])) is not None:
+            return running.run(parsed[1], **parsed[0])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    from townwatch.cli.main import run
+
+    return run()
+
+
+def _open_missing_descriptors() -> None:
+    """Put the null device where the caller closed our input or output (``<&-``): else a file that we open later would
+    take its number, and be written to or read from as if it were the caller's.
+    """
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            if os.open(os.devnull, os.O_RDWR) == descriptor:  # the lowest free number
+                setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
+
+
+def _demote_python_path() -> None:
+    """Move the entries of PYTHONPATH behind our own: they are for the user's programs, whose modules may be called as
+    ours or the standard library's are (`json.py`, `trio/`).
+    """
+    theirs = {os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
+    if os.environ.get("PYTHONPATH"):
+        sys.path.sort(key=lambda entry: os.path.abspath(entry) in theirs)
+
+
+def _broken_pipe() -> int:
+    """Return the shell's status for SIGPIPE, after stdout can no longer raise at the interpreter's end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 141
+
+
+def _describe(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    hint = "TOWNWATCH_DEBUG=1 shows where"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror} ({hint})"
+    return f"internal error, {type(error).__name__}: {error} ({hint})"  # pyright: ignore[reportUnknownArgumentType]

@@ -1,0 +1,253 @@
+"""The command line: `townwatch COMMAND`. Every error is one line on stderr; 2 is the status of a command used
+wrongly.
+"""
+
+import errno
+import logging
+import sys
+from typing import Annotated
+
+import attrs
+from cyclopts import App, CycloptsError, Parameter
+
+from townwatch import __version__
+from townwatch.cli import quick, run as running
+from townwatch.cli.adopt import adopt as adopt_command
+from townwatch.cli.chaos import chaos as chaos_command
+from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
+from townwatch.cli.policy import policy_app
+from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.runner import runner_app
+from townwatch.cli.shared import (
+    ConfigFile,
+    Json,
+    StateDir,
+    complain as _complain,
+    log_to_file as _log_to_file,
+    log_to_stderr as _log_to_stderr,
+    own_runner,
+    run_async,
+    service_settings,
+    settings_of as _settings,
+    tell,
+)
+from townwatch.cli.user import user_app
+from townwatch.config.log_sink import open_missing_descriptors
+from townwatch.config.place import default_state_dir, former_state
+from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
+
+app = App(
+    name="townwatch",
+    version=__version__,
+    help="The control room for coding agents: one self-hosted process that you can pull any plug on.",
+    help_format="plaintext",
+    default_parameter=Parameter(negative=()),
+)
+
+app.command(adopt_command)
+app.command(chaos_command)
+app.command(backup_command)
+app.command(doctor_command)
+app.command(policy_app)
+app.command(runner_app)
+app.command(user_app)
+session_commands.add_to(app)
+attach_commands.add_to(app)
+login_commands.add_to(app)
+
+
+@app.command
+def serve(
+    *,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    host: str | None = None,
+    port: int | None = None,
+    demo: bool = False,
+    seed: int = 1,
+    chaos: bool = False,
+    keep: bool = False,
+) -> int:
+    """Run the service.
+
+    Parameters
+    ----------
+    host
+        address to listen on
+    port
+        TCP port, 0 for any free one
+    demo
+        also run the demo's agents
+    seed
+        what the demo does, the same for the same seed
+    chaos
+        let administrators break parts of it, over /api/chaos
+    keep
+        start it again whenever it dies; ends when it is told to
+    """
+    from townwatch.app.service import run_service
+    from townwatch.config.settings import ConfigError
+
+    found = _settings(config, state_dir)
+    given = {"host": host, "port": port, "chaos": chaos or None}
+    server = {name: value for name, value in given.items() if value is not None}
+    found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
+    if not 0 <= found.server.port <= 65535:
+        return _complain(f"port {found.server.port}: a TCP port is 0 (any free one) to 65535")
+    if found.state_dir == default_state_dir() and (former := former_state(found.state)) is not None:
+        return _complain(
+            f"{former} holds a service of an earlier version, {found.state} none: "
+            f"--state-dir {former} goes on with it, or move it there"
+        )
+    if keep:
+        from townwatch.cli.watchdog import keep_running
+        from townwatch.config.process import free_port
+
+        port = found.server.port or free_port(found.server.host)  # the same for every life
+        found = attrs.evolve(found, server=attrs.evolve(found.server, port=port))
+        if (status := keep_running(sys.argv[1:], port)) is not None:
+            return status
+    _log_to_stderr(found)
+    try:
+        return run_async(run_service, found, seed if demo else None)
+    except ConfigError as error:
+        return _complain(str(error))
+    except TablesUnavailable as error:  # it went away in the middle of the start: the next start waits for it
+        _complain(str(error))
+        return 1
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            where = f"{found.server.host}:{found.server.port}"
+            return _complain(f"{where} is in use: stop what listens there, or choose another one with --port")
+        _complain(str(error))
+        return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
+    except KeyboardInterrupt:
+        return 130
+
+
+@app.command(name="run")
+def run_command(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    name: str | None = None,
+    plain: bool = False,
+    quiet: bool = False,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """Run a command as a session: its terminal here, and on the page at the same moment.
+
+    Parameters
+    ----------
+    command
+        what to run, after --
+    name
+        the agent's name on the page
+    plain
+        watch an agent's CLI (claude …) as any other command: only its terminal
+    quiet
+        do not print the session's address on the page first
+    """
+    return running.run(list(command), name=name, plain=plain, quiet=quiet, state_dir=state_dir, config=config)
+
+
+@app.command
+def demo(*, seed: int = 1, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+    """An agent's afternoon, with real terminals in a throw-away repository.
+
+    Parameters
+    ----------
+    seed
+        what happens, the same for the same seed
+    """
+    from townwatch.runner.demo import run_demo
+
+    found = _settings(config, state_dir)
+    known = own_runner(found)
+    _log_to_file(found, "demo.log")
+    return run_async(run_demo, known, found.state, seed)
+
+
+def _quick(name: str) -> None:
+    """Register a command of `cli/quick.py`, which the entry point runs before this module is imported: for --help."""
+
+    @app.command(name=name, help=quick.COMMANDS[name].summary, help_flags=[])
+    def command(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:  # pyright: ignore[reportUnusedFunction]
+        return quick.run([name, *words])
+
+
+for _name in quick.COMMANDS:
+    _quick(_name)
+
+
+@app.command
+def link(*, json: Json = False, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+    """Print a new one-time link that signs the owner in on another device."""
+    from townwatch.app.identity import new_link
+
+    return tell("link", run_async(new_link, service_settings(config, state_dir)), json)
+
+
+@app.command
+def tree(
+    url: str | None = None,
+    *,
+    token: str | None = None,
+    once: bool = False,
+    json: bool = False,
+    state_dir: StateDir = None,
+    config: ConfigFile = None,
+) -> int:
+    """The supervision tree, live: states, mailboxes, messages a second, restarts within the limit, last exits.
+
+    Parameters
+    ----------
+    url
+        the service (default: that of the state directory)
+    token
+        an administrator's token (default: the owner's, of the state directory)
+    once
+        print it and end
+    json
+        as the API has it
+    """
+    from townwatch.cli.remote.client import CommandFailed, Where, connect
+    from townwatch.cli.tree_view import NoTree, show
+
+    async def work() -> None:
+        client = await connect(Where(url=url, token=token, state_dir=state_dir, config=config))
+        await show(client.url, client.token, once=once, as_json=json)
+
+    try:
+        run_async(work)
+    except (NoTree, CommandFailed) as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _named(words: list[str]) -> str:
+    """Return the beginning of a command line that names its command, with a blank behind it."""
+    known: list[str] = []
+    here = app
+    for word in words:
+        if word.startswith("-") or word not in here:
+            break
+        known.append(f"{word} ")
+        here = here[word]
+    return "".join(known)
+
+
+def run() -> int:
+    """Run the command line of `sys.argv` and return its exit status."""
+    open_missing_descriptors()
+    logging.captureWarnings(True)
+    if "structlog" in sys.modules:  # configured by an earlier command of this process
+        sys.modules["structlog"].reset_defaults()
+    try:
+        status = app(result_action="return_value", print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        status = _complain(f"{' '.join(str(error).split())} See townwatch {_named(sys.argv[1:])}--help")
+    except (TablesUnavailable, TablesRefused, FilesDamaged) as error:
+        status = _complain(str(error))
+    return status if isinstance(status, int) else 0

@@ -1,0 +1,123 @@
+"""`townwatch policy`: try rules, and ask why a command is allowed, asked or denied."""
+
+from __future__ import annotations
+
+import json as json_
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from cyclopts import App, Parameter
+
+from townwatch.cli.shared import complain
+
+if TYPE_CHECKING:
+    from townwatch.policy.commands.paths import Place
+
+policy_app = App(name="policy", help="Rules that decide what people need not.")
+
+
+@policy_app.command
+def decide(*, cases: Path) -> int:
+    """Decide each case of a table by its own rules: one JSON object {"id", "verdict", "rule"} a line.
+
+    Parameters
+    ----------
+    cases
+        JSON lines: id, policy (neutral rules), command, cwd, root?, shell?, fs?
+    """
+    from townwatch.policy.rules import BadRule
+
+    status = 0
+    with cases.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                print(json_.dumps(_decide_case(json_.loads(line))))
+            except (ValueError, KeyError, TypeError, BadRule) as error:
+                print(f"townwatch: {cases}:{number}: {type(error).__name__}: {error}", file=sys.stderr)
+                status = 2
+    return status
+
+
+def _decide_case(case: dict[str, Any]) -> dict[str, str | None]:
+    from townwatch.policy.rules import command_policy, decide_command
+
+    policy = command_policy([str(one) for one in case["policy"]], _place_of(case))
+    found = decide_command(policy, str(case["command"]), str(case.get("shell", "bash")))
+    return {"id": case["id"], "verdict": found.verdict, "rule": found.rule}
+
+
+def _place_of(case: dict[str, Any]) -> Place:
+    from townwatch.policy.commands.paths import Place
+
+    directory = str(case.get("cwd", "/work/app"))
+    facts = cast(dict[str, Any], case.get("fs") or {})
+
+    def absolute(path: str) -> str:
+        if path.startswith("~"):
+            return f"/home/dev{path[1:]}"
+        return path if path.startswith("/") else f"{directory}/{path}"
+
+    links = cast(dict[str, str], facts.get("symlinks") or {})
+    return Place(
+        root=str(case.get("root", directory)),
+        directory=directory,
+        links={absolute(name): target for name, target in links.items()},
+        files=frozenset(absolute(name) for name in cast(list[str], facts.get("files") or [])),
+        fold_case=bool(facts.get("case_insensitive")),
+    )
+
+
+@policy_app.command
+def explain(
+    command: str,
+    *,
+    rule: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    rules: Path | None = None,
+    shell: str = "bash",
+    json: bool = False,
+) -> int:
+    """Say what the rules decide about a command line, and why. 0: allowed, 1: denied, 3: a person is asked.
+
+    Parameters
+    ----------
+    command
+        the command line, as one argument
+    rule
+        a rule as `allow: git status *`; may be given several times
+    rules
+        a file of rules, one a line, # for comments
+    shell
+        the shell that runs it: bash, bash-interactive, zsh, fish, pwsh, cmd
+    json
+        one JSON object instead of lines
+    """
+    from townwatch.policy.commands.paths import Place
+    from townwatch.policy.rules import BadRule, command_policy, examine_command
+
+    lines = list(rule)
+    if rules is not None:
+        try:
+            lines += [one.strip() for one in rules.read_text().splitlines() if one.strip() and one.strip()[0] != "#"]
+        except OSError as error:
+            return complain(f"{rules}: {error.strerror}")
+    here = os.getcwd()
+    place = Place(root=here, directory=here, home=str(Path.home()), user=os.environ.get("USER", ""))
+    try:
+        policy = command_policy(lines, place)
+    except BadRule as error:
+        return complain(str(error))
+    found, all_findings = examine_command(policy, command, shell)
+    if json:
+        steps = [
+            {"verdict": one.verdict, "rule": one.rule, "why": one.reason, "of": one.command} for one in all_findings
+        ]
+        print(json_.dumps({"verdict": found.verdict, "rule": found.rule, "why": found.reason, "steps": steps}))
+    else:
+        print(f"{found.verdict}: {found.reason}")
+        for one in all_findings:
+            print(f"  {one.verdict:5}  {one.command or '(the line)'}: {one.reason}")
+    return {"allow": 0, "deny": 1}.get(found.verdict, 3)

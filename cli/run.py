@@ -1,0 +1,66 @@
+"""`townwatch run`, without the machinery of the other commands: people wait for their shell."""
+
+from __future__ import annotations
+
+import sys
+
+from townwatch.cli.base import complain, log_to_file, own_runner, run_async, settings_of
+
+VALUES = ("--name", "--state-dir", "--config", "-c")
+FLAGS = ("--plain", "--quiet")
+
+
+def parse(words: list[str]) -> tuple[dict[str, str | bool], list[str]] | None:
+    """Return the options and the command of `run [OPTIONS] -- COMMAND…`; None where it is written in another way."""
+    options: dict[str, str | bool] = {}
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            return (options, rest) if rest else None
+        name, equals, value = word.partition("=")
+        if word in FLAGS:
+            options[word.lstrip("-")] = True
+        elif name in VALUES and (equals or rest):
+            key = {"-c": "config"}.get(name, name.lstrip("-").replace("-", "_"))
+            options[key] = value if equals else rest.pop(0)
+        else:
+            return None
+    return None
+
+
+def run(
+    command: list[str],
+    *,
+    name: str | None = None,
+    plain: bool = False,
+    quiet: bool = False,
+    state_dir: str | None = None,
+    config: str | None = None,
+) -> int:
+    """Run the command as a session and return its exit status."""
+    if not command:
+        return complain("which command? e.g. townwatch run -- bash")
+    _leave_out_rich()
+    from townwatch.runner import commands
+
+    found = settings_of(config, state_dir)
+    known = own_runner(found)
+    log_to_file(found, "run.log")
+    run_as = found.runner.run_as
+    return run_async(
+        lambda: commands.run_command(
+            known, found.state, command, name=name, plain=plain, run_as=run_as, say_link=not quiet
+        )
+    )
+
+
+def _leave_out_rich() -> None:
+    """Keep structlog from importing rich, which it uses in development only: that takes as long as all else here."""
+    if "rich" in sys.modules or "structlog" in sys.modules:
+        return
+    sys.modules["rich"] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+    try:
+        import structlog  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    finally:
+        del sys.modules["rich"]

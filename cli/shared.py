@@ -1,0 +1,48 @@
+"""Options that many commands have, and the helpers of `cli/base.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from townwatch.cli.base import (
+    complain,
+    log_to_file,
+    log_to_stderr,
+    own_runner,
+    run_async,
+    service_settings,
+    settings_of,
+)
+
+__all__ = [
+    "ConfigFile",
+    "Json",
+    "StateDir",
+    "complain",
+    "log_to_file",
+    "log_to_stderr",
+    "own_runner",
+    "run_async",
+    "service_settings",
+    "settings_of",
+    "tell",
+]
+
+ConfigFile = Annotated[str | None, Parameter(name=["--config", "-c"], help="TOML file (default: townwatch.toml)")]
+StateDir = Annotated[
+    str | None,
+    Parameter(
+        name="--state-dir", help="where everything is kept (default: $XDG_STATE_HOME/townwatch, or ~/.local/state/…)"
+    ),
+]
+
+Json = Annotated[bool, Parameter(name="--json", help="one JSON value instead of text", negative=())]
+
+
+def tell(name: str, value: str, as_json: bool) -> int:
+    """Print a value, or as JSON an object with it under its name; return the exit status 0."""
+    print(json.dumps({name: value}) if as_json else value)
+    return 0
