@@ -17,6 +17,16 @@ export const token = {
   drop: () => localStorage.removeItem(TOKEN),
 };
 
+/** By which the service knows this device again at a password sign-in. It is kept when somebody signs out. */
+const DEVICE = "townwatch.device";
+const device = { get: () => localStorage.getItem(DEVICE) ?? "", set: (value) => localStorage.setItem(DEVICE, value) };
+
+/** What a sign-in answered. */
+export function keep(signedIn) {
+  token.set(signedIn.token);
+  if (signedIn.device) device.set(signedIn.device);
+}
+
 export const get = (path, query) => call("GET", path + asQuery(query));
 export const post = (path, body = {}) => call("POST", path, body);
 
@@ -52,17 +62,20 @@ async function ask(method, path, body, ms) {
   throw new ApiError(response.status, error.code ?? `HTTP_${response.status}`, error.message ?? response.statusText, error.details);
 }
 
-/** All pages of a list, at most `pages` of them. */
-export async function list(path, query = {}, pages = 5) {
+/** The longest page that the service gives. */
+const PAGE = 200;
+
+/** A list to its end. A cursor that does not move is a fault of the service, and no reason to ask for ever. */
+export async function list(path, query = {}) {
   const items = [];
   let cursor = null;
-  for (let page = 0; page < pages; page++) {
-    const answer = await get(path, cursor === null ? query : { ...query, cursor });
+  for (;;) {
+    const answer = await get(path, { limit: PAGE, ...query, ...(cursor === null ? {} : { cursor }) });
     items.push(...(answer.items ?? []));
-    cursor = answer.next ?? null;
-    if (cursor === null) break;
+    const next = answer.next ?? null;
+    if (next === null || next === cursor) return items;
+    cursor = next;
   }
-  return items;
 }
 
 const at = (sessionId) => `/runner/sessions/${encodeURIComponent(sessionId)}`;
@@ -71,13 +84,20 @@ export const exchange = (code) => post("/auth/exchange", { code });
 export const signInMethods = () => get("/auth/methods");
 export const logout = () => post("/auth/logout");
 export const me = () => get("/me");
-export const withPassword = (email, password) => post("/auth/password", { email, password });
+export const withPassword = (email, password) => post("/auth/password", { email, password, ...(device.get() ? { device: device.get() } : {}) });
 export const setPassword = (password, current) => call("PUT", "/me/password", current ? { password, current } : { password });
 export const connections = () => list("/me/connections");
 export const closeConnection = (id) => call("DELETE", `/me/connections/${encodeURIComponent(id)}`);
+export const people = () => list("/users");
+export const setDisabled = (userId, disabled) => post(`/users/${encodeURIComponent(userId)}/${disabled ? "disable" : "enable"}`);
 export const status = () => get("/status");
 export const villages = () => list("/villages");
+export const createVillage = (villageId, name) => post("/villages", { villageId, name });
+export const runners = (query) => list("/runners", query);
+export const setRunnerVillages = (runnerId, villages) => call("PUT", `/runners/${encodeURIComponent(runnerId)}/villages`, { villages });
 export const houses = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/houses`);
+/** The sessions that have not ended: the part of a long list that cannot wait for its end. */
+export const liveSessions = (villageId) => list("/runner/sessions", { villageId, live: true });
 export const agents = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/agents`);
 export const approvals = () => list("/approvals");
 export const session = (sessionId) => get(at(sessionId));
@@ -87,13 +107,17 @@ export const chaos = () => get("/chaos");
 /** Answers when the part that was killed is back, which may take a while. */
 export const fault = async (order) => (await ask("POST", "/chaos/faults", order, 30_000)).json();
 export const events = (sessionId, after, limit) => get(`${at(sessionId)}/events`, { after, limit, exclude: "TERMINAL_CHUNK" });
-export const decide = (one, decision, note) =>
-  post(`${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`, note ? { decision, note } : { decision });
+const atApproval = (one) => `${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`;
+/** more: {note, stop, optionId, answers, holdMs}. */
+export const decide = (one, decision, more = {}) => post(atApproval(one), { decision, ...more });
+export const takeBack = (one) => post(`${atApproval(one)}/take-back`);
+/** The latest decisions. */
+export const decided = async (limit) => (await get("/approvals", { state: "decided", limit })).items ?? [];
 /** A session as a file, whole: a long one comes in parts. */
 export async function file(sessionId, path) {
   const parts = [];
   for (let after = "0"; after !== null; ) {
-    const response = await ask("GET", `${at(sessionId)}/${path}${after === "0" ? "" : `?after=${after}`}`, undefined, 120_000);
+    const response = await ask("GET", `${at(sessionId)}/${path}${after === "0" ? "" : `?after=${after}`}`, undefined, 900_000);
     parts.push(await response.blob());
     after = response.headers.get("x-next-after");
   }
@@ -102,3 +126,11 @@ export async function file(sessionId, path) {
 export const drop = (sessionId) => call("DELETE", at(sessionId));
 /** verb: stop, pause or resume. */
 export const command = (sessionId, verb, body) => post(`${at(sessionId)}/${verb}`, body);
+/** Starts a session: {sessionId, agentId}. A runner may take a while to clone. */
+export const start = async (body) => (await ask("POST", "/runner/sessions", body, 60_000)).json();
+/** With what a session was started. */
+export const order = (sessionId) => get(`${at(sessionId)}/order`);
+export const prompts = (sessionId) => get(`${at(sessionId)}/prompts`).then((answer) => answer.items ?? []);
+/** mode: send, queue or interrupt. */
+export const givePrompt = async (sessionId, text, mode) => (await ask("POST", `${at(sessionId)}/prompts`, { text, mode }, 35_000)).json();
+export const withdrawPrompt = (sessionId, promptId) => call("DELETE", `${at(sessionId)}/prompts/${encodeURIComponent(promptId)}`);

@@ -1,6 +1,7 @@
 // The feed: one readable line for each work stream event or alert. Pure.
 
 import { duration, plural, shortCommand, spelled } from "./format.js";
+import { verdictOf } from "./verdict.js";
 
 /** Feed filters, in the order of their buttons. */
 export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
@@ -33,6 +34,7 @@ function told(event) {
     case "test_finish":
       return tests(p);
     case "provider_event":
+      if (p.providerEvent?.type === "not_observed") return { kind: "provider", tone: "plain", text: `${p.providerEvent.message}` };
       return p.providerEvent?.type === "terminal_resized" ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
     default:
       return null;
@@ -67,14 +69,21 @@ function statusChange(p) {
   return { kind: "state", tone, text: p.reason ? `${state}: ${p.reason}` : state };
 }
 
+/** Several agents in one working tree: whose change it is cannot be told. */
+export const sharedWith = (diff) => (diff?.sharedTree > 0 ? `, tree shared with ${plural(diff.sharedTree, "agent")}` : "");
+
 function diff(p) {
-  return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file differs", "files differ")}, +${p.linesAdded} −${p.linesRemoved}` };
+  return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file differs", "files differ")}, +${p.linesAdded} −${p.linesRemoved}${sharedWith(p)}` };
 }
 
+const TEST_TONES = { passed: "good", failed: "fail", unknown: "plain" };
+
 function tests(p) {
-  const bad = p.failed > 0 || p.exitCode !== 0;
-  const text = `${p.passed} passed, ${p.failed} failed, ${p.skipped} skipped in ${duration(p.duration)}`;
-  return { kind: "test", tone: bad ? "fail" : "good", text };
+  const verdict = verdictOf(p);
+  const counts = ["passed", "failed", "skipped"].filter((name) => p[name] !== undefined).map((name) => `${p[name]} ${name}`);
+  const said = verdict === "unknown" ? ["test result unknown", p.reason] : counts.length ? [] : [`tests ${verdict}`, p.reason];
+  const text = `${[...said, ...counts].filter(Boolean).join(", ")} in ${duration(p.duration)}`;
+  return { kind: "test", tone: TEST_TONES[verdict], text };
 }
 
 /** An alert_raised → its line. */

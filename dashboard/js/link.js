@@ -2,8 +2,13 @@
 
 import { bytes, plural } from "./format.js";
 
+/** Pings that go unanswered, one after the other, until "live" is over. */
+const MISSED = 2;
+
 export const FIRST_LINK = Object.freeze({
-  phase: "connecting", // connecting | catching-up | live | waiting | refused
+  phase: "connecting", // connecting | catching-up | live | silent | waiting | refused
+  missed: 0, // pings in a row without an answer
+  heardAt: undefined, // epoch ms: the last proof that what is shown is so
   attempt: 0,
   retryAt: undefined, // while waiting: epoch ms of the next attempt
   since: undefined, // epoch ms of the last change of phase
@@ -30,7 +35,11 @@ export function nextLink(link, event, now) {
     case "connected":
       return { ...link, phase: "catching-up", attempt: 0, retryAt: undefined, reason: "", since: now };
     case "caught-up":
-      return link.phase === "catching-up" ? { ...link, phase: "live", since: now } : link;
+      return link.phase === "catching-up" ? { ...link, phase: "live", missed: 0, heardAt: now, since: now } : link;
+    case "missed": {
+      const missed = link.missed + 1;
+      return link.phase === "live" && missed >= MISSED ? { ...link, phase: "silent", missed, roundTrip: undefined, since: now } : { ...link, missed };
+    }
     case "lost":
       return {
         ...link,
@@ -46,6 +55,9 @@ export function nextLink(link, event, now) {
     case "round-trip":
       return {
         ...link,
+        ...(link.phase === "silent" ? { phase: "live", since: now } : {}),
+        missed: 0,
+        heardAt: now,
         roundTrip: event.ms,
         roundTrips: [...link.roundTrips.slice(1 - KEPT_ROUND_TRIPS), event.ms],
       };
@@ -58,11 +70,16 @@ export function nextLink(link, event, now) {
   }
 }
 
+/** Whether what the page shows may not be so any more. Before the first answer there is nothing to be stale. */
+export const isStale = (link) => link.heardAt !== undefined && link.phase !== "live" && link.phase !== "catching-up";
+
 /** The words for it: {text, tone}. */
 export function linkWords(link, now) {
   switch (link.phase) {
     case "live":
       return { text: link.roundTrip === undefined ? "live" : `live ${Math.round(link.roundTrip)} ms`, tone: "live" };
+    case "silent":
+      return { text: "no answer", tone: "lost" };
     case "catching-up":
       return { text: "catching up", tone: "busy" };
     case "waiting": {

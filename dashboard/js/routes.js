@@ -1,21 +1,26 @@
 // Hash routes, so that every screen is a link that can be shared. Pure.
 
-/** "#/a/runner_1f" → {page: "agent", id: "runner_1f"}; what is not known → {page: "home"}. */
+/** "#/a/runner_1f?tab=tests" → {page: "agent", id: "runner_1f", query: {tab: "tests"}}; what is not known → {page: "home"}. */
 export function parseRoute(hash) {
-  const [page, id] = String(hash ?? "").replace(/^#?\/?/, "").split("?")[0].split("/").map(decode);
-  switch (page) {
-    case "v":
-      return id ? { page: "village", id } : { page: "home" };
-    case "a":
-      return id ? { page: "agent", id } : { page: "home" };
-    case "h":
-      return id ? { page: "house", id } : { page: "home" };
-    case "approvals":
-    case "supervision":
-      return { page };
-    default:
-      return { page: "home" };
-  }
+  const [path, search = ""] = String(hash ?? "").replace(/^#?\/?/, "").split("?");
+  const [page, id, more] = path.split("/").map(decode);
+  return { query: Object.fromEntries(new URLSearchParams(search)), ...placeOf(page, id, more) };
+}
+
+function placeOf(page, id, more) {
+  const pages = { v: "village", a: "agent", h: "house" };
+  if (pages[page]) return id ? { page: pages[page], id } : { page: "home" };
+  if (page === "approvals") return more ? { page, sessionId: id, approvalId: more } : { page };
+  return page === "supervision" || page === "start" ? { page } : { page: "home" };
+}
+
+/** The address of the same place with other values in its query; empty ones are left out. */
+export function withQuery(hash, change) {
+  const [path, search = ""] = String(hash || "#/").split("?");
+  const query = new URLSearchParams(search);
+  for (const [name, value] of Object.entries(change)) if (value) query.set(name, value); else query.delete(name);
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
 }
 
 function decode(part) {
@@ -29,5 +34,7 @@ function decode(part) {
 export const toVillage = (id) => `#/v/${encodeURIComponent(id)}`;
 export const toAgent = (id) => `#/a/${encodeURIComponent(id)}`;
 export const toHouse = (id) => `#/h/${encodeURIComponent(id)}`;
+export const toApproval = (one) => `#/approvals/${encodeURIComponent(one.sessionId)}/${encodeURIComponent(one.approvalId)}`;
+export const toStart = (query = {}) => withQuery("#/start", query);
 export const APPROVALS = "#/approvals";
 export const SUPERVISION = "#/supervision";

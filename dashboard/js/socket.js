@@ -8,15 +8,21 @@ import { io } from "../vendor/socket.io-client/socket.io.js";
 import { backoff } from "./link.js";
 import { Pacer } from "./pacer.js";
 
-const PING_EVERY_MS = 5_000;
+/** Two missed pings, one after the other, are noticed 12 s after the service fell silent, at the latest. */
+const PING_EVERY_MS = 4_000;
+const PING_TIMEOUT_MS = 3_500;
 const ACK_TIMEOUT_MS = 10_000;
 const FLUSH_MS = 40;
 /** Refusals after which trying again by itself would only annoy: the person decides. */
 const FINAL = new Set(["WS_INVALID_TOKEN", "CONNECTION_LIMIT", "E_CONNECTION_LIMIT", "WS_CONNECTION_LIMIT"]);
 const STREAMS = [
   "agent_spawn", "agent_disconnect", "agent_update", "work_stream_event", "alert_raised", "house.activity", "usage_tick",
-  "bug_bot_spawn", "bug_bot_progress", "bug_bot_resolved", "approval_requested", "approval_resolved",
+  "bug_bot_spawn", "bug_bot_progress", "bug_bot_resolved", "approval_requested", "approval_resolved", "approval_decided", "keyboard", "presence",
+  "house_changed",
 ];
+
+/** What a join says beside the id: the terminals of a whole village are no load for its page, their last lines are. */
+const MORE = { village: { output: "none" }, agent: { terminal: true } };
 
 export class Live {
   /** hooks: {link(event), events(batch), terminal(output), since(kind, id) → {sessionId: seq}, joined(), refused(code)} */
@@ -104,7 +110,7 @@ export class Live {
   want(kind, id) {
     const key = `${kind} ${id}`;
     if (this.wanted.has(key)) return;
-    const payload = { [`${kind}Id`]: id, ...(kind === "agent" ? { terminal: true } : {}) };
+    const payload = { [`${kind}Id`]: id, ...MORE[kind] };
     this.wanted.set(key, { kind, id, payload });
     if (this.socket.connected) this.join(key);
   }
@@ -147,8 +153,12 @@ export class Live {
 
   /** Emits and gives the ack; no answer in time is an answer too. */
   async ask(event, ...args) {
+    return this.askWithin(ACK_TIMEOUT_MS, event, ...args);
+  }
+
+  async askWithin(ms, event, ...args) {
     try {
-      return (await this.socket.timeout(ACK_TIMEOUT_MS).emitWithAck(event, ...args)) ?? { ok: true };
+      return (await this.socket.timeout(ms).emitWithAck(event, ...args)) ?? { ok: true };
     } catch {
       return { ok: false, error: { code: "NO_ANSWER", message: "the service does not answer" } };
     }
@@ -168,13 +178,20 @@ export class Live {
 
   async ping() {
     if (!this.socket.connected || document.hidden) return;
+    const { id } = this.socket;
     const started = performance.now();
-    const ack = await this.ask("ping");
-    if (ack?.error === undefined && this.socket.connected) this.hooks.link({ type: "round-trip", ms: performance.now() - started });
+    const ack = await this.askWithin(PING_TIMEOUT_MS, "ping");
+    if (this.socket.id !== id) return; // of a connection that is over
+    const answered = ack?.error === undefined;
+    this.hooks.link(answered ? { type: "round-trip", ms: performance.now() - started } : { type: "missed" });
   }
 
   input(sessionId, data) {
     return this.ask("terminal_input", { sessionId, data });
+  }
+
+  keyboard(sessionId, action, more) {
+    return this.ask("keyboard", { sessionId, action, ...more });
   }
 
   resize(sessionId, cols, rows) {

@@ -15,9 +15,12 @@ const STATES = {
   FAILED: { label: "failed", tone: "fail" },
 };
 
-const ATTENTION = ["wait", "fail", "lost", "begin", "work", "quiet", "pause", "done"];
+/** Who needs a person first. */
+export const ATTENTION = ["wait", "fail", "lost", "turn", "quiet", "work", "begin", "pause", "done"];
+/** The words of the counters and groups. */
+export const TONE_WORDS = { wait: "needs you", fail: "failed", lost: "runner lost", turn: "your turn", quiet: "quiet", work: "working", begin: "starting", pause: "paused", done: "done" };
 
-/** A session that says RUNNING and has said nothing for this long is shown as quiet. */
+/** A session that says RUNNING and shows no sign of work for this long is idle. */
 export const QUIET_AFTER_MS = 60_000;
 
 export const isFinal = (state) => state === "COMPLETED" || state === "FAILED";
@@ -34,8 +37,13 @@ export function statusOf(agent, now, pending = []) {
   if (known.tone === "wait" || pending.length > 0) {
     return { ...STATES.WAITING_FOR_APPROVAL, since: pending[0]?.requestedAt ?? since, why: waiting(agent, pending) };
   }
-  if (known.tone === "work" && agent.lastEventAt && now - agent.lastEventAt > QUIET_AFTER_MS) {
-    return { label: "quiet", tone: "quiet", since: agent.lastEventAt, why: "running, but no sign of work" };
+  const said = agent.agentStatus;
+  if (known.tone === "work" && said?.status === "waiting") return { label: "waits for you", tone: "wait", since: said.since ?? since, why: said.reason ?? "a dialog is open in its terminal" };
+  const turned = agent.turnEndedAt && (said === undefined || said.status === "idle");
+  if (known.tone === "work" && (turned || said?.status === "idle")) return { label: "your turn", tone: "turn", since: said?.since ?? agent.turnEndedAt ?? since, why: "finished its turn" };
+  const worked = agent.activityAt ?? agent.startedAt;
+  if (known.tone === "work" && worked && now - worked > QUIET_AFTER_MS) {
+    return { label: "idle", tone: "quiet", since: worked, why: "running, but no sign of work" };
   }
   return { ...known, since, why: agent.reason ?? "" };
 }

@@ -1,33 +1,57 @@
 // The one state of the page. Events go in through `dispatch`, views read signals.
 
+import { heldFor } from "./asks.js";
 import { batch, computed, signal } from "./html.js";
-import { FIRST_LINK, nextLink } from "./link.js";
+import { FIRST_LINK, isStale, nextLink } from "./link.js";
 import { parseRoute } from "./routes.js";
 import { byAttention, mayDrive, mayManage, statusOf } from "./status.js";
-import { EMPTY_WORLD, pendingOf, reduce, sumUsage } from "./world.js";
+import { EMPTY_WORLD, pendingOf, recentOf, reduce, sumUsage } from "./world.js";
 
 const slices = Object.fromEntries(Object.keys(EMPTY_WORLD).map((name) => [name, signal(EMPTY_WORLD[name])]));
-export const { villages, houses, agents, approvals, sessions, feed, alerts, seen } = slices;
+export const { villages, houses, agents, approvals, sessions, feed, alerts, keyboards, presence, seen } = slices;
 
+/** The service's clock, as far as it is known: every age is told by it. It stands still while nothing is heard. */
 export const now = signal(Date.now());
+/** This machine's clock. */
+export const clock = signal(Date.now());
+let ahead = 0;
+
+/** How far the service's clock is ahead of this machine's. Less than a second is the way that the answer took. */
+export function serviceSaid(at) {
+  const found = at - Date.now();
+  ahead = Math.abs(found) < 1000 ? 0 : found;
+}
+
+export const serviceNow = () => Date.now() + ahead;
+
+export function tick() {
+  clock.value = Date.now();
+  if (!stale.peek()) now.value = serviceNow();
+}
 export const route = signal(parseRoute(location.hash));
 export const link = signal(FIRST_LINK);
+/** The session whose keyboard this very page holds, or undefined: one at a time. */
+export const driving = signal(undefined);
 /** undefined while nobody knows, null for an anonymous visitor, else {userId, name, admin, chaos}. */
 export const user = signal(undefined);
 /** {label, start} of the provider that people can sign in at, or null. */
 export const provider = signal(null);
+/** The dialog that is open: palette, help or "". */
+export const dialog = signal("");
 /** What the person should know about signing in: {tone, text} or null. */
 export const notice = signal(null);
 export const villageId = signal(undefined);
 /** False until the first answers about the village have come: no empty state before that. */
 export const loaded = signal(false);
-/** approvalId → {state: "sending" | "late" | "failed", text}: what became of this person's own decisions. */
+/** The agent that is known not to be there. */
+export const missing = signal(undefined);
+/** approvalKey → {state: "sending" | "late" | "failed", text}: what became of this person's own decisions. */
 export const verdicts = signal({});
 export const serviceVersion = signal("");
 
 /** Applies events [[name, data], …] in order, in one update of the page. */
 export function dispatch(events, context = {}) {
-  const full = { villageId: villageId.peek(), now: Date.now(), ...context };
+  const full = { villageId: villageId.peek(), now: serviceNow(), ...context };
   let world = Object.fromEntries(Object.entries(slices).map(([name, slice]) => [name, slice.peek()]));
   for (const [name, data] of events) world = reduce(world, name, data, full);
   batch(() => {
@@ -39,10 +63,18 @@ export function linkEvent(event) {
   link.value = nextLink(link.peek(), event, Date.now());
 }
 
+/** Whether the connection is lost: what is shown was so at `heardAt`. */
+export const stale = computed(() => isStale(link.value));
 export const village = computed(() => villages.value.find((one) => one.villageId === villageId.value));
 export const canDrive = computed(() => user.value !== null && mayDrive(village.value?.role));
 export const canManage = computed(() => user.value !== null && mayManage(village.value?.role));
 export const pending = computed(() => pendingOf(approvals.value));
+/** Whether this person may answer it: by the role in its own village. */
+export const mayDecide = (one) => user.value !== null && mayDrive((villages.value.find((each) => each.villageId === one.villageId) ?? village.value)?.role);
+/** Allows that the service still holds, oldest first. */
+export const held = computed(() => Object.values(approvals.value).filter((one) => heldFor(one, now.value) !== undefined).sort((a, b) => a.releaseAt - b.releaseAt));
+/** What waits, what is held, and what was settled a moment ago: a card does not vanish under a hand. */
+export const recentAsks = computed(() => recentOf(approvals.value, now.value));
 
 /** The agents of the village, each with its pending approvals and its status, who needs a person first. */
 export const roster = computed(() =>

@@ -2,7 +2,9 @@
 // page's Content-Security-Policy needs no 'unsafe-inline'.
 
 import { FitAddon } from "../vendor/addon-fit/addon-fit.js";
+import { UnicodeGraphemesAddon } from "../vendor/addon-unicode-graphemes/addon-unicode-graphemes.js";
 import { Terminal } from "../vendor/xterm/xterm.js";
+import { Keyboard } from "./terminal_keys.js";
 
 /** Text waiting to be drawn beyond this is skipped, and the skip is shown. */
 const MAX_WAITING_CHARS = 2_000_000;
@@ -17,7 +19,7 @@ const GLASS = {
 };
 
 export class Screen {
-  /** hooks: {input(data), resized(cols, rows), skipped(chars)} */
+  /** hooks: {input(data), resized(cols, rows), skipped(chars), take(), leave(), many(text)} */
   constructor(element, hooks, fontSize) {
     this.hooks = hooks;
     this.fontSize = fontSize;
@@ -37,10 +39,14 @@ export class Screen {
       cursorBlink: false,
       disableStdin: true,
       screenReaderMode: false,
-      allowProposedApi: false,
+      allowProposedApi: true, // for the widths of Unicode 15 and its clusters, as runner and service count them
     });
     this.terminal.loadAddon(this.fit);
+    this.terminal.loadAddon(new UnicodeGraphemesAddon());
+    this.keyboard = new Keyboard(this.terminal, { input: (data) => hooks.input(data), take: hooks.take, leave: hooks.leave, copy: () => this.copy() });
+    answerNothing(this.terminal);
     this.terminal.open(element);
+    element.addEventListener("paste", (event) => this.pasted(event), true);
     this.terminal.onData((data) => hooks.input(data));
     this.terminal.onResize(({ cols, rows }) => hooks.resized(cols, rows));
     this.watcher = new ResizeObserver(() => this.refit());
@@ -51,13 +57,14 @@ export class Screen {
   write(output) {
     const { sessionId, data, seq, snapshot } = output;
     if (snapshot || sessionId !== this.sessionId) {
-      this.terminal.reset();
+      this.inOrder(() => this.reset());
       this.lastSeq = 0;
       this.sessionId = sessionId;
     }
-    if (snapshot && output.cols && output.rows) this.hold(output.cols, output.rows);
     if (seq <= this.lastSeq && !snapshot) return;
     this.lastSeq = seq;
+    if (output.cols && output.rows) this.inOrder(() => this.sized(output.cols, output.rows, snapshot));
+    if (!data) return;
     if (this.waiting + data.length > MAX_WAITING_CHARS) {
       this.skipped += data.length;
       this.hooks.skipped(this.skipped);
@@ -65,6 +72,62 @@ export class Screen {
     }
     this.waiting += data.length;
     this.terminal.write(data, () => (this.waiting -= data.length));
+  }
+
+  /** Does it when everything that was written before is drawn. */
+  inOrder(action) {
+    this.terminal.write("", action);
+  }
+
+  /** The selection, into the clipboard. False where nothing is selected. */
+  copy() {
+    if (!this.terminal.hasSelection()) return false;
+    navigator.clipboard?.writeText(this.terminal.getSelection()).catch(() => {});
+    this.terminal.clearSelection();
+    return true;
+  }
+
+  /** Several lines run one by one where the program does not ask for pastes as a whole: then a person is asked first. */
+  pasted(event) {
+    const text = event.clipboardData?.getData("text/plain") ?? "";
+    const asks = !this.terminal.modes.bracketedPasteMode && /[\r\n]./.test(text);
+    if (!this.terminal.options.disableStdin && !asks) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (asks && !this.terminal.options.disableStdin) this.hooks.many(text);
+  }
+
+  paste(text) {
+    this.terminal.paste(text);
+  }
+
+  /** All that is there, as text: for reading, selecting, and for screen readers. */
+  text() {
+    const buffer = this.terminal.buffer.active;
+    const lines = [];
+    for (let i = 0; i < buffer.length; i++) {
+      const line = buffer.getLine(i);
+      if (line.isWrapped && lines.length) lines[lines.length - 1] += line.translateToString(true);
+      else lines.push(line.translateToString(true));
+    }
+    return lines.join("\n").trimEnd();
+  }
+
+  reset() {
+    this.terminal.reset();
+    this.terminal.options.convertEol = false;
+    this.keyboard.reset();
+  }
+
+  /** The terminal has this size from here in its output on. Whoever drives has chosen it. */
+  sized(cols, rows, snapshot) {
+    if (this.terminal.options.disableStdin) this.hold(cols, rows);
+    else if (snapshot) this.terminal.resize(cols, rows);
+  }
+
+  /** What an arrow key sends now (A up, B down, C right, D left): programs choose between two forms. */
+  arrow(letter) {
+    return this.terminal.modes.applicationCursorKeysMode ? `\x1bO${letter}` : `\x1b[${letter}`;
   }
 
   seq() {
@@ -79,6 +142,8 @@ export class Screen {
       this.held = undefined;
       this.refit();
       this.hooks.resized(this.terminal.cols, this.terminal.rows);
+    } else {
+      this.held ??= { cols: this.terminal.cols, rows: this.terminal.rows };
     }
   }
 
@@ -106,6 +171,16 @@ export class Screen {
     this.watcher.disconnect();
     this.terminal.dispose();
   }
+}
+
+/** The runner answers what programs ask their terminal: an answer of this one would be typed into them. */
+function answerNothing(terminal) {
+  const { parser } = terminal;
+  const handled = () => true;
+  for (const final of ["n", "c", "x", "t"]) for (const prefix of ["", "?", ">", "="]) parser.registerCsiHandler(prefix ? { prefix, final } : { final }, handled);
+  for (const prefix of ["", "?"]) parser.registerCsiHandler({ ...(prefix && { prefix }), intermediates: "$", final: "p" }, handled);
+  parser.registerDcsHandler({ intermediates: "$", final: "q" }, handled);
+  for (const number of [4, 10, 11, 12]) parser.registerOscHandler(number, (data) => data.includes("?"));
 }
 
 /**

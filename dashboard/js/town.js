@@ -5,19 +5,23 @@ import { effect } from "./html.js";
 import { toVillage } from "./routes.js";
 import { Live } from "./socket.js";
 import * as store from "./store.js";
-import { EMPTY_WORLD } from "./world.js";
+import { EMPTY_WORLD, approvalKey } from "./world.js";
 
 const REFRESH_MS = 30_000;
 const HISTORY_EVENTS = 500;
 const HISTORY_PAGES = 4;
+/** Of the feed, which is a log: every status comes from the lists. */
 const PREFILLED_AGENTS = 6;
+const ASK_AGAIN_MS = 3000;
+/** So many of the latest decisions are asked for. */
+const DECISIONS = 30;
 const SIGNED_OUT = "townwatch.signed-out";
 /** Why somebody came back from the provider without a code. */
 const NOT_SIGNED_IN = {
   busy: "Too many sign-ins at once from your address: try again in a minute.",
   stale: "That sign-in took too long, or began in another tab: try again.",
   declined: "You were not signed in: the provider, or you, said no.",
-  refused: "The provider knows you, but you may not come in here: ask whoever runs this service.",
+  refused: "The provider knows you, but you have no access here: ask an administrator of this service.",
   unavailable: "The provider could not be asked, or gave an answer that cannot be trusted; the service's log says more.",
 };
 
@@ -27,13 +31,21 @@ const terminals = new Map();
 const toldHistory = new Set();
 
 export async function start() {
-  setInterval(() => (store.now.value = Date.now()), 1000);
+  setInterval(store.tick, 1000);
   await signIn();
-  api.status().then((status) => (store.serviceVersion.value = status.version ?? ""), () => {});
+  readClock();
   openLive();
   effect(lookWhereTheRouteSays);
   setInterval(() => !document.hidden && refresh(), REFRESH_MS);
   document.addEventListener("visibilitychange", () => !document.hidden && (live.retry(), refresh()));
+}
+
+function readClock() {
+  const told = ({ version, startedAt, uptimeMs }) => {
+    store.serviceVersion.value = version ?? "";
+    if (Number.isFinite(startedAt + uptimeMs)) store.serviceSaid(startedAt + uptimeMs);
+  };
+  return api.status().then(told, () => {});
 }
 
 // --- who ---------------------------------------------------------------------------------------------------------------
@@ -59,7 +71,7 @@ async function signIn() {
 /** A one-time code for a token. False and a notice when it is used up or wrong. */
 export async function redeem(code) {
   try {
-    api.token.set((await api.exchange(code)).token);
+    api.keep(await api.exchange(code));
     store.notice.value = null;
     return true;
   } catch (error) {
@@ -75,13 +87,13 @@ export async function signInWith(code) {
 }
 
 export async function signInByPassword(email, password) {
-  api.token.set((await api.withPassword(email, password)).token);
+  api.keep(await api.withPassword(email, password));
   location.reload();
 }
 
 /** Every sign-in so far ends; this page goes on with the new one. */
 export async function setPassword(password, current) {
-  api.token.set((await api.setPassword(password, current)).token);
+  api.keep(await api.setPassword(password, current));
   location.reload();
 }
 
@@ -100,7 +112,7 @@ async function whoAmI() {
   if (api.token.get()) {
     try {
       const me = await api.me();
-      store.user.value = { userId: me.userId, name: me.name, admin: Boolean(me.admin), chaos: Boolean(me.chaos) };
+      store.user.value = { userId: me.userId, name: me.name, admin: Boolean(me.admin), chaos: Boolean(me.chaos), mayCreateVillages: Boolean(me.mayCreateVillages) };
       store.dispatch([["villages", me.villages ?? []]]);
       return;
     } catch (error) {
@@ -160,14 +172,19 @@ async function openAgent(agentId) {
     enterVillage(known.villageId);
     return tellHistory(known);
   }
+  let complete = true;
   for (const { villageId } of store.villages.peek()) {
-    const items = await api.agents(villageId).catch(() => []);
+    const items = await api.agents(villageId).catch((error) => (complete &&= error.status === 404, []));
     const found = items.find((item) => item.agentId === agentId);
     if (!found || store.route.peek().id !== agentId) continue;
     store.dispatch([["agents", items]], { villageId });
     return openAgent(agentId);
   }
+  if (store.route.peek().id !== agentId) return;
   store.loaded.value = store.villages.peek().length > 0 || store.user.peek() === null;
+  // Only lists that were read to their end say that somebody is not there.
+  store.missing.value = complete && store.loaded.peek() ? agentId : undefined;
+  if (!complete) setTimeout(() => store.route.peek().id === agentId && openAgent(agentId), ASK_AGAIN_MS);
 }
 
 // --- what is there --------------------------------------------------------------------------------------------------------
@@ -176,16 +193,21 @@ async function openAgent(agentId) {
 export async function refresh() {
   const villageId = store.villageId.peek();
   if (villageId === undefined) return;
-  const asked = Date.now();
+  const asked = store.serviceNow();
   try {
-    const [houses, agents, approvals] = await Promise.all([
+    if (!store.loaded.peek()) {
+      const sessions = await api.liveSessions(villageId);
+      if (store.villageId.peek() === villageId) store.dispatch([["liveSessions", sessions]], { asked });
+    }
+    const [houses, agents, approvals, decided] = await Promise.all([
       api.houses(villageId),
       api.agents(villageId),
       store.user.peek() ? api.approvals() : [],
+      store.user.peek() ? api.decided(DECISIONS) : [],
     ]);
     if (store.villageId.peek() !== villageId) return;
     const events = [["houses", houses], ["agents", agents]];
-    if (store.user.peek()) events.push(["approvals", approvals]);
+    if (store.user.peek()) events.push(["approvals", approvals], ["decidedApprovals", decided]);
     store.dispatch(events, { asked });
     store.loaded.value = true;
     for (const house of houses) live.want("repo", house.repoId);
@@ -219,9 +241,9 @@ function openLive() {
   live = new Live(api.token.get(), {
     link: store.linkEvent,
     events: received,
-    terminal: (output) => terminals.get(output.agentId)?.write(output),
+    terminal: shown,
     since,
-    joined: refresh,
+    joined: comeBack,
     refused: (code, message) => {
       if (code !== "WS_INVALID_TOKEN") return void (store.notice.value = { tone: "fail", text: message });
       signedOut();
@@ -230,7 +252,11 @@ function openLive() {
 }
 
 function received(events) {
+  const told = events.findLast(([name]) => name === "house_changed");
+  if (told) store.serviceSaid(told[1].ts);
   store.dispatch(events);
+  const mine = store.keyboards.peek()[store.driving.peek()];
+  if (mine && (mine.turn !== turn || mine.holder?.userId !== store.user.peek()?.userId)) store.driving.value = undefined;
   const unknown = events.some(([name, data]) => name === "agent_spawn" && !store.agents.peek()[data.agentId]?.repoId);
   if (unknown) refresh();
 }
@@ -251,6 +277,14 @@ function since(kind, id) {
 export const retryNow = () => live.retry();
 
 /** Connects a terminal on the screen to the agent's stream; returns how to let go of it. */
+/** A terminal's output. The village's last line of that agent is made of it too: its watchers get no other copy. */
+function shown(output) {
+  terminals.get(output.agentId)?.write(output);
+  if (!output.data || output.snapshot) return;
+  const { agentId, sessionId, data, stream, seq } = output;
+  store.dispatch([["work_stream_event", { agentId, sessionId, type: "output", payload: { data, stream }, seq, timestamp: new Date().toISOString() }]]);
+}
+
 export function attachTerminal(agentId, terminal) {
   terminals.set(agentId, terminal);
   live.want("agent", agentId);
@@ -260,29 +294,71 @@ export function attachTerminal(agentId, terminal) {
   };
 }
 
+/** The service counts how often a keyboard was taken: this page's own take is the one that counts. */
+let turn;
+
+/** action: take, release, offer, ask. Answers "" or what went wrong. */
+export async function useKeyboard(sessionId, action, more = {}) {
+  const ack = await live.keyboard(sessionId, action, more);
+  if (ack.ok === false) {
+    if (action === "take" && store.driving.peek() === sessionId) store.driving.value = undefined;
+    return ack.error.message;
+  }
+  const { ok, ...said } = ack;
+  store.dispatch([["keyboard", said]]);
+  if (action === "take") {
+    turn = said.turn;
+    store.driving.value = sessionId;
+  }
+  if ((action === "release" || action === "offer") && store.driving.peek() === sessionId) store.driving.value = undefined;
+  return "";
+}
+
+/** After a lost connection: the lease of before is taken again, if it is still there. */
+async function comeBack() {
+  await refresh();
+  const mine = store.driving.peek();
+  if (mine !== undefined) await useKeyboard(mine, "take");
+}
+
 export const type = (sessionId, data) => live.input(sessionId, data);
 export const resize = (sessionId, cols, rows) => live.resize(sessionId, cols, rows);
 
 // --- what a person does -----------------------------------------------------------------------------------------------------
 
-export async function decide(one, decision, note) {
-  verdict(one.approvalId, { state: "sending" });
+/** How long the service holds an allow that was given here: it can be taken back until then. */
+const HOLD_MS = 5000;
+
+/** more: {note, stop, optionId, answers}. */
+export async function decide(one, decision, more = {}) {
+  verdict(one, { state: "sending" });
+  const { note } = more;
   try {
-    await api.decide(one, decision, note);
-    verdict(one.approvalId, undefined);
-    const mine = { decision, note, resolvedBy: store.user.peek()?.name, resolvedAt: Date.now() };
+    const { releaseAt } = await api.decide(one, decision, decision === "allow" ? { ...more, holdMs: HOLD_MS } : more);
+    verdict(one, undefined);
+    const mine = { decision, note, releaseAt: releaseAt ?? undefined, resolvedBy: store.user.peek()?.name, resolvedAt: store.serviceNow() };
     store.dispatch([["approval_resolved", { ...one, ...mine }]]);
   } catch (error) {
-    if (error.status !== 409) return verdict(one.approvalId, { state: "failed", text: error.message });
+    if (error.status !== 409) return verdict(one, { state: "failed", text: error.message });
     const standing = error.details?.standing ?? error.details ?? {};
-    verdict(one.approvalId, { state: "late", text: error.message });
-    if (standing.decision) store.dispatch([["approval_resolved", { ...one, ...standing, approvalId: one.approvalId }]]);
+    verdict(one, { state: "late", text: error.message });
+    if (standing.decision) store.dispatch([["approval_resolved", { ...one, ...standing, resolvedAt: store.serviceNow(), approvalId: one.approvalId, sessionId: one.sessionId }]]);
     else refresh();
   }
 }
 
-function verdict(approvalId, value) {
-  store.verdicts.value = { ...store.verdicts.peek(), [approvalId]: value };
+export async function takeBack(one) {
+  try {
+    await api.takeBack(one);
+    verdict(one, undefined);
+    store.dispatch([["approval_decided", { sessionId: one.sessionId, approvalId: one.approvalId }]]);
+  } catch (error) {
+    verdict(one, { state: "failed", text: error.message });
+  }
+}
+
+function verdict(one, value) {
+  store.verdicts.value = { ...store.verdicts.peek(), [approvalKey(one)]: value };
 }
 
 /** verb: stop, pause, resume. Answers "" or what went wrong. */

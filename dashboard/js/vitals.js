@@ -53,7 +53,7 @@ export function faultsFor(chaos, node) {
 
 /** Why this fault cannot be had now, or "". */
 export function whyNot(chaos, fault, group) {
-  if (fault.name === "kill-process" && !chaos.kept) return "nobody would start it again: townwatch serve --keep";
+  if (fault.name === "kill-process" && !chaos.kept) return "nothing would start it again: townwatch serve --keep";
   if (["runner", "client"].includes(fault.aims) && group && group.targets.length === 0) return `no ${fault.aims} is connected`;
   return "";
 }

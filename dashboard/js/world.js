@@ -4,8 +4,14 @@
 // answer beside the live stream): the result is the same. Statuses carry the seq that set them, lists are keyed.
 
 import { baseName, millis } from "./format.js";
+import { alertKey, approvalKey } from "./ids.js";
 import { lastLine, lineOf, lineOfAlert } from "./lines.js";
+import { houseChanged, listedAgents, listedSessions } from "./lists.js";
 import { isFinal } from "./status.js";
+import { EMPTY_STORY, tell } from "./story.js";
+import { okOf } from "./verdict.js";
+
+export { approvalKey };
 
 export const FEED_LINES = 500;
 const SESSION_TESTS = 200;
@@ -16,12 +22,15 @@ export const EMPTY_WORLD = Object.freeze({
   villages: [], // {villageId, name, role, public}
   houses: {}, // by repoId
   agents: {}, // by agentId
-  approvals: {}, // by approvalId
+  approvals: {}, // by approvalKey
   sessions: {}, // by sessionId: {tests, diff, files, ticks}
   feed: [], // oldest first: {key, at, seq, agentId, sessionId, kind, tone, text}
-  alerts: {}, // by alertId
+  alerts: {}, // by alertKey
+  keyboards: {}, // by sessionId: {holder {userId, name} or null, since, freeAt, asking}
+  presence: {}, // by room: {people, visitors}
   seen: {}, // by sessionId: the highest seq the socket delivered
 });
+
 
 /** Applies one event. `context`: {villageId, now}, the village that the page looks at, and epoch ms. */
 export function reduce(world, name, data, context) {
@@ -35,16 +44,22 @@ const REDUCERS = {
   agent_update: update,
   work_stream_event: workStream,
   alert_raised: alertRaised,
-  bug_bot_spawn: (world, e) => patchIn(world, "alerts", e.id, { bot: true, progress: 0 }),
-  bug_bot_progress: (world, e) => patchIn(world, "alerts", e.id, { progress: e.progress }),
-  bug_bot_resolved: (world, e) => patchIn(world, "alerts", e.id, { resolved: true, progress: 1 }),
+  bug_bot_spawn: (world, e) => patchIn(world, "alerts", alertKey(e), { bot: true, progress: 0 }),
+  bug_bot_progress: (world, e) => patchIn(world, "alerts", alertKey(e), { progress: e.progress }),
+  bug_bot_resolved: (world, e) => patchIn(world, "alerts", alertKey(e), { resolved: true, progress: 1 }),
+  keyboard: (world, e) => ({ ...world, keyboards: { ...world.keyboards, [e.sessionId]: e } }),
+  presence: (world, e) => ({ ...world, presence: { ...world.presence, [e.room]: e } }),
   usage_tick: usageTick,
   approval_requested: approval,
   approval_resolved: approval,
+  approval_decided: decided,
+  decidedApprovals: (world, items, context) => items.reduce((next, item) => approval(next, item, context), world),
   "house.activity": houseActivity,
   villages: (world, items) => ({ ...world, villages: items }),
   houses: listedHouses,
   agents: listedAgents,
+  liveSessions: listedSessions,
+  house_changed: houseChanged,
   approvals: listedApprovals,
   history,
 };
@@ -55,7 +70,7 @@ function spawn(world, e, context) {
   const known = world.agents[e.agentId];
   const fresh = known?.sessionId !== e.sessionId;
   const house = Object.values(world.houses).find((h) => h.repoPath === e.repoPath);
-  const base = fresh ? { state: "RUNNING", stateAt: millis(e.timestamp), statusSeq: 0, startedAt: millis(e.timestamp) } : {};
+  const base = fresh ? { state: "RUNNING", stateAt: context.now, statusSeq: 0, startedAt: context.now, activityAt: undefined } : {};
   return patchAgent(world, e.agentId, {
     villageId: context.villageId,
     ...known,
@@ -70,10 +85,14 @@ function spawn(world, e, context) {
   }, true);
 }
 
+/** What an agent's adapter says it does, beside the state of its session. */
+const AGENT_STATUSES = new Set(["idle", "busy", "waiting", "starting", "unknown"]);
+
 function update(world, e) {
   const agent = world.agents[e.agentId];
   if (agent === undefined) return world;
   if (e.status === "DETACHED") return patchAgent(world, e.agentId, { runnerStatus: "offline" });
+  if (AGENT_STATUSES.has(e.status)) return patchAgent(world, e.agentId, { agentStatus: { status: e.status, reason: e.reason, since: e.since ?? e.ts } });
   const back = agent.runnerStatus === "offline" ? { runnerStatus: "online" } : {};
   if (isFinal(agent.state) || (agent.stateAt ?? 0) > e.ts) return patchAgent(world, e.agentId, back);
   const since = agent.state === e.status ? agent.stateAt : e.ts;
@@ -90,54 +109,6 @@ function patchIn(world, slice, id, change, initial) {
   return { ...world, [slice]: { ...world[slice], [id]: { ...known, ...change } } };
 }
 
-function listedAgents(world, items, context) {
-  const agents = { ...world.agents };
-  for (const item of items) {
-    const listed = fromList(item);
-    const known = agents[item.agentId];
-    const newer = known !== undefined && known.sessionId === item.sessionId && known.statusSeq > (item.lastEventSeq ?? 0);
-    const same = known?.sessionId === item.sessionId && known.state === item.state;
-    const since = same ? { stateAt: known.stateAt, stateSeq: known.stateSeq } : {};
-    agents[item.agentId] = newer
-      ? { ...listed, ...known, runnerStatus: item.runnerStatus, runnerId: item.runnerId }
-      : { ...known, ...listed, ...since };
-  }
-  for (const agent of Object.values(agents)) {
-    // Of this village and not in its list any more: deleted, and so not shown.
-    if (context.villageId && agent.villageId === context.villageId && !items.some((i) => i.agentId === agent.agentId)) {
-      if ((agent.startedAt ?? 0) < context.now - 10_000) delete agents[agent.agentId];
-    }
-  }
-  return { ...world, agents, approvals: askedIn(items, world.approvals) };
-}
-
-/** The questions that agents are listed with: whoever may see the agent sees what it waits for. */
-function askedIn(items, known) {
-  const approvals = { ...known };
-  for (const { agentId, villageId, pendingApprovals } of items) {
-    for (const one of Array.isArray(pendingApprovals) ? pendingApprovals : []) {
-      if (!approvals[one.approvalId]?.decision) approvals[one.approvalId] = { villageId, agentId, ...approvals[one.approvalId], ...one };
-    }
-  }
-  return approvals;
-}
-
-function fromList({ pendingApprovals, ...item }) {
-  const lastEventAt = millis(item.lastEventAt);
-  return {
-    ...item,
-    agentName: item.agentName || item.agentId,
-    startedAt: millis(item.startedAt),
-    endedAt: millis(item.endedAt),
-    lastEventAt,
-    stateAt: lastEventAt, // until an event of the past tells better
-    stateSeq: 0,
-    statusSeq: item.lastEventSeq ?? 0,
-    listedSeq: item.lastEventSeq ?? 0,
-    online: !isFinal(item.state),
-  };
-}
-
 // --- the work stream -------------------------------------------------------------------------------------------------
 
 function workStream(world, e, context) {
@@ -145,8 +116,8 @@ function workStream(world, e, context) {
   let next = world;
   const seen = world.seen[e.sessionId] ?? 0;
   if (e.seq > seen) next = { ...next, seen: { ...next.seen, [e.sessionId]: e.seq } };
-  next = touchAgent(next, e, at);
-  next = statusFrom(next, e, at);
+  next = previewFrom(next, e);
+  next = statusFrom(next, e, context.past ? at : context.now, context.past);
   next = detailsFrom(next, e, at);
   const line = lineOf(e);
   return line === null ? next : { ...next, feed: intoFeed(next.feed, { ...line, ...placeOf(e, at) }) };
@@ -154,20 +125,20 @@ function workStream(world, e, context) {
 
 const placeOf = (e, at) => ({ key: `${e.sessionId}#${e.seq}`, at, seq: e.seq ?? 0, agentId: e.agentId, sessionId: e.sessionId });
 
-function touchAgent(world, e, at) {
+/** The last line at once. When it was said, the lists and `house_changed` tell: nobody's clock but the service's. */
+function previewFrom(world, e) {
   const agent = world.agents[e.agentId];
-  if (agent === undefined || agent.sessionId !== e.sessionId) return world;
-  const newer = (agent.lastEventAt ?? 0) <= at;
-  const preview = e.type === "output" && newer ? lastLine(e.payload?.data ?? "") : "";
-  if (!newer && !preview) return world;
-  return patchAgent(world, e.agentId, { lastEventAt: at, ...(preview ? { preview } : {}) });
+  if (e.type !== "output" || agent === undefined || agent.sessionId !== e.sessionId || (agent.toldSeq ?? 0) > e.seq) return world;
+  const preview = lastLine(e.payload?.data ?? "");
+  return preview ? patchAgent(world, e.agentId, { preview }) : world;
 }
 
-function statusFrom(world, e, at) {
+/** `at`: a moment of the service's clock, but of the past's events, which have their runner's. */
+function statusFrom(world, e, at, past) {
   const agent = world.agents[e.agentId];
   if (agent === undefined || agent.sessionId !== e.sessionId) return world;
   const p = e.payload ?? {};
-  if ((agent.statusSeq ?? 0) > e.seq) return began(world, agent, p.newState ?? p.finalState, e.seq, at);
+  if ((agent.statusSeq ?? 0) > e.seq) return !past || agent.stateTold ? world : began(world, agent, p.newState ?? p.finalState, e.seq, at);
   if (e.type === "session_end") {
     return patchAgent(world, e.agentId, {
       state: p.finalState, exitCode: p.exitCode, usage: p.totalUsage ?? agent.usage, stateAt: at, endedAt: at, statusSeq: e.seq, stateSeq: e.seq, online: false,
@@ -184,11 +155,13 @@ function began(world, agent, state, seq, at) {
   return patchAgent(world, agent.agentId, { stateAt: at, stateSeq: seq });
 }
 
-const NO_DETAILS = Object.freeze({ tests: [], diff: undefined, files: {}, ticks: [] });
+const NO_DETAILS = Object.freeze({ tests: [], diff: undefined, files: {}, ticks: [], story: EMPTY_STORY });
 
 function detailsFrom(world, e, at) {
   const known = world.sessions[e.sessionId] ?? NO_DETAILS;
-  const next = details(known, e, at);
+  const story = e.seq === undefined ? known.story : tell(known.story, e, at);
+  const listed = details(known, e, at);
+  const next = story === known.story ? listed : { ...listed, story };
   return next === known ? world : { ...world, sessions: { ...world.sessions, [e.sessionId]: next } };
 }
 
@@ -240,14 +213,14 @@ export function testRuns(tests) {
   const runs = [];
   for (const event of tests) {
     if (event.type === "test_start") {
-      runs.push({ seq: event.seq, command: event.command, startedAt: event.at });
+      runs.push({ seq: event.seq, runId: event.runId, command: event.command, startedAt: event.at });
       continue;
     }
-    const open = runs.findLast((run) => run.finishedAt === undefined);
+    const open = runs.findLast((run) => run.finishedAt === undefined && run.runId === event.runId);
     const run = open ?? { seq: event.seq, command: "tests", startedAt: event.at - (event.duration ?? 0) };
     if (open === undefined) runs.push(run);
-    const { passed, failed, skipped, exitCode, duration, at } = event;
-    Object.assign(run, { passed, failed, skipped, exitCode, duration, finishedAt: at, ok: failed === 0 && exitCode === 0 });
+    const { passed, failed, skipped, exitCode, duration, reason, at } = event;
+    Object.assign(run, { passed, failed, skipped, exitCode, duration, reason, finishedAt: at, ok: okOf(event) });
   }
   return runs.reverse();
 }
@@ -256,8 +229,8 @@ export function testRuns(tests) {
 
 function alertRaised(world, e, context) {
   const at = millis(e.timestamp) ?? context.now;
-  const alerts = { ...world.alerts, [e.alertId]: { ...world.alerts[e.alertId], ...e, at, bot: isBot(e) } };
-  const line = { ...lineOfAlert(e), ...placeOf(e, at), key: `alert#${e.alertId}`, seq: e.seq ?? 0 };
+  const alerts = { ...world.alerts, [alertKey(e)]: { ...world.alerts[alertKey(e)], ...e, at, bot: isBot(e) } };
+  const line = { ...lineOfAlert(e), ...placeOf(e, at), key: `alert#${alertKey(e)}`, seq: e.seq ?? 0 };
   return { ...world, alerts, feed: intoFeed(world.feed, line) };
 }
 
@@ -282,22 +255,37 @@ export function sumUsage(list) {
 }
 
 function approval(world, e, context) {
-  const known = world.approvals[e.approvalId];
+  const known = world.approvals[approvalKey(e)];
   const { timestamp, ...fields } = e;
   if (known?.decision && !e.decision) return world; // a replayed request never reopens what was decided
   const villageId = world.agents[e.agentId]?.villageId ?? known?.villageId ?? context.villageId;
-  return { ...world, approvals: { ...world.approvals, [e.approvalId]: { villageId, ...known, ...fields, gone: undefined } } };
+  return { ...world, approvals: { ...world.approvals, [approvalKey(e)]: { villageId, ...known, ...fields, gone: undefined } } };
+}
+
+/** A decision at once, before its agent has it; without a decision it was taken back and waits again. */
+function decided(world, e) {
+  const known = world.approvals[approvalKey(e)];
+  if (known === undefined) return world;
+  const { timestamp, ...fields } = e;
+  const none = { decision: undefined, resolvedBy: undefined, note: undefined, releaseAt: undefined, resolvedAt: undefined };
+  const change = e.decision ? { ...none, ...fields, resolvedAt: millis(timestamp) } : none;
+  return { ...world, approvals: { ...world.approvals, [approvalKey(e)]: { ...known, ...change, gone: undefined } } };
 }
 
 function listedApprovals(world, items, context) {
   let next = world;
-  for (const item of items) next = approval(next, item, context);
-  const listed = new Set(items.map((item) => item.approvalId));
+  for (const item of items) {
+    const known = next.approvals[approvalKey(item)];
+    // Decided here before the list was made, and it waits there: it was taken back while this page did not look.
+    if (known?.decision && known.resolvedAt < context.asked - 2_000) next = decided(next, { sessionId: item.sessionId, approvalId: item.approvalId });
+    next = approval(next, item, context);
+  }
+  const listed = new Set(items.map(approvalKey));
   const approvals = { ...next.approvals };
   for (const one of Object.values(approvals)) {
     // Pending here, not there, and older than the question: it was settled while this page did not look.
-    if (!one.decision && !one.gone && !listed.has(one.approvalId) && one.requestedAt < context.asked - 2_000) {
-      approvals[one.approvalId] = { ...one, gone: true };
+    if (!one.decision && !one.gone && !listed.has(approvalKey(one)) && one.requestedAt < context.asked - 2_000) {
+      approvals[approvalKey(one)] = { ...one, gone: true };
     }
   }
   return { ...next, approvals };
@@ -305,9 +293,20 @@ function listedApprovals(world, items, context) {
 
 export const isPending = (one) => !one.decision && !one.gone;
 
-/** What waits, oldest first. */
+/** What waits, the nearest deadline first, then the oldest. */
 export function pendingOf(approvals, matches = () => true) {
-  return Object.values(approvals).filter((one) => isPending(one) && matches(one)).sort((a, b) => a.requestedAt - b.requestedAt);
+  return Object.values(approvals).filter((one) => isPending(one) && matches(one)).sort(byDeadline);
+}
+
+const byDeadline = (a, b) => (a.timeoutAt ?? Infinity) - (b.timeoutAt ?? Infinity) || a.requestedAt - b.requestedAt;
+
+/** How long a card stays in its place after it was settled. */
+const SETTLED_MS = 10_000;
+
+/** What waits, what is held, and what was settled a moment ago, in the order of what waits. */
+export function recentOf(approvals, now, matches = () => true) {
+  const recent = (one) => !one.gone && (isPending(one) || one.releaseAt > now || one.resolvedAt > now - SETTLED_MS);
+  return Object.values(approvals).filter((one) => recent(one) && matches(one)).sort(byDeadline);
 }
 
 function houseActivity(world, e) {
@@ -333,7 +332,7 @@ function history(world, { agentId, events }, context) {
   let next = world;
   for (const event of events) {
     const translated = fromRunnerEvent(event, agentId);
-    if (translated) next = reduce(next, translated[0], translated[1], context);
+    if (translated) next = reduce(next, translated[0], translated[1], { ...context, past: true });
   }
   return { ...next, seen: world.seen };
 }
@@ -349,6 +348,8 @@ export function fromRunnerEvent(event, agentId) {
       return ["usage_tick", { ...place, ...fields }];
     case "APPROVAL_REQUESTED":
       return ["work_stream_event", { ...place, type: "status_change", payload: { ...fields, newState: "WAITING_FOR_APPROVAL" } }];
+    case "PROVIDER_EVENT_FORWARDED":
+      return ["work_stream_event", { ...place, ...providerEvent(fields) }];
     case "FILE_TOUCHED":
       return ["work_stream_event", { ...place, type: FILE_TYPES[fields.reason] ?? "file_read", payload: fields }];
     default:
@@ -365,5 +366,10 @@ const WORK_TYPES = {
   TEST_RUN_STARTED: "test_start",
   TEST_RUN_FINISHED: "test_finish",
   APPROVAL_RESOLVED: "status_change",
-  PROVIDER_EVENT_FORWARDED: "provider_event",
 };
+
+/** One of the vocabulary of all agents comes under its own name; any other as it is. */
+function providerEvent(fields) {
+  const { type, providerId, timestamp, ...payload } = fields.providerEvent ?? {};
+  return /^agent\.[a-z]+$/.test(type) ? { type: type.replace(".", "_"), payload } : { type: "provider_event", payload: fields };
+}

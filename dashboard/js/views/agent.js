@@ -1,28 +1,32 @@
 // An agent: who it is, how it is and why, its terminal, what it asks, what it did.
 
 import { html, useEffect, useState } from "../html.js";
-import { toHouse, toVillage } from "../routes.js";
+import { toHouse, toStart, toVillage, withQuery } from "../routes.js";
 import * as store from "../store.js";
 import { command, tellHistory } from "../town.js";
 import { isFinal } from "../status.js";
-import { ApprovalCard } from "./approvals.js";
+import { ApprovalCard } from "./ask/card.js";
 import { Age, Glyph } from "./bits.js";
 import { Changes } from "./changes.js";
 import { Empty } from "./empty.js";
-import { Feed } from "./feed.js";
+import { Composer } from "./composer.js";
 import { Keep } from "./keep.js";
+import { Story } from "./story.js";
 import { TerminalPane } from "./terminal_pane.js";
 import { Tests } from "./tests.js";
 import { Usage } from "./usage.js";
+import { approvalKey } from "../world.js";
 
-const TABS = ["terminal", "feed", "tests", "changes", "usage"];
+const TABS = ["terminal", "timeline", "changes", "tests", "usage"];
 
 export function AgentPage({ agentId }) {
   const found = store.agents.value[agentId];
-  const [tab, setTab] = useState("terminal");
+  const asked = store.route.value.query.tab;
+  const tab = TABS.includes(asked) ? asked : "terminal";
+  const setTab = (name) => (location.hash = withQuery(location.hash, { tab: name === "terminal" ? "" : name }));
   useEffect(() => found && tellHistory(found), [found?.sessionId]);
   if (found === undefined) {
-    return store.loaded.value
+    return store.missing.value === agentId
       ? html`<${Empty} title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
       : html`<${Empty} quiet title="Looking for the agent …" />`;
   }
@@ -30,10 +34,10 @@ export function AgentPage({ agentId }) {
   return html`<div class="agent" data-tab=${tab}>
     <${Others} agentId=${agentId} />
     <${Head} agent=${agent} />
-    <div class="agent-asks">${agent.waiting.map((one) => html`<${ApprovalCard} key=${one.approvalId} one=${one} inAgent />`)}</div>
+    <div class="agent-asks">${store.recentAsks.value.filter((one) => one.sessionId === agent.sessionId).map((one) => html`<${ApprovalCard} key=${approvalKey(one)} one=${one} inAgent />`)}</div>
     <${Tabs} tab=${tab} setTab=${setTab} />
-    <${TerminalPane} agent=${agent} />
-    <div class="agent-side" role="tabpanel" aria-label=${tab === "terminal" ? "feed" : tab}><${Side} tab=${tab} agent=${agent} /></div>
+    <div class="agent-work"><${TerminalPane} agent=${agent} /><${Composer} key=${agent.sessionId} agent=${agent} /></div>
+    <div class="agent-side" role="tabpanel" aria-label=${tab === "terminal" ? "timeline" : tab}><${Side} tab=${tab} agent=${agent} /></div>
   </div>`;
 }
 
@@ -42,7 +46,7 @@ function Side({ tab, agent }) {
   if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
   if (tab === "changes") return html`<${Changes} diff=${details?.diff} files=${details?.files ?? {}} />`;
   if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} /><${Keep} agent=${agent} />`;
-  return html`<${Feed} title="Feed" matches=${(line) => line.sessionId === agent.sessionId} oneAgent />`;
+  return html`<${Story} key=${agent.sessionId} story=${details?.story} />`;
 }
 
 function Tabs({ tab, setTab }) {
@@ -77,17 +81,28 @@ function Facts({ agent, house }) {
   const away = agent.runnerStatus && agent.runnerStatus !== "online";
   return html`<ul class="agent-facts">
     ${house ? html`<li><a href=${toHouse(house.repoId)}>${house.name}</a></li>` : null}
-    <li>${agent.agentType ?? "custom"}</li>
+    <li>${agentWords(agent)}</li>
     ${agent.runnerId ? html`<li class=${away ? "tone-lost" : ""}>runner ${agent.runnerStatus ?? ""}</li>` : null}
     <li>process ${agent.endedAt || isFinal(agent.state) ? html`ended <${Age} at=${agent.endedAt ?? agent.stateAt} suffix=" ago" />` : html`up <${Age} at=${agent.startedAt} />`}</li>
-    <li>last sign <${Age} at=${agent.lastEventAt} suffix=" ago" /></li>
+    <li title="Output, a file, a test, a provider's event or input">last sign of work <${Age} at=${agent.activityAt} suffix=" ago" /></li>
   </ul>`;
+}
+
+/** What it is, as far as it has said: the CLI, its version, its model, how much of its context is used. */
+function agentWords(agent) {
+  const story = store.sessions.value[agent.sessionId]?.story;
+  const { version, model } = story?.agent ?? {};
+  const used = story?.context?.size ? `${Math.round((100 * story.context.used) / story.context.size)} % of its context` : "";
+  return [agent.agentType ?? "custom", version, model, used].filter(Boolean).join(" · ");
 }
 
 function Controls({ agent }) {
   const [failure, setFailure] = useState("");
   const [sure, setSure] = useState(false);
-  if (!store.canDrive.value || isFinal(agent.state)) return null;
+  const like = html`<a class="button" data-testid="like" href=${toStart({ like: agent.sessionId })}>${isFinal(agent.state) ? "Again …" : "Like this one …"}</a>`;
+  if (!store.canDrive.value) return null;
+  const resumable = store.sessions.value[agent.sessionId]?.story?.agent?.cliSessionId !== undefined;
+  if (isFinal(agent.state)) return html`<div class="controls">${resumable ? html`<a class="button" data-testid="go-on" href=${toStart({ like: agent.sessionId, resume: "yes" })}>Go on …</a>` : null}${like}</div>`;
   const run = async (verb, body) => setFailure(await command(agent.sessionId, verb, body));
   const stop = () => {
     if (sure) run("stop", { graceful: true });
@@ -96,6 +111,7 @@ function Controls({ agent }) {
   };
   const paused = agent.state === "PAUSED_BY_HUMAN";
   return html`<div class="controls">
+    ${like}
     ${paused
       ? html`<button type="button" class="button" data-testid="resume" onClick=${() => run("resume")}>Resume</button>`
       : html`<button type="button" class="button" data-testid="pause" disabled=${agent.state !== "RUNNING" && agent.state !== "WAITING_FOR_APPROVAL"} onClick=${() => run("pause")}>Pause</button>`}

@@ -15,8 +15,8 @@ export function Alerts({ agentId }) {
     .sort((a, b) => Number(b.bot) - Number(a.bot) || b.at - a.at);
   if (open.length === 0) return null;
   return html`<${Panel} name="alerts" title="Alerts" end=${html`<span class="faint num">${open.length}</span>`}>
-    <ul class="alerts" data-testid="alerts">${open.slice(0, SHOWN).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul>
-    ${open.length > SHOWN ? html`<details class="more-alerts"><summary>and ${open.length - SHOWN} more</summary><ul class="alerts">${open.slice(SHOWN, 30).map((alert) => html`<${Alert} key=${alert.alertId} alert=${alert} />`)}</ul></details>` : null}
+    <ul class="alerts" data-testid="alerts">${open.slice(0, SHOWN).map((alert) => html`<${Alert} key=${`${alert.sessionId}/${alert.alertId}`} alert=${alert} />`)}</ul>
+    ${open.length > SHOWN ? html`<details class="more-alerts"><summary>and ${open.length - SHOWN} more</summary><ul class="alerts">${open.slice(SHOWN, 30).map((alert) => html`<${Alert} key=${`${alert.sessionId}/${alert.alertId}`} alert=${alert} />`)}</ul></details>` : null}
   <//>`;
 }
 

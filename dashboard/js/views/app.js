@@ -1,23 +1,19 @@
 // The frame around every screen: head, navigation, the screen of the route.
 
 import { spelled } from "../format.js";
-import { effect, html } from "../html.js";
-import { APPROVALS, SUPERVISION, toVillage } from "../routes.js";
+import { html } from "../html.js";
+import { APPROVALS, toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
 import { AgentPage } from "./agent.js";
 import { ApprovalsPage } from "./approvals.js";
 import { Empty, NoVillage } from "./empty.js";
 import { HousePage } from "./house.js";
 import { Connection } from "./connection.js";
+import { Dialogs } from "./palette.js";
 import { Notice, Person } from "./person.js";
+import { StartPage } from "./start.js";
 import { SupervisionPage } from "./supervision.js";
 import { VillagePage } from "./village.js";
-
-effect(() => {
-  const waiting = store.pending.value.length;
-  const name = store.village.value?.name;
-  document.title = `${waiting ? `(${waiting}) ` : ""}${name ? `${name} · ` : ""}Townwatch`;
-});
 
 export function App() {
   return html`
@@ -26,12 +22,22 @@ export function App() {
       <a class="brand" href="#/" aria-label="Townwatch, home"><${Mark} /><span>Townwatch</span></a>
       <${Villages} />
       <${Navigation} />
-      <div class="head-end"><${Connection} /><${Person} /></div>
+      <div class="head-end"><button type="button" class="seek" aria-label="Find or do" data-testid="seek" onClick=${() => (store.dialog.value = "palette")}><svg viewBox="0 0 20 20" aria-hidden="true"><path d="M9 4a5 5 0 1 0 0 10A5 5 0 0 0 9 4zM13 13l4 4" fill="none" stroke="currentColor" stroke-width="1.4" /></svg><span class="seek-words">Find or do</span> <kbd class="wide-only">Ctrl K</kbd></button><${Connection} /><${Person} /></div>
     </header>
     <${Notice} />
-    <main id="content" tabindex="-1"><${Screen} /></main>
+    <${AsOf} />
+    <main id="content" tabindex="-1" class=${store.stale.value ? "stale" : ""}><${Screen} /></main>
+    <${Dialogs} />
     <div class="sr-only" role="status" aria-live="polite"><${Announcer} /></div>
   `;
+}
+
+/** Nothing is heard any more: since when what is shown is no news. */
+function AsOf() {
+  const { heardAt } = store.link.value;
+  if (!store.stale.value) return null;
+  const time = new Date(heardAt).toLocaleTimeString("en-GB");
+  return html`<p class="as-of" role="status" data-testid="as-of">as of <time datetime=${new Date(heardAt).toISOString()}>${time}</time></p>`;
 }
 
 function Screen() {
@@ -39,6 +45,7 @@ function Screen() {
   if (route.page === "supervision") return html`<${SupervisionPage} />`;
   if (store.user.value === undefined) return html`<${Empty} quiet title="Opening the town …" />`;
   if (store.villages.value.length === 0) return html`<${NoVillage} />`;
+  if (route.page === "start") return html`<${StartPage} key=${location.hash} />`;
   if (route.page === "approvals") return html`<${ApprovalsPage} />`;
   if (route.page === "agent") return html`<${AgentPage} key=${route.id} agentId=${route.id} />`;
   if (route.page === "house") return html`<${HousePage} key=${route.id} repoId=${route.id} />`;
@@ -71,7 +78,7 @@ function Villages() {
 const ICONS = {
   village: "M3 10.5 10 4l7 6.5M5 9v7h10V9M9 16v-4h2v4",
   approvals: "M4 5h12v8H9.5L6 16v-3H4zM7.5 9l1.8 1.8 3.5-3.5",
-  supervision: "M10 3v4M10 7H5v4M10 7h5v4M10 7v4M3.5 11h3v3h-3zM8.5 11h3v3h-3zM13.5 11h3v3h-3z",
+  start: "M10 4v12M4 10h12",
 };
 
 function Navigation() {
@@ -86,7 +93,7 @@ function Navigation() {
   return html`<nav class="nav" aria-label="Screens">
     ${link(home, ["home", "village", "house", "agent"].includes(page), "village")}
     ${link(APPROVALS, page === "approvals", "approvals", waiting)}
-    ${link(SUPERVISION, page === "supervision", "supervision")}
+    ${store.canDrive.value ? link(toStart(), page === "start", "start") : null}
   </nav>`;
 }
 

@@ -22,6 +22,7 @@ export function Literal({ text }) {
 
 const SHAPES = {
   wait: html`<path d="M6 .8 11.2 6 6 11.2.8 6z" />`,
+  turn: html`<path d="M6 1.300 10.700 6 6 10.700 1.300 6z" class="line" />`,
   fail: html`<path d="M2 2l8 8M10 2l-8 8" class="line thick" />`,
   lost: html`<circle cx="6" cy="6" r="4.3" class="line" stroke-dasharray="2.2 2.2" />`,
   begin: html`<path d="M6 1.5a4.5 4.5 0 0 1 0 9z" /><circle cx="6" cy="6" r="4.5" class="line" />`,
@@ -46,6 +47,11 @@ export function Panel({ title, name, end, children, ...rest }) {
     <div class="panel-head"><h2 id=${id}>${title}</h2><div class="panel-end">${end}</div></div>
     ${children}
   </section>`;
+}
+
+/** A figure and its name. */
+export function Gauge({ name, value, tone = "" }) {
+  return html`<div class=${`gauge ${tone && `tone-${tone}`}`}><dt>${name}</dt><dd class="num">${value}</dd></div>`;
 }
 
 /** Bars over time, oldest left: values ≥ 0, the last `slots`. */

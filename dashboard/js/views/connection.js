@@ -3,12 +3,12 @@
 import { html } from "../html.js";
 import { age } from "../format.js";
 import { gapWords, linkWords } from "../link.js";
-import { link, linkEvent, now } from "../store.js";
+import { clock, link, linkEvent } from "../store.js";
 import { retryNow } from "../town.js";
 
 export function Connection() {
   const state = link.value;
-  const words = linkWords(state, now.value);
+  const words = linkWords(state, clock.value);
   const gap = gapWords(state.gaps);
   return html`
     ${gap ? html`<button type="button" class="gap" data-testid="gap" title="Events that could not be sent again. Press to dismiss." onClick=${() => linkEvent({ type: "gaps-seen" })}>${gap}</button>` : null}
@@ -25,7 +25,7 @@ function Details({ state }) {
   const sorted = [...state.roundTrips].sort((a, b) => a - b);
   const at = (share) => (sorted.length ? `${Math.round(sorted[Math.floor((sorted.length - 1) * share)])} ms` : "–");
   return html`<dl class="facts">
-      <dt>state</dt><dd>${state.phase.replace("-", " ")}${state.since ? ` for ${age(now.value - state.since)}` : ""}</dd>
+      <dt>state</dt><dd>${state.phase.replace("-", " ")}${state.since ? ` for ${age(clock.value - state.since)}` : ""}</dd>
       <dt>round trip</dt><dd class="num">${at(0.5)} median · ${at(1)} worst</dd>
       ${state.reason ? html`<dt>reason</dt><dd>${state.reason}</dd>` : null}
       ${state.gaps.map((gap) => html`<dt>gap</dt><dd class="num">${gap.room} after ${gap.from} up to ${gap.to}</dd>`)}

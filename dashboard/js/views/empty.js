@@ -11,8 +11,8 @@ export function Empty({ title, children, quiet = false }) {
 
 /** A village in which nobody has worked yet. */
 export function NobodyAtWork() {
-  if (!store.canDrive.value) return html`<${Empty} title="Nobody is at work here yet." />`;
-  return html`<${Empty} title="Nobody is at work yet. Start somebody:">
+  if (!store.canDrive.value) return html`<${Empty} title="No agent works here yet." />`;
+  return html`<${Empty} title="No agent works here yet. Start one:">
     <p><${Command} text="townwatch run -- bash" /></p>
     <p class="faint">Run it in a repository. Any command works: <code>claude</code>, <code>codex</code>, <code>pytest</code>. Your terminal stays yours, and the session appears here.</p>
   <//>`;
@@ -23,6 +23,6 @@ export function NoVillage() {
     <h1>The control room for coding agents</h1>
     ${store.user.value === null
       ? html`<p>No village is open to visitors. Sign in with the link that <code>make run</code> or <code>townwatch serve</code> printed.</p><${SignIn} />`
-      : html`<p>You are signed in, and a member of no village yet. Its owner can add you.</p>`}
+      : html`<p>You are signed in, and a member of no village yet. Its owner can add you${store.user.value?.mayCreateVillages ? ", or make one, under your name" : ""}.</p>`}
   </div>`;
 }

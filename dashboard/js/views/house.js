@@ -1,16 +1,15 @@
 // A house: one repository, everybody who works in it, its tests and its feed.
 
 import { html, useEffect } from "../html.js";
-import { toVillage } from "../routes.js";
+import { toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
 import { tellHistory } from "../town.js";
-import { testRuns } from "../world.js";
 import { Empty } from "./empty.js";
 import { Feed } from "./feed.js";
 import { HousePicture, pictureOf } from "./house_picture.js";
 import { Panel } from "./bits.js";
 import { Tests } from "./tests.js";
-import { AgentTable } from "./village.js";
+import { Roster } from "./roster.js";
 
 export function HousePage({ repoId }) {
   const house = store.houses.value[repoId];
@@ -25,11 +24,12 @@ export function HousePage({ repoId }) {
     <div class="village-main">
       <header class="house-head">
         <a class="back" href=${toVillage(house.villageId)} aria-label="Back to the village">←</a>
-        <${HousePicture} state=${pictureOf(house, agents, sessions, testRuns)} />
+        <${HousePicture} state=${pictureOf(house, agents)} />
         <div><h1>${house.name}</h1><p class="faint path">${house.repoPath}</p></div>
+        ${store.canDrive.value ? html`<a class="button push" data-testid="start-here" href=${toStart({ house: house.repoId })}>Start work here</a>` : null}
       </header>
       <${Conflicts} agents=${agents} sessions=${sessions} />
-      <${Panel} name="roster" title="Agents">${agents.length ? html`<${AgentTable} agents=${agents} withHouse=${false} />` : html`<p class="nothing">Nobody has worked here.</p>`}<//>
+      <${Roster} agents=${agents} withHouse=${false} empty=${html`<p class="nothing">No agent has worked here yet.</p>`} />
       ${agents.slice(0, 4).map((agent) => sessions[agent.sessionId]?.tests?.length ? html`<div key=${agent.agentId}><h2 class="sub">${agent.agentName}</h2><${Tests} tests=${sessions[agent.sessionId].tests} ended=${!agent.online} /></div>` : null)}
     </div>
     <div class="village-side"><${Feed} title="Feed" matches=${(line) => own.has(line.sessionId)} /></div>

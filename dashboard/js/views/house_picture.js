@@ -5,7 +5,7 @@ import { html } from "../html.js";
 
 const WINDOWS = [[27, 51], [45, 51], [63, 51], [81, 51], [27, 71], [81, 71]];
 
-/** state: {roof: good | bad | running | none, tones: [tone of each session], lights, smoke, banner, build} */
+/** state: {roof: good | bad | unknown | none, tones: [tone of each session], lights, smoke, banner, build} */
 export function HousePicture({ state }) {
   const { roof, tones, lights, smoke, banner, build } = state;
   const shown = tones.slice(0, WINDOWS.length);
@@ -13,7 +13,7 @@ export function HousePicture({ state }) {
     <path class="walls" d="M20 44h80v48H20z" />
     <path class="chimney" d="M83 17h9v20h-9z" />
     <path class=${`roof roof-${roof}`} d="M11 46 60 14l49 32z" />
-    ${roof === "none" ? html`<path class="hatch" d="M28 45 51 22M40 45l19-19M52 45l16-16M64 45l12-12M76 45l8-8" />` : null}
+    ${roof === "none" || roof === "unknown" ? html`<path class="hatch" d="M28 45 51 22M40 45l19-19M52 45l16-16M64 45l12-12M76 45l8-8" />` : null}
     ${smoke ? html`<g class=${`smoke smoke-${build ?? "in_progress"}`}><circle cx="88" cy="12" r="3" /><circle cx="93" cy="7" r="4" /><circle cx="101" cy="4" r="4.6" /></g>` : null}
     <path class="door" d="M53 72h14v20H53z" />
     ${WINDOWS.map(([x, y], i) => html`<${Window} x=${x} y=${y} tone=${shown[i]} />`)}
@@ -32,14 +32,15 @@ function Window({ x, y, tone }) {
   </g>`;
 }
 
-/** What a house's picture shows, from the house and its agents. */
-export function pictureOf(house, agents, sessions, testRuns) {
+const ROOFS = { passed: "good", failed: "bad" };
+
+/** What a house's picture shows, from the house and its agents as the lists have them. */
+export function pictureOf(house, agents) {
   const on = (name) => house.indicators?.[name]?.active === true;
-  const runs = agents.flatMap((agent) => testRuns(sessions[agent.sessionId]?.tests ?? []));
-  const last = runs.filter((run) => run.finishedAt !== undefined).sort((a, b) => b.finishedAt - a.finishedAt)[0];
+  const last = house.lastTest ?? undefined;
   const here = agents.filter((agent) => agent.status.tone !== "done").sort((a, b) => (a.startedAt ?? 0) - (b.startedAt ?? 0));
   return {
-    roof: last === undefined ? "none" : last.ok ? "good" : "bad",
+    roof: ROOFS[last?.verdict] ?? "none",
     last,
     tones: here.map((agent) => agent.status.tone),
     lights: on("lights"),

@@ -1,72 +1,74 @@
-// The keyboard: a allows, d denies, j and k choose. Never while somebody types, and never in the first moment that a question
-// is on the screen, so that a key meant for something else answers nothing.
+// The keyboard. Letters only move; deciding needs Ctrl, and acts on the one card that has the focus, never on another.
 
-const GUARD_MS = 400;
-
-let chosen; // approvalId
-let shownSince = new Map(); // approvalId → when it came on the screen
-let armed; // approvalId of a high-risk question that was pressed once
+import { COMMANDS } from "../commands.js";
+import { settings } from "../settings.js";
+import * as store from "../store.js";
+import { takeBack } from "../town.js";
 
 export function listenForKeys() {
   addEventListener("keydown", onKey);
   addEventListener("click", (event) => closePopUps((open) => !open.contains(event.target)));
-  new MutationObserver(notice).observe(document.documentElement, { childList: true, subtree: true });
-}
-
-const cards = () => [...document.querySelectorAll('[data-approval][data-open="true"]')];
-
-function notice() {
-  const next = new Map();
-  for (const { dataset } of cards()) next.set(dataset.approval, shownSince.get(dataset.approval) ?? performance.now());
-  shownSince = next;
 }
 
 function closePopUps(which) {
   for (const open of document.querySelectorAll("details.pop[open]")) if (which(open)) open.open = false;
 }
 
+const isTyping = (target) => target instanceof Element && target.closest("input, textarea, select, [contenteditable], .glass, dialog") !== null;
+
 function onKey(event) {
   if (event.key === "Escape") closePopUps(() => true);
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
-  if (event.key === "j" || event.key === "k") return choose(event.key === "j" ? 1 : -1);
-  const decision = { a: "allow", d: "deny" }[event.key];
-  if (decision) answer(decision, event);
+  if (event.repeat || event.metaKey || event.altKey) return;
+  if (event.ctrlKey) return withCtrl(event);
+  if (isTyping(event.target) || !settings.peek().letters) return;
+  if (letter(event)) return event.preventDefault();
+  if (event.key === "j" || event.key === "k") choose(event.key === "j" ? 1 : -1);
 }
 
-const isTyping = (target) => target instanceof Element && target.closest("input, textarea, select, [contenteditable], .glass") !== null;
-
-function current() {
-  const all = cards();
-  const focused = document.activeElement?.closest?.("[data-approval]");
-  return all.find((card) => card === focused) ?? all.find((card) => card.dataset.approval === chosen) ?? all[0];
+function withCtrl(event) {
+  if (event.key === "k") return void ((store.dialog.value = "palette"), event.preventDefault());
+  if (event.key === "Enter") press("allow", event);
+  if (event.key === "Backspace") press("deny", event);
+  if (event.key === "z" && !isTyping(event.target)) takeLastBack(event);
 }
+
+/** The button of the card that has the focus; the card itself, or something in it. */
+function press(decision, event) {
+  const card = document.activeElement?.closest?.('[data-approval][data-open="true"]');
+  if (!card) return;
+  event.preventDefault();
+  card.querySelector(`[data-decision="${decision}"]:not(:disabled)`)?.click();
+}
+
+function takeLastBack(event) {
+  const mine = store.held.value.findLast((one) => one.resolvedBy === store.user.value?.name);
+  if (!mine) return;
+  event.preventDefault();
+  takeBack(mine);
+}
+
+const cards = () => [...document.querySelectorAll('[data-approval][data-open="true"]')];
 
 function choose(step) {
   const all = cards();
   if (all.length === 0) return;
-  const at = all.indexOf(current());
-  const next = all[Math.max(0, Math.min(all.length - 1, chosen === undefined ? 0 : at + step))];
-  chosen = next.dataset.approval;
+  const at = all.indexOf(document.activeElement?.closest?.("[data-approval]"));
+  const next = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
   next.focus();
   next.scrollIntoView({ block: "nearest" });
 }
 
-function answer(decision, event) {
-  const card = current();
-  if (card === undefined) return;
-  const id = card.dataset.approval;
-  const button = card.querySelector(`[data-decision="${decision}"]:not(:disabled)`);
-  if (button === null || performance.now() - (shownSince.get(id) ?? performance.now()) < GUARD_MS) return;
-  event.preventDefault();
-  if (decision === "allow" && card.classList.contains("risk-high") && armed !== id) {
-    armed = id;
-    button.classList.add("armed");
-    setTimeout(() => {
-      armed = armed === id ? undefined : armed;
-      button.classList.remove("armed");
-    }, 3000);
-    return;
-  }
-  armed = undefined;
-  button.click();
+const TOGETHER_MS = 1200;
+let begun = "";
+let begunAt = 0;
+
+/** A letter, or the second one of two: whether it was a command's. */
+function letter(event) {
+  const now = performance.now();
+  const both = begun && now - begunAt < TOGETHER_MS ? `${begun} ${event.key}` : "";
+  const command = COMMANDS.find((one) => one.keys === both) ?? COMMANDS.find((one) => one.keys === event.key);
+  begun = COMMANDS.some((one) => one.keys.startsWith(`${event.key} `)) ? event.key : "";
+  begunAt = now;
+  command?.act();
+  return command !== undefined;
 }

@@ -1,9 +1,13 @@
 // Who is looking, and how to sign in.
 
 import { html, useState } from "../html.js";
+import { SUPERVISION } from "../routes.js";
 import * as store from "../store.js";
 import { signInWith, signOut } from "../town.js";
 import { Connections, NewPassword, PasswordSignIn } from "./account.js";
+import { People } from "./people.js";
+import { Preferences } from "./preferences.js";
+import { NewVillage, Runners } from "./places.js";
 
 /** What is looked at only when somebody opens it. */
 function Fold({ title, name, children }) {
@@ -23,8 +27,13 @@ export function Person() {
     <div class="pop-body">
       <p><strong>${user.name ?? user.userId}</strong>${role ? html`<br /><span class="faint">${role} of ${store.village.value.name}</span>` : null}</p>
       ${store.serviceVersion.value ? html`<p class="faint">Townwatch ${store.serviceVersion.value}</p>` : null}
+      <${Fold} title="Theme and notifications" name="my-preferences"><${Preferences} /><//>
       <${Fold} title="Your connections" name="my-connections"><${Connections} /><//>
+      <${Fold} title="Runners" name="my-runners"><${Runners} /><//>
+      ${user.mayCreateVillages ? html`<${Fold} title="New village" name="my-village"><${NewVillage} /><//>` : null}
       <${Fold} title="Password" name="my-password"><${NewPassword} /><//>
+      ${user.admin ? html`<${Fold} title="People" name="all-people"><${People} /><//>` : null}
+      <nav class="menu" aria-label="Operator"><a href=${SUPERVISION} data-testid="nav-supervision">Supervision</a></nav>
       <button type="button" class="button" onClick=${signOut}>Sign out</button>
     </div></details>`;
 }

@@ -5,10 +5,10 @@ import * as api from "../api.js";
 import { age } from "../format.js";
 import * as store from "../store.js";
 import { findNode, hasTrouble, isRunning, normalise, rowsOf, STRATEGY, totals, withRates } from "../tree.js";
+import { Gauge } from "./bits.js";
 import { ChaosPanel } from "./chaos.js";
 import { Empty } from "./empty.js";
 import { Drawer } from "./node_drawer.js";
-import { Gauge } from "./village.js";
 
 const EVERY_MS = 1000;
 

@@ -1,29 +1,38 @@
-// The agent's terminal: watched by everybody who may look, typed into by who may drive.
+// The agent's terminal: watched by everybody who may look, typed into by the one who holds its keyboard.
 
 import { html, useEffect, useRef, useState } from "../html.js";
-import { bytes } from "../format.js";
-import { isFinal } from "../status.js";
-import { canDrive, link } from "../store.js";
+import { bytes, plural } from "../format.js";
+import { link } from "../store.js";
 import { Screen } from "../terminal.js";
-import { attachTerminal, resize, type } from "../town.js";
+import { attachTerminal, resize, type, useKeyboard } from "../town.js";
+import { KeyboardStrip, Onlookers, keyboardState } from "./keyboard_strip.js";
 
-/** Keys a phone's keyboard does not have. */
-const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["^C", "\x03"], ["^D", "\x04"], ["↑", "\x1b[A"], ["↓", "\x1b[B"], ["←", "\x1b[D"], ["→", "\x1b[C"], ["⏎", "\r"]];
+/** Keys a phone's keyboard does not have; arrows follow the terminal's mode. */
+const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["^C", "\x03"], ["^D", "\x04"], ["^Z", "\x1a"], ["↑", "A"], ["↓", "B"], ["←", "D"], ["→", "C"], ["⏎", "\r"]];
+const ARROWS = new Set(["↑", "↓", "←", "→"]);
 
 export function TerminalPane({ agent }) {
   const place = useRef(null);
   const screen = useRef(null);
-  const wire = useRef({ driving: false });
-  const [driving, setDriving] = useState(false);
+  const strip = useRef(null);
+  const wire = useRef({});
   const [trouble, setTrouble] = useState("");
   const [size, setSize] = useState("");
-  const possible = canDrive.value && !isFinal(agent.state);
-  wire.current.sessionId = agent.sessionId;
+  const [many, setMany] = useState("");
+  const [text, setText] = useState(null);
+  const state = keyboardState(agent);
+  const mine = state === "mine";
+  wire.current = { sessionId: agent.sessionId, mine, state };
 
   const send = async (data) => {
-    if (!wire.current.driving) return;
+    if (!wire.current.mine) return;
     const ack = await type(wire.current.sessionId, data);
     setTrouble(ack.ok === false ? ack.error.message : "");
+  };
+  const take = () => wire.current.state === "free" && useKeyboard(wire.current.sessionId, "take").then(setTrouble);
+  const give = () => {
+    useKeyboard(wire.current.sessionId, "release").then(setTrouble);
+    strip.current?.focus();
   };
 
   useEffect(() => {
@@ -31,9 +40,12 @@ export function TerminalPane({ agent }) {
       input: send,
       resized: (cols, rows) => {
         setSize(`${cols} × ${rows}`);
-        if (wire.current.driving) resize(wire.current.sessionId, cols, rows);
+        if (wire.current.mine) resize(wire.current.sessionId, cols, rows);
       },
       skipped: (chars) => setTrouble(`skipped ${bytes(chars)}: this browser could not keep up`),
+      take,
+      leave: give,
+      many: setMany,
     }, matchMedia("(max-width: 700px)").matches ? 12 : 13);
     screen.current = opened;
     opened.refit();
@@ -42,34 +54,29 @@ export function TerminalPane({ agent }) {
     return () => {
       detach();
       opened.dispose();
+      if (wire.current.mine) useKeyboard(wire.current.sessionId, "release");
     };
   }, [agent.agentId]);
 
-  // At once and not after the next drawing: what is typed right after the click must arrive.
-  const drive = (wanted) => {
-    const takes = wanted && possible;
-    if (wire.current.driving === takes) return;
-    wire.current.driving = takes;
-    screen.current.setDriving(takes);
-    setDriving(takes);
-    if (takes) screen.current.focus();
-  };
-  useEffect(() => drive(driving), [possible]);
-  return html`<section class=${`tty ${driving ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`}>
-    <div class="tty-strip">
-      <${Keyboard} driving=${driving} possible=${possible} drive=${drive} ended=${isFinal(agent.state)} />
-      <span class="faint num tty-size">${size}</span>
+  useEffect(() => {
+    screen.current.setDriving(mine);
+    if (mine && document.activeElement !== document.querySelector(".composer textarea")) screen.current.focus();
+  }, [mine]);
+  const press = (name, data) => (send(ARROWS.has(name) ? screen.current.arrow(data) : data), screen.current.focus());
+  return html`<section class=${`tty ${mine ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`} data-keyboard=${state}>
+    <div class="tty-strip" ref=${strip} tabindex="-1">
+      <${KeyboardStrip} agent=${agent} state=${state} give=${give} />
+      <span class="tty-end"><${Onlookers} agentId=${agent.agentId} /><span class="num tty-size">${size}</span>
+        <button type="button" class="drive" aria-pressed=${text !== null} data-testid="as-text" onClick=${() => setText(text === null ? screen.current.text() : null)}>Read as text</button></span>
       <span class="tty-link">${link.value.phase === "live" ? "" : link.value.phase.replace("-", " ")}</span>
       ${trouble ? html`<span class="trouble" role="alert">${trouble}</span>` : null}
     </div>
-    <div class="glass" data-testid="terminal" onFocusIn=${() => drive(true)} onClick=${() => drive(true)}><div class="glass-inner" ref=${place}></div></div>
-    ${possible ? html`<div class="keys" role="group" aria-label="Keys">
-      ${KEYS.map(([name, data]) => html`<button type="button" class="key" onClick=${() => (drive(true), send(data))}>${name}</button>`)}
+    ${many ? html`<div class="tty-ask" role="alertdialog" aria-label="Paste several lines" data-testid="paste-ask"><span>Paste ${plural(many.split(/\r\n|\r|\n/).length, "line")}? The program gets each as if Enter was pressed.</span>
+      <button type="button" class="drive" data-testid="paste-yes" onClick=${() => (screen.current.paste(many), setMany(""), screen.current.focus())}>Paste</button><button type="button" class="drive" onClick=${() => (setMany(""), screen.current.focus())}>Don't</button></div>` : null}
+    ${text === null ? null : html`<pre class="tty-text" tabindex="0" data-testid="text" aria-label="The terminal as text">${text}</pre>`}
+    <div class="glass" data-testid="terminal" hidden=${text !== null} onClick=${() => screen.current.focus()}><div class="glass-inner" ref=${place}></div></div>
+    ${mine ? html`<div class="keys" role="group" aria-label="Keys">
+      ${KEYS.map(([name, data]) => html`<button type="button" class="key" onClick=${() => press(name, data)}>${name}</button>`)}
     </div>` : null}
   </section>`;
-}
-
-function Keyboard({ driving, possible, drive, ended }) {
-  if (!possible) return html`<span class="badge-text">${ended ? "the process has ended" : "watching"}</span>`;
-  return html`<button type="button" class="drive" data-testid="drive" aria-pressed=${driving} onClick=${() => drive(!driving)}>${driving ? "you have the keyboard" : "take the keyboard"}</button>`;
 }

@@ -3,6 +3,7 @@
 import { html } from "../html.js";
 import { duration, plural, shortCommand } from "../format.js";
 import { now } from "../store.js";
+import { toneOf } from "../verdict.js";
 import { testRuns } from "../world.js";
 import { Age, Panel } from "./bits.js";
 
@@ -17,13 +18,19 @@ export function Tests({ tests, ended }) {
 
 function Run({ run, ended }) {
   const open = run.finishedAt === undefined;
-  const tone = open ? (ended ? "cut" : "open") : run.ok ? "good" : "bad";
+  const tone = open && ended ? "cut" : toneOf(run);
   return html`<li class=${`test-run run-${tone}`}>
     <p class="test-command" title=${run.command}><code>${shortCommand(run.command)}</code></p>
     ${open ? html`<p class="faint">${ended ? "never finished" : html`running for ${duration(now.value - run.startedAt)}`}</p>` : html`
-      <${Counts} run=${run} />
-      <p class="faint">${run.ok ? "passed" : run.failed ? `${run.failed} failed` : `exit code ${run.exitCode}`} · ${duration(run.duration)} · <${Age} at=${run.finishedAt} suffix=" ago" /></p>`}
+      ${run.passed === undefined ? null : html`<${Counts} run=${run} />`}
+      <p class="faint">${resultOf(run)} · ${duration(run.duration)} · <${Age} at=${run.finishedAt} suffix=" ago" /></p>`}
   </li>`;
+}
+
+function resultOf(run) {
+  if (run.ok) return "passed";
+  if (run.ok === null) return `result unknown${run.reason ? `: ${run.reason}` : ""}`;
+  return run.failed ? `${run.failed} failed` : run.reason ?? `exit code ${run.exitCode}`;
 }
 
 /** A bar in proportion, with the numbers beside. */

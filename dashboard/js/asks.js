@@ -1,0 +1,160 @@
+// What an approval asks, as a person reads it: a title, the thing itself, its options, and whether all of it is here. Pure.
+
+/** Bytes at which runners cut a diff; one of that size may have had a rest. */
+const CUT_BYTES = 32 * 1024;
+/** Lines that are shown at once. What is behind them is read before Allow is offered. */
+export const LINES_AT_ONCE = 400;
+
+const TITLES = {
+  shell: "asks to run a command",
+  network: "asks to reach the network",
+  deps_add: "asks to add a dependency",
+  secrets: "asks to use a secret",
+  deploy: "asks to deploy",
+  merge: "asks to merge",
+  question: "asks a question",
+  plan: "has a plan and asks to go on",
+  budget: "asks to spend more",
+};
+const RUNS = new Set(["shell", "network", "deps_add", "deploy", "merge", "secrets"]);
+/** Parts of the context that are shown in their own form, and so not again as facts. */
+const SHOWN_APART = new Set(["input", "diff", "options", "suggestions", "questions", "toolUseId"]);
+const INPUT_APART = new Set(["command", "plan", "questions", "file_path"]);
+/** Of an edit: the diff says it. */
+const IN_DIFF = new Set(["old_string", "new_string", "content", "edits"]);
+
+/** An ApprovalRequest → {kind, title, verb, refuse, command, summary, diff, plan, questions, always, facts, cut, lines}: lines of the diff or the plan. */
+export function askOf(one) {
+  const context = objectOf(one.context);
+  const input = objectOf(context.input);
+  const kind = kindOf(one, context);
+  const command = kind === "command" ? commandOf(one, context, input) : "";
+  const diff = typeof context.diff === "string" && context.diff ? context.diff : "";
+  const plan = kind === "plan" && typeof input.plan === "string" ? input.plan : "";
+  return {
+    kind,
+    title: titleOf(one, input),
+    verb: { question: "Answer", plan: "Go on" }[kind] ?? "Allow",
+    refuse: { question: "Don't answer", plan: "Not like this" }[kind] ?? "Deny",
+    command,
+    summary: kind === "question" || command.includes(one.summary) || one.summary.includes(command) && command ? "" : one.summary,
+    diff,
+    plan,
+    questions: kind === "question" ? questionsOf(one, context) : [],
+    always: kind === "question" ? [] : listOf(context.options).filter((option) => String(option?.kind ?? "").endsWith("_always") && !String(option.kind).startsWith("reject")),
+    facts: factsOf(context, input, diff !== "", kind === "question"),
+    cut: isCut(one, context),
+    lines: diff ? diffLines(diff) : plan ? plan.split("\n").map((text) => ({ kind: "same", text })) : [],
+  };
+}
+
+const objectOf = (value) => (value !== null && typeof value === "object" && !Array.isArray(value) ? value : {});
+const listOf = (value) => (Array.isArray(value) ? value : []);
+
+function kindOf(one, context) {
+  if (one.category === "question" || one.category === "plan") return one.category;
+  if (context.diff || one.category === "edit") return "edit";
+  return RUNS.has(one.category) ? "command" : "other";
+}
+
+function titleOf(one, input) {
+  if (one.category === "edit") return input.file_path ? `asks to edit ${input.file_path}` : "asks to edit files";
+  return TITLES[one.category] ?? "asks for a permission";
+}
+
+function commandOf(one, context, input) {
+  const given = input.command ?? context.command;
+  if (typeof given === "string") return given;
+  if (Array.isArray(given)) return given.join(" ");
+  return one.summary;
+}
+
+/** [{key, text, several, options: [{value, label, description}]}]; `byOption`: the answer is the id of an option. */
+function questionsOf(one, context) {
+  const asked = listOf(context.questions).map(objectOf);
+  if (asked.length) {
+    return asked.map((question) => ({
+      key: String(question.question ?? question.id ?? ""),
+      text: String(question.question ?? ""),
+      several: Boolean(question.multiSelect),
+      options: listOf(question.options).map(objectOf).map((option) => ({ value: String(option.label ?? ""), label: String(option.label ?? ""), description: option.description })),
+    }));
+  }
+  const options = listOf(context.options).map(objectOf).map((option) => ({ value: String(option.id), label: String(option.label ?? option.id), description: option.description }));
+  return [{ key: one.summary, text: one.summary, several: false, byOption: options.length > 0, options }];
+}
+
+/** What a form says → the body of a decision, or null while a question has no answer. given: key → {chosen: [values], own: text}. */
+export function answersOf(questions, given) {
+  const answers = {};
+  for (const { key, several } of questions) {
+    const { chosen = [], own = "" } = given[key] ?? {};
+    const all = [...chosen, ...(own.trim() ? [own.trim()] : [])];
+    if (all.length === 0) return null;
+    answers[key] = several ? all : all.at(-1);
+  }
+  const [only] = questions;
+  if (questions.length === 1 && only.byOption && !given[only.key]?.own?.trim()) return { optionId: answers[only.key] };
+  return { answers };
+}
+
+function factsOf(context, input, hasDiff, isQuestion) {
+  const facts = [];
+  for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name)) facts.push([name, textOf(value)]);
+  if (isQuestion) return facts;
+  for (const [name, value] of Object.entries(input)) {
+    if (!INPUT_APART.has(name) && !(hasDiff && IN_DIFF.has(name))) facts.push([name, textOf(value)]);
+  }
+  return facts;
+}
+
+const textOf = (value) => (typeof value === "string" ? value : Array.isArray(value) && value.every((each) => typeof each === "string") ? value.join(", ") : JSON.stringify(value, null, 1));
+
+/** Whether something of what is asked is not here: then it can only be denied. */
+function isCut(one, context) {
+  const parts = [one.context, context.input, context.suggestions, context.questions];
+  if (one.truncated || parts.some((part) => objectOf(part).cut || objectOf(part).truncated)) return true;
+  return typeof context.diff === "string" && context.diff.length >= CUT_BYTES;
+}
+
+/** A command → [{op, text}]: each part after && || | ; begins a line. What stands in quotes is not cut. */
+export function partsOf(command) {
+  const parts = [];
+  let quote = "";
+  let op = "";
+  let from = 0;
+  const push = (to) => {
+    const text = command.slice(from, to).replace(/^ +/, "");
+    if (text.trim() || op) parts.push({ op, text });
+  };
+  for (let i = 0; i < command.length; i++) {
+    const char = command[i];
+    if (char === "\\" && quote !== "'") i++;
+    else if (quote) quote = char === quote ? "" : quote;
+    else if (char === "'" || char === '"' || char === "`") quote = char;
+    else {
+      const found = ["&&", "||", "|", ";"].find((one) => command.startsWith(one, i) && !(one === "|" && command[i - 1] === ">"));
+      if (!found) continue;
+      push(i);
+      op = found;
+      i += found.length - 1;
+      from = i + 1;
+    }
+  }
+  push(command.length);
+  return parts;
+}
+
+/** Lines of a diff → [{kind: add | del | hunk | file | same, text}]. */
+export function diffLines(diff) {
+  return diff.replace(/\n$/, "").split("\n").map((text) => ({ kind: kindOfLine(text), text }));
+}
+
+function kindOfLine(text) {
+  if (/^(---|\+\+\+|diff |index )/.test(text)) return "file";
+  if (text.startsWith("@@")) return "hunk";
+  return { "+": "add", "-": "del" }[text[0]] ?? "same";
+}
+
+/** How an allow stands that the service holds: ms until its agent gets it, or undefined. */
+export const heldFor = (one, now) => (one.decision === "allow" && one.releaseAt > now ? one.releaseAt - now : undefined);
