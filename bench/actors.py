@@ -14,12 +14,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pykka
-import structlog
 import trio
 import trio.testing
 
-from actors.runtime import UNBOUNDED, TrioActor, open_world
-from supervision import ChildSpec, Supervisor
+from townwatch.runtime import UNBOUNDED, TrioActor, open_world
+from townwatch.supervision import ChildSpec, Supervisor
 
 QUICK = "--quick" in sys.argv
 ROUNDS = 3 if QUICK else 7
@@ -161,7 +160,7 @@ def tell(actor: type[TrioActor]) -> Callable[[], Awaitable[float]]:
             ref.tell(n)
         await ref.ask("last", block=False)
         spent = clock(MESSAGES, begin)
-        await ref.stop(block=False)
+        await ref.stop()
         return spent
 
     return measure
@@ -175,7 +174,7 @@ def ask(actor: type[TrioActor], call: bool = False) -> Callable[[], Awaitable[fl
         for n in range(ASKS):
             await (ref.call(n) if call else ref.ask(n, block=False))
         spent = clock(ASKS, begin)
-        await ref.stop(block=False)
+        await ref.stop()
         return spent
 
     return measure
@@ -189,7 +188,7 @@ async def start_stop() -> tuple[float, float]:
     start = clock(ACTORS, begin)
     begin = time.perf_counter()
     for ref in refs:
-        ref.stop(block=False)
+        ref.request_stop()
     await trio.testing.wait_all_tasks_blocked()
     return start, clock(ACTORS, begin)
 
@@ -198,13 +197,13 @@ async def crash_to_answer() -> float:
     rounds = ASKS // 5
     sup = Supervisor.start([ChildSpec("c", Crashing)], intensity=10**9, name="bench")
     await sup.ping()
-    ref = await sup.proxy().child_ref("c")
+    ref = await Supervisor.child_ref(sup, "c")
     begin = time.perf_counter()
     for _ in range(rounds):
         ref.tell("crash")
         await ref.ask("up?", block=False)
     spent = clock(rounds, begin)
-    await sup.stop(block=False)
+    await sup.stop()
     return spent
 
 
@@ -279,7 +278,7 @@ def row(name: str, ours: float, threads: float | None = None, channel: float | N
 
 def main() -> None:
     logging.disable(logging.CRITICAL)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable(logging.CRITICAL)
     grown, alone, crowded, ask_alone, ask_crowded = trio.run(crowd)  # first: memory is measured in a fresh process
     gc.unfreeze()
     of = medians()

@@ -1,4 +1,4 @@
-"""How Townwatch is set: every option with its unit, its default and what zero means.
+"""Settings of Townwatch: every option with its unit, its default and what zero means.
 
 Settings come from, later ones winning: the defaults here, a TOML file (``townwatch.toml`` in the working directory, or
 ``--config``), environment variables ``TOWNWATCH_<SECTION>_<OPTION>``, and the command line. An option that does not
@@ -16,6 +16,8 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
+from townwatch.config.place import default_state_dir
+
 DEFAULT_FILE = "townwatch.toml"
 ENV_PREFIX = "TOWNWATCH_"
 
@@ -25,7 +27,7 @@ class ConfigError(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class Server:
+class ServerSettings:
     """The one port."""
 
     host: str = "127.0.0.1"
@@ -33,29 +35,31 @@ class Server:
     port: int = 8484
     """TCP port; 0 lets the system choose one (it is printed)."""
     public_url: str = ""
-    """How browsers reach the service (https://name), for redirects to it. Empty: as the request says."""
+    """Address by which browsers reach the service (https://name), for redirects to it. Empty: as the request says."""
     allowed_hosts: list[str] = attrs.field(factory=list)
     """Host names that requests may name beside localhost and `host`. Empty: those only."""
     allowed_origins: list[str] = attrs.field(factory=list)
     """Origins (https://name) of other pages that may connect. Empty: the service's own page only."""
     trusted_proxies: list[str] = attrs.field(factory=list)
-    """Addresses whose X-Forwarded-For is believed. Empty: nobody's."""
+    """Addresses whose X-Forwarded-For is believed. Empty: none."""
     tls_certificate: str = ""
     """PEM file. Empty: plain HTTP (put a proxy with TLS in front, or stay on loopback)."""
     tls_key: str = ""
     tls_client_ca: str = ""
     """PEM file. A runner that shows a certificate of this CA needs no token: its common name, or the last part of a URI
-    in it, is the runner's id. Empty: nobody is asked for a certificate."""
+    in it, is the runner's id. Empty: no client is asked for a certificate."""
     max_body_bytes: int = 1_000_000
     """Largest body of a request."""
     header_timeout: float = 10.0
     """Seconds a client has to send the head of a request."""
+    stall_timeout: float = 30.0
+    """Seconds without progress after which the reader of an answer is cut. A slow one that goes on is waited for."""
     chaos: bool = False
-    """Whether administrators may break the service on purpose, over /api/chaos (docs/chaos.md)."""
+    """Let administrators break the service on purpose, over /api/chaos (docs/chaos.md)."""
 
 
 @attrs.frozen(kw_only=True)
-class Journal:
+class JournalSettings:
     """The durable log."""
 
     synchronous: Literal["full", "normal"] = "full"
@@ -67,19 +71,19 @@ class Journal:
 
 
 @attrs.frozen(kw_only=True)
-class Dial:
+class DialSettings:
     """A runner that listens and that the service connects to."""
 
     url: str
     """ws:// or wss://, with the path."""
     token: str = ""
-    """What the runner asks of us."""
-    runner_id: str = ""
-    """Who must answer. Empty: whoever does."""
+    """The token that the runner demands from the service."""
+    runner_id: str
+    """Id of the runner that must answer. Its villages are granted as for every runner."""
 
 
 @attrs.frozen(kw_only=True)
-class Runners:
+class RunnersSettings:
     """The runner side."""
 
     window: int = 1024
@@ -87,14 +91,28 @@ class Runners:
     heartbeat_ms: int = 30_000
     """Milliseconds between two heartbeats. A runner is offline after two missed ones."""
     ackless: bool = False
-    """Whether runners of the dialect without acknowledgements may connect. Their token is in the URL: development
+    """Let runners of the dialect without acknowledgements connect. Their token is in the URL: development
     only.
     """
-    dial: list[Dial] = attrs.field(factory=list)
+    end_detached_hours: float = 0
+    """Hours that a runner may be away before the service ends its sessions as FAILED; they count from the start of the
+    service at the earliest. 0: it never does; an owner may.
+    """
+    dial: list[DialSettings] = attrs.field(factory=list)
 
 
 @attrs.frozen(kw_only=True)
-class Limits:
+class OwnRunner:
+    """The runner of this machine: `townwatch runner`, `townwatch run`."""
+
+    run_as: str = ""
+    """Name of the system user that sessions are executed as. Empty: the runner's own user, whose files agents can then
+    read, the service's secret among them where that runs here, too (docs/operations.md).
+    """
+
+
+@attrs.frozen(kw_only=True)
+class LimitsSettings:
     """What one person, address or runner may use up. 0 is never "no limit" here: it is none at all."""
 
     connections_per_user: int = 10
@@ -125,7 +143,7 @@ class Limits:
 
 
 @attrs.frozen(kw_only=True)
-class Database:
+class DatabaseSettings:
     """People, villages, tokens, decisions."""
 
     url: str = ""
@@ -134,32 +152,32 @@ class Database:
 
 @attrs.frozen(kw_only=True)
 class OidcGrant:
-    """Who may do what in a village, as the provider of sign-ins says."""
+    """A role in a village for people whom the sign-in provider names."""
 
     village: str
     role: Literal["owner", "operator", "viewer"]
     group: str = ""
-    """Whom it is for. Empty: everybody who signs in at the provider."""
+    """The provider's group that gets the role. Empty: all people who sign in at the provider."""
 
 
 @attrs.frozen(kw_only=True)
-class Oidc:
+class OidcSettings:
     """Signing in at a provider, by OpenID Connect (authorization code with PKCE)."""
 
     issuer: str = ""
-    """Its address, exactly as it names itself. Empty: nobody signs in this way."""
+    """Its address, exactly as it names itself. Empty: OpenID Connect sign-in is off."""
     client_id: str = ""
     client_secret: str = ""
     """Empty: a public client. Better set as TOWNWATCH_OIDC_CLIENT_SECRET than in a file."""
     label: str = "single sign-on"
-    """What the button calls it."""
+    """The provider's name on the sign-in button."""
     scopes: list[str] = attrs.field(factory=lambda: ["openid", "profile", "email"])
     algorithms: list[str] = attrs.field(factory=lambda: ["RS256", "ES256", "EdDSA"])
-    """That identity tokens may be signed with."""
+    """Algorithms that identity tokens may be signed with."""
     allowed_domains: list[str] = attrs.field(factory=list)
-    """Domains of the verified e-mail address that may come in. Empty: whoever the provider lets in."""
+    """Domains of the verified e-mail address that may sign in. Empty: all people of the provider."""
     newcomers: bool = True
-    """Whether a person is made for who was never here. false: only those whose identity is known."""
+    """Create an account at a person's first sign-in. false: only people whose identity is linked may sign in."""
     groups_claim: str = "groups"
     """The claim that names a person's groups."""
     admin_group: str = ""
@@ -169,27 +187,40 @@ class Oidc:
 
 
 @attrs.frozen(kw_only=True)
-class Issuer:
+class IssuerSettings:
     """Another's access tokens that are believed, for people whose identity there is known here."""
 
     issuer: str
     audience: str = "townwatch"
     algorithms: list[str] = attrs.field(factory=lambda: ["RS256", "ES256", "EdDSA"])
     jwks_url: str = ""
-    """Where its public keys are, https. Either this or `key_file`."""
+    """Address of its public keys, https. Either this, `key_file` or `secret`."""
     key_file: str = ""
     """A JWKS document, or one public key as PEM."""
+    secret: str = attrs.field(default="", repr=False)
+    """A secret that is shared with it, 32 bytes or more (HS256; `algorithms` does not count). Weaker than the others:
+    each program that can check such a token can also make one."""
+    scopes: list[str] = attrs.field(factory=lambda: ["read"])
+    """What its tokens may be used for that name none of read, drive, decide, manage, admin in their `scope`."""
 
 
 @attrs.frozen(kw_only=True)
-class Identity:
-    """Whose word counts beside our own."""
+class PeopleSettings:
+    """Rights of people of the service beyond their roles in villages."""
 
-    issuers: list[Issuer] = attrs.field(factory=list)
+    may_create_villages: Literal["admins", "everyone"] = "admins"
+    """People who may make villages. everyone: each person that is signed in, with a token that has the scope manage."""
 
 
 @attrs.frozen(kw_only=True)
-class Logging:
+class IdentitySettings:
+    """Issuers of identity tokens beside this service."""
+
+    issuers: list[IssuerSettings] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class LoggingSettings:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
@@ -198,16 +229,18 @@ class Logging:
 class Settings:
     """Everything."""
 
-    state_dir: str = ".townwatch"
-    """The one directory Townwatch writes to."""
-    server: Server = attrs.field(factory=Server)
-    journal: Journal = attrs.field(factory=Journal)
-    runners: Runners = attrs.field(factory=Runners)
-    limits: Limits = attrs.field(factory=Limits)
-    database: Database = attrs.field(factory=Database)
-    oidc: Oidc = attrs.field(factory=Oidc)
-    identity: Identity = attrs.field(factory=Identity)
-    log: Logging = attrs.field(factory=Logging)
+    state_dir: str = attrs.field(factory=default_state_dir)
+    """The one directory Townwatch writes to. Left out: $XDG_STATE_HOME/townwatch, else ~/.local/state/townwatch."""
+    server: ServerSettings = attrs.field(factory=ServerSettings)
+    journal: JournalSettings = attrs.field(factory=JournalSettings)
+    runners: RunnersSettings = attrs.field(factory=RunnersSettings)
+    runner: OwnRunner = attrs.field(factory=OwnRunner)
+    limits: LimitsSettings = attrs.field(factory=LimitsSettings)
+    database: DatabaseSettings = attrs.field(factory=DatabaseSettings)
+    oidc: OidcSettings = attrs.field(factory=OidcSettings)
+    identity: IdentitySettings = attrs.field(factory=IdentitySettings)
+    people: PeopleSettings = attrs.field(factory=PeopleSettings)
+    log: LoggingSettings = attrs.field(factory=LoggingSettings)
 
     @property
     def state(self) -> Path:
@@ -232,21 +265,40 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error}") from None
 
 
-_TABLES = (list[Dial], list[OidcGrant], list[Issuer])
+_TABLES = (list[DialSettings], list[OidcGrant], list[IssuerSettings])
 """Options that are tables themselves: a file sets them, no variable can."""
+OTHER_VARIABLES = frozenset(
+    "ASK ASK_TOKEN SESSION KEPT DEBUG URL TOKEN TEST_ALL_AGENTS CHROMIUM KILLS POWER_CUTS SEED".split()
+)
+"""Variables that are no settings: of sessions, of this program itself, of the command line, of the tests."""
 
 
 def _apply_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> None:
     """TOWNWATCH_SERVER_PORT=9000 is [server] port = 9000; lists are separated by commas."""
+    known = {f"{ENV_PREFIX}{name}" for name in ("STATE_DIR", *OTHER_VARIABLES)}
     if state_dir := environ.get(f"{ENV_PREFIX}STATE_DIR"):
         tables["state_dir"] = state_dir
     for section in attrs.fields(Settings):
         if not attrs.has(cast(type, section.type)):
             continue
         for option in attrs.fields(section.type):
-            text = environ.get(f"{ENV_PREFIX}{section.name}_{option.name}".upper())
-            if text is not None and option.type not in _TABLES:
+            if option.type in _TABLES:
+                continue
+            name = f"{ENV_PREFIX}{section.name}_{option.name}".upper()
+            known.add(name)
+            if (text := environ.get(name)) is not None:
                 tables.setdefault(section.name, {})[option.name] = _parse(text, option.type)
+    for name in sorted(environ):
+        if name.startswith(ENV_PREFIX) and name not in known:
+            raise ConfigError(f"environment: unknown variable {name}: {_did_you_mean(name, sorted(known))}")
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    # TOWNWATCH_PORT is meant as …_SERVER_PORT: the whole name is too far from it for difflib.
+    ending = name.removeprefix(ENV_PREFIX.rstrip("_"))
+    close = [one for one in known if one.endswith(ending)] or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
+    close = close or difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else "config/settings.py lists them; unset it"
 
 
 def _parse(text: str, kind: Any) -> Any:
@@ -302,7 +354,8 @@ def _first_complaint(error: BaseException, cls: Any, where: str = "") -> str:
         name = next((note.name for note in getattr(inner, "__notes__", ()) if hasattr(note, "name")), "")
         return _first_complaint(inner, cls, ".".join(part for part in (where, str(name)) if part))
     section, _, option = where.rpartition(".")
-    return f"{_section(section)}{option}: {error}"
+    told = "is missing: set it" if isinstance(error, KeyError) else error
+    return f"{_section(section)}{option}: {told}"
 
 
 def _section(where: str) -> str:

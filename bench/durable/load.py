@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from bench.durable.wire import RunnerSocket
-from contracts.codec import converter
+from townwatch.contracts.codec import converter
 
 FRAME_EVENTS = 64
 """Events of one session in a frame while flooding; the real runner packs up to 256."""

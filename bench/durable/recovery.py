@@ -6,14 +6,15 @@ from pathlib import Path
 
 import attrs
 
-from actors import session_state
-from actors.session import SNAPSHOT_EVERY
-from actors.session_state import SessionState
 from bench.durable.load import event
 from bench.durable.town import Town
-from contracts.events import decode_event
-from contracts.records import LogRecord
-from store.log import EventLog
+from townwatch.actors.session import state as session_state
+from townwatch.actors.session.actor import SNAPSHOT_EVERY
+from townwatch.actors.session.fold import fold_all
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.records import LogRecord
+from townwatch.store.log.event_log import EventLog
 
 SESSIONS = 200
 BATCH = 5_000
@@ -75,7 +76,5 @@ def _record(name: str, seq: int, now_ms: int) -> LogRecord:
 
 def _snapshot(name: str, seq: int) -> tuple[int, bytes]:
     first = SessionState(session_id=name, village_id="demo", agent_id=f"agent-{name}", runner_id="bench")
-    state = session_state.fold_all(
-        first, (decode_event(event(name.encode(), i, 1)) for i in range(1, min(seq, 40) + 1))
-    )
+    state = fold_all(first, (decode_event(event(name.encode(), i, 1)) for i in range(1, min(seq, 40) + 1)))
     return seq, session_state.dump(attrs.evolve(state, seq=seq))

@@ -15,8 +15,8 @@ import msgspec
 import psutil
 
 from bench.durable.load import Job, Outcome
-from contracts.codec import converter
-from runner import identity
+from townwatch.contracts.codec import converter
+from townwatch.runner import identity
 
 READY_SECONDS = 120
 ROOT = Path(__file__).parents[2]
@@ -40,12 +40,12 @@ class Town:
             **os.environ,
             "TOWNWATCH_STATE_DIR": str(state),
             "TOWNWATCH_JOURNAL_SYNCHRONOUS": synchronous,
-            "TOWNWATCH_LOGGING_LEVEL": "warning",
+            "TOWNWATCH_LOG_LEVEL": "warning",
             "PYTHONPATH": str(ROOT),
         }
         began = time.perf_counter()
         with (state / "serve.log").open("ab") as log:
-            start = [sys.executable, "-m", "app", "serve", "--port=0"]
+            start = [sys.executable, "-P", "-m", "townwatch", "serve", "--port=0"]
             process = subprocess.Popen(start, cwd=state, stdout=subprocess.PIPE, stderr=log, env=environment)
         url, code = _greeting(process, state)
         while time.perf_counter() - began < READY_SECONDS:

@@ -1,0 +1,58 @@
+"""Install into the virtual environment that runs this, with a line of progress: `make run` must not look stuck.
+
+`install.py --byte-code DIRECTORY` makes every Python of this environment keep byte code there, so that `make` and the
+user's shell share it and the checkout stays clean.
+"""
+
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+
+ALL = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+
+
+def keep_byte_code(directory: str) -> int:
+    """Let a .pth file, which Python executes at each start, set where byte code is."""
+    place = Path(sysconfig.get_paths()["purelib"]) / "_townwatch_byte_code.pth"
+    place.write_text(f"import sys; sys.pycache_prefix = sys.pycache_prefix or {directory!r}\n", encoding="utf-8")
+    return 0
+
+
+def install(options: list[str]) -> int:
+    """Run `pip install`; show what it is at, and all that it said where it fails."""
+    began, lines, seen = time.monotonic(), list[str](), 0
+    cache = options[: options.index("install")]
+    rest = options[options.index("install") + 1 :]
+    with subprocess.Popen(
+        [*ALL, *cache, "install", "--progress-bar=off", *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as pip:
+        assert pip.stdout is not None
+        for line in pip.stdout:
+            lines.append(line)
+            word, _, what = line.strip().partition(" ")
+            if word == "Collecting":
+                seen += 1
+                _show(f"  {seen} packages, {what.split()[0]}", began)
+            elif line.startswith("Installing collected"):
+                _show(f"  {seen} packages fetched, unpacking them", began)
+    if sys.stdout.isatty():
+        print("\r\x1b[K", end="", flush=True)
+    if pip.returncode:
+        sys.stderr.writelines(lines[-40:])
+    return pip.returncode
+
+
+def _show(text: str, began: float) -> None:
+    text = f"{text} ({time.monotonic() - began:.0f} s)"
+    print(f"\r\x1b[K{text}" if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--byte-code"]:
+        sys.exit(keep_byte_code(sys.argv[2]))
+    sys.exit(install(sys.argv[1:]))
