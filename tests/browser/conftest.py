@@ -20,8 +20,10 @@ import attrs
 import pytest
 
 LINK = re.compile(r"(http://\S+/)\?code=(\S+)")
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 STOP_SECONDS = 15.0
+OF_A_SLOW_MACHINE = "task queue exceeded allotted deadline"
+"""What the terminal of the page says of its own drawing."""
 CHROMIUM_ARGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -57,7 +59,7 @@ class Town:
         command += self.options
         with output.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app", *command],
+                [sys.executable, "-P", "-m", "townwatch", *command],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -73,7 +75,7 @@ class Town:
 
     def new_link(self) -> str:
         """As `townwatch link` prints it."""
-        command = [sys.executable, "-m", "app", "link", f"--state-dir={self.folder / 'state'}"]
+        command = [sys.executable, "-P", "-m", "townwatch", "link", f"--state-dir={self.folder / 'state'}"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=True)
         return done.stdout.strip()
 
@@ -165,7 +167,8 @@ class Watcher:
         return page
 
     def _heard(self, message: Any) -> None:
-        if message.type in ("error", "warning") and not any(part in message.text for part in self.expected):
+        expected = (*self.expected, OF_A_SLOW_MACHINE)
+        if message.type in ("error", "warning") and not any(part in message.text for part in expected):
             self.complaints.append(message.text)
 
 
@@ -208,7 +211,15 @@ def own_session(town: Town) -> Iterator[Callable[[str, str], None]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def run(name: str, script: str) -> None:
-        command = [sys.executable, "-m", "app", "run", f"--name={name}", f"--state-dir={town.folder / 'state'}"]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "townwatch",
+            "run",
+            f"--name={name}",
+            f"--state-dir={town.folder / 'state'}",
+        ]
         log = (town.folder / f"session{len(started)}.log").open("wb")
         with log:
             process = subprocess.Popen(

@@ -30,7 +30,7 @@ def test_somebody_sees_where_they_are_connected_and_closes_one(desk: Callable[[s
 
 
 def test_a_password_opens_the_door(watcher: Watcher, town: Town) -> None:
-    command = [sys.executable, "-m", "app", "user", "add", "Grace", "--email=grace@example.org"]
+    command = [sys.executable, "-P", "-m", "townwatch", "user", "add", "Grace", "--email=grace@example.org"]
     command += ["--village=demo", "--role=viewer", f"--state-dir={town.folder / 'state'}"]
     link = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
     page = watcher.open(DESKTOP)
@@ -53,3 +53,26 @@ def test_a_password_opens_the_door(watcher: Watcher, town: Town) -> None:
     later.get_by_label("Password").fill("correct horse battery staple")
     later.get_by_role("button", name="Sign in with a password").click()
     expect(later.get_by_test_id("person")).to_have_text("Grace")
+
+
+def test_an_administrator_locks_somebody_out_and_lets_them_in_again(
+    desk: Callable[[str], Any], watcher: Watcher, town: Town
+) -> None:
+    command = [sys.executable, "-P", "-m", "townwatch", "user", "add", "Mallory", "--email=mallory@example.org"]
+    command += ["--village=demo", "--role=viewer", f"--state-dir={town.folder / 'state'}"]
+    link = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+    theirs = watcher.open(DESKTOP)
+    theirs.goto(link)
+    expect(theirs.get_by_test_id("connection")).to_contain_text("live")
+
+    watcher.expected.append("401")
+    here = desk("")
+    here.get_by_test_id("person").click()
+    here.get_by_test_id("all-people").locator("summary").click()
+    row = here.get_by_test_id("people").locator("li").filter(has_text="Mallory")
+    row.get_by_role("button", name="Lock out").click()
+    row.get_by_role("button", name="Really lock out?").click()
+    expect(row).to_contain_text("locked out")
+    expect(theirs.get_by_test_id("connection")).not_to_contain_text("live")
+    row.get_by_role("button", name="Let in again").click()
+    expect(row).not_to_contain_text("locked out")

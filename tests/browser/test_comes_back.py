@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESKTOP, Town, Watcher
+from tests.browser.test_page import take_keyboard
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
@@ -29,6 +30,7 @@ def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> 
     page.goto(town.url)
     page.get_by_test_id("agent").filter(has_text=SHELL).get_by_role("link", name=SHELL).click()
     expect(page.locator(".xterm-rows")).to_contain_text("demo:")
+    take_keyboard(page)
     page.get_by_test_id("terminal").click()
     page.keyboard.type("echo before-$((6*7))\n")
     expect(page.locator(".xterm-rows")).to_contain_text("before-42")
@@ -44,6 +46,7 @@ def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> 
     expect(page.get_by_role("heading", level=1)).to_have_text(SHELL)
     expect(page.get_by_test_id("person")).to_be_visible()
 
+    take_keyboard(page)
     page.get_by_test_id("terminal").click()
     type_until_taken(page, "echo after-$((6*7))\n")
     expect(page.locator(".xterm-rows")).to_contain_text("after-42")

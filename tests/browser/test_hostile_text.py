@@ -16,7 +16,7 @@ DECEIT = "echo ok \u202e/ fr- mr\u202c"
 """Shown as it is written it reads `echo ok rm -rf /` the other way round."""
 
 
-APP = [sys.executable, "-m", "app"]
+APP = [sys.executable, "-P", "-m", "townwatch"]
 
 
 def test_it_stays_text_everywhere(desk: Callable[[str], Any], own_session: Callable[[str, str], None]) -> None:
@@ -32,7 +32,7 @@ def test_it_stays_text_everywhere(desk: Callable[[str], Any], own_session: Calla
         )
     )
     own_session(NAME, script)
-    expect(agent_row(page, "Eve").first).to_contain_text(MARKUP)
+    expect(agent_row(page, "Eve").first).to_contain_text(MARKUP, timeout=PATIENCE)
     expect(page.get_by_text("Title").first).to_contain_text(MARKUP, timeout=PATIENCE)
     card = page.get_by_test_id("approval").filter(has_text="echo ok")
     expect(card).to_contain_text(MARKUP, timeout=PATIENCE)
@@ -40,7 +40,7 @@ def test_it_stays_text_everywhere(desk: Callable[[str], Any], own_session: Calla
     agent_row(page, "Eve").first.get_by_role("link").first.click()
     expect(page.get_by_role("heading", level=1)).to_have_text(NAME)
     expect(screen(page)).to_contain_text("<script>")
-    for tab in ("feed", "tests", "changes", "usage"):
+    for tab in ("timeline", "tests", "changes", "usage"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(200)
     assert dialogs == []

@@ -121,7 +121,20 @@ def test_a_phone_pulls_plugs_too(watcher: Watcher, signed_in: Any, town: Town, s
 def test_who_is_no_administrator_sees_no_plugs_and_no_names(watcher: Watcher, town: Town) -> None:
     watcher.expected.append("403")  # asked for below
     state = f"--state-dir={town.folder / 'state'}"
-    command = [sys.executable, "-m", "app", "user", "add", "Vera", "--village", "demo", "--role", "viewer", state]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "townwatch",
+        "user",
+        "add",
+        "Vera",
+        "--village",
+        "demo",
+        "--role",
+        "viewer",
+        state,
+    ]
     done = subprocess.run(command, cwd=town.folder, capture_output=True, text=True, timeout=30, check=True)
     found = re.search(r"http://\S+\?code=\S+", done.stdout)
     assert found, done.stdout

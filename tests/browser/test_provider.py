@@ -66,5 +66,5 @@ def test_who_may_not_come_in_is_told_so(watcher: Watcher, town: Town) -> None:
     watcher.expected += ["Failed to load resource"]
     page = watcher.open(DESKTOP)
     sign_in_as(page, town, "bob")
-    expect(page.get_by_role("alert")).to_contain_text("you may not come in here")
+    expect(page.get_by_role("alert")).to_contain_text("you have no access here")
     assert "sign-in" not in page.url

@@ -19,9 +19,9 @@ from typing import Any
 
 import attrs
 
-from contracts.records import LogRecord
-from store.log import EventLog
-from store.log_records import Retention
+from townwatch.contracts.records import LogRecord
+from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.records import Retention
 
 SECTOR = 512
 

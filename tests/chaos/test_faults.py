@@ -13,11 +13,11 @@ import pytest
 import trio
 import trio_websocket
 
-from app.chaos.faults import FAULTS
-from config.settings import Settings
 from tests.support.cast import event
 from tests.support.people import connected
 from tests.support.service import ScriptedRunner, Town, open_town
+from townwatch.chaos.faults.faults import FAULTS
+from townwatch.config.settings import Settings
 
 pytestmark = [
     pytest.mark.timeout(40),
@@ -168,9 +168,9 @@ async def test_the_page_is_told_who_may_pull_plugs(tmp_path: Path) -> None:
 async def test_every_fault_is_in_the_audit_log(tmp_path: Path) -> None:
     async with sabotaged(tmp_path) as saboteur:
         await saboteur.pull("kill-router")
-        from store import audit
+        from townwatch.store import audit
 
-        page = await saboteur.town.service.database.read(audit.page)
+        page = await saboteur.town.service.database.read(audit.page, None)
         assert (page.items[0].action, page.items[0].target) == ("chaos.fault", "townwatch/router")
 
 
@@ -234,7 +234,7 @@ async def test_what_was_frozen_arrives_late(tmp_path: Path) -> None:
 
 
 async def test_a_half_open_connection_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.chaos.plug.LIMBO_SECONDS", 0.5)
+    monkeypatch.setattr("townwatch.chaos.faults.plug.LIMBO_SECONDS", 0.5)
     async with sabotaged(tmp_path) as saboteur:
         runner = await saboteur.runner(1)
         await saboteur.pull("half-open-runner")

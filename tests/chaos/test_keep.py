@@ -17,7 +17,8 @@ import attrs
 import psutil
 import pytest
 
-from app import keep
+from townwatch.cli import watchdog as keep
+from townwatch.config.process import free_port
 
 pytestmark = pytest.mark.timeout(60)
 SECONDS = 40
@@ -46,10 +47,10 @@ class Wrapper:
 
 @pytest.fixture
 def wrapper(tmp_path: Path) -> Iterator[Wrapper]:
-    port, log = keep.free_port("127.0.0.1"), tmp_path / "log"
+    port, log = free_port("127.0.0.1"), tmp_path / "log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "app", "serve", "--keep", f"--port={port}"],
+            [sys.executable, "-P", "-m", "townwatch", "serve", "--keep", f"--port={port}"],
             stdout=output,
             stderr=output,
             env={**os.environ, "TOWNWATCH_STATE_DIR": str(tmp_path / "state")},
@@ -83,7 +84,7 @@ def test_told_to_stop_it_stops_the_service_in_order(wrapper: Wrapper) -> None:
 def test_a_service_that_cannot_start_is_not_started_again(wrapper: Wrapper, tmp_path: Path) -> None:
     wrapper.service()
     again = subprocess.run(
-        [sys.executable, "-m", "app", "serve", "--keep", f"--port={wrapper.port}"],
+        [sys.executable, "-P", "-m", "townwatch", "serve", "--keep", f"--port={wrapper.port}"],
         capture_output=True,
         env={**os.environ, "TOWNWATCH_STATE_DIR": str(tmp_path / "other")},
         timeout=SECONDS,
@@ -99,7 +100,7 @@ def test_the_status_of_the_last_life_is_the_wrapper_s(forks: bool, tmp_path: Pat
     """Also where the system does not like a fork."""
     script = tmp_path / "wrong.toml"
     script.write_text("[server]\nport = 'many'\n")
-    code = f"from app import keep; keep.FORKS = {forks}; import sys; from app.cli import main; main()"
+    code = f"from townwatch.cli import entry, watchdog; watchdog.FORKS = {forks}; entry.main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "serve", "--keep", "--port=0", f"--config={script}"],
         capture_output=True,

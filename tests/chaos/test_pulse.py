@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from app.chaos.faults import FAULTS, Order
-from app.chaos.place import Place
-from app.systemd import notify
 from tests.support.cast import event
 from tests.support.service import Town, open_town
+from townwatch.app.systemd import notify
+from townwatch.chaos.faults.faults import FAULTS, FaultRequest
+from townwatch.chaos.faults.place import FaultContext
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -37,15 +37,15 @@ async def until(town: Town, status: int) -> str:
 
 async def test_a_wedged_router_is_seen_and_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in (("PERIOD_SECONDS", 0.05), ("LATE_SECONDS", 0.3), ("WEDGED_SECONDS", 2.0)):
-        monkeypatch.setattr(f"app.pulse.{name}", seconds)
+        monkeypatch.setattr(f"townwatch.app.health.liveness.{name}", seconds)
     async with open_town(tmp_path) as town:
         await until(town, 200)
         router = town.service.context.router
         assert router is not None
         life = router.incarnation
         unused: dict[str, object] = {"plugs": None, "disk": None}
-        place = Place(context=town.service.context, **unused)  # pyright: ignore
-        await FAULTS["wedge-actor"].inject(place, Order(target="townwatch/router", dice=None))  # pyright: ignore
+        place = FaultContext(context=town.service.context, **unused)  # pyright: ignore
+        await FAULTS["wedge-actor"].inject(place, FaultRequest(target="townwatch/router", dice=None))  # pyright: ignore
         assert "the router has not answered for" in await until(town, 503)
         await until(town, 200)
         assert router.incarnation == life + 1

@@ -17,8 +17,9 @@ from pathlib import Path
 import attrs
 import pytest
 
-from contracts.codec import decode_json
-from store.log_read import LogReader
+from tests.support.whole_log import read_all
+from townwatch.contracts.codec import decode_json
+from townwatch.store.log.read import LogReader
 
 KILLS = int(os.environ.get("TOWNWATCH_KILLS", "6"))
 SEED = int(os.environ.get("TOWNWATCH_SEED", "1"))
@@ -57,7 +58,7 @@ class House:
         environment = {**os.environ, "TOWNWATCH_STATE_DIR": str(self.state)}
         with (self.folder / output).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "app", *arguments],
+                [sys.executable, "-P", "-m", "townwatch", *arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -70,7 +71,7 @@ class House:
     def start_service(self) -> None:
         """Returns when it listens."""
         self.service = self.townwatch("serve", f"--port={self.port}", output="serve.log")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             assert self.service.poll() is None, (self.folder / "serve.log").read_text()[-3000:]
             assert time.monotonic() < deadline, "the service does not listen"
@@ -102,7 +103,7 @@ class House:
     def sessions(self) -> list[str]:
         reader = LogReader(self.state / "journal.db")
         try:
-            return sorted({record.session_id for record in reader.read_all(limit=1_000_000, max_bytes=1 << 30)})
+            return sorted({record.session_id for record in read_all(reader)})
         finally:
             reader.close()
 

@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import trio
-
-from app.tree_view import NoTree, fetch, render
 from tests.support.service import open_town
+from townwatch.cli.tree_view import NoTree, fetch, render
 
 
 async def test_the_tree_is_shown_with_rates_from_the_second_look_on(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town:
-        root = await trio.to_thread.run_sync(fetch, town.url, town.token)
+        root = await fetch(town.url, town.token)
         first = list(render(root, {}))
         router = next(line for line in first if "router" in line)
         assert "up" in router
@@ -29,7 +27,7 @@ def root_handled(root: dict[str, object]) -> int:
 async def test_a_bad_token_is_one_line(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town:
         try:
-            await trio.to_thread.run_sync(fetch, town.url, "no")
+            await fetch(town.url, "no")
         except NoTree as error:
             assert "401" in str(error)
         else:

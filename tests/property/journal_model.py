@@ -2,7 +2,7 @@
 
 import attrs
 
-from store.log_intake import MAX_HOLES
+from townwatch.store.log.intake import MAX_HOLES
 
 
 @attrs.define

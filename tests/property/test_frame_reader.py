@@ -5,18 +5,23 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.utilities import RemoteProtocolError
 
-from transports.edge_deflate import deflate
-from transports.edge_frame_reader import CLOSE_CODES, FrameError, FrameReader
-from transports.edge_frames import BINARY, CLOSE, PING, PONG, TEXT
+from townwatch.transports.websocket.close_codes import SENDABLE
+from townwatch.transports.websocket.deflate import deflate
+from townwatch.transports.websocket.frame_reader import FrameError, FrameReader
+from townwatch.transports.websocket.frames import BINARY, CLOSE, PING, PONG, TEXT
+from townwatch.transports.websocket.pace import MessageLimits
 
 LIMIT = 70_000
 UNLIMITED = 1 << 22  # more than all of a case's bytes: wsproto knows no limit
+
+
+def limits(message_bytes: int = LIMIT) -> MessageLimits:
+    return MessageLimits(message_bytes=message_bytes, fragments=100)
 
 
 def frame(first: int, payload: bytes, mask: bytes = b"\x01\x80\xfe\x33", *, masked: bool = True) -> bytes:
@@ -34,7 +39,7 @@ def frame(first: int, payload: bytes, mask: bytes = b"\x01\x80\xfe\x33", *, mask
 
 def ours(pieces: list[bytes], *, deflated: bool = False, limit: int = LIMIT) -> tuple[list[Any], int | None]:
     """What was found, and the code of the close where the protocol was broken. Nothing is read behind a close."""
-    reader, found = FrameReader(limit, 100, deflated=deflated), list[Any]()
+    reader, found = FrameReader(limits(limit), deflated=deflated), list[Any]()
     try:
         for piece in pieces:
             reader.feed(piece)
@@ -66,7 +71,10 @@ def theirs(pieces: list[bytes]) -> tuple[list[Any], bool]:
                     case CloseConnection() if event.code in (1002, 1007):  # its own word for what is broken
                         return found, True
                     case CloseConnection():
-                        return [*found, (CLOSE, None if event.code == 1005 else int(event.code))], False
+                        return [
+                            *found,
+                            (CLOSE, None if event.code == 1005 else (int(event.code), event.reason or "")),
+                        ], False
                     case _:
                         pass
     except (RemoteProtocolError, UnicodeDecodeError, struct.error):
@@ -114,7 +122,7 @@ def test_it_finds_what_wsproto_finds(data: bytes, places: list[int]) -> None:
     if code is None:
         assert (found, broken) == (expected, False)
     else:  # wsproto lets codes pass that nobody may send
-        odd_end = expected[len(found) :] and expected[-1][0] == CLOSE and expected[-1][1] not in CLOSE_CODES
+        odd_end = expected[len(found) :] and expected[-1][0] == CLOSE and (expected[-1][1] or (0,))[0] not in SENDABLE
         assert found == expected[: len(found)]
         assert broken or odd_end
 
@@ -152,7 +160,10 @@ def test_compressed_messages_are_inflated(messages: list[bytes], places: list[in
         ("a reason that is no UTF-8", frame(0x88, struct.pack("!H", 1000) + b"\xff"), 1007),
         ("too large, before it has come", b"\x82\xff" + struct.pack("!Q", LIMIT + 1), 1009),
         ("too large in pieces", frame(0x02, b"x" * LIMIT) + frame(0x80, b"x"), 1009),
-        ("too many pieces", frame(0x02, b"") + frame(0x00, b"") * 100, 1009),
+        ("too many pieces", frame(0x02, b"x") + frame(0x00, b"x") * 100, 1008),
+        ("too many empty pieces", frame(0x02, b"") + frame(0x00, b"") * 16, 1008),
+        ("text that stops being UTF-8 in its first piece", frame(0x01, b"\xce\xba\xff"), 1007),
+        ("half a character at the end of all pieces", frame(0x01, b"a") + frame(0x80, b"\xc3"), 1007),
     ],
 )
 def test_what_is_refused(name: str, data: bytes, code: int) -> None:
@@ -165,7 +176,7 @@ def test_what_is_deflated_is_refused_before_it_is_too_large() -> None:
 
 
 def test_between_two_messages_it_holds_nothing() -> None:
-    reader = FrameReader(LIMIT, 100, deflated=False)
+    reader = FrameReader(limits())
     reader.feed(frame(0x81, b"one")[:4])
     reader.take()
     reader.feed(frame(0x81, b"one")[4:])

@@ -4,14 +4,14 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from contracts.records import LogRecord
-from store.log import EventLog
-from store.log_records import Lost, Retention
 from tests.property.journal_model import ModelSession
+from tests.support.whole_log import read_all
+from townwatch.contracts.records import LogRecord
+from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.records import Lost, Retention
 
 SESSIONS = ("a", "b", "c")
 VILLAGES = {"a": "one", "b": "one", "c": "two"}
@@ -98,7 +98,7 @@ class Journal(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "log"):
-            positions = [r.position for r in self.log.read_all(limit=100_000)]
+            positions = [r.position for r in read_all(self.log)]
             assert positions == sorted(set(positions))
             self.log.close()
             shutil.rmtree(self.home)

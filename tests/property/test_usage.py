@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
-from app.restore import restore
-from contracts.events import UsageMetrics, decode_event
 from tests.support.cast import Cast, RecordingLink, batch, event, open_cast
+from townwatch.app.upkeep.restore import restore
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.events import UsageMetrics
 
 TICKS = 60
 PARTS = ("session", "village", "agent", "router", "timers", "journal")
@@ -108,7 +108,7 @@ class Run:
         victim = {
             "session": directory.sessions.get("s1"),
             "village": directory.villages.get("demo"),
-            "agent": directory.agents.get("runner_s1"),
+            "agent": directory.agents.get("demo:runner_s1"),
             "router": cast.context.router,
             "timers": cast.context.timers,
             "journal": cast.context.journal,

@@ -8,31 +8,36 @@ from unittest.mock import patch
 import attrs
 import trio
 
-import runner.link
-from actors import messages as m
-from actors import replay
-from actors.agent import AgentActor
-from actors.context import Context
-from actors.directory import tell_if_alive
-from actors.journal import JournalActor
-from actors.runner import RunnerActor
-from actors.session import SessionActor
-from actors.village import VillageActor
-from app import cast
-from runner.approvals import Approvals
-from runner.link import Link
-from supervision.child import Child
-from supervision.dynamic import DynamicSupervisor
-from supervision.limits import Admission
-from tests.simulation.disk import SimDecisions, SimLog
+import townwatch.runner.link.link
+from tests.simulation.disk import SimDecisions, SimLog, SimPromises
+from tests.simulation.place import Place, here
 from tests.simulation.runners import SimSpool
-from transports.control import ControlClient
-from transports.people import People
-from transports.runners.flight import Flight
-from transports.runners.link import RunnerLink
-from transports.socketio.recovery import RecoveryLog
-from transports.socketio.server import Replay, TrioServer
-from transports.ws_socket import MessageSocket
+from townwatch.actors import commands, messages as m, replay
+from townwatch.actors.agent import AgentActor
+from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.journal import JournalActor
+from townwatch.actors.ports import Promise
+from townwatch.actors.runner import RunnerActor
+from townwatch.actors.session.actor import SessionActor
+from townwatch.actors.session.approvals import SessionApprovals
+from townwatch.actors.village import VillageActor
+from townwatch.app import supervision_tree as cast
+from townwatch.contracts.link import Command, SpoolSize
+from townwatch.runner.link.link import Link
+from townwatch.runner.session.approvals import Approvals
+from townwatch.supervision._child import Child
+from townwatch.supervision.dynamic import DynamicSupervisor
+from townwatch.supervision.limits import AdmissionLimits
+from townwatch.transports.control import ControlClient
+from townwatch.transports.runners.feeder import Feeder
+from townwatch.transports.runners.flight import Flight
+from townwatch.transports.runners.link import RunnerLink
+from townwatch.transports.runners.ports import RunnerIdentity
+from townwatch.transports.socketio.handlers import ClientHandlers
+from townwatch.transports.socketio.recovery import RecoveryLog
+from townwatch.transports.socketio.server import ReplayWriter, TrioServer
+from townwatch.transports.websocket.socket import MessageSocket
 
 Patch = tuple[Any, str, Any]
 BUGS: dict[str, Callable[[], list[Patch]]] = {}
@@ -60,7 +65,7 @@ def planted(name: str) -> Generator[None, None, None]:
 def the_runner_is_told_before_the_commit() -> list[Patch]:
     append = SessionActor._append
 
-    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+    async def early(self: Any, fresh: Sequence[m.IncomingEvent]) -> None:
         tell_if_alive(self._link, m.Acked(self._state.session_id, fresh[-1].event.seq))
         await append(self, fresh)
 
@@ -71,7 +76,7 @@ def the_runner_is_told_before_the_commit() -> list[Patch]:
 def an_event_is_shown_before_it_is_durable() -> list[Patch]:
     append = SessionActor._append
 
-    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+    async def early(self: Any, fresh: Sequence[m.IncomingEvent]) -> None:
         self._waiting.clear()
         await self._forward([incoming.event for incoming in fresh])
         await append(self, fresh)
@@ -155,7 +160,7 @@ def resume_from_is_one_too_far() -> list[Patch]:
 def the_runner_resumes_one_too_early_and_is_believed() -> list[Patch]:
     """Repeats reach the session, which takes them for new."""
 
-    def take(self: Any, incoming: m.Incoming) -> bool:
+    def take(self: Any, incoming: m.IncomingEvent) -> bool:
         self.last = max(self.last, incoming.event.seq)
         self.held.append(incoming)
         self.held_bytes += len(incoming.body)
@@ -204,7 +209,60 @@ def decisions_are_not_repeated_to_a_runner_that_comes_back() -> list[Patch]:
         self._waiting.clear()
         link_up(self, message)
 
-    return [(SessionActor, "_repeat_decisions", nothing), (RunnerActor, "_link_up", forget)]
+    return [(RunnerActor, "_look", nothing), (RunnerActor, "_link_up", forget)]
+
+
+@bug
+def a_stop_is_kept_in_memory_only() -> list[Patch]:
+    """It is told to its runner, now or at its next connection, unless the process dies before that."""
+    promise, open_of = SimPromises.promise, SimPromises.open_of
+    kept: dict[Place, list[tuple[str, Command]]] = {}
+
+    async def remember(self: Any, runner_id: str, command: Command, **options: Any) -> Promise:
+        if command.command != "stop":
+            return await promise(self, runner_id, command, **options)
+        kept.setdefault(here.get(), []).append((runner_id, command))
+        return Promise(command=command)
+
+    async def remembered(self: Any, runner_id: str) -> list[Command]:
+        mine = [command for of, command in kept.get(here.get(), ()) if of == runner_id]
+        return [*await open_of(self, runner_id), *mine]
+
+    return [(SimPromises, "promise", remember), (SimPromises, "open_of", remembered)]
+
+
+@bug
+def a_command_id_does_not_name_its_session() -> list[Patch]:
+    """The stop of one session is taken for the stop of another."""
+    for_session = commands.for_session
+
+    def unscoped(message: Any, session_id: str) -> Command:
+        command = for_session(message, session_id)
+        return attrs.evolve(command, command_id=command.command_id.replace(f":{command.session_id}", ""))
+
+    return [(commands, "for_session", unscoped)]
+
+
+@bug
+def a_runner_without_grants_is_believed() -> list[Patch]:
+    """It writes into whichever village its events name."""
+
+    def named(_self: Any, event: Any) -> str:
+        return event.org_id
+
+    return [(Feeder, "_village_of", named), (RunnerIdentity, "may_use", lambda _self, _village_id: True)]
+
+
+@bug
+def what_a_runner_still_has_to_tell_counts_as_lost() -> list[Patch]:
+    """A session that has ended at its runner, and whose end is in the runner's spool, is ended by the service."""
+    look = RunnerActor._look_for_lost
+
+    def hasty(self: Any, beat: Any) -> None:
+        for _ in range(2):
+            look(self, attrs.evolve(beat, spool=SpoolSize()))
+
+    return [(RunnerActor, "_look_for_lost", hasty)]
 
 
 @bug
@@ -231,7 +289,7 @@ def a_replay_is_not_kept_apart_from_what_is_live() -> list[Patch]:
 
     @asynccontextmanager
     async def open_at_once(self: Any, sid: str) -> Any:
-        yield Replay(self, self._socket(sid, None))
+        yield ReplayWriter(self, self._socket(sid, None))
 
     return [(TrioServer, "catch_up", open_at_once)]
 
@@ -254,13 +312,13 @@ def a_client_is_leaked() -> list[Patch]:
     async def nothing(self: Any, sid: str, reason: str | None = None) -> None:
         pass
 
-    return [(People, "_gone", nothing)]
+    return [(ClientHandlers, "_gone", nothing)]
 
 
 @bug
 def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
     """Two at the same moment both find room."""
-    bring_in = DynamicSupervisor._bring_in
+    bring_in = DynamicSupervisor._start_first
 
     def only_look(self: Any, keys: Any, _now: float) -> None:
         self.total.check()
@@ -277,7 +335,7 @@ def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
                 limit.take(child.spec.keys[kind])
         await bring_in(self, child, reply)
 
-    return [(Admission, "admit", only_look), (DynamicSupervisor, "_bring_in", take_later)]
+    return [(AdmissionLimits, "admit", only_look), (DynamicSupervisor, "_start_first", take_later)]
 
 
 @bug
@@ -288,7 +346,11 @@ def a_silent_runner_is_never_given_up() -> list[Patch]:
     async def patience(_stream: Any) -> None:
         await trio.sleep_forever()
 
-    return [(MessageSocket, "_listen", patient), (MessageSocket, "_ask", patient), (runner.link, "_patrol", patience)]
+    return [
+        (MessageSocket, "_pulse", patient),
+        (MessageSocket, "_watch_stall", lambda _self: None),
+        (townwatch.runner.link.link, "_patrol", patience),
+    ]
 
 
 @bug
@@ -308,7 +370,7 @@ def the_journal_keeps_its_mailbox_over_a_crash() -> list[Patch]:
 
 @bug
 def mailboxes_are_lost_on_a_restart() -> list[Patch]:
-    ready = Child._ready_the_mailbox
+    ready = Child._prepare_mailbox
 
     def clear(self: Any, ref: Any) -> None:
         spec = self.spec
@@ -316,7 +378,7 @@ def mailboxes_are_lost_on_a_restart() -> list[Patch]:
         ready(self, ref)
         self.spec = spec
 
-    return [(Child, "_ready_the_mailbox", clear), NO_SECOND_LOOK]
+    return [(Child, "_prepare_mailbox", clear), NO_SECOND_LOOK]
 
 
 @bug
@@ -332,7 +394,7 @@ def a_second_connection_does_not_replace_the_first() -> list[Patch]:
     def keep_both(self: Any, message: Any) -> None:
         self._link = self._link or message.link
         self._hello = message.hello
-        message.link.watch(self.actor_ref)
+        self.actor_ref.watch(message.link)
         self._hear()
 
     return [(RunnerActor, "_link_up", keep_both)]
@@ -357,7 +419,7 @@ def sent_is_taken_for_acknowledged() -> list[Patch]:
 def programs_are_told_what_is_not_durable() -> list[Patch]:
     append = SessionActor._append
 
-    async def early(self: Any, fresh: Sequence[m.Incoming]) -> None:
+    async def early(self: Any, fresh: Sequence[m.IncomingEvent]) -> None:
         session_id = self._state.session_id
         self._context.taps.tell(f"session:{session_id}", [(self._state, one.event) for one in fresh])
         await append(self, fresh)
@@ -390,10 +452,10 @@ def a_runner_that_is_away_is_not_said_to_be() -> list[Patch]:
 
 @bug
 def the_runners_word_on_an_approval_is_not_put_on_record() -> list[Patch]:
-    async def nothing(self: Any, resolved: Any) -> None:
+    async def nothing(self: Any, state: Any, resolved: Any) -> None:
         pass
 
-    return [(SessionActor, "_confirm", nothing)]
+    return [(SessionApprovals, "confirm", nothing)]
 
 
 @bug

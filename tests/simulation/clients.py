@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 import trio
 
-from contracts.ui import default_agent_id
 from tests.simulation.frames import Closed, Frames
 from tests.simulation.history import History, Seen
 from tests.simulation.network import Network, SimStream
+from townwatch.contracts.ui import default_agent_id
 
 SILENT_SECONDS = 12.0
 """A service that has said nothing for so long is gone: its interval and its timeout, and a little."""
@@ -148,6 +148,7 @@ class Page:
             if self.joined and new and self._frames is not None:
                 session_id = self.dice.choice(new)
                 self._followed.add(session_id)
+                self.view.watched.add(session_id)  # a blank terminal says nothing, and text may follow its lines
                 self._acks += 1
                 wanted = {"agentId": default_agent_id(session_id), "terminal": True}
                 await self._frames.say(f"42{self._acks}" + json.dumps(["join_agent", wanted]))

@@ -21,10 +21,10 @@ import structlog
 import trio
 from trio._core import _run as trio_run
 
-import actors.runner
-import runner.runner
-import supervision._base
-import transports.runners.arrival
+import townwatch.actors.runner
+import townwatch.runner.runner
+import townwatch.supervision._base
+import townwatch.transports.runners.arrival
 from tests.simulation.place import EPOCH_MS, here, work
 
 OFFLINE_SECONDS = 10.0
@@ -88,12 +88,12 @@ def deterministic(seed: int) -> Generator[random.Random, None, None]:
         (psutil, "cpu_percent", lambda: 1.0),
         (psutil, "virtual_memory", lambda: disk),
         (psutil, "disk_usage", lambda _path: disk),
-        (shutil, "which", lambda _name: None),
+        (shutil, "which", lambda _name, path=None: None),
         (trio, "open_tcp_stream", _dial),
-        (actors.runner, "OFFLINE_SECONDS", OFFLINE_SECONDS),
-        (runner.runner, "_end_leftovers", lambda _left: None),
-        (supervision._base, "Random", lambda: random.Random(jitter.random())),
-        (transports.runners.arrival, "_numbers", iter(range(1, 1 << 30))),
+        (townwatch.actors.runner, "OFFLINE_SECONDS", OFFLINE_SECONDS),
+        (townwatch.runner.runner, "kill_marked", lambda _session_id: None),
+        (townwatch.supervision._base, "Random", lambda: random.Random(jitter.random())),
+        (townwatch.transports.runners.arrival, "_numbers", iter(range(1, 1 << 30))),
     ]
     threads = threading.active_count()
     with ExitStack() as stack:

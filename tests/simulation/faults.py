@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from actors.agent import AgentActor
-from actors.client import ClientActor
-from actors.journal import JournalActor
-from actors.router import SessionRouter
-from actors.runner import RunnerActor
-from actors.session import SessionActor
-from actors.timers import Timers
-from actors.village import VillageActor
-from store.log_records import DiskFull
-from supervision import tree
 from tests.simulation.determinism import OFFLINE_SECONDS
-from transports.control import ControlClient
-from transports.runners.link import RunnerLink
+from townwatch.actors.agent import AgentActor
+from townwatch.actors.client import ClientActor
+from townwatch.actors.journal import JournalActor
+from townwatch.actors.router import SessionRouter
+from townwatch.actors.runner import RunnerActor
+from townwatch.actors.session.actor import SessionActor
+from townwatch.actors.timers import Timers
+from townwatch.actors.village import VillageActor
+from townwatch.store.log.records import DiskFull
+from townwatch.supervision import tree
+from townwatch.transports.control import ControlClient
+from townwatch.transports.runners.link import RunnerLink
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

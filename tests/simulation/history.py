@@ -3,13 +3,16 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
 
-from contracts.translate import WORK_STREAM
 from tests.simulation.disk import Truth
+from townwatch.contracts.translate import WORK_STREAM
+
+TIMES = {"": ("ts",), "approval": ("requestedAt", "timeoutAt", "resolvedAt"), "providerEvent": ("since", "timestamp")}
+"""The times of an event that the service sets right where its runner's clock is off."""
 
 LINES = frozenset(kind.TYPE for kind in WORK_STREAM)
 """Runner events that are a line of the work stream."""
@@ -58,12 +61,20 @@ class History:
 
     def acked(self, session_id: str, seq: int) -> None:
         """A runner was told that everything up to `seq` is durable."""
-        stored, spooled = self.truth.stored[session_id], self.truth.spooled[session_id]
+        stored, spooled = self.truth.stored.get(session_id, []), self.truth.spooled.get(session_id, [])
         self.note("acked", session_id, seq)
+        if not self.granted(session_id, "acknowledged", seq):
+            return
         have = [number for number, _ in stored[:seq]]
         self.check(have == list(range(1, seq + 1)), f"{session_id}: acknowledged up to {seq}, stored {have[-1:]}")
-        same = all(body == spooled[number - 1] for number, body in stored[:seq])
+        same = all(same_event(body, spooled[number - 1]) for number, body in stored[:seq])
         self.check(same, f"{session_id}: what is stored is not what the runner sent")
+
+    def granted(self, session_id: str, what: str, seq: int) -> bool:
+        """Nothing of a session in a village that its runner was not granted is ever acknowledged or shown."""
+        granted = not seq or session_id not in self.truth.ungranted
+        self.check(granted, f"{session_id} is in a village that its runner was not granted, and {what}: {seq}")
+        return granted
 
     def answered(self, approval_id: str, decision: str, by: str | None, confirmed: bool) -> None:
         """Somebody was told that this decision stands, for good or until its runner has said how it ended."""
@@ -98,6 +109,8 @@ class Seen:
     """Whether it begins with all that was ever shown; else with what comes, and what is still pending."""
     terminals: dict[str, int] = attrs.field(factory=dict[str, int])
     """session → the last output that its terminal showed, of those that are followed."""
+    watched: set[str] = attrs.field(factory=set[str])
+    """Sessions whose terminal it has opened: their text is not repeated in the work stream."""
     statuses: dict[str, str] = attrs.field(factory=dict[str, str])
     """agent → what was said last of it since this page came (what was before, it would ask for)."""
     lines: dict[str, list[tuple[int, Any]]] = attrs.field(factory=lambda: defaultdict(list))
@@ -114,6 +127,8 @@ class Seen:
 
     def take(self, event: str, payload: Any) -> None:
         """One message, in the order in which it came."""
+        if not self.history.granted(_session_of(payload), f"shown to {self.name}", 1):
+            return
         match event:
             case "work_stream_event":
                 self._line(payload)
@@ -153,6 +168,7 @@ class Seen:
             check(seq > last, f"{self.name}: the terminal of {session_id} shows {seq} after {last}")
             check(not missed, f"{self.name}: the terminal of {session_id} shows {seq} after {last}, without {missed}")
         self.terminals[session_id] = seq
+        self.watched.add(session_id)
 
     def _resolved(self, approval_id: str, decision: str) -> None:
         self.waiting.pop(approval_id, None)
@@ -189,9 +205,10 @@ class Seen:
         return types
 
     def _nothing_between(self, session_id: str, after: int, until: int) -> None:
-        """What was not shown between two lines has no line."""
-        types = self._kinds(session_id)
-        missed = [seq for seq in range(after + 1, until) if types[seq - 1] in LINES]
+        """What was not shown between two lines has no line, or its text came as terminal output."""
+        types, watched = self._kinds(session_id), session_id in self.watched
+        lines = LINES - {"TERMINAL_CHUNK"} if watched else LINES
+        missed = [seq for seq in range(after + 1, until) if types[seq - 1] in lines]
         self.history.check(not missed, f"{self.name}: {session_id} shows {until} after {after}, without {missed}")
 
     def joined(self, positions: Mapping[str, int]) -> None:
@@ -212,3 +229,24 @@ class Seen:
             if "TERMINAL_CHUNK" in self._kinds(session_id)[last:]:
                 return f"the terminal of {session_id} after {last}"
         return ""
+
+
+def _session_of(payload: Any) -> str:
+    """The session that a message to a person is about; empty where it names none."""
+    return str(cast("dict[str, Any]", payload).get("sessionId", "")) if isinstance(payload, dict) else ""
+
+
+def same_event(stored: bytes, sent: bytes) -> bool:
+    """Return whether an event was stored as it was sent; where the service dated it, all but its times."""
+    if stored == sent:
+        return True
+    ours, theirs = json.loads(stored), json.loads(sent)
+    if ours.pop("reportedTs", None) != theirs["ts"]:
+        return False
+    for fields in (ours, theirs):
+        for part, names in TIMES.items():
+            for name in names:
+                inner = fields.get(part) if part else fields
+                if inner is not None:
+                    inner.pop(name, None)
+    return ours == theirs

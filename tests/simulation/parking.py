@@ -5,11 +5,11 @@ from contextlib import suppress
 
 import trio
 
-from transports.edge import Connection
-from transports.edge_parking import Parking, Resume
+from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.server import Connection
 
 
-class SimParking(Parking):
+class SimParking(IdlePoller[Connection]):
     """What is parked goes on as in the product, and when the product says."""
 
     def __init__(self, nursery: trio.Nursery, go_on: Callable[[Connection, Resume], Awaitable[None]]) -> None:
@@ -18,7 +18,7 @@ class SimParking(Parking):
         self._count = 0
         self.open = True
 
-    def park(self, connection: Connection, resume: Resume) -> int:
+    def add(self, connection: Connection, resume: Resume) -> int:
         self._count += 1
         self._waiting[self._count] = connection, resume
         self._nursery.start_soon(self._wait, connection, self._count)
@@ -28,9 +28,9 @@ class SimParking(Parking):
         with suppress(trio.ClosedResourceError):  # it has been roused, then
             await trio.lowlevel.wait_readable(connection.sock)
         if ticket in self._waiting:
-            self.rouse(ticket)
+            self.remove(ticket)
 
-    def rouse(self, ticket: int) -> None:
+    def remove(self, ticket: int) -> None:
         connection, resume = self._waiting.pop(ticket)
         connection.ticket = None
         self._nursery.start_soon(self._go_on, connection, resume)
@@ -41,4 +41,4 @@ class SimParking(Parking):
         finally:
             self.open = False
             for ticket in list(self._waiting):
-                self.rouse(ticket)
+                self.remove(ticket)

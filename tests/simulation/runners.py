@@ -13,17 +13,21 @@ from typing import Any
 import attrs
 import trio
 
-from runner.identity import Identity
-from runner.lifecycle import NotPossible
-from runner.runner import Runner
-from runner.session import Plan, Session
-from runner.spool import Spool, Stored
-from runner.terminal import Exit
 from tests.simulation.disk import Truth
 from tests.simulation.network import Network, SimStream
 from tests.simulation.place import Killed, Place, here
+from townwatch.runner.identity import Identity
+from townwatch.runner.observers.observers import Shared
+from townwatch.runner.runner import Runner
+from townwatch.runner.session.lifecycle import NotPossible
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.session import Session
+from townwatch.runner.session.terminal import CommandExit
+from townwatch.runner.spool.spool import Spool, Stored
 
 VILLAGE = "demo"
+OTHER_VILLAGE = "elsewhere"
+"""A village that is there, and that no runner of the simulation was granted."""
 
 
 class SimSpool(Spool):
@@ -42,7 +46,8 @@ class SimSpool(Spool):
             raise sqlite3.OperationalError(str(error))
         stored = super().append(events)
         for one in stored:
-            bodies = self._truth.spooled[one.session_id]
+            ungranted = one.session_id in self._truth.ungranted
+            bodies = (self._truth.ungranted if ungranted else self._truth.spooled)[one.session_id]
             assert one.seq == len(bodies) + 1, (
                 f"the runner gave number {one.seq} of {one.session_id} after {len(bodies)}"
             )
@@ -57,12 +62,16 @@ class SimSpool(Spool):
 class Scripted(Session):
     """A session whose command is a script."""
 
-    def __init__(self, plan: Plan, recorder: Any, dice: random.Random) -> None:
-        super().__init__(plan, recorder, {})
+    def __init__(self, plan: SessionSpec, recorder: Any, dice: random.Random, shared: Shared) -> None:
+        super().__init__(plan, recorder, {}, shared)
         self._dice = dice
+        self.unheard = plan.village != VILLAGE
+        """Whether nobody hears of it, to answer or to stop it."""
+        self.endless = dice.random() < 0.25 and not self.unheard
+        """Whether it ends only when it is stopped."""
 
-    async def run(self) -> Exit:
-        ended, reason = Exit(code=self._dice.choice((0, 0, 1))), ""
+    async def run(self) -> CommandExit:
+        ended, reason = CommandExit(code=self._dice.choice((0, 0, 1))), ""
         try:
             await self._open()
             async with trio.open_nursery() as nursery:
@@ -86,10 +95,10 @@ class Scripted(Session):
         await trio.to_thread.run_sync(
             lambda: spool.open_session(plan.session_id, village=plan.village, provider="command", started_ms=started)
         )
-        await self.become("PREPARING_WORKSPACE")
-        await self.become("STARTING_PROVIDER")
+        await self.events.become("PREPARING_WORKSPACE")
+        await self.events.become("STARTING_PROVIDER")
         await self._say_started()
-        await self.become("RUNNING")
+        await self.events.become("RUNNING")
 
     async def _end_when_stopped(self, scope: trio.CancelScope) -> None:
         await self._stop_asked.wait()
@@ -103,17 +112,20 @@ class Scripted(Session):
             match dice.choice("oooofappu"):
                 case "o":
                     for part in range(dice.choice((1, 2, 5, 24))):
-                        await self._say_output(f"{self.plan.session_id} step {step} part {part}\r\n")
+                        await self.output.say(f"{self.plan.session_id} step {step} part {part}\r\n")
                 case "f":
-                    await self.tell("FILE_TOUCHED", path=f"src/{step}.py", reason="write")
+                    await self.events.tell("FILE_TOUCHED", path=f"src/{step}.py", reason="write")
                 case "a":
                     await self.alert({"severity": "error", "category": "test", "title": "t", "description": "d"})
                 case "u":
                     await self._say_usage()
                 case _:
-                    nursery.start_soon(self._ask, dice.choice((3.0, None, None)))
+                    seconds = dice.choice((3.0, None, None))
+                    nursery.start_soon(self._ask, 3.0 if self.unheard else seconds)
         while self.lifecycle.waiting:
             await trio.sleep(0.5)
+        if self.endless:
+            await trio.sleep_forever()
 
     async def _ask(self, seconds: float | None) -> None:
         fields = {"category": "shell", "risk": "low", "summary": "may I", "timeoutSeconds": seconds}
@@ -126,8 +138,8 @@ class SimRunner(Runner):
 
     dice: random.Random
 
-    def start(self, plan: Plan, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
-        session = Scripted(plan, self.recorder, self.dice)
+    def start(self, plan: SessionSpec, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
+        session = Scripted(plan, self.recorder, self.dice, self.shared)
         self.sessions[plan.session_id] = session
         self._nursery.start_soon(self._run, session)
         return session
@@ -153,6 +165,8 @@ class RunnerMachine:
     truth: Truth
     dice: random.Random
     acked: Callable[[str, int], None]
+    strays: random.Random
+    """Which of its sessions are in a village that it was not granted."""
     lives: int = 0
     sessions: int = 0
     life: Life | None = None
@@ -201,7 +215,10 @@ class RunnerMachine:
         if self.life is not None:
             self.sessions += 1
             session_id = f"{self.name}s{self.sessions:03}-session"
-            plan = Plan(session_id=session_id, village=VILLAGE, command=["script"], directory=Path("/sim"),
+            village = VILLAGE if self.strays.random() > 0.15 else OTHER_VILLAGE
+            if village != VILLAGE:
+                self.truth.ungranted[session_id] = []
+            plan = SessionSpec(session_id=session_id, village=village, command=["script"], directory=Path("/sim"),
                         provider="command", agent_id=f"agent-{session_id}")  # fmt: skip
             self.life.context.run(self.life.runner.start, plan)
 

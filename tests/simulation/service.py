@@ -11,26 +11,27 @@ from typing import Any
 import attrs
 import trio
 
-from access.subject import ANONYMOUS, Subject
-from actors.context import Context
-from actors.runtime import open_world
-from app import cast
-from app.hosted import Hosted
-from app.restore import restore
-from config.settings import Limits
-from supervision import ChildSpec, Supervisor
 from tests.simulation.disk import SimDecisions, SimLog, Truth
 from tests.simulation.network import Network
 from tests.simulation.parking import SimParking
 from tests.simulation.place import Place, here
-from transports.control import ControlDeps, ControlDoor
-from transports.edge import Edge, EdgeSettings
-from transports.people import People, SocketIoOutlet
-from transports.runners import LinkDeps, LinkSettings, RunnerDoor
-from transports.runners.ports import InvalidToken, RunnerIdentity
-from transports.socketio import EngineSettings, TrioServer
+from tests.simulation.runners import OTHER_VILLAGE, VILLAGE
+from townwatch.access.subject import ALL_SCOPES, ANONYMOUS, Subject
+from townwatch.actors.context import Context, NoAudit
+from townwatch.app import supervision_tree as cast
+from townwatch.app.service_task import Hosted
+from townwatch.app.upkeep.restore import restore
+from townwatch.config.settings import LimitsSettings
+from townwatch.runtime import open_world
+from townwatch.supervision import ChildSpec, Supervisor
+from townwatch.transports.control import ControlDeps, ControlEndpoint
+from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.runners import LinkDeps, LinkSettings, RunnerEndpoint
+from townwatch.transports.runners.ports import InvalidToken, RunnerIdentity
+from townwatch.transports.socketio import EngineSettings, TrioServer
+from townwatch.transports.socketio.handlers import ClientHandlers, SocketIoOutlet
 
-LIMITS = Limits(connections_per_user=3, connections_per_address=3, connections=8, runners=8)
+LIMITS = LimitsSettings(connections_per_user=3, connections_per_address=3, connections=8, runners=8)
 WINDOW = 16
 
 
@@ -42,12 +43,22 @@ class SimEdge(Edge):
     def bind(self) -> Any:
         return self.network.listen()
 
-    def _park(self, nursery: trio.Nursery) -> SimParking:
+    def _idle_poller(self, nursery: trio.Nursery) -> SimParking:
         return SimParking(nursery, self._live)
+
+
+GRANTED = {VILLAGE: VILLAGE}
+"""Name → key of the villages that the runners of the simulation were granted."""
+VILLAGES = {**GRANTED, OTHER_VILLAGE: OTHER_VILLAGE}
+"""Name → key of all villages."""
 
 
 class Everybody:
     """Who may: every person may see and drive the villages of the simulation."""
+
+    async def readable_village(self, subject: Any, name: str) -> str | None:
+        await trio.lowlevel.checkpoint()
+        return VILLAGES.get(name)
 
     async def may_read(self, subject: Any, village_id: str) -> bool:
         await trio.lowlevel.checkpoint()
@@ -58,18 +69,22 @@ class Everybody:
         return subject.user_id is not None
 
 
+def granted(_runner_id: str) -> dict[str, str]:
+    return GRANTED
+
+
 async def person(token: str | None) -> Subject:
     """The token is the person's name."""
     await trio.lowlevel.checkpoint()
-    return ANONYMOUS if token is None else Subject(kind="user", user_id=token, name=token)
+    return ANONYMOUS if token is None else Subject(kind="user", user_id=token, name=token, scopes=ALL_SCOPES)
 
 
 async def runner_of(token: str) -> RunnerIdentity:
-    """The token is the runner's id."""
+    """The token is the runner's id; it serves the villages of the simulation."""
     await trio.lowlevel.checkpoint()
     if not token.startswith("r"):
         raise InvalidToken
-    return RunnerIdentity(runner_id=token)
+    return RunnerIdentity(runner_id=token, villages=lambda: GRANTED)
 
 
 @attrs.define(eq=False)
@@ -121,8 +136,11 @@ class Machine:
         self, place: Place, log: SimLog, scope: trio.CancelScope, task_status: trio.TaskStatus[House]
     ) -> None:
         server = TrioServer(engine=EngineSettings(ping_interval=5.0, ping_timeout=5.0))
-        context = Context(log, SocketIoOutlet(server), place, self.decisions, measure=self.observe)
+        promises = self.decisions.promises
+        context = Context(log, SocketIoOutlet(server), place, self.decisions, promises, NoAudit(), measure=self.observe)
         await trio.to_thread.run_sync(restore, log, context)
+        for session_id, standing in self.decisions.undelivered():  # what app/promises.py recalls
+            context.decided[session_id, standing.approval_id] = standing
         async with open_world():
             root = Supervisor.start(cast.tree(context, LIMITS, _unseen), "one_for_one", name=cast.ROOT, intensity=20,
                                     period=10.0)  # fmt: skip
@@ -138,22 +156,24 @@ class Machine:
                 with trio.move_on_after(3, shield=True):
                     if root.is_alive() and not place.dead:
                         await server.drain(1.0)
-                        await root.stop(block=False)
+                        await root.stop()
 
     async def _open_doors(self, context: Context, server: TrioServer, root: Any) -> None:
-        await root.proxy().start_child(ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1000))
-        People(server, context, person, Everybody(), cast.CLIENTS)
+        await Supervisor.start_child(root, ChildSpec(id="socketio", actor=Hosted, args=(server.run,), shutdown=1.0))
+        ClientHandlers(server, context, person, Everybody(), cast.CLIENTS)
         edge = SimEdge(EdgeSettings())
         edge.network = self.network
         server.mount(edge)
         settings = LinkSettings(window=WINDOW, heartbeat_ms=5000, handshakes=8)
-        door = RunnerDoor(LinkDeps(context=context, links=cast.LINKS, authenticate=runner_of, settings=settings))
+        door = RunnerEndpoint(
+            LinkDeps(context=context, links=cast.LINKS, authenticate=runner_of, grants=granted, settings=settings)
+        )
         edge.websocket("/runner", door.serve)
-        control = ControlDoor(
+        control = ControlEndpoint(
             ControlDeps(context=context, clients=cast.CLIENTS, authenticate=person, access=Everybody())
         )
         edge.websocket("/ws", control.serve)
-        await root.proxy().start_child(ChildSpec(id="listener", actor=Hosted, args=(edge.serve,), shutdown=1000))
+        await Supervisor.start_child(root, ChildSpec(id="listener", actor=Hosted, args=(edge.serve,), shutdown=1.0))
 
 
 def _unseen(_events: int, _seconds: float) -> None:

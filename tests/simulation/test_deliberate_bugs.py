@@ -8,6 +8,7 @@ from tests.simulation.bugs import BUGS
 SEEDS = 200
 
 
+@pytest.mark.timeout(900)  # a seed takes a third of a second, and five seconds on a machine that is busy
 @pytest.mark.parametrize("name", BUGS)
 def test_a_deliberate_bug_is_found(name: str):
     _, seeds, violation = found(name, 1, SEEDS)

@@ -14,8 +14,7 @@ from unittest.mock import patch
 
 import trio
 import trio.testing
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from tests.simulation.clients import Page

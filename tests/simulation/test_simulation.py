@@ -1,4 +1,4 @@
-"""Runs of the simulation: a thousand seeds, or as many as `SIMULATION_SEEDS` says."""
+"""Runs of the simulation: sixty seeds, or as many as `SIMULATION_SEEDS` says; a thousand take a quarter of an hour."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.simulation.batch import short
 from tests.simulation.world import simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "1000"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "60"))
 WORKERS = 2
 
 REGRESSIONS = {
@@ -42,7 +42,8 @@ def test_nothing_is_lost_doubled_or_untrue_whatever_fails():
               if violations]  # fmt: skip
     assert not failed, "\n".join(failed)
     counts = sum((counted for *_, counted, _seconds in outcomes[1:]), outcomes[0][3])
-    for sometimes in ("event", "crashed", "restarted", "joined", "recovered", "rewind", "dead_letter", "limit"):
+    for sometimes in ("event", "crashed", "restarted", "joined", "recovered", "rewind", "dead_letter", "limit",
+                      "ungranted session"):  # fmt: skip
         assert counts[sometimes], f"{sometimes}: never happened in {SEEDS} runs, so nothing was proved about it"
 
 

@@ -13,11 +13,7 @@ from unittest.mock import patch
 import attrs
 import trio
 import trio.testing
-from pykka import ActorRegistry
 
-from actors import messages as m
-from actors.runtime import ActorDeadError, ActorRef, telemetry, whereis
-from app import cast
 from tests.simulation.checks import Watcher, check_end, check_limits, check_rest
 from tests.simulation.clients import Page
 from tests.simulation.control import Program
@@ -29,6 +25,10 @@ from tests.simulation.network import Network
 from tests.simulation.place import Place, here
 from tests.simulation.runners import RunnerMachine
 from tests.simulation.service import Machine
+from townwatch.actors import messages as m
+from townwatch.app import supervision_tree as cast
+from townwatch.runtime import ActorDeadError, ActorRef, telemetry, whereis
+from townwatch.runtime.testing import leftovers
 
 CHAOS_SECONDS = 25.0
 REST_SECONDS = 120.0
@@ -78,6 +78,7 @@ class World:
                 self.truth,
                 random.Random(f"runner {number} {seed}"),
                 self.history.acked,
+                random.Random(f"strays {number} {seed}"),
             )
             for number in range(1, dice.choice((1, 1, 2)) + 1)
         ]
@@ -92,6 +93,8 @@ class World:
         self.seed = seed
         self.nursery: trio.Nursery
         self.calm = False
+        self.stopped: set[str] = set()
+        """Sessions whose stop was promised to a person."""
         self._done = False
 
     def _page(self, name: str, user: str | None, seed: int) -> Page:
@@ -115,7 +118,7 @@ class World:
             return set()
         shown = house.context.published
         states = [state for state in house.context.board if shown.get(state.session_id, 0) >= state.seq]
-        return {approval_id for state in states for approval_id in state.pending}
+        return {one.approval_id for state in states for one in house.context.undecided(state)}
 
     def place(self) -> Place | None:
         """Of the service, while it is up."""
@@ -156,8 +159,9 @@ class World:
             return
         ours = here.get(None)
         here.set(house.place)
+        refused = (m.UnknownApproval, m.SessionOver)
         try:
-            with trio.move_on_after(10), suppress(ActorDeadError, trio.TooSlowError, m.UnknownApproval, OSError):
+            with trio.move_on_after(10), suppress(ActorDeadError, trio.TooSlowError, OSError, *refused):
                 session = await house.context.router_call(m.LocateSession(session_id))
                 if session is not None:
                     standing = await session.call(m.Decide(approval_id, decision, by), timeout=5)
@@ -169,6 +173,37 @@ class World:
         finally:
             if ours is not None:
                 here.set(ours)
+
+    async def _stop_session(self, session_id: str) -> None:
+        """The REST call: what transports/http/routes/sessions.py does. It is asked for until it is promised, and never
+        after that: who was told that it is stopped waits.
+        """
+        house = self.machine.house
+        if house is None or house.place.dead or session_id in self.stopped:
+            return
+        ours = here.get(None)
+        here.set(house.place)
+        try:
+            with trio.move_on_after(10), suppress(ActorDeadError, trio.TooSlowError, m.SessionOver, OSError):
+                session = await house.context.router_call(m.LocateSession(session_id))
+                if session is not None:
+                    await session.call(m.Stop(True), timeout=5)
+                    if not house.place.dead:
+                        self.stopped.add(session_id)
+                        self.history.count("stop promised")
+        except Exception as error:
+            if not house.place.dead and type(error).__name__ != "Crash":
+                self.history.check(False, f"a stop of {session_id} failed with {error!r}")
+        finally:
+            if ours is not None:
+                here.set(ours)
+
+    async def _stop_some(self) -> None:
+        """In the end every session that goes on is stopped, once."""
+        house = self.machine.house
+        for state in house.context.board if house is not None else ():
+            if not state.ended:
+                await self._stop_session(state.session_id)
 
     def telemetry(self, event: str, fields: dict[str, Any]) -> None:
         """From the runtime and the supervisors, at the very moment."""
@@ -232,6 +267,10 @@ class World:
             await trio.sleep(self.dice.uniform(0.05, 2.5))
             if self.dice.random() < 0.35:
                 self.dice.choice(self.runners).begin()
+            if self.dice.random() < 0.2 and self.machine.house is not None:
+                live = [state.session_id for state in self.machine.house.context.board if not state.ended]
+                if live:
+                    self.nursery.start_soon(self._stop_session, self.dice.choice(live))
             if self.dice.random() < 0.8:
                 (fault,) = self.dice.choices(faults, weights)
                 self.history.count(f"fault {fault.__name__}")
@@ -244,7 +283,7 @@ class World:
         self.calm = self.network.calm = True
         self.history.note("peace")
         await self._last_crash()
-        ends = trio.current_time() + REST_SECONDS
+        ends, stops_at = trio.current_time() + REST_SECONDS, trio.current_time() + 20
         while not self.history.violations:
             waits = self.waits_for()
             if not waits:
@@ -253,6 +292,8 @@ class World:
                 self.history.check(False, f"not at rest after {REST_SECONDS:g} s: {waits}")
                 return
             await self._decide_all()
+            if trio.current_time() > stops_at:
+                await self._stop_some()
             await trio.sleep(0.5)
 
     async def _last_crash(self) -> None:
@@ -297,6 +338,8 @@ class World:
         for approval_id in decisions.standing:
             if approval_id not in decisions.confirmed:
                 return f"{approval_id} was decided, and its end is not on record"
+        for command_id in decisions.promises.rows:
+            return f"{command_id} was promised, and what became of it is not on record"
         for page in self.pages:
             if not page.joined:
                 return f"{page.name} has not joined"
@@ -332,8 +375,8 @@ def simulate(seed: int) -> Outcome:
         history = world.history
         return Outcome(seed, history.violations, history.trace, history.counts, clock.current_time())
     finally:
-        for left in ActorRegistry.get_all():  # told already; the next run begins with nobody
-            ActorRegistry.unregister(left)
+        for left in leftovers():  # told already; the next run begins with none
+            left.actor_inbox.world.unregister(left, left.path)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -11,15 +11,17 @@ import attrs
 import trio
 import trio.testing
 
-from actors import messages as m
-from actors.context import Context
-from actors.ports import Ref, Standing, Tag
-from actors.runtime import TrioActor, open_world
-from app import cast
-from config.settings import Limits
-from contracts.events import decode_event
-from store.log import EventLog
-from supervision import Supervisor, tree
+from townwatch.actors import messages as m
+from townwatch.actors.context import Context, NoAudit
+from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Tag
+from townwatch.app import supervision_tree as cast
+from townwatch.config.settings import LimitsSettings
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.link import Command
+from townwatch.contracts.scopes import ApprovalKey, approval_key
+from townwatch.runtime import TrioActor, open_world
+from townwatch.store.log.event_log import EventLog
+from townwatch.supervision import Supervisor, tree
 
 
 class Clock:
@@ -52,7 +54,9 @@ class Recorder:
         self.audience: set[str] | None = None
         """Rooms where somebody listens; None: in every one."""
 
-    def publish(self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None) -> None:
+    def publish(
+        self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None, *, without: str | None = None
+    ) -> None:
         self.published.append(Sent(event, json.loads(payload), tuple(rooms), tag))
 
     def listens(self, rooms: Sequence[str]) -> bool:
@@ -94,33 +98,92 @@ class Recorder:
         return [sent.payload for sent in self.published if sent.event in events]
 
 
+class MemoryPromises:
+    """Promises of one process; the database's are tested beside it."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, tuple[str, str | None, Command]] = {}
+        """Open ones: command id → (runner, session, command)."""
+        self.done: set[str] = set()
+
+    async def promise(
+        self,
+        runner_id: str,
+        command: Command,
+        *,
+        expires_ms: int | None = None,
+        session_id: str | None = None,
+        entry: Any = None,
+    ) -> Promise:
+        await trio.lowlevel.checkpoint()
+        if command.command_id in self.done:
+            return Promise(command=command, open=False)
+        self.rows.setdefault(command.command_id, (runner_id, session_id, command))
+        return Promise(command=command)
+
+    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.rows.pop(command_id, None) is not None and ok:
+            self.done.add(command_id)
+
+    async def open_of(self, runner_id: str) -> list[Command]:
+        await trio.lowlevel.checkpoint()
+        return [command for of, _, command in self.rows.values() if of == runner_id]
+
+    async def void_session(self, session_id: str, why: str) -> None:
+        await trio.lowlevel.checkpoint()
+        self.rows = {name: row for name, row in self.rows.items() if row[1] != session_id}
+
+
 class MemoryDecisions:
     """Decisions of one process; the database's are tested beside it."""
 
     def __init__(self) -> None:
-        self.standing: dict[str, Standing] = {}
-        self.confirmed: set[str] = set()
+        self.promises = MemoryPromises()
+        self.standing: dict[ApprovalKey, Decision] = {}
+        self.confirmed: set[ApprovalKey] = set()
 
     async def record(
-        self, approval_id: str, session_id: str, decision: str, resolved_by: str, note: str | None, at_ms: int
-    ) -> Standing:
+        self,
+        approval_id: str,
+        session_id: str,
+        decision: str,
+        resolved_by: str,
+        note: str | None,
+        at_ms: int,
+        deciding: Deciding | None = None,
+    ) -> Decision:
         await trio.lowlevel.checkpoint()
-        if approval_id in self.standing:
-            return self.standing[approval_id]
-        won = Standing(approval_id=approval_id, decision=decision, resolved_by=resolved_by, note=note, won=True)
-        self.standing[approval_id] = attrs.evolve(won, won=False)
+        key = approval_key(session_id, approval_id)
+        if key in self.standing:
+            return self.standing[key]
+        won = Decision(approval_id=approval_id, decision=decision, resolved_by=resolved_by, note=note, won=True)
+        self.standing[key] = attrs.evolve(won, won=False)
+        if deciding is not None and deciding.command is not None:
+            await self.promises.promise(deciding.runner_id, deciding.command, session_id=session_id)
         return won
 
-    async def unconfirmed(self, session_id: str) -> list[Standing]:
-        return [s for key, s in self.standing.items() if key not in self.confirmed]
+    async def take_back(self, session_id: str, approval_id: str, entry: Any = None) -> bool:
+        return False
+
+    async def unconfirmed(self, session_id: str) -> list[Decision]:
+        return [s for key, s in self.standing.items() if key[0] == session_id and key not in self.confirmed]
 
     async def confirm(
-        self, session_id: str, approval_id: str, decision: str, resolved_by: str | None, note: str | None, at_ms: int
+        self,
+        session_id: str,
+        approval_id: str,
+        decision: str,
+        resolved_by: str | None,
+        note: str | None,
+        at_ms: int,
+        deciding: Deciding | None = None,
     ) -> None:
-        standing = self.standing.get(approval_id)
+        key = approval_key(session_id, approval_id)
+        standing = self.standing.get(key)
         if standing is not None and standing.decision != decision:
-            self.standing[approval_id] = attrs.evolve(standing, decision=decision, resolved_by=resolved_by, note=note)
-        self.confirmed.add(approval_id)
+            self.standing[key] = attrs.evolve(standing, decision=decision, resolved_by=resolved_by, note=note)
+        self.confirmed.add(key)
 
 
 class RecordingLink(TrioActor):
@@ -172,13 +235,14 @@ async def open_cast(
     out, clock = Recorder(), Clock()
     with EventLog.open(path / "journal.db") as log:
         async with open_world():
-            context = Context(log, out, clock, MemoryDecisions())
+            decisions = MemoryDecisions()
+            context = Context(log, out, clock, decisions, decisions.promises, NoAudit())
             await trio.to_thread.run_sync(prepare, log, context)
-            specs = cast.tree(context, Limits(), lambda _n, _s: None)
+            specs = cast.tree(context, LimitsSettings(), lambda _n, _s: None)
             root = Supervisor.start(specs, name=cast.ROOT, intensity=10)
             await root.ping()
             yield Cast(context, root, out, clock, log)
-            await root.stop(block=False)
+            await root.stop()
 
 
 def event(kind: str, seq: int, session: str = "s1", **fields: Any) -> dict[str, Any]:
@@ -189,4 +253,4 @@ def event(kind: str, seq: int, session: str = "s1", **fields: Any) -> dict[str, 
 def batch(link: Ref, *events: dict[str, Any], lenient: bool = False) -> m.Batch:
     """What a link makes of events."""
     bodies = [json.dumps(one).encode() for one in events]
-    return m.Batch(link, [m.Incoming(decode_event(body), body) for body in bodies], lenient)
+    return m.Batch(link, [m.IncomingEvent(decode_event(body), body) for body in bodies], lenient)

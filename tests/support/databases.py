@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from store.database import Database
 from tests.support import postgres
+from townwatch.store.database import Database
 
 _numbers = itertools.count(1)
 

@@ -1,71 +1,25 @@
-"""A listener in front of a WebSocket endpoint, as small as can be: the edge has tests of its own."""
+"""The edge in front of one WebSocket endpoint, and a client that trio-websocket makes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
 
-from transports.ws_door import Knock
-
-Serve = Callable[[Knock, trio.abc.Stream], Awaitable[None]]
-
-
-class Replayed(trio.abc.HalfCloseableStream):
-    """A stream that gives back what was read of it already."""
-
-    def __init__(self, stream: trio.SocketStream, head: bytes) -> None:
-        self._stream, self._head = stream, head
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        if self._head:
-            await trio.lowlevel.checkpoint()
-            data, self._head = self._head, b""
-            return data
-        return await self._stream.receive_some(max_bytes)
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def send_eof(self) -> None:
-        await self._stream.send_eof()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+from townwatch.transports.edge.http import WebSocketHandler
+from townwatch.transports.edge.server import Edge, EdgeSettings
 
 
 @asynccontextmanager
-async def doorway(serve: Serve) -> AsyncIterator[int]:
-    """Serve on a free port of the loopback; yields the port."""
-
-    async def one(stream: trio.SocketStream) -> None:
-        head = b""
-        try:
-            while b"\r\n\r\n" not in head:
-                more = await stream.receive_some(4096)
-                if not more:
-                    return
-                head += more
-        except trio.BrokenResourceError:
-            return
-        await serve(knock_of(head), Replayed(stream, head))
-
+async def doorway(serve: WebSocketHandler) -> AsyncIterator[int]:
+    """Serve every path on a free port of the loopback; yields the port."""
+    edge = Edge(EdgeSettings(port=0))
+    edge.websocket("/", serve)
     async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, one, 0, host="127.0.0.1"))
-        yield listeners[0].socket.getsockname()[1]
+        ((_, port),) = await nursery.start(edge.serve)
+        yield port
         nursery.cancel_scope.cancel()
-
-
-def knock_of(head: bytes) -> Knock:
-    lines = head.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
-    target = lines[0].split(" ")[1] if lines[0].count(" ") > 1 else "/"
-    pairs = [line.partition(":") for line in lines[1:]]
-    headers = tuple((name.strip().lower(), value.strip()) for name, _, value in pairs)
-    return Knock(headers, target.partition("?")[2], "127.0.0.1")
+    assert edge.failed_connections == 0
 
 
 @asynccontextmanager
@@ -74,11 +28,11 @@ async def websocket(
 ) -> AsyncIterator[WebSocketConnection]:
     """trio-websocket's own client, with a deadline around everything it does."""
     extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         stream = await trio.open_tcp_stream("127.0.0.1", port)
     try:
         async with trio.open_nursery() as nursery:
-            with trio.fail_after(5):
+            with trio.fail_after(30):
                 ws = await wrap_client_stream(
                     nursery, stream, f"127.0.0.1:{port}", path, subprotocols=subprotocols, extra_headers=extra
                 )

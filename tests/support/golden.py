@@ -161,7 +161,11 @@ TABLE: list[Row] = [
         "serious alert",
         "ALERT_RAISED",
         ERROR,
-        [("alert_raised", "v", ERROR_UI), ("bug_bot_spawn", "v", {"id": "al-error"}), line("error: broken")],
+        [
+            ("alert_raised", "v", ERROR_UI),
+            ("bug_bot_spawn", "v", {"id": "al-error", "sessionId": SESSION}),
+            line("error: broken"),
+        ],
     ),
     Row(
         "usage",

@@ -13,10 +13,10 @@ import trio_websocket
 from sqlalchemy import Connection
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from access.grants import grant_api_token
-from access.subject import ALL_SCOPES
-from store import members, users
 from tests.support.service import Town
+from townwatch.access.grants import grant_api_token
+from townwatch.access.subject import ALL_SCOPES
+from townwatch.store import members, users, villages
 
 Kind = Literal["socketio", "control"]
 KINDS: tuple[Kind, ...] = ("socketio", "control")
@@ -29,7 +29,9 @@ async def person(town: Town, name: str, role: str | None = None, village: str = 
         now = town.service.context.clock.now_ms()
         users.create(connection, name.title(), now, user_id=f"user_{name}")
         if role is not None:
-            members.put(connection, village, f"user_{name}", role, now)  # type: ignore[arg-type]
+            key = villages.key_of(connection, village)
+            assert key is not None, f"there is no village {village}"
+            members.put(connection, key, f"user_{name}", role, now)  # type: ignore[arg-type]
         scopes = options.pop("scopes", ALL_SCOPES)
         return grant_api_token(connection, f"user_{name}", name, scopes, now, **options).token
 

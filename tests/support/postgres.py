@@ -4,9 +4,10 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,30 +32,79 @@ def _unprivileged() -> str | None:
     return "postgres" if "postgres" in names else "nobody"
 
 
+class Server:
+    """A server that a test may stop, start, freeze and thaw."""
+
+    def __init__(self, home: Path, user: str | None) -> None:
+        programs = binaries()
+        assert programs is not None
+        self.home = home
+        self._user = user
+        data = home / "data"
+        command = [programs / "initdb", "-D", data, "-A", "trust", "-U", "tw", "--no-sync", "-E", "UTF8", "--locale=C"]
+        subprocess.run(command, check=True, user=user, capture_output=True, cwd=home)
+        self._control = [programs / "pg_ctl", "-D", data, "-w", "-t", "30"]
+
+    def start(self) -> None:
+        options = "-c listen_addresses='' -c fsync=off -c max_connections=100"
+        self._run([*self._control, "-l", self.home / "log", "-o", f"-k {self.home} {options}", "start"])
+
+    def stop(self) -> None:
+        """As after a loss of power: connections are cut."""
+        self._run([*self._control, "-m", "immediate", "stop"])
+
+    def freeze(self) -> None:
+        """Every process of it stops where it is; connections stay open and nothing answers."""
+        for pid in self._processes():
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._processes():
+            os.kill(pid, signal.SIGCONT)
+
+    def fresh_schema(self, name: str) -> str:
+        return fresh_schema(str(self.home), name)
+
+    def _processes(self) -> list[int]:
+        parent = int((self.home / "data" / "postmaster.pid").read_text().splitlines()[0])
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *(int(child) for child in children)]
+
+    def _run(self, command: list[object]) -> None:
+        subprocess.run(
+            [str(one) for one in command],
+            check=True,
+            user=self._user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd=self.home,
+        )
+
+
 @contextlib.contextmanager
-def running_server() -> Iterator[str]:
-    """The directory of the server's socket, while it runs."""
-    programs = binaries()
-    assert programs is not None
+def server() -> Generator[Server]:
+    """A running server of its own."""
     user = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="tw-pg-"))
     try:
         if user is not None:
             os.chown(home, pwd.getpwnam(user).pw_uid, -1)
-        data = home / "data"
-        command = [programs / "initdb", "-D", data, "-A", "trust", "-U", "tw", "--no-sync", "-E", "UTF8", "--locale=C"]
-        subprocess.run(command, check=True, user=user, capture_output=True, cwd=home)
-        options = "-c listen_addresses='' -c fsync=off -c max_connections=100"
-        control = [programs / "pg_ctl", "-D", data, "-w", "-t", "30"]
-        start = [*control, "-l", home / "log", "-o", f"-k {home} {options}", "start"]
-        subprocess.run(start, check=True, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=home)
+        made = Server(home, user)
+        made.start()
         try:
-            yield str(home)
+            yield made
         finally:
-            stop = [*control, "-m", "immediate", "stop"]
-            subprocess.run(stop, check=True, user=user, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, cwd=home)
+            with contextlib.suppress(subprocess.CalledProcessError):  # a test may have stopped it
+                made.stop()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def running_server() -> Generator[str]:
+    """The directory of the server's socket, while it runs."""
+    with server() as running:
+        yield str(running.home)
 
 
 def fresh_schema(socket_directory: str, name: str) -> str:

@@ -12,27 +12,28 @@ import httpx
 import trio
 from prometheus_client import CollectorRegistry, Counter
 
-import dashboard
-from access import secrets
-from access.authenticator import Authenticator
-from access.bootstrap import OWNER_ID, bootstrap
-from access.gate import Gate
-from access.grants import grant_api_token, grant_runner_token
-from access.jwt import OwnTokens
-from access.sign_in import SignIn
-from access.subject import ALL_SCOPES
-from actors import messages as m
-from actors.ports import Ref
-from actors.runtime import TrioActor
-from app.forget import delete_session
-from contracts.link import Capabilities, Command, ErrorBody, Hello, Result
-from store import members, runners, users, villages
-from store.database import Database
-from store.runners import Runner
 from tests.support.cast import Cast, batch, open_cast
-from transports.edge import Edge, EdgeSettings
-from transports.http.deps import Api, Rates
-from transports.http.mount import mount
+from townwatch import dashboard
+from townwatch.access import secrets
+from townwatch.access.authenticator import Authenticator
+from townwatch.access.bootstrap import OWNER_ID, bootstrap
+from townwatch.access.gate import Gate
+from townwatch.access.grants import grant_api_token, grant_runner_token
+from townwatch.access.jwt import OwnTokens
+from townwatch.access.sign_in import SignIn
+from townwatch.access.subject import ALL_SCOPES
+from townwatch.actors import messages as m
+from townwatch.actors.ports import Ref
+from townwatch.app.promises import StoredDecisions, StoredPromises
+from townwatch.app.upkeep.session_gc import delete_session
+from townwatch.contracts.link import Capabilities, Command, ErrorBody, Hello, Result
+from townwatch.runtime import TrioActor
+from townwatch.store import members, runner_grants, runners, users, villages
+from townwatch.store.database import Database
+from townwatch.store.runners import RunnerRow
+from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.http.app import mount
+from townwatch.transports.http.deps import Api, Rates
 
 PEOPLE = ("owner", "operator", "viewer", "stranger")
 """Of the village `closed`: its members by role, and somebody who is none."""
@@ -50,13 +51,13 @@ class FakeLink(TrioActor):
 
     def on_receive(self, message: Any) -> Any:
         match message:
-            case m.Order(command=command):
+            case m.SendCommand(command=command):
                 self.commands.append(command)
                 if self.silent:
                     return
                 error = ErrorBody(code="E_REFUSED", message=self.refuse) if self.refuse else None
                 assert self.runner is not None
-                self.runner.tell(m.Settled(Result(command_id=command.command_id, ok=error is None, error=error)))
+                self.runner.tell(m.CommandResult(Result(command_id=command.command_id, ok=error is None, error=error)))
             case _:
                 pass
 
@@ -71,6 +72,8 @@ class Rest:
     url: str
     http: httpx.AsyncClient
     tokens: dict[str | None, str | None]
+    keys: dict[str, str]
+    """Name → key of the villages."""
     failures: list[str] = attrs.field(factory=list)
 
     async def ask(
@@ -95,9 +98,11 @@ class Rest:
     async def runner(
         self, runner_id: str = "r1", village: str | None = None, refuse: str | None = None, **hello: Any
     ) -> FakeLink:
-        """A connected runner; the link holds what it was told."""
-        known = Runner(runner_id=runner_id, name=runner_id, created_ms=1, village_id=village)
+        """A connected runner that serves this village, else all of them; the link holds what it was told."""
+        known = RunnerRow(runner_id=runner_id, name=runner_id, created_ms=1)
         await self.database.call(runners.put, known)
+        for name in self.keys if village is None else [village]:
+            await self.database.call(runner_grants.grant, runner_id, self.keys[name], None, 1)
         ref = await self.cast.context.router_call(m.EnsureRunner(runner_id))
         link_ref = FakeLink.start(refuse)
         link: Any = link_ref._actor_weakref()
@@ -109,7 +114,7 @@ class Rest:
 
     async def session(self, *events: dict[str, Any], session_id: str = "s1", village: str = "closed") -> Ref:
         """A session with these durable events."""
-        ref = await self.cast.session(session_id, village, "r1")
+        ref = await self.cast.session(session_id, self.keys[village], "r1")
         link = FakeLink.start()
         await ref.send(batch(link, *[{**one, "sessionId": session_id, "orgId": village} for one in events]))
         await self.cast.settle()
@@ -122,13 +127,26 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
     database = await trio.to_thread.run_sync(Database.open, path / "townwatch.db")
     try:
         async with open_cast(path) as cast:
+            cast.context.decisions = StoredDecisions(database)
+            cast.context.promises = StoredPromises(database, cast.clock)
             now = cast.clock.now_ms()
             await database.call(bootstrap, path, now)
             own = OwnTokens(b"x" * 32, lambda: cast.clock.now_ms() / 1000)
-            tokens = await database.call(_people, own, now)
+            keys = await database.call(_villages, now)
+            tokens = await database.call(_people, own, now, keys)
             registry = CollectorRegistry()
             Counter("townwatch_tests", "of this fixture", registry=registry).inc()
             options.setdefault("rates", Rates())
+            options.setdefault("everyone_makes_villages", False)
+            options.setdefault("metrics_open", True)
+            options.setdefault("keep_audit", list[Any]().append)
+            acts = (
+                "forget_session", "stop_runner", "end_sessions", "cut_runner", "grants_changed", "village_deleted",
+                "membership_changed", "token_ended", "person_signed_out", "person_locked_out",
+                "policy_changed",
+            )  # fmt: skip
+            for name in acts:
+                options.setdefault(name, _nothing)  # what acts on live connections is tested over the whole service
             api = Api(
                 context=cast.context,
                 database=database,
@@ -142,33 +160,44 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
                 **options,
             )
             edge = Edge(EdgeSettings(port=0))
-            bridge = await mount(edge, api, dashboard.ROOT)
+            await mount(edge, api, dashboard.ROOT)
             async with trio.open_nursery() as nursery:
-                await nursery.start(bridge.lifespan)
                 host, port = (await nursery.start(edge.serve))[0][:2]
                 url = f"http://{host}:{port}"
                 async with httpx.AsyncClient(base_url=url, timeout=30) as http:
-                    yield Rest(cast, api, database, url, http, tokens)
+                    yield Rest(cast, api, database, url, http, tokens, keys)
                 nursery.cancel_scope.cancel()
             assert edge.failed_connections == 0
     finally:
         database.close()
 
 
-def _people(connection: Any, own: OwnTokens, now: int) -> dict[str | None, str | None]:
-    """Two villages: `closed` with its members, `open` that anybody may read. Tokens of everybody."""
+async def _nothing(_id: str) -> None:
+    return None
+
+
+def _villages(connection: Any, now: int) -> dict[str, str]:
+    """Two beside the demo village: `closed` with its members, `open` that anybody may read. Name → key."""
+    closed = villages.create(connection, "closed", "A closed village", now)
+    opened = villages.create(connection, "open", "An open village", now, public=True)
+    assert closed is not None and opened is not None
+    return {"demo": "demo", "closed": closed, "open": opened}
+
+
+def _people(connection: Any, own: OwnTokens, now: int, keys: dict[str, str]) -> dict[str | None, str | None]:
+    """Tokens of everybody."""
     found: dict[str | None, str | None] = {None: None, "admin": own.issue(OWNER_ID).token}
-    villages.create(connection, "closed", "A closed village", now)
-    villages.create(connection, "open", "An open village", now, public=True)
     for name in PEOPLE:
         user = users.create(connection, name.title(), now, user_id=f"user_{name}_1", email=f"{name}@example.org")
         if name != "stranger":
             for village in ("closed", "open"):
-                members.put(connection, village, user.user_id, name, now)  # type: ignore[arg-type]
+                members.put(connection, keys[village], user.user_id, name, now)  # type: ignore[arg-type]
         found[name] = own.issue(user.user_id).token
     found["agent"] = grant_api_token(connection, "user_owner_1", "agent", ALL_SCOPES, now, session_id="s1").token
     found["reader"] = grant_api_token(connection, "user_owner_1", "reader", frozenset({"read"}), now).token
-    runners.put(connection, Runner(runner_id="r1", name="r1", created_ms=now))
+    runners.put(connection, RunnerRow(runner_id="r1", name="r1", created_ms=now))
+    for key in keys.values():
+        runner_grants.grant(connection, "r1", key, None, now)
     found["runner"] = grant_runner_token(connection, "r1", now).token
     assert secrets.RUNNER_TOKEN in (found["runner"] or "")
     return found

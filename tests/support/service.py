@@ -7,16 +7,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 import pytest
 import trio
 import trio_websocket
 
-from app.service import Service, open_service
-from config import settings
-from config.settings import Settings
-from runner import identity
+from townwatch.app.service import RunningService, open_service
+from townwatch.config import settings
+from townwatch.config.settings import Settings
+from townwatch.runner import identity
 
 JS = Path(__file__).parents[1] / "js"
 
@@ -45,7 +46,7 @@ async def open_town(state: Path, changes: Callable[[Settings], Settings] = lambd
 class Town:
     """`token`: the owner's."""
 
-    service: Service
+    service: RunningService
     token: str
     state: Path
 
@@ -58,12 +59,25 @@ class Town:
         """A connection that has said hello and was welcomed."""
         known = identity.load(self.state)
         headers = [(b"authorization", f"Bearer {known.token}".encode())]
-        async with trio_websocket.open_websocket_url(known.url, extra_headers=headers) as socket:
-            hello = {"type": "hello", "runnerId": known.runner_id, "name": "scripted", "version": "1"}
-            await socket.send_message(json.dumps({**hello, "sessions": sessions or []}))
-            runner = ScriptedRunner(socket)
-            runner.welcome = await runner.next("welcome")
-            yield runner
+        where = urlsplit(known.url)
+        address = (where.hostname or "", where.port or 80)
+        stream = await trio.open_tcp_stream(*address)
+        try:  # the library leaves the socket open where its other end goes first
+            async with trio.open_nursery() as nursery:
+                host = f"{address[0]}:{address[1]}"
+                socket = await trio_websocket.wrap_client_stream(
+                    nursery, stream, host, where.path, extra_headers=headers
+                )
+                hello = {"type": "hello", "runnerId": known.runner_id, "name": "scripted", "version": "1"}
+                await socket.send_message(json.dumps({**hello, "sessions": sessions or []}))
+                runner = ScriptedRunner(socket)
+                runner.welcome = await runner.next("welcome")
+                yield runner
+                with trio.move_on_after(1):
+                    await socket.aclose()
+                nursery.cancel_scope.cancel()
+        finally:
+            await trio.aclose_forcefully(stream)
 
     @asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator["NodeClient"]:

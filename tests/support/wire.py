@@ -10,12 +10,12 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from transports.edge import Edge, EdgeSettings
-from transports.socketio import EngineSettings, RecoverySettings, TrioServer
-from transports.socketio.engine import Engine
-from transports.socketio.message import Message
+from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
+from townwatch.transports.socketio.engine import Engine
+from townwatch.transports.socketio.message import Message
 
-FAST = EngineSettings(ping_interval=0.3, ping_timeout=0.2, origins=None)
+FAST = EngineSettings(ping_interval=0.3, ping_timeout=0.2)
 
 
 @attrs.define(eq=False)
@@ -65,7 +65,7 @@ async def engine_place(settings: EngineSettings = FAST) -> AsyncIterator[Place]:
 
     engine.on_message = echo
     edge = Edge(EdgeSettings(port=0))
-    edge.http("/engine.io", engine.handle)
+    edge.http("/engine.io", engine.handle, waits=True)
     edge.websocket("/engine.io", engine.handle_websocket)
     async with _serve(edge, engine.run) as host, httpx.AsyncClient(timeout=10) as http:
         yield Place(host, "/engine.io", http, edge, engine)

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { age, baseName, bytes, count, countdown, duration, literally, millis, shortCommand, spelled } from "../../../dashboard/js/format.js";
 import { lastLine, lineOf, shareLines } from "../../../dashboard/js/lines.js";
-import { backoff, FIRST_LINK, gapWords, linkWords, nextLink } from "../../../dashboard/js/link.js";
+import { backoff, FIRST_LINK, gapWords, isStale, linkWords, nextLink } from "../../../dashboard/js/link.js";
 import { Pacer } from "../../../dashboard/js/pacer.js";
-import { parseRoute, toAgent } from "../../../dashboard/js/routes.js";
+import { parseRoute, toAgent, toApproval, withQuery } from "../../../dashboard/js/routes.js";
 import { byAttention, mayDrive, statusOf } from "../../../dashboard/js/status.js";
 import { findNode, normalise, rowsOf, SHOWN_CHILDREN, totals, withRates } from "../../../dashboard/js/tree.js";
 import { faultsFor, outcome, vitalRows, whyNot } from "../../../dashboard/js/vitals.js";
@@ -21,17 +21,22 @@ test("numbers read as people say them", () => {
 });
 
 test("every route is a link, and what is not known leads home", () => {
-  assert.deepEqual(parseRoute(toAgent("runner_a/b")), { page: "agent", id: "runner_a/b" });
-  assert.deepEqual(parseRoute("#/approvals"), { page: "approvals" });
-  for (const hash of ["", "#/", "#/v", "#/nonsense/1", "#/a/"]) assert.deepEqual(parseRoute(hash), { page: "home" });
-  assert.deepEqual(parseRoute("#/v/%E0%A4%A"), { page: "village", id: "%E0%A4%A" });
+  assert.deepEqual(parseRoute(toAgent("runner_a/b")), { page: "agent", id: "runner_a/b", query: {} });
+  assert.deepEqual(parseRoute(withQuery(toAgent("a"), { tab: "tests", q: "" })), { page: "agent", id: "a", query: { tab: "tests" } });
+  assert.equal(withQuery("#/a/a?tab=tests", { tab: "" }), "#/a/a");
+  assert.deepEqual(parseRoute("#/approvals"), { page: "approvals", query: {} });
+  assert.deepEqual(parseRoute(toApproval({ sessionId: "s/1", approvalId: "a" })), { page: "approvals", sessionId: "s/1", approvalId: "a", query: {} });
+  for (const hash of ["", "#/", "#/v", "#/nonsense/1", "#/a/"]) assert.deepEqual(parseRoute(hash), { page: "home", query: {} });
+  assert.deepEqual(parseRoute("#/v/%E0%A4%A"), { page: "village", id: "%E0%A4%A", query: {} });
 });
 
 test("a status says what, why and since when", () => {
   const now = 1_000_000;
   const agent = { agentId: "a", agentName: "a", state: "RUNNING", stateAt: now - 5000, lastEventAt: now - 1000 };
   assert.equal(statusOf(agent, now).tone, "work");
-  assert.equal(statusOf({ ...agent, lastEventAt: now - 90_000 }, now).tone, "quiet");
+  const idle = statusOf({ ...agent, activityAt: now - 90_000 }, now);
+  assert.deepEqual([idle.label, idle.tone, idle.since], ["idle", "quiet", now - 90_000], "events that are no work keep nobody at work");
+  assert.equal(statusOf({ ...agent, activityAt: now - 9000 }, now).tone, "work");
   assert.equal(statusOf({ ...agent, runnerStatus: "offline" }, now).why, "was working, last heard now ago");
   assert.equal(statusOf({ ...agent, state: "FAILED", exitCode: 3, reason: "runner process lost" }, now).why, "runner process lost, exit code 3");
   const waiting = statusOf(agent, now, [{ category: "shell", summary: "rm -rf build/", requestedAt: now - 9 }, {}]);
@@ -47,6 +52,18 @@ test("who needs a person comes first", () => {
 
 test("viewers and strangers do not drive", () => {
   assert.deepEqual(["owner", "operator", "viewer", null, undefined].map(mayDrive), [true, true, false, false, false]);
+});
+
+test("two pings in a row without an answer end live, and the next answer begins it again", () => {
+  const live = [{ type: "connected" }, { type: "caught-up" }].reduce((link, event) => nextLink(link, event, 100), FIRST_LINK);
+  const once = nextLink(live, { type: "missed" }, 4000);
+  assert.deepEqual([once.phase, isStale(once)], ["live", false]);
+  const twice = nextLink(once, { type: "missed" }, 8000);
+  assert.deepEqual([twice.phase, isStale(twice), twice.heardAt, linkWords(twice, 8000).text], ["silent", true, 100, "no answer"]);
+  const back = nextLink(twice, { type: "round-trip", ms: 5 }, 9000);
+  assert.deepEqual([back.phase, back.missed, isStale(back)], ["live", 0, false]);
+  assert.equal(nextLink(nextLink(once, { type: "round-trip", ms: 5 }, 5000), { type: "missed" }, 9000).phase, "live");
+  assert.equal(isStale(FIRST_LINK), false);
 });
 
 test("a first failure and a lost connection go the same way: wait, with a countdown, and try again", () => {

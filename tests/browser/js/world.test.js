@@ -41,7 +41,7 @@ test("a newer answer of the REST list tells what the stream missed", () => {
 });
 
 test("since when a listed state has been so is told by the last event that set it", () => {
-  const change = (seq, newState) => work(seq, "status_change", { newState });
+  const change = (seq, newState) => ["history", { agentId: AGENT, events: [{ type: "SESSION_STATE_CHANGED", sessionId: SESSION, seq, ts: NOW + seq * 1000, newState }] }];
   const since = (...events) => after(listed({ lastEventSeq: 9, lastEventAt: iso(9) }), ...events).agents[AGENT].stateAt;
   const events = [change(2, "RUNNING"), change(5, "WAITING_FOR_APPROVAL"), change(7, "RUNNING")];
   assert.equal(since(), NOW + 9000);
@@ -62,11 +62,46 @@ test("a lost runner is said of the runner, and the state that it had stays", () 
   assert.equal(back.agents[AGENT].runnerStatus, "online");
 });
 
-test("terminal output is no line of the feed, but the agent's last line and last sign", () => {
+test("terminal output is no line of the feed, but the agent's last line", () => {
   const world = after(listed(), work(4, "output", { data: "\x1b[32mone\x1b[0m\r\n  two \x1b]0;title\x07\r\n", stream: "stdout" }));
   assert.equal(world.feed.length, 0);
   assert.equal(world.agents[AGENT].preview, "two");
-  assert.equal(world.agents[AGENT].lastEventAt, NOW + 4000);
+  assert.equal(world.agents[AGENT].lastEventAt, NOW + 1000, "when it was said is the service's to tell");
+});
+
+test("since when a state is so is what the list says, whatever its runner's clock is", () => {
+  const hours = 3 * 3_600_000;
+  const past = ["history", { agentId: AGENT, events: [{ type: "SESSION_STATE_CHANGED", sessionId: SESSION, seq: 1, ts: NOW - hours, newState: "RUNNING" }] }];
+  const agent = after(listed({ stateAt: NOW - 5000, activityAt: NOW - 1000 }), past).agents[AGENT];
+  assert.deepEqual([agent.stateAt, agent.activityAt], [NOW - 5000, NOW - 1000]);
+  const paused = after(listed({ stateAt: NOW - 5000 }), ["work_stream_event", { ...work(4, "status_change", { newState: "PAUSED_BY_HUMAN" })[1], timestamp: new Date(NOW - hours).toISOString() }]);
+  assert.equal(paused.agents[AGENT].stateAt, NOW);
+});
+
+const RUN = { verdict: "failed", command: "pytest", passed: 3, failed: 1, skipped: 0, at: NOW };
+const changed = (agent, house = {}) => ["house_changed", { repoId: "house_r", villageId: "demo", ts: NOW, ...house, agents: [{ agentId: AGENT, sessionId: SESSION, state: "RUNNING", lastEventSeq: 5, activity: [], lastLine: "", openAlerts: [], ...agent }] }];
+
+test("tests, diff, last line, activity, alerts and roofs come with the lists and house_changed", () => {
+  const diff = { filesChanged: 2, linesAdded: 5, linesRemoved: 1 };
+  const alert = { alertId: "x", severity: "error", category: "build", title: "broken", description: "", raisedAt: NOW, seq: 3 };
+  const shown = { lastTest: RUN, diff, lastLine: "E  1 failed", activityAt: NOW - 2000, openAlerts: [alert] };
+  const houses = ["houses", [{ repoId: "house_r", villageId: "demo", repoPath: "/r", name: "r", version: 1, lastTest: null }]];
+  for (const world of [after(houses, listed({ lastEventSeq: 5, ...shown })), after(houses, listed(), changed(shown, { lastTest: RUN }))]) {
+    const agent = world.agents[AGENT];
+    assert.deepEqual([agent.lastTest, agent.diff, agent.preview, agent.activityAt], [RUN, diff, "E  1 failed", NOW - 2000]);
+    assert.deepEqual([world.alerts[`${SESSION}/x`].title, world.alerts[`${SESSION}/x`].resolved], ["broken", false]);
+  }
+  const told = after(houses, listed(), changed(shown, { lastTest: RUN }));
+  assert.equal(told.houses.house_r.lastTest.verdict, "failed");
+  const over = reduce(told, ...changed({ lastEventSeq: 6 }, { lastTest: RUN }), CONTEXT);
+  assert.equal(over.alerts[`${SESSION}/x`].resolved, true);
+  const old = reduce(over, ...listed({ lastEventSeq: 4, lastLine: "older" }), CONTEXT);
+  assert.equal(old.agents[AGENT].preview, "", "an older answer undoes nothing");
+});
+
+test("live sessions are shown before the long list of all agents has come", () => {
+  const world = after(["liveSessions", [{ agentId: AGENT, sessionId: SESSION, villageId: "demo", agentName: "ada", providerId: "codex", state: "RUNNING", detached: false, lastEventSeq: 1, pendingApprovals: [] }]]);
+  assert.deepEqual([state(world), world.agents[AGENT].agentType, world.agents[AGENT].runnerStatus], ["RUNNING", "codex", "online"]);
 });
 
 test("the feed holds each event once, in order, whatever is sent again", () => {
@@ -91,6 +126,18 @@ test("test runs are paired from start and finish, the newest first, also out of 
   assert.equal(runs[2].command, "pytest");
 });
 
+test("runs beside each other are told apart by their ids, and what is not known is neither passed nor failed", () => {
+  const start = (seq, runId) => work(seq, "test_start", { command: runId, runId });
+  const finish = (seq, runId, fields) => work(seq, "test_finish", { runId, duration: 900, ...fields });
+  const world = after(
+    start(1, "a"), start(2, "b"), finish(3, "a", { verdict: "failed", failed: 1 }),
+    finish(4, "b", { verdict: "unknown", reason: "its output was thrown away" }),
+  );
+  const runs = testRuns(world.sessions[SESSION].tests);
+  assert.deepEqual(runs.map((run) => [run.command, run.ok]), [["b", null], ["a", false]]);
+  assert.equal(world.feed.at(-1).text, "test result unknown, its output was thrown away in 0.9 s");
+});
+
 test("the diff is the newest one", () => {
   const diff = (seq, filesChanged) => work(seq, "file_edit", { filesChanged, linesAdded: 1, linesRemoved: 0, files: [] });
   assert.equal(after(diff(8, 3), diff(5, 1)).sessions[SESSION].diff.filesChanged, 3);
@@ -99,7 +146,7 @@ test("the diff is the newest one", () => {
 test("a decided approval is not reopened by a request that is sent again", () => {
   const asked = { approvalId: "a1", sessionId: SESSION, agentId: AGENT, category: "shell", risk: "high", summary: "rm", requestedAt: NOW };
   const world = after(["approval_requested", asked], ["approval_resolved", { ...asked, decision: "deny", resolvedBy: "bo" }], ["approval_requested", asked]);
-  assert.equal(world.approvals.a1.decision, "deny");
+  assert.equal(world.approvals[`${SESSION}/a1`].decision, "deny");
   assert.equal(pendingOf(world.approvals).length, 0);
 });
 
@@ -126,9 +173,18 @@ test("a house shows its newest snapshot", () => {
 });
 
 test("an alert is a bug bot when it is an error, until it is resolved", () => {
-  const world = after(["alert_raised", { alertId: "x", severity: "error", category: "build", title: "broken", agentId: AGENT, sessionId: SESSION, timestamp: iso(2) }], ["bug_bot_progress", { id: "x", progress: 0.5 }]);
-  assert.deepEqual([world.alerts.x.bot, world.alerts.x.progress], [true, 0.5]);
-  assert.equal(reduce(world, "bug_bot_resolved", { id: "x" }, CONTEXT).alerts.x.resolved, true);
+  const world = after(["alert_raised", { alertId: "x", severity: "error", category: "build", title: "broken", agentId: AGENT, sessionId: SESSION, timestamp: iso(2) }], ["bug_bot_progress", { id: "x", sessionId: SESSION, progress: 0.5 }]);
+  const key = `${SESSION}/x`;
+  assert.deepEqual([world.alerts[key].bot, world.alerts[key].progress], [true, 0.5]);
+  assert.equal(reduce(world, "bug_bot_resolved", { id: "x", sessionId: SESSION }, CONTEXT).alerts[key].resolved, true);
+});
+
+test("two sessions with the same ids keep their own approvals and alerts", () => {
+  const asked = (sessionId) => ["approval_requested", { approvalId: "a1", sessionId, agentId: AGENT, category: "shell", risk: "low", summary: "", requestedAt: NOW }];
+  const raised = (sessionId) => ["alert_raised", { alertId: "lint", sessionId, severity: "error", category: "build", title: "t", agentId: AGENT, timestamp: iso(2) }];
+  const world = after(asked("s1"), asked("s2"), raised("s1"), raised("s2"), ["approval_resolved", { ...asked("s1")[1], decision: "allow" }], ["bug_bot_resolved", { id: "lint", sessionId: "s1" }]);
+  assert.deepEqual(pendingOf(world.approvals).map((one) => one.sessionId), ["s2"]);
+  assert.deepEqual(Object.values(world.alerts).filter((one) => !one.resolved).map((one) => one.sessionId), ["s2"]);
 });
 
 test("an event that nobody knows, or that is no object, changes nothing", () => {

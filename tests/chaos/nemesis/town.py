@@ -13,8 +13,8 @@ import attrs
 import httpx
 import trio
 
-from contracts.codec import decode_json
 from tests.chaos.nemesis.proxy import Proxy
+from townwatch.contracts.codec import decode_json
 
 HOST = "127.0.0.1"
 START_SECONDS = 40
@@ -41,7 +41,7 @@ class Member:
     async def start(self) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", "app", *self.arguments],
+                [sys.executable, "-P", "-m", "townwatch", *self.arguments],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -57,8 +57,11 @@ class Member:
         self.kills += 1
 
     async def stop(self) -> int:
-        """SIGTERM; its exit status."""
+        """SIGTERM, as soon as it can hear one; its exit status."""
         assert self.process is not None
+        with trio.move_on_after(START_SECONDS):
+            while self.process.poll() is None and not hears_sigterm(self.process.pid):
+                await trio.sleep(0.02)  # the interpreter itself is still starting
         assert self.process.poll() is None, f"{self.name} ended by itself: {self.last_words()}"
         self.process.send_signal(signal.SIGTERM)
         with trio.move_on_after(STOP_SECONDS):
@@ -74,6 +77,14 @@ class Member:
         if self.process is not None and self.process.returncode is None:
             self.process.kill()
             await self.process.wait()
+
+
+def hears_sigterm(pid: int) -> bool:
+    """Whether a process handles SIGTERM itself by now (proc(5), SigCgt)."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (signal.SIGTERM - 1) & 1)
+    return False
 
 
 @attrs.define(eq=False)
@@ -117,7 +128,7 @@ class Town:
     async def townwatch(self, folder: Path, *arguments: str) -> str:
         """What a command printed; it must succeed."""
         done = await trio.run_process(
-            [sys.executable, "-m", "app", *arguments],
+            [sys.executable, "-P", "-m", "townwatch", *arguments],
             cwd=folder,
             env={**os.environ, "TOWNWATCH_STATE_DIR": str(folder / "state")},
             capture_stdout=True,
@@ -137,7 +148,7 @@ class Town:
         """A runner of its own, with a state directory of its own, that knows the service behind the proxy."""
         folder = self.folder / name
         (folder / "work").mkdir(parents=True)
-        code = await self.townwatch(self.service.folder, "runner", "code", "--name", name)
+        code = await self.townwatch(self.service.folder, "runner", "code", "--village", "demo", "--name", name)
         url = f"http://{HOST}:{self.for_runners.port}"
         await self.townwatch(folder, "runner", "join", url, "--code", code, "--name", name)
         self.runners[name] = Member(name, ["runner"], folder)

@@ -36,7 +36,7 @@ try:
             asked += 1
             question = f"{name} asks {asked}"
             asking = subprocess.Popen(
-                [sys.executable, "-m", "app", "ask", question, "--category=shell", "--risk=low"],
+                [sys.executable, "-P", "-m", "townwatch", "ask", question, "--category=shell", "--risk=low"],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
     truth.write("end\\n")

@@ -59,7 +59,7 @@ async def test_a_bad_websocket_handshake_is_refused_before_the_101(query: str, c
         "connection": "upgrade",
         "upgrade": "websocket",
         "sec-websocket-version": "13",
-        "sec-websocket-key": "eA==",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     async with engine_place() as place:
         answer = await place.http.get(place.url(query), headers=upgrade)

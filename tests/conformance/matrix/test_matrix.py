@@ -18,7 +18,7 @@ from socketio.exceptions import ConnectionRefusedError
 from tests.browser.conftest import CHROMIUM_ARGS, chromium_path
 from tests.support.service import JS, node
 from tests.support.wire import Place, socketio_place
-from transports.socketio import EngineSettings, RecoverySettings, TrioServer
+from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 
 SECONDS = 60
 TRANSPORTS = (["polling"], ["websocket"], ["polling", "websocket"])
@@ -79,7 +79,7 @@ def _in_namespace(server: TrioServer, space: str) -> None:
 
 @asynccontextmanager
 async def place(parser: str) -> AsyncIterator[Place]:
-    settings = EngineSettings(origins=None)
+    settings = EngineSettings(origins=("null",))  # the page that the story runs in has no address
     async with socketio_place(application, settings, RecoverySettings(), parser=parser) as found:
         yield found
 

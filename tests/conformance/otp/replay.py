@@ -5,11 +5,11 @@ from typing import Any
 import trio
 import trio.testing
 
-from actors.runtime import ActorRef, TrioActor, open_world
-from supervision import ChildError, ChildSpec, Shutdown, Supervisor
 from tests.conformance.otp.scenarios import Scenario
+from townwatch.runtime import ActorRef, TrioActor, open_world
+from townwatch.supervision import ChildError, ChildSpec, Shutdown, Supervisor
 
-SHUTDOWN = {"polite": 5000, "deaf": 5, "brutal": "brutal"}
+SHUTDOWN = {"polite": 5.0, "deaf": 0.005, "brutal": "brutal"}
 
 
 class Crash(Exception):
@@ -78,7 +78,7 @@ async def act(one: Scenario, supervisor: type[Supervisor] = Supervisor) -> str:
             trace += [answer, *await states(sup), ";"]
         if sup.is_alive():
             trace.append("end")
-            await sup.stop(block=False)
+            await sup.stop()
         else:
             trace.append("dead")
     return " ".join(trace)
@@ -86,17 +86,16 @@ async def act(one: Scenario, supervisor: type[Supervisor] = Supervisor) -> str:
 
 async def step(sup: ActorRef[Any], what: str, arg: Any, trace: list[str]) -> str:
     """Do one step; what the supervisor answered."""
-    proxy = sup.proxy()
     if what in ("crash", "normal", "shutdown"):
-        refs = {child.id: child.ref for child in await proxy.which_children() if child.state == "up"}
+        refs = {child.id: child.ref for child in await Supervisor.which_children(sup) if child.state == "up"}
         if arg in refs:
             refs[arg].tell(what)
         return "|"
     try:
         if what == "start":
-            await proxy.start_child(child_spec(arg, trace))
+            await Supervisor.start_child(sup, child_spec(arg, trace))
         else:
-            await getattr(proxy, f"{what}_child")(arg)
+            await getattr(Supervisor, f"{what}_child")(sup, arg)
     except ChildError as error:
         return f"={error.code}"
     except Crash:
@@ -108,7 +107,7 @@ async def states(sup: ActorRef[Any]) -> list[str]:
     """Which children there are, in start order, and which of them are up."""
     if not sup.is_alive():
         return ["dead"]
-    return [child.id + ("^" if child.state == "up" else "_") for child in await sup.proxy().which_children()]
+    return [child.id + ("^" if child.state == "up" else "_") for child in await Supervisor.which_children(sup)]
 
 
 async def settled() -> None:

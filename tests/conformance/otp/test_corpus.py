@@ -8,9 +8,9 @@ from tests.conformance.otp.record import CORPUS, recorded
 from tests.conformance.otp.replay import Worker, run
 
 
-@pytest.mark.parametrize("hibernates", [False, True])
-def test_every_recorded_trace_of_otps_supervisor_is_ours_too(monkeypatch: pytest.MonkeyPatch, hibernates: bool) -> None:
-    monkeypatch.setattr(Worker, "hibernates", hibernates)
+@pytest.mark.parametrize("hibernate", [False, True])
+def test_every_recorded_trace_of_otps_supervisor_is_ours_too(monkeypatch: pytest.MonkeyPatch, hibernate: bool) -> None:
+    monkeypatch.setattr(Worker, "hibernate", hibernate)
     different = []
     for number, (one, otp) in enumerate(recorded()):
         ours = run(one)

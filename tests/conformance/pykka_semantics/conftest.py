@@ -7,8 +7,8 @@ import pykka
 import pytest
 import trio
 
-from actors.runtime import TrioActor, open_world
 from tests.support.actors import quiet
+from townwatch.runtime import TrioActor, open_world
 
 __all__ = ["quiet"]
 
@@ -31,7 +31,7 @@ def user(actor: type[Any]) -> Iterator[Callable[[Callable[[], None]], None]]:
 
     def run(body: Callable[[], None]) -> None:
         async def main() -> None:
-            async with open_world():
+            async with open_world(pykka_registry=True):
                 await trio.to_thread.run_sync(body)
 
         trio.run(main)

@@ -167,7 +167,7 @@ def test_a_missing_super_init_is_an_error(user, actor):
             pass
 
     def body():
-        with pytest.raises((AssertionError, AttributeError)):
+        with pytest.raises((AssertionError, AttributeError, TypeError)):
             Forgetful.start()
 
     user(body)

@@ -11,7 +11,7 @@ from socketio import exceptions
 from trio_websocket import WebSocketConnection
 
 from tests.support.wire import Place, closed, receive, socketio_place
-from transports.socketio import NO_ACK, TrioServer
+from townwatch.transports.socketio import NO_ACK, TrioServer
 
 
 def application(server: TrioServer) -> None:

@@ -11,9 +11,9 @@ import trio
 from trio_websocket import WebSocketConnection
 
 from tests.support.wire import Place, receive, socketio_place
-from transports.socketio import EngineSettings, RecoverySettings, TrioServer
+from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 
-CALM = EngineSettings(origins=None)
+CALM = EngineSettings()
 seen_connects: list[bool] = []
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import trio
 
 from tests.support.wire import Place, receive, socketio_place
-from transports.socketio import EngineSettings, TrioServer
+from townwatch.transports.socketio import EngineSettings, TrioServer
 
 BACKLOG = 300_000
 EVENTS, TEXT = 400, "x" * 50_000
@@ -42,7 +42,7 @@ async def test_over_a_websocket_that_is_read_late() -> None:
 
 
 def place() -> Any:
-    return socketio_place(application, EngineSettings(origins=None, backlog=BACKLOG))
+    return socketio_place(application, EngineSettings(backlog=BACKLOG))
 
 
 def sessions(found: Place) -> list[Any]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from actors import messages as m
 from tests.integration.cast.test_event_flow import STARTED, chunk, link, until
 from tests.support.cast import Cast, batch, event, open_cast
+from townwatch.actors import messages as m
 
-VILLAGE, AGENT, TERMINAL = "village:demo", "agent:runner_s1", "terminal:runner_s1"
+VILLAGE, AGENT, TERMINAL = "village:demo", "agent:demo:runner_s1", "terminal:demo:runner_s1"
 
 
 async def shown(cast: Cast, seq: int) -> None:
@@ -42,7 +42,7 @@ async def test_a_terminal_that_nobody_watched_has_its_screen_for_who_comes(tmp_p
         await session.send(batch(runner, chunk(1, "before ")))
         await shown(cast, 1)
         cast.out.audience = {AGENT, TERMINAL}
-        entered = await cast.context.directory.agents["runner_s1"].call(m.Enter("c1", TERMINAL), timeout=1)
+        entered = await cast.context.directory.agents["demo:runner_s1"].call(m.Enter("c1", TERMINAL), timeout=1)
         assert b"before " in entered.screen[0].payload
         await session.send(batch(runner, chunk(2, "after")))
         await shown(cast, 2)

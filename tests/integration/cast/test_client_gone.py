@@ -3,16 +3,19 @@
 import pytest
 from structlog.testing import capture_logs
 
-from access.subject import ANONYMOUS
-from actors import messages as m
-from actors.client import ClientActor
-from actors.ports import ClientGone
 from tests.support.cast import open_cast
-from transports.people import SocketIoOutlet
-from transports.socketio import TrioServer
+from townwatch.access.subject import ANONYMOUS
+from townwatch.actors import messages as m
+from townwatch.actors.client import ClientActor
+from townwatch.actors.ports import ClientGone
+from townwatch.transports.socketio import TrioServer
+from townwatch.transports.socketio.handlers import SocketIoOutlet
 
 
 class Open:
+    async def readable_village(self, subject: object, name: str) -> str | None:
+        return name
+
     async def may_read(self, subject: object, village_id: str) -> bool:
         return True
 

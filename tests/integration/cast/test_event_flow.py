@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from actors import messages as m
-from actors.runtime import ActorRef
 from tests.support.cast import Cast, RecordingLink, batch, event, open_cast
+from townwatch.actors import messages as m
+from townwatch.runtime import ActorRef
 
 STARTED = {"providerId": "claude_code", "providerVersion": "2.1", "workspacePath": "/src/app"}
 
@@ -58,12 +58,14 @@ async def test_events_are_durable_then_acknowledged_then_shown(tmp_path: Path) -
 async def test_repeats_are_acknowledged_again_and_shown_once(tmp_path: Path) -> None:
     async with open_cast(tmp_path) as cast:
         runner, session = link(), await cast.session()
-        for _ in range(3):
+        await session.send(batch(runner, chunk(1), chunk(2)))
+        await until(lambda: len(seqs(cast)) == 2)  # else one group commit takes all, and is acknowledged as one
+        for _ in range(2):
             await session.send(batch(runner, chunk(1), chunk(2)))
         await session.send(batch(runner, chunk(3)))
         await until(lambda: len(seqs(cast)) == 3)
         assert seqs(cast) == [1, 2, 3]
-        assert (await received(runner)).count(m.Acked("s1", 2)) >= 1
+        assert (await received(runner)).count(m.Acked("s1", 2)) >= 2
 
 
 async def test_a_hole_is_asked_for_again_and_nothing_behind_it_is_taken(tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ async def test_a_hole_is_asked_for_again_and_nothing_behind_it_is_taken(tmp_path
         await session.send(batch(runner, chunk(3)))
         await until(lambda: seqs(cast) == [1])
         await session.ping()
-        assert m.Rewind("s1", 1) in await received(runner)
+        assert m.ResendFrom("s1", 1) in await received(runner)
         await session.send(batch(runner, chunk(2), chunk(3)))
         await until(lambda: seqs(cast) == [1, 2, 3])
 
@@ -110,7 +112,7 @@ async def test_whoever_is_killed_the_session_goes_on_and_nothing_is_lost_or_show
             victims = {
                 "session": session,
                 "village": directory.villages.get("demo"),
-                "agent": directory.agents.get("runner_s1"),
+                "agent": directory.agents.get("demo:runner_s1"),
                 "router": cast.context.router,
                 "timers": cast.context.timers,
             }
@@ -163,13 +165,13 @@ async def test_what_was_lost_on_the_way_to_village_and_agent_is_read_back(tmp_pa
         runner, session, directory = link(), await cast.session(), cast.context.directory
         await session.send(batch(runner, event("SESSION_STARTED", 1, **STARTED)))
         await until(lambda: cast.context.shown.get("s1") == 1)
-        village, agent = directory.villages["demo"], directory.agents["runner_s1"]
-        directory.villages["demo"] = directory.agents["runner_s1"] = lost = link()
+        village, agent = directory.villages["demo"], directory.agents["demo:runner_s1"]
+        directory.villages["demo"] = directory.agents["demo:runner_s1"] = lost = link()
         await session.send(batch(runner, chunk(2, "two"), chunk(3, "three")))
         with trio.fail_after(5):
             while len(await received(lost)) < 2:
                 await trio.sleep(0.002)
-        directory.villages["demo"], directory.agents["runner_s1"] = village, agent
+        directory.villages["demo"], directory.agents["demo:runner_s1"] = village, agent
         await session.send(batch(runner, chunk(4, "four")))
         await until(lambda: cast.context.shown.get("s1") == 4 and len(seqs(cast)) >= 4)
         assert seqs(cast) == [1, 2, 3, 4]
@@ -182,7 +184,7 @@ async def test_a_late_viewers_screen_says_how_large_it_is(tmp_path: Path) -> Non
         session = await cast.session()
         await session.send(batch(link(), event("PROVIDER_EVENT_FORWARDED", 1, providerEvent=resized), chunk(2, "$ ")))
         await until(lambda: cast.context.shown.get("s1") == 2)
-        entered = await cast.context.directory.agents["runner_s1"].call(m.Enter("c1", "terminal:runner_s1"))
+        entered = await cast.context.directory.agents["demo:runner_s1"].call(m.Enter("c1", "terminal:demo:runner_s1"))
         screen = json.loads(entered.screen[0].payload)
         assert (screen["data"], screen["cols"], screen["rows"], screen["snapshot"]) == ("$ ", 132, 43, True)
 
@@ -190,7 +192,7 @@ async def test_a_late_viewers_screen_says_how_large_it_is(tmp_path: Path) -> Non
 async def test_what_was_lost_on_the_way_is_shown_within_a_bound_without_a_next_event(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.router.LOOK_BACK_SECONDS", 0.02)
+    monkeypatch.setattr("townwatch.actors.router.LOOK_BACK_SECONDS", 0.02)
     async with open_cast(tmp_path) as cast:
         session, directory = await cast.session(), cast.context.directory
         village, lost = await cast.context.router_call(m.EnsureVillage("demo")), link()

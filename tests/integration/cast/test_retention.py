@@ -5,15 +5,15 @@ from pathlib import Path
 
 import trio
 
-from app.retention import Keeper, retention
-from config.settings import Journal
 from tests.integration.cast.test_event_flow import chunk, link, until
 from tests.support.cast import batch, event, open_cast
+from townwatch.app.upkeep.retention import Keeper, retention
+from townwatch.config.settings import JournalSettings
 
 
 def test_nothing_set_keeps_everything() -> None:
-    assert retention(Journal()) is None
-    keep = retention(Journal(keep_days=2, keep_mb=1.5))
+    assert retention(JournalSettings()) is None
+    keep = retention(JournalSettings(keep_days=2, keep_mb=1.5))
     assert keep is not None
     assert (keep.max_age_ms, keep.max_bytes) == (2 * 86_400_000, 1_500_000)
 
@@ -28,7 +28,7 @@ async def test_what_ended_is_trimmed_and_what_lives_stays(tmp_path: Path) -> Non
         await live.send(batch(runner, *[{**chunk(seq), "sessionId": "live"} for seq in range(1, 6)]))
         await until(lambda: len(cast.log.read("old")) == 21 and len(cast.log.read("live")) == 5)
         await until(lambda: (state := cast.context.board.session("old")) is not None and state.ended)
-        keep = retention(Journal(keep_mb=0.001))
+        keep = retention(JournalSettings(keep_mb=0.001))
         assert keep is not None
         Keeper.start(cast.context, cast.log, keep, every=0.05)
         await until(lambda: len(cast.log.read("old")) < 21)

@@ -11,14 +11,15 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors import messages as m
-from actors.ports import Ref
-from actors.runtime import TrioActor
-from app.cast import CLIENTS
-from contracts.link import Hello
 from tests.support.cast import Cast, batch, open_cast
 from tests.support.doorway import doorway, websocket
-from transports.control import ControlDeps, ControlDoor, ControlSettings
+from townwatch.access.subject import ALL_SCOPES
+from townwatch.actors import messages as m
+from townwatch.actors.ports import Ref
+from townwatch.app.supervision_tree import CLIENTS
+from townwatch.contracts.link import Hello
+from townwatch.runtime import TrioActor
+from townwatch.transports.control import ControlDeps, ControlEndpoint, ControlSettings
 
 
 @attrs.frozen
@@ -26,6 +27,7 @@ class Person:
     user_id: str | None
     token_id: str | None = None
     expires_ms: int | None = None
+    scopes: frozenset[str] = ALL_SCOPES
 
 
 PEOPLE = {"ada-token": Person("ada"), "bob-token": Person("bob"), "nobody-token": Person(None)}
@@ -36,6 +38,9 @@ class Rights:
 
     def __init__(self) -> None:
         self.readers, self.drivers = {"ada", "bob"}, {"ada"}
+
+    async def readable_village(self, subject: Any, name: str) -> str | None:
+        return name if await self.may_read(subject, name) else None
 
     async def may_read(self, subject: Any, village_id: str) -> bool:
         await trio.lowlevel.checkpoint()
@@ -61,7 +66,7 @@ class OrderTaker(TrioActor):
         self.orders: list[Any] = []
 
     def on_receive(self, message: Any) -> None:
-        if isinstance(message, m.Order):
+        if isinstance(message, m.SendCommand):
             self.orders.append(message.command)
 
 
@@ -110,7 +115,7 @@ class House:
     """What a test of the control plane holds in its hands."""
 
     cast: Cast
-    door: ControlDoor
+    door: ControlEndpoint
     rights: Rights
     port: int
 
@@ -158,8 +163,8 @@ def house(tmp_path: Path) -> Callable[..., Any]:
                 allow_origin=lambda origin, _host: origin in (None, "http://here.example"),
                 settings=ControlSettings(**settings),
             )
-            door = ControlDoor(deps)
-            async with doorway(door.serve_stream) as port:
+            door = ControlEndpoint(deps)
+            async with doorway(door.serve) as port:
                 yield House(cast, door, rights, port)
 
     return build

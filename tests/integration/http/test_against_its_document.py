@@ -8,13 +8,24 @@ import sys
 import pytest
 import trio
 
-from supervision import Rate
 from tests.support.cast import event
 from tests.support.rest import open_rest
-from transports.http.app import OPERATIONS
-from transports.http.deps import Rates
+from townwatch.supervision import Rate
+from townwatch.transports.http.app import OPERATIONS
+from townwatch.transports.http.deps import Rates
 
 CONFIG = """
+# Rules that contradict each other (an id twice, a command and a path in one) are refused: no schema can say that.
+[[operations]]
+include-operation-id = "put_policy"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
+[[operations]]
+include-operation-id = "try_policy"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
 [[operations]]
 include-operation-id = "start_session"
 [operations.checks.not_a_server_error]

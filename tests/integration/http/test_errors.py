@@ -2,9 +2,9 @@
 
 import pytest
 
-from supervision import Rate
 from tests.support.rest import open_rest
-from transports.http.deps import Rates
+from townwatch.supervision import Rate
+from townwatch.transports.http.deps import Rates
 
 
 def code(answer):
@@ -28,26 +28,44 @@ async def test_a_method_that_is_none(rest):
     assert (options.status_code, options.headers["allow"]) == (204, "GET, OPTIONS, POST")
 
 
+async def test_an_escaped_slash_stays_within_its_segment(rest):
+    session = await rest.get("/api/runner/sessions/a%2Fb")
+    assert code(session) == (404, "E_NOT_FOUND")
+    assert "session 'a/b'" in session.json()["error"]["message"]
+    assert code(await rest.get("/api/villages%2Fopen")) == (404, "E_NOT_FOUND")
+    assert (await rest.get("/api/%76illages/op%65n")).status_code == 200  # every spelling of a letter is the letter
+
+
+async def test_an_empty_segment_is_no_value(rest):
+    answer = await rest.get("/api/runner/sessions//events")
+    assert answer.json()["error"]["message"] == "there is no such address; /api/docs lists what there is"
+    assert (await rest.get("/api/villages/")).status_code == 200  # a slash at the end changes nothing
+
+
+async def test_an_unexpected_method_is_refused_before_a_token_is_looked_at(rest):
+    assert code(await rest.ask("BREW", "/api/villages/open", who=None)) == (405, "E_METHOD")
+
+
 async def test_head_is_get_without_its_body(rest):
     answer = await rest.ask("HEAD", "/healthz")
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "15")
 
 
 async def test_a_body_that_is_none(rest):
-    bad = await rest.post("/api/villages", b"{nope")
+    bad = await rest.post("/api/villages", b"{nope", "admin")
     assert code(bad) == (400, "E_BAD_PAYLOAD")
-    missing = await rest.post("/api/villages", {"villageId": "v"})
+    missing = await rest.post("/api/villages", {"villageId": "v"}, "admin")
     assert missing.json()["error"] == {
         "code": "E_BAD_PAYLOAD", "message": "name: is required", "details": {"field": "name"},
     }  # fmt: skip
-    text = await rest.post("/api/villages", b"x", headers={"content-type": "text/plain"})
+    text = await rest.post("/api/villages", b"x", "admin", headers={"content-type": "text/plain"})
     assert code(text) == (415, "E_MEDIA_TYPE")
-    huge = await rest.post("/api/villages", b" " * 1_000_001)
+    huge = await rest.post("/api/villages", b" " * 1_000_001, "admin")
     assert code(huge) == (413, "E_TOO_LARGE")
 
 
 async def test_what_contradicts_what_stands(rest):
-    assert code(await rest.post("/api/villages", {"villageId": "open", "name": "Mine"})) == (409, "E_CONFLICT")
+    assert code(await rest.post("/api/villages", {"villageId": "open", "name": "Mine"}, "admin")) == (409, "E_CONFLICT")
     last = await rest.ask("DELETE", "/api/villages/closed/members/user_owner_1")
     assert code(last) == (409, "E_CONFLICT")
 
@@ -83,7 +101,7 @@ async def test_a_service_that_is_not_ready_says_why_and_is_alive(tmp_path):
         assert answer.json()["error"]["details"]["reasons"] == reasons
         assert (await rest.get("/healthz", None)).json() == {"status": "ok"}
         reasons.clear()
-        assert (await rest.get("/readyz", None)).json() == {"ready": True}
+        assert (await rest.get("/readyz", None)).json() == {"ready": True, "warnings": []}
 
 
 async def test_metrics_may_be_closed_to_the_world(tmp_path):

@@ -1,5 +1,7 @@
 """The fleet over REST."""
 
+import trio
+
 from tests.support.cast import event
 
 
@@ -11,7 +13,7 @@ async def test_a_runner_joins_with_a_code_and_registers_itself(rest):
     assert (await rest.post("/api/runners/join", {"code": code, "name": "mac"}, None)).status_code == 401
     about = {"hostname": "mac.local", "capabilities": {"providers": ["codex"]}, "labels": {"os": "macos"}}
     view = (await rest.post("/api/runners/register", about, token)).json()
-    assert (view["runnerId"], view["villageId"], view["status"]) == (runner_id, "closed", "offline")
+    assert (view["runnerId"], view["villages"], view["status"]) == (runner_id, ["closed"], "offline")
     assert view["capabilities"]["providers"] == ["codex"]
     refused = await rest.post("/api/runners/register", {"runnerId": "r1"}, token)
     assert refused.status_code == 403
@@ -22,7 +24,7 @@ async def test_a_runner_joins_with_a_code_and_registers_itself(rest):
     assert (await rest.post("/api/runners/r1/heartbeat", {}, token)).status_code == 404
 
 
-async def test_an_enrolment_for_all_villages_is_the_administrators(rest):
+async def test_an_enrolment_for_no_village_is_the_administrators(rest):
     assert (await rest.post("/api/runners/enrolments", {}, "owner")).status_code == 403
     assert (await rest.post("/api/runners/enrolments", {}, "admin")).status_code == 201
 
@@ -34,6 +36,9 @@ async def test_a_drained_runner_gets_no_more_sessions_until_it_is_active_again(r
         "repoRef": {"provider": "local", "path": "/x"}, "task": {"title": "t", "goal": "g"},
     }  # fmt: skip
     assert (await rest.post("/api/runners/r2/drain")).status_code == 200
+    with trio.fail_after(10):
+        while not link.commands:
+            await trio.sleep(0.01)
     assert [command.command for command in link.commands] == ["drain"]
     assert (await rest.get("/api/runners/r2")).json()["status"] == "draining"
     refused = await rest.post("/api/runner/sessions", start)
@@ -64,7 +69,9 @@ async def test_a_rotated_token_and_the_old_one_for_five_minutes(rest):
 
 async def test_one_sees_the_runners_that_serve_one(rest):
     await rest.runner("theirs", village="closed")
-    names = [one["runnerId"] for one in (await rest.get("/api/runners", "stranger")).json()["items"]]
-    assert "theirs" not in names
-    assert {"r1", "runner_local"} <= set(names)
+    assert (await rest.get("/api/runners", "stranger")).json()["items"] == []  # r1 serves a public village, not theirs
+    seen = {one["runnerId"]: one["villages"] for one in (await rest.get("/api/runners", "viewer")).json()["items"]}
+    assert seen == {"r1": ["closed", "open"], "theirs": ["closed"]}  # and not that r1 serves the demo village
+    everything = {one["runnerId"] for one in (await rest.get("/api/runners", "admin")).json()["items"]}
+    assert everything == {"r1", "theirs", "runner_local"}
     assert "theirs" in (await rest.get("/api/runners?villageId=closed", "viewer")).text

@@ -11,17 +11,22 @@ import pytest
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors.context import Context
-from app.cast import LINKS
 from tests.support.cast import Cast, open_cast
 from tests.support.doorway import doorway, websocket
-from transports.runners import InvalidToken, LinkDeps, LinkSettings, RunnerDoor, RunnerIdentity
+from townwatch.actors.context import Context
+from townwatch.app.supervision_tree import LINKS
+from townwatch.transports.runners import InvalidToken, LinkDeps, LinkSettings, RunnerEndpoint, RunnerIdentity
 
+GRANTED = {"demo": "demo"}
 TOKENS = {
-    "secret-1": RunnerIdentity(runner_id="r1"),
-    "secret-2": RunnerIdentity(runner_id="r2"),
-    "secret-demo": RunnerIdentity(runner_id="r3", villages=frozenset({"demo"})),
+    "secret-1": RunnerIdentity(runner_id="r1", villages=lambda: GRANTED),
+    "secret-2": RunnerIdentity(runner_id="r2", villages=lambda: GRANTED),
 }
+"""Who may, decided here: what a rule refuses is tested over the composed service."""
+
+
+def granted(_runner_id: str) -> dict[str, str]:
+    return GRANTED
 
 
 async def authenticate(token: str) -> RunnerIdentity:
@@ -79,7 +84,7 @@ class House:
     """What a test of the link holds in its hands."""
 
     cast: Cast
-    door: RunnerDoor
+    door: RunnerEndpoint
     port: int
 
     @property
@@ -111,8 +116,10 @@ def house(tmp_path: Path) -> Build:
     async def build(**settings: Any) -> AsyncIterator[House]:
         async with open_cast(tmp_path) as cast:
             made = LinkSettings(**settings)
-            door = RunnerDoor(LinkDeps(context=cast.context, links=LINKS, authenticate=authenticate, settings=made))
-            async with doorway(door.serve_stream) as port:
+            door = RunnerEndpoint(
+                LinkDeps(context=cast.context, links=LINKS, authenticate=authenticate, grants=granted, settings=made)
+            )
+            async with doorway(door.serve) as port:
                 yield House(cast, door, port)
 
     return build

@@ -9,18 +9,19 @@ import pytest
 import trio
 from trio_websocket import ConnectionRejected
 
-from actors import messages as m
-from contracts.codec import converter
-from contracts.link import Command
-from contracts.tasks import SessionConfig
 from tests.integration.link.conftest import Runner
 from tests.integration.link.helpers import chunk, seqs, until
 from tests.support.cast import event
 from tests.support.doorway import websocket
+from townwatch.actors import messages as m
+from townwatch.contracts.codec import converter
+from townwatch.contracts.link import Command
+from townwatch.contracts.tasks import SessionConfig
 
 PULSE = {
-    "runnerId": "r1", "mode": "hosted", "version": "0.9", "capabilities": ["codex", "claude_code"],
-    "activeSessionCount": 1, "maxSessions": 3, "lastHeartbeatAt": 1, "providerVersions": {"codex": "1.2"},
+    "runnerId": "r1", "mode": "hosted", "version": "0.9", "capabilities": ["pty_streaming", "codex_provider"],
+    "activeSessionCount": 1, "maxSessions": 3, "lastHeartbeatAt": 1,
+    "providerVersions": {"codex": "1.2", "omnara": None},
 }  # fmt: skip
 
 
@@ -72,7 +73,7 @@ async def test_its_heartbeat_says_what_a_hello_would(house: Any) -> None:
         await say(runner, heartbeat())
         await until(lambda: heard(h))
         hello = (await describe(h)).hello
-        assert hello.capabilities.providers == ["codex", "claude_code"]
+        assert hello.capabilities.providers == ["codex"]
         assert hello.capabilities.max_concurrent_sessions == 3
         assert (hello.mode, hello.version, hello.provider_versions) == ("hosted", "0.9", {"codex": "1.2"})
         assert h.context.board.session("runner_heartbeat") is None
@@ -109,6 +110,8 @@ async def test_commands_are_spoken_in_capitals_and_count_as_done(house: Any) -> 
         Command(command_id="4", command="pause", session_id="s1"),
         Command(command_id="5", command="resume", session_id="s1"),
         Command(command_id="6", command="approve", session_id="s1", approval_id="a1", decision="allow", note="ok"),
+    ]
+    unknown = [
         Command(command_id="7", command="resize", session_id="s1", cols=1, rows=1),
         Command(command_id="8", command="drain"),
     ]
@@ -129,7 +132,10 @@ async def test_commands_are_spoken_in_capitals_and_count_as_done(house: Any) -> 
         with trio.fail_after(5):
             for one in waiting:
                 await one.done.wait()
-        assert [one.result.ok for one in waiting] == [True] * 6 + [False] * 2
+        assert [one.result.ok for one in waiting] == [True] * 6
+        for command in unknown:
+            with pytest.raises(m.Unsupported, match=f"no command {command.command}"):
+                await actor.call(m.Send(command, wait=True))
 
 
 async def connected(house: Any) -> bool:

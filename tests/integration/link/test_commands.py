@@ -5,13 +5,14 @@ from typing import Any
 import trio
 from trio_websocket import ConnectionClosed
 
-from actors import messages as m
-from actors.runner import command_result
-from actors.runtime import whereis
-from actors.runtime._life import settle
-from app.cast import LINKS
-from contracts.link import Command
 from tests.integration.link.helpers import chunk, until
+from townwatch.actors import messages as m
+from townwatch.actors.runner import command_result
+from townwatch.app.supervision_tree import LINKS
+from townwatch.contracts.link import Command
+from townwatch.runtime import whereis
+from townwatch.runtime._incarnation import await_if_coroutine
+from townwatch.supervision import Supervisor
 
 
 async def runner_actor(house: Any, runner_id: str = "r1") -> Any:
@@ -92,7 +93,7 @@ async def test_twenty_connections_at_once_end_as_one(house: Any) -> None:
 
 async def links_are(number: int) -> bool:
     links = whereis(LINKS)
-    return links is not None and (await links.proxy().count_children()).active == number
+    return links is not None and (await Supervisor.count_children(links)).active == number
 
 
 async def test_a_heartbeat_is_known_to_the_runners_actor(house: Any) -> None:
@@ -130,7 +131,7 @@ async def test_more_heartbeats_than_its_actor_can_take_close_the_connection(hous
 
         async def slowly(message: Any) -> Any:
             await busy.wait()
-            return await settle(original(message))
+            return await await_if_coroutine(original(message))
 
         actor.on_receive = slowly
         for n in range(2000):
@@ -148,5 +149,5 @@ async def test_when_the_service_stops_the_runner_is_told_to_come_back(house: Any
     async with house() as h, h.welcomed() as runner:
         links = whereis(LINKS)
         assert links is not None
-        links.stop(block=False)
+        links.request_stop()
         assert (await runner.closed())[0] == 1012

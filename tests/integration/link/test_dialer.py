@@ -9,12 +9,12 @@ import pytest
 import trio
 from trio_websocket import WebSocketRequest, serve_websocket
 
-from actors.runtime import whereis
-from app.cast import LINKS
-from supervision import Backoff
-from tests.integration.link.conftest import Runner, authenticate
+from tests.integration.link.conftest import Runner, authenticate, granted
 from tests.integration.link.helpers import chunk, seqs, until
-from transports.runners import DialTarget, LinkDeps, dial_specs, dialer
+from townwatch.app.supervision_tree import LINKS
+from townwatch.runtime import whereis
+from townwatch.supervision import Backoff, Supervisor
+from townwatch.transports.runners import DialTarget, LinkDeps, dial_specs, dialer
 
 
 class Listening:
@@ -41,13 +41,13 @@ class Listening:
 @asynccontextmanager
 async def dialling(house: Any, monkeypatch: pytest.MonkeyPatch, **target: Any) -> AsyncIterator[None]:
     monkeypatch.setattr(dialer, "BACKOFF", Backoff(base=0.01, cap=0.05))
-    deps = LinkDeps(context=house.context, links=LINKS, authenticate=authenticate)
+    deps = LinkDeps(context=house.context, links=LINKS, authenticate=authenticate, grants=granted)
     links = whereis(LINKS)
     assert links is not None
-    (spec,) = dial_specs(deps, [DialTarget(**target)])
-    await links.proxy().start_child(spec)
+    (spec,) = dial_specs(deps, [DialTarget(**{"runner_id": "far", **target})])
+    await Supervisor.start_child(links, spec)
     yield
-    await links.proxy().terminate_child(spec.id)
+    await Supervisor.terminate_child(links, spec.id)
 
 
 async def test_a_runner_that_listens_is_called_and_called_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,4 +117,10 @@ async def test_another_runner_than_the_one_called_is_turned_away(house: Any, mon
 @pytest.mark.parametrize("url", ["http://x/", "x:80", "ws://", ""])
 def test_what_is_no_websocket_url_is_said_at_once(url: str) -> None:
     with pytest.raises(ValueError, match=r"runners\.dial"):
-        DialTarget(url=url)
+        DialTarget(url=url, runner_id="r1")
+
+
+def test_who_must_answer_is_named() -> None:
+    """An address that anybody may answer at would be any runner's."""
+    with pytest.raises(ValueError, match="has no runner_id"):
+        DialTarget(url="ws://far/", runner_id="")

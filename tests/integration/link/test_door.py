@@ -9,7 +9,8 @@ from trio_websocket import ConnectionRejected
 
 from tests.integration.link.helpers import chunk, seqs, until
 from tests.support.doorway import websocket
-from transports.ws_socket import SocketLimits
+from townwatch.transports.websocket.pace import MessageLimits
+from townwatch.transports.websocket.socket import SocketLimits
 
 BEARER = {"Authorization": "Bearer secret-1"}
 
@@ -45,7 +46,7 @@ async def test_two_authorization_headers_are_no_choice(house: Any) -> None:
         stream = await trio.open_tcp_stream("127.0.0.1", h.port)
         async with stream:
             await stream.send_all(
-                b"GET /runner HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /runner HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
                 b"Authorization: Bearer secret-1\r\nAuthorization: Bearer secret-2\r\n\r\n"
             )
@@ -135,7 +136,7 @@ async def test_hello_is_said_once(house: Any) -> None:
     [
         ("{not json", "E_BAD_JSON", 1007),
         ("[" * 3000, "E_BAD_JSON", 1007),
-        ('{"type": "events", "events": [], "x": NaN}', "E_BAD_JSON", 1007),
+        ('{"type": "events", "events": [], "x": nan}', "E_BAD_JSON", 1007),
         ("7", "E_BAD_PAYLOAD", 1007),
         (b"binary", "E_BINARY", 1003),
         ('{"type": "dance"}', "E_UNKNOWN_TYPE", None),
@@ -161,7 +162,7 @@ async def test_a_bad_frame_is_answered_and_ends_the_connection_only_where_it_mus
 
 
 async def test_a_frame_that_is_too_large_closes_with_1009(house: Any) -> None:
-    async with house(socket=SocketLimits(message_bytes=10_000)) as h, h.welcomed() as runner:
+    async with house(socket=SocketLimits(incoming=MessageLimits(message_bytes=10_000))) as h, h.welcomed() as runner:
         await runner.send(chunk(1, text="x" * 10_000))
         assert (await runner.hear())["code"] == "E_TOO_LARGE"
         assert (await runner.closed())[0] == 1009
@@ -169,7 +170,7 @@ async def test_a_frame_that_is_too_large_closes_with_1009(house: Any) -> None:
 
 
 async def test_a_frame_beyond_all_measure_closes_with_1009_unread(house: Any) -> None:
-    async with house(socket=SocketLimits(message_bytes=10_000)) as h, h.welcomed() as runner:
+    async with house(socket=SocketLimits(incoming=MessageLimits(message_bytes=10_000))) as h, h.welcomed() as runner:
         await runner.send(chunk(1, text="x" * 100_000))
         assert (await runner.closed())[0] == 1009
 

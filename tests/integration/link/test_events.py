@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import trio
 
-from actors import messages as m
-from actors.runtime import whereis
-from app.cast import LINKS, SESSIONS
 from tests.integration.link.helpers import chunk, seqs, until
+from townwatch.actors import messages as m
+from townwatch.app.supervision_tree import LINKS, SESSIONS
+from townwatch.runtime import whereis
+from townwatch.supervision import Supervisor
 
 
 def without(seq: int, field: str) -> dict[str, Any]:
@@ -64,16 +65,6 @@ async def test_a_runner_may_not_write_into_anothers_session(house: Any) -> None:
         await first.send(chunk(2, text="real"))
         await first.acked(2)
         assert [json.loads(r.body)["data"] for r in h.cast.log.read("s1")] == ["x", "real"]
-
-
-async def test_a_runner_may_not_write_into_a_village_that_is_not_its_own(house: Any) -> None:
-    async with house() as h, h.runner("secret-demo") as runner:
-        await runner.hello("r3")
-        await runner.send(chunk(1, orgId="castle"), chunk(1, "s2"), chunk(2, "s2", orgId="castle"))
-        assert [(await runner.hear("nack"))["code"] for _ in range(2)] == ["E_FORBIDDEN"] * 2
-        await runner.acked(1, "s2")
-        assert seqs(h) == []
-        assert seqs(h, "s2") == [1]
 
 
 # --- the window --------------------------------------------------------------------------------------
@@ -280,7 +271,7 @@ async def test_what_lies_before_this_connection_sends_the_runner_back_to_hello(h
             await runner.acked(5)
         async with h.runner() as runner:
             await runner.hello(sessions=[{"sessionId": "s1", "firstSeq": 1, "lastSeq": 5, "state": "RUNNING"}])
-            (await only_link(h)).tell(m.Rewind("s1", 2))
+            (await only_link(h)).tell(m.ResendFrom("s1", 2))
             code, reason = await runner.closed()
             assert code == 1012
             assert "from 3 on" in reason
@@ -313,8 +304,19 @@ async def test_events_that_got_lost_on_the_way_are_handed_over_again(house: Any)
 async def only_link(house: Any) -> Any:
     links = whereis(LINKS)
     assert links is not None
-    (child,) = await links.proxy().which_children()
-    return await links.proxy().child_ref(child.id)
+    (child,) = await Supervisor.which_children(links)
+    return await Supervisor.child_ref(links, child.id)
+
+
+async def test_what_is_let_go_is_what_was_kept_also_where_a_body_was_changed(house: Any) -> None:
+    """Masked and mended bodies have other sizes than they came in; else such a runner would be read no more one day."""
+    async with house() as h, h.welcomed() as runner:
+        events = [chunk(seq, data=f"sk-{'a1B2' * 12} \ud83d{'y' * seq}", ts=-seq) for seq in range(1, 41)]
+        await runner.send(*events)
+        await runner.acked(40)
+        feeder = (await only_link(h))._actor_weakref()._feeder
+        await until(lambda: (feeder.bytes_held, feeder.events_held) == (0, 0))
+        assert b"sk-a1B2" not in h.context.journal_log.read("s1", 0, 1, 1 << 20)[0].body
 
 
 async def test_the_link_is_killed_and_the_runner_resumes(house: Any) -> None:
@@ -333,7 +335,7 @@ async def test_the_whole_nursery_of_sessions_is_replaced(house: Any) -> None:
     async with house() as h, h.welcomed() as runner:
         await runner.send(chunk(1))
         await runner.acked(1)
-        await whereis(SESSIONS).proxy().terminate_child("session:s1")  # pyright: ignore
+        await Supervisor.terminate_child(whereis(SESSIONS), "session:s1")  # pyright: ignore
         await runner.send(chunk(2))
         await runner.acked(2)
         assert seqs(h) == [1, 2]
@@ -349,7 +351,7 @@ async def test_an_acknowledgement_means_it_is_on_the_disk(house: Any) -> None:
 
 async def test_a_refusal_of_the_session_becomes_a_nack(house: Any) -> None:
     async with house() as h, h.welcomed() as runner:
-        (await only_link(h)).tell(m.Refused("s1", 7, "E_ORDER", "seq: 7 is not to be"))
+        (await only_link(h)).tell(m.EventRefused("s1", 7, "E_ORDER", "seq: 7 is not to be"))
         nack = await runner.hear("nack")
         assert (nack["seq"], nack["code"]) == (7, "E_ORDER")
 

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import trio
 
-from app.cast import CLIENTS, LINKS
-from tests.integration.link.conftest import Runner, authenticate
+from tests.integration.link.conftest import Runner, authenticate, granted
 from tests.integration.link.helpers import chunk
 from tests.support.doorway import doorway, websocket
-from transports.control import ControlDeps, ControlDoor
-from transports.edge import Edge, EdgeSettings
-from transports.runners import LinkDeps, LinkSettings, RunnerDoor
-from transports.ws_socket import SocketLimits
+from townwatch.app.supervision_tree import CLIENTS, LINKS
+from townwatch.transports.control import ControlDeps, ControlEndpoint
+from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.runners import LinkDeps, LinkSettings, RunnerEndpoint
+from townwatch.transports.websocket.socket import SocketLimits
 
 KEY = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 GOOD = [
@@ -143,13 +143,15 @@ def settings() -> LinkSettings:
 async def behind_the_edge(house: Any) -> AsyncIterator[tuple[int, Edge]]:
     edge = Edge(EdgeSettings(port=0, header_timeout=0.5))
     context = house.context
-    door = RunnerDoor(LinkDeps(context=context, links=LINKS, authenticate=authenticate, settings=settings()))
+    door = RunnerEndpoint(
+        LinkDeps(context=context, links=LINKS, authenticate=authenticate, grants=granted, settings=settings())
+    )
 
     async def nobody(_token: str | None) -> Any:
         raise ValueError("nobody")
 
     people: Any = None
-    control = ControlDoor(ControlDeps(context=context, clients=CLIENTS, authenticate=nobody, access=people))
+    control = ControlEndpoint(ControlDeps(context=context, clients=CLIENTS, authenticate=nobody, access=people))
     edge.websocket("/runner", door.serve)
     edge.websocket("/ws", control.serve)
     async with trio.open_nursery() as nursery:
@@ -184,8 +186,10 @@ async def test_the_door_alone_stands_too(house: Any, reset: bool) -> None:
     """The edge refuses most of it; what it will let through one day must not matter."""
     async with house() as h:
         context = h.context
-        door = RunnerDoor(LinkDeps(context=context, links=LINKS, authenticate=authenticate, settings=settings()))
-        async with doorway(door.serve_stream) as port:
+        door = RunnerEndpoint(
+            LinkDeps(context=context, links=LINKS, authenticate=authenticate, grants=granted, settings=settings())
+        )
+        async with doorway(door.serve) as port:
             async with trio.open_nursery() as nursery:
                 for data in ATTACKS.values():
                     for wait in (0.0, 0.05):

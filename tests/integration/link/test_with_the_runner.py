@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import trio
 
-from actors.runtime import ActorDeadError, whereis
-from app.cast import LINKS
-from contracts import link as wire
-from runner.identity import Identity
-from runner.link import Link, held
-from runner.spool import Spool
-from supervision import ChildError
 from tests.integration.link.helpers import seqs, until
+from townwatch.app.supervision_tree import LINKS
+from townwatch.contracts import link as wire
+from townwatch.runner.identity import Identity
+from townwatch.runner.link.link import Link, held
+from townwatch.runner.spool.spool import Spool
+from townwatch.runtime import ActorDeadError, whereis
+from townwatch.supervision import ChildError, Supervisor
 
 SESSIONS = ("s1", "s2", "s3")
 
@@ -45,7 +45,7 @@ async def kill_somebody(house: Any, random: Random) -> None:
     links = whereis(LINKS)
     if links is not None:
         with suppress(ActorDeadError, ChildError):  # it is being restarted itself
-            victims += [await links.proxy().child_ref(child.id) for child in await links.proxy().which_children()]
+            victims += [await Supervisor.child_ref(links, child.id) for child in await Supervisor.which_children(links)]
     if random.random() < 0.15:
         victims = [house.context.journal]
     if victims:

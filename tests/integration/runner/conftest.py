@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 import trio
 
-from runner.identity import Identity, new_session_id
-from runner.recorder import Recorder
-from runner.runner import Runner, open_runner
-from runner.session import Plan, Session
-from runner.spool import Spool
+from tests.support.service import Town, open_town
+from townwatch.runner import identity
+from townwatch.runner.identity import Identity, new_session_id
+from townwatch.runner.opening import open_runner
+from townwatch.runner.runner import Runner
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.session import Session
+from townwatch.runner.spool.recorder import Recorder
+from townwatch.runner.spool.spool import Spool
 
 NOBODY = "ws://127.0.0.1:9/runner"
 Event = dict[str, Any]
@@ -45,7 +50,7 @@ class Bench:
 
     def start(self, *command: str, **plan: Any) -> Session:
         fields: dict[str, Any] = {"session_id": new_session_id(), "village": "demo", "directory": self.directory}
-        return self.runner.start(Plan(**(fields | plan), command=list(command)))
+        return self.runner.start(SessionSpec(**(fields | plan), command=list(command)))
 
     def events(self, session: Session, kind: str | None = None) -> list[Event]:
         stored = self.spool.unacked(session.plan.session_id, 0, 10_000)
@@ -90,3 +95,61 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     directory.mkdir()
     async with open_bench(tmp_path / "state", directory) as found:
         yield found
+
+
+@attrs.define(eq=False)
+class Far:
+    """Somebody with a browser, far from the runner."""
+
+    town: Town
+    runner: Runner
+    http: httpx.AsyncClient
+    directory: Path
+
+    def start(self, script: str, **plan: Any) -> Session:
+        fields: dict[str, Any] = {"session_id": new_session_id(), "village": "demo", "directory": self.directory}
+        return self.runner.start(SessionSpec(**(fields | plan), command=["bash", "-c", script]))
+
+    async def get(self, session: Session, what: str, **query: str) -> httpx.Response:
+        return await self.http.get(f"/api/runner/sessions/{session.plan.session_id}/{what}", params=query)
+
+    async def post(self, session: Session, what: str, **body: Any) -> int:
+        """The status of a request about a session."""
+        return (await self.http.post(f"/api/runner/sessions/{session.plan.session_id}/{what}", json=body)).status_code
+
+    async def shown(self, session: Session) -> dict[str, Any]:
+        """What the service says of a session; nothing before it knows it."""
+        answer = await self.http.get(f"/api/runner/sessions/{session.plan.session_id}")
+        return answer.json() if answer.status_code == 200 else {}
+
+    async def events(self, session: Session) -> list[dict[str, Any]]:
+        answer = await self.http.get(f"/api/runner/sessions/{session.plan.session_id}/events?limit=1000")
+        return answer.json()["items"] if answer.status_code == 200 else []
+
+    async def sees(self, session: Session, text: str) -> None:
+        """Until the output that the service has holds this text."""
+        with trio.fail_after(15):
+            while text not in "".join(event.get("data", "") for event in await self.events(session)):
+                await trio.sleep(0.05)
+
+    async def becomes(self, session: Session, state: str) -> dict[str, Any]:
+        with trio.fail_after(15):
+            while (found := await self.shown(session)).get("state") != state:
+                await trio.sleep(0.05)
+        return found
+
+
+@pytest.fixture
+async def far(tmp_path: Path) -> AsyncIterator[Far]:
+    directory = tmp_path / "work"
+    directory.mkdir()
+    async with open_town(tmp_path / "service") as town:
+        known = identity.load(town.state)
+        headers = {"authorization": f"Bearer {town.token}"}
+        async with (
+            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False) as http,
+            open_runner(known, tmp_path / "runner", slot="main") as runner,
+        ):
+            with trio.fail_after(15):
+                await runner.link.connected.wait()
+            yield Far(town, runner, http, directory)

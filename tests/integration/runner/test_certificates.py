@@ -1,6 +1,7 @@
 """TLS at the service's own port, and runners that are known by their certificates."""
 
 import datetime
+import os
 import ssl
 import subprocess
 import sys
@@ -15,11 +16,11 @@ import pytest
 import trio
 from cryptography import x509
 
-from runner.tls import Tls, open_stream
-from store import runners
-from store.runners import Runner
 from tests.support.certificates import Authority, Pair
 from tests.support.service import Town, open_town
+from townwatch.runner.link.tls import Tls, open_stream
+from townwatch.store import runner_grants, runners
+from townwatch.store.runners import RunnerRow
 
 HANDSHAKE = (
     b"GET /runner HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
@@ -61,8 +62,9 @@ async def open_place(path: Path, client_ca: str | None = None) -> AsyncIterator[
         return attrs.evolve(found, server=server)
 
     async with open_town(path / "town", changes) as town:
-        known = Runner(runner_id="builder", name="builder", created_ms=1)
+        known = RunnerRow(runner_id="builder", name="builder", created_ms=1)
         await town.service.database.call(runners.put, known)
+        await town.service.database.call(runner_grants.grant, "builder", "demo", None, 1)
         yield Place(town, ours)
 
 
@@ -102,7 +104,7 @@ async def test_a_runner_comes_in_with_its_certificate_alone(tmp_path: Path) -> N
         url = place.town.url.replace("https", "wss") + "/runner"
         words = [f"--url={url}", "--runner-id=builder", f"--cert={pair.certificate}", f"--key={pair.key}"]
         state = [f"--ca={place.ours.file}", f"--state-dir={tmp_path / 'elsewhere'}"]
-        command = [sys.executable, "-m", "app", "runner", *words, *state]
+        command = [sys.executable, "-P", "-m", "townwatch", "runner", *words, *state]
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path
         )
@@ -167,19 +169,22 @@ async def test_where_no_ca_is_configured_certificates_count_for_nothing(tmp_path
 
 async def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "townwatch.toml").write_text('[server]\ntls_certificate = "missing.pem"\nport = 0\n')
-    serve = [sys.executable, "-m", "app", "serve"]
-    done = await trio.run_process(serve, check=False, capture_stdout=True, capture_stderr=True, cwd=tmp_path)
+    serve = [sys.executable, "-P", "-m", "townwatch", "serve"]
+    env = {**os.environ, "TOWNWATCH_STATE_DIR": str(tmp_path / "state")}
+    done = await trio.run_process(serve, check=False, capture_stdout=True, capture_stderr=True, cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr.decode().count("\n")) == (2, 1)
     assert "missing.pem" in done.stderr.decode()
     command = [
         sys.executable,
+        "-P",
         "-m",
-        "app",
+        "townwatch",
         "runner",
         "--url=wss://127.0.0.1:9/runner",
         "--runner-id=r",
         "--cert=no.pem",
     ]
-    done = await trio.run_process(command, check=False, capture_stderr=True, cwd=tmp_path)
+    done = await trio.run_process(command, check=False, capture_stderr=True, cwd=tmp_path, env=env)
     assert done.returncode == 2
     assert "no.pem" in done.stderr.decode()
+    assert not (tmp_path / "state" / "runner.json").exists()

@@ -15,10 +15,10 @@ import psutil
 import pytest
 import trio
 
-from runner import identity
-from runner.identity import Identity
-from runner.spool import Spool, SpoolSession
 from tests.integration.runner.conftest import NOBODY, open_bench, until
+from townwatch.runner import identity
+from townwatch.runner.identity import Identity
+from townwatch.runner.spool.spool import Spool, SpoolSession
 
 
 @attrs.define(eq=False)
@@ -42,7 +42,7 @@ class Ran:
 
 
 def command(state: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "app", "run", f"--state-dir={state}", "--", *words]
+    return [sys.executable, "-P", "-m", "townwatch", "run", f"--state-dir={state}", "--", *words]
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import trio
 
-from contracts.link import Command
-from runner.spool import Spool
 from tests.integration.runner.conftest import Bench, Event, open_bench
 from tests.integration.runner.test_sessions import ASK, asked
+from townwatch.contracts.link import Command
+from townwatch.runner.spool.spool import Spool
 
 
 async def test_a_decision_whose_connection_is_cut_in_the_middle_is_carried_out(bench: Bench) -> None:

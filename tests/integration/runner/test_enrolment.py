@@ -90,7 +90,7 @@ class Output:
 
 
 def command(state: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "app", *words, f"--state-dir={state}"]
+    return [sys.executable, "-P", "-m", "townwatch", *words, f"--state-dir={state}"]
 
 
 @asynccontextmanager
@@ -109,7 +109,7 @@ async def test_a_machine_joins_with_a_code_and_is_that_runner_from_then_on(tmp_p
         assert (fleet.known()["url"], fleet.known()["villageId"]) == (f"ws{fleet.town.url[4:]}/runner", "demo")
         async with fleet.runner():
             found = (await fleet.ask("GET", f"/api/runners/{fleet.known()['runnerId']}")).json()
-            assert (found["status"], found["villageId"]) == ("online", "demo")
+            assert (found["status"], found["villages"]) == ("online", ["demo"])
         again = await fleet.townwatch("runner", "join", fleet.town.url, "--code", code, status=2)
         assert "--anew" in again and "\n" not in again.strip()
         used = await fleet.townwatch("runner", "join", fleet.town.url, "--code", code, "--anew", status=2)
@@ -118,7 +118,7 @@ async def test_a_machine_joins_with_a_code_and_is_that_runner_from_then_on(tmp_p
 
 async def test_who_runs_the_service_makes_a_code_on_its_machine(tmp_path: Path) -> None:
     async with open_fleet(tmp_path) as fleet:
-        here = [sys.executable, "-m", "app", "runner", "code", f"--state-dir={tmp_path / 'town'}"]
+        here = [sys.executable, "-P", "-m", "townwatch", "runner", "code", f"--state-dir={tmp_path / 'town'}"]
         made = await trio.run_process([*here, "--village=demo"], capture_stdout=True)
         await fleet.townwatch("runner", "join", fleet.town.url, "--code", made.stdout.decode().strip(), "--name", "b2")
         assert fleet.known()["name"] == "b2"
@@ -133,7 +133,7 @@ async def test_what_cannot_be_joined_says_why_in_a_line(tmp_path: Path) -> None:
             ("http://townwatch.example", "in the clear"),
             ("ftp://townwatch.example", "no address"),
             (fleet.town.url.replace("http:", "https:"), fleet.town.url.replace("http:", "https:")),
-            (fleet.town.url, "code is unknown, used or over"),
+            (fleet.town.url, "code is unknown, used or expired"),
         ):
             told = await fleet.townwatch("runner", "join", url, "--code", "twe_wrong", status=2)
             assert words in told and told.count("\n") == 1, told
@@ -157,13 +157,13 @@ async def test_a_rotated_token_replaces_the_old_one_while_the_runner_works_on(tm
             await fleet.town.service.database.call(_end_all_but, granted)
             await fleet.ask("PUT", f"{path}/state", {"state": "active"})
             assert fleet.town.service.cut_runner(fleet.known()["runnerId"], "a test") == 1
-            await output.says("the runner token is over")
+            await output.says("the runner token has expired")
             await fleet.until_connected(True)
 
 
 def _end_all_but(connection: Any, token: str) -> None:
-    from access.secrets import digest
-    from store.tables import runner_tokens
+    from townwatch.access.secrets import digest
+    from townwatch.store.tables import runner_tokens
 
     others = runner_tokens.c.hash != digest(token)
     connection.execute(runner_tokens.update().where(others).values(expires_ms=1))

@@ -4,12 +4,12 @@ import json
 from contextlib import closing
 from pathlib import Path
 
-from contracts.link import Result, decode_from_service
-from runner.identity import Identity, new_session_id
-from runner.runner import open_runner
-from runner.session import Plan
-from runner.spool import Spool
 from tests.integration.runner.conftest import until
+from townwatch.contracts.link import Result, decode_from_service
+from townwatch.runner.identity import Identity, new_session_id
+from townwatch.runner.opening import open_runner
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.spool.spool import Spool
 
 SCRIPT = """
 trap : HUP
@@ -28,8 +28,8 @@ async def test_what_a_command_says_while_its_runner_shuts_down_is_told(tmp_path:
 
     async with open_runner(identity, tmp_path, slot="main") as runner:
         session_id = new_session_id()
-        plan = Plan(session_id=session_id, village="demo", command=["bash", "-c", SCRIPT], directory=tmp_path)
-        runner.start(plan, lambda session: setattr(session, "on_output", hear))
+        plan = SessionSpec(session_id=session_id, village="demo", command=["bash", "-c", SCRIPT], directory=tmp_path)
+        runner.start(plan, lambda session: setattr(session.output, "screen", hear))
         await until(lambda: b"ready" in heard)
     with closing(Spool(tmp_path / "runner" / "main" / "spool.db")) as spool:
         events = [json.loads(stored.body) for stored in spool.unacked(session_id, 0, 1000)]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from runner import identity
-from runner.identity import Identity
-from runner.spool import Spool
-from runner.terminal import Terminal
+from townwatch.runner import identity
+from townwatch.runner.identity import Identity
+from townwatch.runner.session.terminal import Terminal
+from townwatch.runner.spool.spool import Spool
 
 SECONDS = 30
 
@@ -27,7 +28,7 @@ def state(tmp_path: Path) -> Path:
 
 
 def wrapped(state: Path, *command: str) -> list[str]:
-    return [sys.executable, "-m", "app", "run", f"--state-dir={state}", "--", *command]
+    return [sys.executable, "-P", "-m", "townwatch", "run", f"--state-dir={state}", "--", *command]
 
 
 async def run(state: Path, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
@@ -47,7 +48,7 @@ class Screen:
 
     async def read(self) -> None:
         async for piece in self.terminal.output():
-            self.text += piece
+            self.text += piece if isinstance(piece, str) else ""
             self._news.set()
 
     async def shows(self, text: str) -> None:
@@ -126,6 +127,20 @@ async def test_keys_and_bytes_pass_as_they_are(state: Path) -> None:
         await screen.shows("got:päper")
 
 
+async def test_a_killed_program_leaves_the_terminal_as_it_found_it(state: Path) -> None:
+    script = "printf '\\033[?1049h\\033[?25l\\033[?1006h'; kill -KILL $$"
+    async with own_terminal(state, *in_a_shell(state, "sh", "-c", script)) as screen:
+        await screen.shows("same-as-before")
+        left = screen.text.partition("\x1b[?1006h")[2].partition("status-")[0]
+        assert all(undone in left for undone in ("\x1b[?1049l", "\x1b[?25h", "\x1b[?1006l"))
+
+
+async def test_a_program_that_ends_by_itself_leaves_what_it_wants(state: Path) -> None:
+    async with own_terminal(state, *in_a_shell(state, "sh", "-c", "printf '\\033[?25l'")) as screen:
+        await screen.shows("same-as-before")
+        assert "\x1b[?25h" not in screen.text
+
+
 async def test_what_is_typed_ahead_is_not_lost(state: Path) -> None:
     async with own_terminal(state, *wrapped(state, "sh", "-c", "read -r line; echo got:$line")) as screen:
         await screen.type("early\r")
@@ -154,7 +169,9 @@ async def test_the_terminal_is_left_as_it_was_when_the_wrapper_is_ended_from_out
         await screen.shows("ready")
         await screen.type("hello\r")
         await screen.shows("hello\r\nhello")
-        (runner,) = [pid for pid in screen.terminal.members() if " -m app run " in command_line(pid).split("bash")[0]]
+        (runner,) = [
+            pid for pid in screen.terminal.members() if " -m townwatch run " in command_line(pid).split("bash")[0]
+        ]
         os.kill(runner, signal.SIGTERM)
         await screen.shows(f"status-{128 + signal.SIGTERM}")
         await screen.shows("same-as-before")
@@ -188,3 +205,37 @@ async def test_what_happened_is_in_the_spool_while_the_service_is_away(state: Pa
     assert "kept" in "".join(event.get("data", "") for event in events)
     assert (events[-1]["type"], events[-1]["exitCode"]) == ("SESSION_ENDED", 5)
     assert not session.live
+
+
+# --- in a pipe, as without us -----------------------------------------------------------------------------------------
+
+
+async def in_shell(state: Path, line: str) -> subprocess.CompletedProcess[bytes]:
+    """A line of shell in which TW is `townwatch run --`."""
+    script = f'tw() {{ {shlex.join(wrapped(state))} "$@"; }}; {line}'
+    with trio.fail_after(SECONDS):
+        return await trio.run_process(["bash", "-c", script], capture_stdout=True, capture_stderr=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("tw yes | head -1; echo ${PIPESTATUS[0]}", b"y\n141\n"),
+        ("tw sh -c 'while :; do echo x; done' | head -1; echo ${PIPESTATUS[0]}", b"x\n141\n"),
+        ("tw sh -c 'echo ok' <&-; echo $?", b"ok\n0\n"),
+        ("tw sh -c 'exit 4' >&-; echo $?", b"4\n"),
+        ("tw printf 'a\\r' | xxd -p", b"610d\n"),
+        ("tw printf 'a\\r\\nb\\r' | xxd -p", b"610d0a620d\n"),
+        ("tw sh -c 'kill -40 $$'; echo $?", b"168\n"),
+        ("echo x > plain; tw ./plain; echo $?", b"126\n"),
+        ("tw ./nothing-there; echo $?", b"127\n"),
+    ],
+)
+async def test_in_a_pipe_it_is_as_without_us(state: Path, line: str, shown: bytes) -> None:
+    assert (await in_shell(state, f"cd {state.parent}; {line}")).stdout == shown
+
+
+async def test_a_program_that_ignores_sigpipe_ends_too(state: Path) -> None:
+    loop = "while True: print(1, flush=True)"
+    done = await in_shell(state, f"tw {sys.executable} -c '{loop}' | head -1")
+    assert done.stdout == b"1\n"

@@ -10,13 +10,14 @@ import psutil
 import pytest
 import trio
 
-from contracts.link import Command, decode_from_service
-from runner import asks
-from runner.session import Session
-from runner.spool import Spool
 from tests.integration.runner.conftest import Bench, open_bench, until
+from townwatch.cli import quick
+from townwatch.contracts.link import Command, decode_from_service
+from townwatch.runner.session import output, redact
+from townwatch.runner.session.session import Session
+from townwatch.runner.spool.spool import Spool
 
-ASK = f"{sys.executable} -m app ask --category shell --risk high"
+ASK = f"{sys.executable} -P -m townwatch ask --category shell --risk high"
 
 
 async def test_a_command_that_ends_well_is_completed_and_every_number_is_there_once(bench: Bench) -> None:
@@ -90,7 +91,7 @@ async def test_a_stop_that_is_not_graceful_ends_who_ignores_sigterm(bench: Bench
 
 
 async def test_a_second_impatient_stop_kills_now(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.session.GRACE_SECONDS", 1000)
+    monkeypatch.setattr("townwatch.runner.session.session.GRACE_SECONDS", 1000)
     session = bench.start("bash", "-c", "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
     await bench.shows(session, "ready")
     async with trio.open_nursery() as nursery:
@@ -101,7 +102,7 @@ async def test_a_second_impatient_stop_kills_now(bench: Bench, monkeypatch: pyte
 
 
 async def test_a_stop_goes_on_when_who_asked_has_gone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.session.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("townwatch.runner.session.session.GRACE_SECONDS", 0.2)
     session = bench.start("bash", "-c", "trap '' TERM HUP; echo ready; while :; do sleep 0.05; done")
     await bench.shows(session, "ready")
     with trio.move_on_after(0.05):
@@ -151,6 +152,46 @@ async def test_secrets_of_the_environment_never_reach_the_spool(
     assert "MY_API_KEY=••••••" in bench.output(session)
 
 
+async def test_an_author_is_shown_and_no_form_of_a_secret_is(bench: Bench) -> None:
+    secret, key = 's3cr3t/"+va lue&9', "the first line is here\nthe second line is here\nthe third line is here"
+    script = (
+        'echo "$GIT_AUTHOR_NAME"; printf %s "$DEPLOY_TOKEN" | base64; echo "$SERVICE_PRIVATE_KEY" | sed -n 2p;'
+        ' printf "printed=%s\\n" "$(printf %s "$DEPLOY_TOKEN")"'
+    )
+    environment = {"GIT_AUTHOR_NAME": "Test Person", "DEPLOY_TOKEN": secret, "SERVICE_PRIVATE_KEY": key}
+    session = bench.start("bash", "-c", script, env=environment)
+    await bench.over(session)
+    shown = bench.output(session).splitlines()
+    assert shown[0] == "Test Person"
+    assert shown[1].startswith("••••••")
+    assert len(shown[1]) <= len("••••••") + 2  # base64 of the last byte and what follows it says nothing of a secret
+    assert shown[2:] == ["••••••", "printed=••••••"]
+
+
+async def test_a_secret_is_masked_in_events_that_are_no_output(bench: Bench) -> None:
+    session = bench.start("./hunter2-hunter2", env={"DB_PASSWORD": "hunter2-hunter2"}, agent_name="hunter2-hunter2")
+    await bench.over(session)
+    raw = b"".join(one.body for one in bench.spool.unacked(session.plan.session_id, 0, 10_000))
+    assert b"could not start" in raw
+    assert b"hunter2-hunter2" not in raw
+
+
+async def test_the_echo_of_a_key_that_begins_a_secret_is_not_held(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HOLD_SECONDS", "SHORT_HOLD_SECONDS"):
+        monkeypatch.setattr(redact, name, 1000.0)
+    monkeypatch.setattr(output, "ECHO_SECONDS", 1000.0)
+    session = bench.start("cat", env={"API_KEY": "sk-ant-hunter2-hunter2"})
+    await session.started.wait()
+    for key in "sk-":
+        before = bench.output(session)
+        await session.type(key)
+        await until(lambda before=before, key=key: bench.output(session) == before + key)
+    await session.stop()
+    await bench.over(session)
+
+
 async def test_a_short_test_run_is_told_with_its_own_exit_code(bench: Bench) -> None:
     (bench.directory / "test_it.py").write_text(
         "import unittest\nclass T(unittest.TestCase):\n def test_a(self): pass\n def test_b(self): self.fail()\n"
@@ -166,7 +207,7 @@ async def test_a_short_test_run_is_told_with_its_own_exit_code(bench: Bench) -> 
 
 
 async def test_the_ticks_add_up_to_the_total(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.session.USAGE_SECONDS", 0.1)
+    monkeypatch.setattr("townwatch.runner.session.session.USAGE_SECONDS", 0.1)
     session = bench.start("bash", "-c", "for i in 1 2 3 4; do echo some output; sleep 0.1; done")
     ended = await bench.over(session)
     ticks = bench.events(session, "USAGE_TICK")
@@ -210,10 +251,21 @@ async def test_an_approval_that_is_allowed_goes_on(bench: Bench) -> None:
     assert bench.states(session)[2:] == ["RUNNING", "WAITING_FOR_APPROVAL", "RUNNING", "COMPLETED"]
 
 
-async def test_an_approval_that_is_denied_says_so_and_ends_the_session(bench: Bench) -> None:
+async def test_an_approval_that_is_denied_says_so_and_the_session_goes_on(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{ASK} 'rm -rf /'; echo status=$?; echo went on")
+    (approval,) = await asked(bench, session)
+    await until(lambda: bench.states(session)[-1] == "WAITING_FOR_APPROVAL")
+    await session.approvals.decide(approval, "deny", "ada")
+    await bench.over(session)
+    assert "status=1" in bench.output(session)
+    assert "went on" in bench.output(session)
+    assert bench.states(session)[2:] == ["RUNNING", "WAITING_FOR_APPROVAL", "RUNNING", "COMPLETED"]
+
+
+async def test_a_denial_that_says_stop_ends_the_session(bench: Bench) -> None:
     session = bench.start("bash", "-c", f"{ASK} 'rm -rf /'; echo status=$?; sleep 100")
     (approval,) = await asked(bench, session)
-    await session.approvals.decide(approval, "deny", "ada")
+    await session.approvals.decide(approval, "deny", "ada", stop=True)
     ended = await bench.over(session)
     assert "status=1" in bench.output(session)
     assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "approval denied by ada")
@@ -221,12 +273,12 @@ async def test_an_approval_that_is_denied_says_so_and_ends_the_session(bench: Be
 
 
 async def test_no_answer_in_time_is_a_no(bench: Bench) -> None:
-    session = bench.start("bash", "-c", f"{ASK} --timeout 0.2 'anybody?'; echo status=$?; sleep 100")
-    ended = await bench.over(session)
+    session = bench.start("bash", "-c", f"{ASK} --timeout 0.2 'anybody?'; echo status=$?; echo went on")
+    await bench.over(session)
     (resolved,) = bench.events(session, "APPROVAL_RESOLVED")
     assert (resolved["decision"], resolved["resolvedBy"]) == ("deny", "timeout")
-    assert ended["reason"] == "approval denied by timeout"
     assert "status=1" in bench.output(session)
+    assert "went on" in bench.output(session)
 
 
 async def test_it_runs_again_when_the_last_of_several_is_allowed(bench: Bench) -> None:
@@ -251,11 +303,11 @@ async def test_a_stop_while_somebody_is_asked_is_a_no_that_is_told(bench: Bench)
     assert ended["finalState"] == "COMPLETED"
 
 
-async def test_a_no_to_a_paused_session_ends_it(bench: Bench) -> None:
+async def test_a_denial_with_stop_of_a_paused_session_ends_it(bench: Bench) -> None:
     session = bench.start("bash", "-c", f"{ASK} 'rm -rf build/'; sleep 100")
     (approval,) = await asked(bench, session)
     await session.pause()
-    await session.approvals.decide(approval, "deny", "ada")
+    await session.approvals.decide(approval, "deny", "ada", stop=True)
     assert (await bench.over(session))["reason"] == "approval denied by ada"
 
 
@@ -264,7 +316,7 @@ async def test_a_wrong_request_is_refused_and_nothing_else_happens(bench: Bench,
     session = bench.start("cat")
     await until(lambda: "RUNNING" in bench.states(session))
     right = {"action": "ask", "category": "shell", "risk": "low", "summary": "x"}
-    answer = await asks.request("ask", {**right, **wrong}, session._env)
+    answer = await trio.to_thread.run_sync(quick.request, "ask", {**right, **wrong}, session._env)
     assert answer["ok"] is False
     assert bench.events(session, "APPROVAL_REQUESTED") == []
     await session.stop()

@@ -5,12 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from runner.spool import Spool
+from townwatch.runner.spool.spool import Spool
 
 WRITER = """
 import sys
 from pathlib import Path
-from runner.spool import Spool
+from townwatch.runner.spool.spool import Spool
 spool = Spool(Path(sys.argv[1]))
 spool.open_session("s1", village="demo", provider="command", started_ms=1)
 event = {"type": "TERMINAL_CHUNK", "sessionId": "s1", "orgId": "demo", "ts": 1, "data": "x", "stream": "stdout"}

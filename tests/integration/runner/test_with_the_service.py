@@ -1,80 +1,20 @@
 """The real runner and the real service: watched, typed into, asked, approved and stopped from afar."""
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import attrs
-import httpx
 import pytest
 import trio
 
-from runner import identity
-from runner.identity import new_session_id
-from runner.runner import Runner, open_runner
-from runner.session import Plan, Session
-from tests.integration.runner.conftest import until
-from tests.support.service import Town, open_town
+from tests.integration.runner.conftest import Far, until
+from townwatch.runner import identity
+from townwatch.runner.identity import new_session_id
+from townwatch.runner.opening import open_runner
+from townwatch.runner.session.plan import SessionSpec
+from townwatch.runner.session.session import Session
 
-ASK = f"{sys.executable} -m app ask --category shell --risk high"
-
-
-@attrs.define(eq=False)
-class Far:
-    """Somebody with a browser, far from the runner."""
-
-    town: Town
-    runner: Runner
-    http: httpx.AsyncClient
-    directory: Path
-
-    def start(self, script: str) -> Session:
-        plan = Plan(
-            session_id=new_session_id(), village="demo", command=["bash", "-c", script], directory=self.directory
-        )
-        return self.runner.start(plan)
-
-    async def post(self, session: Session, what: str, **body: Any) -> int:
-        """The status of a request about a session."""
-        return (await self.http.post(f"/api/runner/sessions/{session.plan.session_id}/{what}", json=body)).status_code
-
-    async def shown(self, session: Session) -> dict[str, Any]:
-        """What the service says of a session; nothing before it knows it."""
-        answer = await self.http.get(f"/api/runner/sessions/{session.plan.session_id}")
-        return answer.json() if answer.status_code == 200 else {}
-
-    async def events(self, session: Session) -> list[dict[str, Any]]:
-        answer = await self.http.get(f"/api/runner/sessions/{session.plan.session_id}/events?limit=1000")
-        return answer.json()["items"] if answer.status_code == 200 else []
-
-    async def sees(self, session: Session, text: str) -> None:
-        """Until the output that the service has holds this text."""
-        with trio.fail_after(15):
-            while text not in "".join(event.get("data", "") for event in await self.events(session)):
-                await trio.sleep(0.05)
-
-    async def becomes(self, session: Session, state: str) -> dict[str, Any]:
-        with trio.fail_after(15):
-            while (found := await self.shown(session)).get("state") != state:
-                await trio.sleep(0.05)
-        return found
-
-
-@pytest.fixture
-async def far(tmp_path: Path) -> AsyncIterator[Far]:
-    directory = tmp_path / "work"
-    directory.mkdir()
-    async with open_town(tmp_path / "service") as town:
-        known = identity.load(town.state)
-        headers = {"authorization": f"Bearer {town.token}"}
-        async with (
-            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False) as http,
-            open_runner(known, tmp_path / "runner", slot="main") as runner,
-        ):
-            with trio.fail_after(15):
-                await runner.link.connected.wait()
-            yield Far(town, runner, http, directory)
+ASK = f"{sys.executable} -P -m townwatch ask --category shell --risk high"
 
 
 async def test_a_session_is_watched_typed_into_and_stopped(far: Far) -> None:
@@ -109,10 +49,19 @@ async def test_a_yes_from_afar_is_status_0_here(far: Far) -> None:
     assert shown["pendingApprovals"] == []
 
 
-async def test_a_no_from_afar_is_status_1_here_and_the_end(far: Far) -> None:
-    session = far.start(f"{ASK} 'rm -rf /'; echo status=$?; sleep 1000")
+async def test_a_denial_from_afar_is_status_1_here_and_the_session_goes_on(far: Far) -> None:
+    session = far.start(f"{ASK} 'rm -rf /'; echo status=$?; echo went on")
     asked = await approval(far, session)
     assert await far.post(session, f"approvals/{asked}", decision="deny") == 200
+    await far.sees(session, "status=1")
+    await far.sees(session, "went on")
+    await far.becomes(session, "COMPLETED")
+
+
+async def test_a_denial_with_stop_from_afar_is_status_1_here_and_the_end(far: Far) -> None:
+    session = far.start(f"{ASK} 'rm -rf /'; echo status=$?; sleep 1000")
+    asked = await approval(far, session)
+    assert await far.post(session, f"approvals/{asked}", decision="deny", stop=True) == 200
     await far.sees(session, "status=1")
     await far.becomes(session, "COMPLETED")
     ended = (await far.events(session))[-1]
@@ -132,3 +81,46 @@ async def test_a_terminal_that_takes_no_keys_holds_up_nobody_else(far: Far) -> N
         assert await far.post(stuck, "stop") == 200
         await far.becomes(stuck, "COMPLETED")
         nursery.cancel_scope.cancel()
+
+
+def _not_known(_self: object) -> None:
+    """What an old kernel says of how another's child ended."""
+
+
+async def test_a_verdict_that_is_not_known_is_unknown_to_every_viewer(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run's output is thrown away, and the kernel does not say how it ended."""
+    monkeypatch.setattr("townwatch.runner.observers.exits.ProcessExit._from_info", _not_known)
+    monkeypatch.setattr("townwatch.runner.observers.exits.ProcessExit._is_zombie", _not_known)
+    (far.directory / "test_it.py").write_text("import time\ndef test_a(): time.sleep(1)\n")
+    session = far.start(f"{sys.executable} -m unittest test_it > /dev/null 2>&1; sleep 2; true")
+    await far.becomes(session, "COMPLETED")
+    last = (await far.shown(session))["lastTest"]
+    assert last["verdict"] == "unknown"
+    assert last["reason"].endswith("and its exit status cannot be seen")
+    assert not {"exitCode", "passed", "failed"} & {name for name, value in last.items() if value is not None}
+    houses = (await far.http.get("/api/villages/demo/houses")).json()["items"]
+    (house,) = [one for one in houses if one["repoPath"] == str(far.directory)]
+    assert house["indicators"]["smoke"].get("buildStatus") not in ("passed", "failed")
+
+
+async def test_what_a_runner_that_is_gone_left_is_told_by_another(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service was away when a session of another slot ended: any runner process of the machine tells its end."""
+    monkeypatch.setattr("townwatch.runner.slots.FIRST_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("townwatch.runner.slots.LOOK_SECONDS", 0.2)
+    known = identity.load(far.town.state)
+    nowhere = attrs.evolve(known, url="ws://127.0.0.1:9/runner")
+    state = tmp_path / "machine"
+    async with open_runner(nowhere, state, dispatch=False) as gone:
+        gone.link.renew = lambda: nowhere
+        plan = SessionSpec(
+            session_id=new_session_id(), village="demo", command=["sh", "-c", "exit 7"], directory=far.directory
+        )
+        session = gone.start(plan)
+        await session.over.wait()
+    async with open_runner(known, state, dispatch=False):
+        shown = await far.becomes(session, "FAILED")
+    assert shown["exitCode"] == 7

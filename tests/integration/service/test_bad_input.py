@@ -113,7 +113,7 @@ async def test_the_eleventh_connection_of_a_person_is_refused_for_good(tmp_path:
 
 
 def start(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app", *arguments]
+    command = [sys.executable, "-P", "-m", "townwatch", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, env={**os.environ})
 
 

@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import trio
 
-from access.bootstrap import OWNER_ID
-from access.grants import SESSION_SCOPES, grant_api_token, grant_runner_token
-from contracts.control import CONTROL_TYPES
-from contracts.joins import PAYLOADS
-from contracts.ui import repo_id
 from tests.support.cast import event
 from tests.support.people import KINDS, Kind, Refused, connected, person
 from tests.support.service import ScriptedRunner, Town, open_town
+from townwatch.access.bootstrap import OWNER_ID
+from townwatch.access.grants import grant_api_token, grant_runner_token
+from townwatch.access.subject import ALL_SCOPES
+from townwatch.contracts.control import CONTROL_TYPES
+from townwatch.contracts.joins import PAYLOADS
+from townwatch.contracts.ui import repo_id
 
 STARTED = event("SESSION_STARTED", 1, providerId="command", providerVersion="1", workspacePath="/src/app")
 ASKERS = ("owner", "operator", "viewer", "reader", "stranger", "nobody")
@@ -44,6 +45,7 @@ TABLE: dict[str, tuple[set[str], dict[str, Any]]] = {
     "leave_repo": (EVERYBODY, {"repoId": ...}),
     "terminal_input": (DRIVE, {"sessionId": ..., "data": "x"}),
     "terminal_resize": (DRIVE, {"sessionId": ..., "cols": 80, "rows": 24}),
+    "keyboard": (DRIVE, {"sessionId": ..., "action": "take"}),
 }
 CONTROL: dict[str, tuple[set[str], dict[str, Any]]] = {
     "subscribe": (READ, {"sessionId": ...}),
@@ -73,7 +75,7 @@ async def village(folder: Path) -> AsyncGenerator[tuple[Town, ScriptedRunner, di
         tokens |= {"stranger": await person(town, "stranger"), "nobody": None}
         tokens["reader"] = await person(town, "reader", "owner", scopes=frozenset({"read"}))
         now = town.service.context.clock.now_ms()
-        own = await town.service.database.call(grant_api_token, OWNER_ID, "a", SESSION_SCOPES, now, None, "s1")
+        own = await town.service.database.call(grant_api_token, OWNER_ID, "a", ALL_SCOPES, now, None, "s1")
         tokens["agent"] = own.token
         tokens["runner"] = (await town.service.database.call(grant_runner_token, "runner_local", now)).token
         yield town, runner, tokens

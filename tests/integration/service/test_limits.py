@@ -5,15 +5,15 @@ from typing import Any
 
 import attrs
 
-from config.settings import Limits, Settings
 from tests.support.cast import event
 from tests.support.people import connected, person, rest
 from tests.support.service import open_town
+from townwatch.config.settings import LimitsSettings, Settings
 
 
 def limited(**options: Any) -> Any:
     def change(settings: Settings) -> Settings:
-        return attrs.evolve(settings, limits=attrs.evolve(Limits(), **options))
+        return attrs.evolve(settings, limits=attrs.evolve(LimitsSettings(), **options))
 
     return change
 

@@ -5,24 +5,23 @@ from pathlib import Path
 import pytest
 import trio
 
-from actors import messages as m
-from store import sessions
-from store.sessions import Session
 from tests.support.cast import event
 from tests.support.people import rest
 from tests.support.service import Town, open_town
+from townwatch.actors import messages as m
+from townwatch.store import sessions
+from townwatch.store.sessions import SessionRow
 
 RUNNER = "runner_local"
 
 
 async def ordered(town: Town) -> None:
     """As POST /api/runner/sessions leaves it that was killed before the command was sent."""
-    row = Session(
+    row = SessionRow(
         session_id="s1",
         village_id="demo",
         agent_id="runner_s1",
         provider_id="command",
-        state="CREATED",
         created_ms=1,
         runner_id=RUNNER,
     )
@@ -37,8 +36,8 @@ async def until_status(http: object, status: int) -> None:
 
 
 async def test_it_is_taken_back_and_may_begin_after_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.forget.ROUND_SECONDS", 0.02)
-    monkeypatch.setattr("app.forget.UNBEGUN_SECONDS", 0.3)
+    monkeypatch.setattr("townwatch.app.upkeep.session_gc.ROUND_SECONDS", 0.02)
+    monkeypatch.setattr("townwatch.app.upkeep.session_gc.UNBEGUN_SECONDS", 0.3)
     async with open_town(tmp_path) as town, town.runner() as runner, rest(town, town.token) as http:
         await ordered(town)
         await until_status(http, 200)

@@ -12,10 +12,10 @@ import attrs
 import httpx
 import pytest
 
-from config.settings import OidcGrant, Settings
-from store import audit, members, users
 from tests.support.provider import CLIENT, SECRET, Browser, open_provider
 from tests.support.service import Town, open_town
+from townwatch.config.settings import OidcGrant, Settings
+from townwatch.store import audit, members, users
 
 START = "/auth/oidc/start"
 GRANTS = [

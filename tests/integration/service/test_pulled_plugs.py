@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import trio
 
-from actors.runtime import whereis
-from app import cast
-from supervision import tree
 from tests.support.service import Town, open_town
+from townwatch.app import supervision_tree as cast
+from townwatch.runtime import whereis
+from townwatch.supervision import tree
 
 pytestmark = pytest.mark.node
 SESSION = "feedfacecafebeef"
@@ -42,7 +42,7 @@ def victim(town: Town, name: str) -> Any:
         case "village":
             return context.directory.villages["demo"]
         case "agent":
-            return context.directory.agents[AGENT]
+            return context.directory.agents[f"demo:{AGENT}"]
         case "router":
             return context.router
         case "runner":
@@ -110,4 +110,4 @@ async def test_everybody_who_lives_has_a_supervisor(tmp_path: Path) -> None:
 
             collect(tree(town.service.root))
             wanted = {"SessionActor", "VillageActor", "AgentActor", "RunnerActor", "RunnerLink", "ClientActor"}
-            assert wanted | {"JournalActor", "SessionRouter", "Timers", "Hosted", "Watch"} <= seen
+            assert wanted | {"JournalActor", "SessionRouter", "Timers", "Hosted", "GaugeSampler"} <= seen

@@ -13,6 +13,7 @@ import trio
 from tests.support.cast import event
 from tests.support.people import KINDS, Kind, Live, connected, person, rest
 from tests.support.service import ScriptedRunner, Town, open_town
+from townwatch.contracts.scopes import wire_room
 
 SOON = 1.0
 MEMBER = "/api/villages/demo/members/user_ada"
@@ -37,7 +38,7 @@ class Place:
             if one.kind == "socketio"
             for room in self.town.service.server.rooms(one.connection_id)
         }
-        return {room for room in inside if ":" in room} | {room for one in found for room in one.rooms()}
+        return {wire_room(room) for room in inside if ":" in room} | {room for one in found for room in one.rooms()}
 
     async def soon(self, done: Callable[[], bool]) -> None:
         with trio.fail_after(SOON):
@@ -63,7 +64,7 @@ async def open_place(path: Path, role: str = "operator") -> AsyncIterator[Place]
             assert (await socketio.emit("join_agent", {"agentId": state.agent_id, "terminal": True}))["ok"]
             assert (await control.say("subscribe", sessionId="s1"))["event"] == "subscribed"
             place = Place(town, runner, admin, socketio, control, token)
-            assert len(place.rooms()) == 4
+            assert len(place.rooms()) == 5
             yield place
 
 
@@ -107,7 +108,7 @@ async def test_a_viewer_types_no_more_and_goes_on_watching(tmp_path: Path) -> No
         resize = {"sessionId": "s1", "cols": 80, "rows": 24}
         assert (await place.socketio.emit("terminal_resize", resize))["error"]["code"] == "E_FORBIDDEN"
         assert (await place.control.say("terminal", sessionId="s1", action="input", data="x"))["code"] == "FORBIDDEN"
-        assert len(place.rooms()) == 4
+        assert len(place.rooms()) == 5
         assert (await place.admin.put(MEMBER, json={"role": "operator"})).status_code == 200
         assert (await place.socketio.emit("terminal_input", typed))["ok"]
 

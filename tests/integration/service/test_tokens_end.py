@@ -13,11 +13,11 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed
 
-from access.grants import grant_api_token
-from store import members, users
 from tests.support import golden
 from tests.support.doorway import websocket
 from tests.support.service import NodeClient, Town, open_town
+from townwatch.access.grants import grant_api_token
+from townwatch.store import members, users
 
 pytestmark = pytest.mark.node
 WITHIN_SECONDS = 1.0

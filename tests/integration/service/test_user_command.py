@@ -10,9 +10,9 @@ import trio
 from tests.support.service import open_town
 
 
-async def user_add(state: Path, *words: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "app", "user", "add", *words, f"--state-dir={state}"]
-    return await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, cwd=state.parent)
+async def user_add(state: Path, *words: str, command: tuple[str, ...] = ("add",)) -> subprocess.CompletedProcess[bytes]:
+    line = [sys.executable, "-P", "-m", "townwatch", "user", *command, *words, f"--state-dir={state}"]
+    return await trio.run_process(line, check=False, capture_stdout=True, capture_stderr=True, cwd=state.parent)
 
 
 async def test_somebody_new_comes_in_and_sets_a_password(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ async def test_somebody_new_comes_in_and_sets_a_password(tmp_path: Path) -> None
         body["email"] = "bob@example.org"
         assert (await http.post("/api/auth/password", json=body)).json()["user"]["name"] == "Bob"
         for words, why in (
-            (("Bob", "--email=BOB@example.org"), "is somebody's already"),
+            (("Bob", "--email=BOB@example.org"), "belongs to another account"),
             (("Bob", "--village=nowhere"), "there is no village 'nowhere'"),
             (("",), "a name has"),
             (("Bob", "--email=bob"), "is no e-mail address"),

@@ -8,6 +8,7 @@ import pytest
 from tests.property.mutants.actors import MUTANTS, ROOT
 
 
+@pytest.mark.mutants
 @pytest.mark.timeout(300)
 def test_no_mutant_survives() -> None:
     command = [sys.executable, "-m", "tests.property.mutants.actors"]

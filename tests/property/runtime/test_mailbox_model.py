@@ -10,10 +10,9 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from actors.runtime import MailboxFull, MailboxSpec, TrioActor, inspect, open_world
+from townwatch.runtime import MailboxFull, MailboxSpec, TrioActor, inspect, open_world
 
 POLICIES = ("wait", "refuse", "drop_oldest", "coalesce")
 steps = st.lists(

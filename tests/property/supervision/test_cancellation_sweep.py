@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from pykka import ActorRegistry
 from trio._core import _run
 
-from actors.runtime import ActorDeadError, TrioActor, open_world, whereis
-from supervision import Backoff, ChildSpec, DynamicSupervisor, Supervisor
+from townwatch.runtime import ActorDeadError, TrioActor, open_world, whereis
+from townwatch.runtime.testing import leftovers
+from townwatch.supervision import Backoff, ChildSpec, DynamicSupervisor, StartChild, Supervisor, TerminateChild
 
 
 class Steps(trio.abc.Instrument):
@@ -60,13 +60,13 @@ async def busy_life(trace: list[str], futures: list[Any]) -> None:
     futures.append(sup.ask("x", block=False))
     await sup.ping()
     for name in ("c", "d"):
-        futures.append(whereis("top/dyn").proxy().start_child(ChildSpec(name, Worker, (name, trace))))
+        futures.append(whereis("top/dyn").ask(StartChild(ChildSpec(name, Worker, (name, trace))), block=False))
     futures += [whereis(f"top/{name}").ask(n, block=False) for n, name in enumerate("abz")]
     await trio.sleep(0.3)
     whereis("top/b").tell("crash")
     futures += [whereis(f"top/{name}").ask(n, block=False) for n, name in enumerate("abz")]
     await trio.sleep(2)
-    futures.append(sup.proxy().terminate_child("a"))
+    futures.append(sup.ask(TerminateChild("a"), block=False))
     futures.append(sup.stop(block=False))
     await trio.sleep(5)
 
@@ -92,7 +92,7 @@ def live(at: int) -> int:
 
     clock = trio.testing.MockClock(autojump_threshold=0)
     trio.run(main, clock=clock, instruments=[steps])
-    assert ActorRegistry.get_all() == []
+    assert leftovers() == []
     up = set[str]()
     for sign, name in trace:  # nobody stops who had not started
         assert sign == "+" or name in up, trace

@@ -5,11 +5,10 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor, dead_letters, open_world, whereis
-from supervision import Backoff, ChildSpec, Supervisor
+from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor, dead_letters, open_world, whereis
+from townwatch.supervision import Backoff, ChildSpec, RestartChild, Supervisor, TerminateChild
 
 steps = st.lists(
     st.one_of(
@@ -21,6 +20,9 @@ steps = st.lists(
     ),
     max_size=30,
 )
+
+
+REQUESTS = {"terminate": TerminateChild, "restart": RestartChild}
 
 
 class Boom(Exception):
@@ -72,11 +74,11 @@ async def do(log: Log, sup: Any, senders: trio.Nursery, n: int, what: str, arg: 
         case "wait":
             await trio.sleep(arg)
         case "stop":
-            ref.stop(block=False)
+            ref.request_stop()
         case "kill":
             ref.exit("killed")
         case "terminate" | "restart":
-            future = getattr(sup.proxy(), f"{what}_child")("w") if sup.is_alive() else None
+            future = sup.ask(REQUESTS[what]("w"), block=False) if sup.is_alive() else None
             senders.start_soon(settle, future)
         case "send":
             senders.start_soon(send, log, ref, n)
@@ -137,7 +139,7 @@ def test_every_message_has_exactly_one_fate(
     dead_letters.clear()
     log = Log()
     actor = worker(log, MailboxSpec(capacity, policy), in_hand)
-    spec = ChildSpec("w", actor, restart=restart, backoff=backoff, mailbox=mailbox, shutdown=3000)
+    spec = ChildSpec("w", actor, restart=restart, backoff=backoff, mailbox=mailbox, shutdown=3.0)
 
     async def main() -> None:
         async with open_world(), trio.open_nursery() as senders:

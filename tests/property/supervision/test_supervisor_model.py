@@ -7,11 +7,10 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from actors.runtime import Shutdown, TrioActor, open_world, whereis
-from supervision import ChildSpec, Supervisor
+from townwatch.runtime import Shutdown, TrioActor, open_world, whereis
+from townwatch.supervision import ChildSpec, Supervisor
 
 NAMES = "abcd"
 steps = st.lists(
@@ -128,7 +127,7 @@ def test_the_supervisor_is_its_model(
                 assert trace == model.trace
                 assert sup.is_alive() == model.alive
                 if model.alive:
-                    children = await sup.proxy().which_children()
+                    children = await Supervisor.which_children(sup)
                     assert {child.id: child.state == "up" for child in children} == model.up
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -3,10 +3,12 @@
 import attrs
 import pytest
 
-from access.jwt import OwnTokens
-from tests.support.databases import database as database
-from tests.support.databases import database_url as database_url
-from tests.support.databases import postgres_server as postgres_server
+from tests.support.databases import (
+    database as database,
+    database_url as database_url,
+    postgres_server as postgres_server,
+)
+from townwatch.access.jwt import OwnTokens
 
 SECRET = bytes(range(32))
 

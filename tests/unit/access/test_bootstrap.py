@@ -4,12 +4,12 @@ import json
 import stat
 from pathlib import Path
 
-from access.authenticator import Authenticator
-from access.bootstrap import bootstrap, token_secret
-from access.jwt import OwnTokens
-from access.sign_in import SignIn
-from store import members, villages
-from store.database import Database
+from townwatch.access.authenticator import Authenticator
+from townwatch.access.bootstrap import bootstrap, token_secret
+from townwatch.access.jwt import OwnTokens
+from townwatch.access.sign_in import SignIn
+from townwatch.store import members, villages
+from townwatch.store.database import Database
 
 
 async def test_an_owner_with_a_village_and_a_runner_that_can_sign_in(

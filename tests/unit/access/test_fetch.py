@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from access import fetch as fetching
-from access.fetch import MAX_BYTES, Fetcher, NotFetched, demand_safe
+from townwatch.access import fetch as fetching
+from townwatch.access.fetch import MAX_BYTES, Fetcher, NotFetched, demand_safe
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 

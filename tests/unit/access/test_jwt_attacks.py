@@ -11,13 +11,13 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
-from access.authenticator import Authenticator
-from access.jwt import IssuerTokens, OwnTokens
-from access.keys import FixedKeys
-from access.subject import ALL_SCOPES, ANONYMOUS, InvalidToken
-from store import users
-from store.database import Database
 from tests.unit.access.conftest import SECRET, Clock
+from townwatch.access.authenticator import Authenticator
+from townwatch.access.jwt import IssuerTokens, OwnTokens
+from townwatch.access.keys import FixedKeys
+from townwatch.access.subject import ALL_SCOPES, ANONYMOUS, InvalidCredentials
+from townwatch.store import users
+from townwatch.store.database import Database
 
 NOW = 1_800_000_000
 ISSUER = "https://id.example.org"
@@ -170,7 +170,9 @@ def authenticator(database: Database, clock: Clock) -> Authenticator:
     database.run(users.create, "Ada", 1, user_id="ada")
     database.run(users.link_identity, "ada", ISSUER, "ada@id", 1)
     public = KeySet([type(k).import_key(k.as_dict(private=False)) for k in (RSA, EC, ED)])
-    issuer = IssuerTokens(ISSUER, "townwatch", frozenset({"RS256", "ES256", "EdDSA"}), FixedKeys(public), clock.now_s)
+    issuer = IssuerTokens(
+        ISSUER, "townwatch", frozenset({"RS256", "ES256", "EdDSA"}), FixedKeys(public), frozenset({"read"}), clock.now_s
+    )
     return Authenticator(database, OwnTokens(SECRET, clock.now_s), [issuer], clock.now_ms)
 
 
@@ -187,7 +189,8 @@ async def test_the_honest_ones_are_taken(authenticator: Authenticator) -> None:
     ]
     for token in honest:
         subject = await authenticator.authenticate(token)
-        assert (subject.kind, subject.user_id, subject.scopes) == ("user", "ada", ALL_SCOPES)
+        scopes = ALL_SCOPES if subject.signed_in_here else {"read"}  # theirs name none
+        assert (subject.kind, subject.user_id, subject.scopes) == ("user", "ada", scopes)
     assert await authenticator.authenticate(None) is ANONYMOUS
 
 
@@ -198,14 +201,14 @@ async def test_every_attack_is_refused(authenticator: Authenticator) -> None:
         try:
             await authenticator.authenticate(token if isinstance(token, str) else token())
             taken.append(name)
-        except InvalidToken:
+        except InvalidCredentials:
             pass
     assert taken == []
 
 
 async def test_refusals_never_say_what_the_token_was(authenticator: Authenticator) -> None:
     for token in (GOOD[:-20], "tw_secretsecret", "twr_secretsecret"):
-        with pytest.raises(InvalidToken) as refused:
+        with pytest.raises(InvalidCredentials) as refused:
             await authenticator.authenticate(token)
         assert "secretsecret" not in str(refused.value)
         assert GOOD[:30] not in str(refused.value)

@@ -7,8 +7,8 @@ import pytest
 import trio
 from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
-from access.keys import FetchedKeys, FixedKeys
-from access.subject import InvalidToken
+from townwatch.access.keys import FetchedKeys, FixedKeys
+from townwatch.access.subject import InvalidCredentials
 
 RSA = RSAKey.generate_key(2048, {"kid": "one"})
 EC = ECKey.generate_key("P-256", {"kid": "two"})
@@ -26,7 +26,7 @@ async def test_a_file_of_either_kind(tmp_path: Path) -> None:
     assert (await many.key_for("two", "ES256")).kid == "two"
     assert (await one.key_for(None, "ES256")).as_dict(private=False)["x"] == EC.as_dict(private=False)["x"]
     for key_id, algorithm in (("one", "ES256"), ("three", "RS256")):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidCredentials):
             await many.key_for(key_id, algorithm)
 
 
@@ -48,9 +48,6 @@ def test_a_file_without_a_key_that_verifies_is_refused_by_name(tmp_path: Path, c
         FixedKeys.from_file(tmp_path / "keys")
 
 
-# The clock is moved by hand, not by autojump, which would jump over the threads that fetch.
-
-
 class Issuer:
     """Answers with `body`, or fails with it."""
 
@@ -58,7 +55,7 @@ class Issuer:
         self.body = body
         self.asked = 0
 
-    def fetch(self, url: str) -> bytes:
+    async def fetch(self, url: str) -> bytes:
         assert url == URL
         self.asked += 1
         if isinstance(self.body, Exception):
@@ -85,7 +82,7 @@ async def test_a_new_key_is_found_and_guessing_ids_does_not_make_us_ask_again_an
     mock_clock.jump(31)
     await keys.key_for("two", "ES256")
     for guess in range(50):
-        with pytest.raises(InvalidToken):
+        with pytest.raises(InvalidCredentials):
             await keys.key_for(f"guess{guess}", "RS256")
     assert issuer.asked == 2
 
@@ -100,13 +97,13 @@ async def test_while_the_issuer_is_away_its_old_keys_are_believed(mock_clock: tr
         assert (await keys.key_for("one", "RS256")).kid == "one"
     issuer.body = document(EC)  # and a key that was withdrawn is believed no more
     mock_clock.jump(700)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidCredentials):
         await keys.key_for("one", "RS256")
 
 
 async def test_an_issuer_that_was_never_reached_is_believed_nothing(mock_clock: trio.testing.MockClock) -> None:
     keys = FetchedKeys(URL, Issuer(OSError("no route")).fetch)
-    with pytest.raises(InvalidToken):
+    with pytest.raises(InvalidCredentials):
         await keys.key_for("one", "RS256")
 
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from actors.houses import House, after, expire, next_change
-from contracts.codec import encode
-from contracts.events import decode_event
+from townwatch.actors.rendering.houses import HouseState, after, expire, next_change
+from townwatch.contracts.codec import encode
+from townwatch.contracts.decoding.runner_events import decode_event
 
 NOW = 1_764_000_000_000
-HOUSE = House(repo_id="house_1", village_id="demo", repo_path="/src/app")
+HOUSE = HouseState(repo_id="house_1", village_id="demo", repo_path="/src/app")
 
 
 def event(kind: str, **fields: Any) -> Any:
@@ -55,9 +55,31 @@ def test_a_test_run_smokes_until_it_ends_and_is_seen_for_five_seconds_at_least()
     assert expire(done, NOW + 5_000).smoke.build_status == "failed"
 
 
+def run(kind: str, run_id: str, **fields: Any) -> Any:
+    return event(kind, runId=run_id, **fields)
+
+
+def test_a_verdict_that_is_not_known_is_no_build_status() -> None:
+    done = after(after(HOUSE, TESTING, NOW), event("TEST_RUN_FINISHED", duration=5, verdict="unknown"), NOW)
+    assert (done.smoke.active, done.smoke.build_status) == (True, None)
+
+
+def test_runs_beside_each_other_smoke_until_the_last_and_a_failure_is_not_hidden() -> None:
+    house = HOUSE
+    for run_id in "ab":
+        house = after(house, run("TEST_RUN_STARTED", run_id, command="pytest"), NOW)
+    house = after(house, run("TEST_RUN_FINISHED", "b", duration=1, verdict="failed"), NOW + 1)
+    assert house.smoke.build_status == "in_progress"
+    house = after(house, run("TEST_RUN_FINISHED", "a", duration=1, verdict="passed"), NOW + 2)
+    assert house.smoke.build_status == "failed"
+    house = after(house, run("TEST_RUN_STARTED", "c", command="pytest"), NOW + 3)
+    house = after(house, run("TEST_RUN_FINISHED", "c", duration=1, verdict="passed"), NOW + 4)
+    assert house.smoke.build_status == "passed"
+
+
 def test_the_banner_hangs_while_an_approval_waits() -> None:
     asked = after(HOUSE, ASKED, NOW)
-    assert (asked.banner.active, asked.banner.context_ids) == (True, ["a"])
+    assert (asked.banner.active, asked.banner.context_ids) == (True, ["s1:a"])
     answered = after(asked, ANSWERED, NOW + 10)
     assert answered.banner.expires_at == NOW + 2_000
     assert expire(answered, NOW + 2_000).banner.active is False

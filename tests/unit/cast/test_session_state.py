@@ -3,13 +3,14 @@
 import json
 from itertools import pairwise
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from actors import session_state
-from actors.session_state import SessionState, fold, fold_all
-from contracts.events import RunnerEvent, decode_event
 from tests.support import golden
+from townwatch.actors.session import state as session_state
+from townwatch.actors.session.fold import fold, fold_all
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.events import RunnerEvent
 
 BLANK = SessionState(session_id=golden.SESSION, village_id="demo", agent_id=golden.AGENT, runner_id="r1")
 

@@ -1,8 +1,13 @@
 """What viewers may get of a terminal: everything that draws, nothing that acts on them, wherever the pieces are cut."""
 
-import pytest
+import random
 
-from actors.terminal import MAX_UNFINISHED, Screen, ViewerFilter
+import pytest
+from hypothesis import given, strategies as st
+
+from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
+from townwatch.contracts import events as e
+from townwatch.contracts.vt.parser import MAX_STRING
 
 DRAWS = {
     "colour": "\x1b[1;31mred\x1b[0m",
@@ -78,39 +83,109 @@ def test_a_title_is_cleaned_and_a_web_link_passes() -> None:
     assert whole(link) == link
 
 
-def test_a_sequence_that_never_ends_is_given_up() -> None:
+LONG = {
+    "clipboard": ("\x1b]52;c;" + "QUJD" * 35_000, "\x07"),
+    "sixel": ("\x1bPq" + "#0~~@@" * 25_000, "\x1b\\"),
+    "image": ("\x1b]1337;File=inline=1:" + "A" * 1_000_000, "\x07"),
+    "kitty graphics": ("\x1b_Gf=100;" + "A" * 20_000, "\x1b\\"),
+    "application command that is no ASCII": ("\x1b_" + "é" * 20_000, "\x1b\\"),
+    "link": ("\x1b]8;;https://a.example/" + "x" * (MAX_STRING + 1), "\x1b\\"),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_a_control_string_of_any_length_draws_nothing(name: str) -> None:
+    body, end = LONG[name]
     viewer = ViewerFilter()
-    assert viewer.feed("\x1b]0;" + "x" * MAX_UNFINISHED) == ""
-    assert viewer.feed("shown again") == "shown again"
+    pieces = [body[at : at + 4096] for at in range(0, len(body), 4096)]
+    assert "".join(viewer.feed(piece) for piece in ["a", *pieces, end]) == "a"
+    assert viewer.feed("b") == "b"
+    assert viewer.ground
+
+
+def test_a_string_that_never_ends_stays_one_until_an_escape() -> None:
+    viewer = ViewerFilter()
+    assert viewer.feed("\x1b]52;c;" + "x" * 200_000) == ""
+    assert viewer.feed("still the clipboard") == ""
+    assert viewer.feed("\x1b[31mred") == "\x1b[31mred"
+
+
+ABORTED = {
+    "cancelled": ("\x1b[3\x18b", "b"),
+    "substituted": ("\x1b[3\x1ab", "b"),
+    "cancelled title": ("\x1b]0;cut\x18b", "b"),
+    "escape inside": ("\x1b[1\x1b[2Kb", "\x1b[2Kb"),
+    "line end inside": ("\x1b[3\r\n1mb", "\r\n\x1b[31mb"),
+    "null inside": ("\x1b[\x001mb", "\x1b[1mb"),
+    "backspace inside": ("\x1b[1;\b5Hb", "\b\x1b[1;5Hb"),
+    "parameters behind intermediates": ("\x1b[1 2mb", "b"),
+    "prefix behind parameters": ("\x1b[1?2mb", "b"),
+    "title cut by an escape": ("\x1b]2;cut\x1b[1mb", "\x1b]2;cut\x07\x1b[1mb"),
+    "unknown mode among known ones": ("\x1b[?25;9999;7hb", "\x1b[?25;7hb"),
+}
+
+
+@pytest.mark.parametrize("name", ABORTED)
+def test_what_is_aborted_or_interrupted_is_never_printed(name: str) -> None:
+    text, shown = ABORTED[name]
+    assert whole("a" + text) == "a" + shown
+    viewer = ViewerFilter()
+    assert "".join(viewer.feed(character) for character in "a" + text) == "a" + shown
+
+
+PIECES = st.sampled_from(
+    [
+        *ACTS.values(),
+        *DRAWS.values(),
+        *(text for text, _ in ABORTED.values()),
+        "text",
+        "é",
+        "\u0301",
+        "\x1b",
+        "\x9b",
+        "[",
+        "]",
+        "\x07",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12), st.integers(0, 2**32))
+def test_cutting_anything_anywhere_changes_nothing(pieces: list[str], seed: int) -> None:
+    text, rnd, viewer, shown = "".join(pieces), random.Random(seed), ViewerFilter(), ""
+    at = 0
+    while at < len(text):
+        size = rnd.randint(1, 9)
+        shown += viewer.feed(text[at : at + size])
+        at += size
+    assert shown == whole(text)
+
+
+@given(st.text(alphabet=st.sampled_from("\x1b\x9b\x90\x9d\x07\x18;?[]P_\\cn0123456789abm q$p\x00é\r\n"), max_size=80))
+def test_what_passes_passes_again_and_asks_nothing(text: str) -> None:
+    shown = whole(text)
+    assert whole(shown) == shown
+    asks = ("\x1b[c", "\x1b[>c", "\x1b[6n", "\x1b[5n", "\x1bP", "\x1b_", "\x1b]52", "\x1b]4;", "\x90", "\x9d", "\x9b")
+    assert not any(one in shown for one in asks)
+
+
+def test_the_filter_in_the_middle_of_a_log_is_what_it_would_be_from_its_beginning() -> None:
+    texts = ["plain\r\n", "\x1b]52;c;", "abc", "def", "\x07shown", "\x1b[3", "1mred", "\x1b", "[1mbold", "x" * 10, "y"]
+
+    def read(after: int, limit: int) -> list[e.RunnerEvent]:
+        return [chunk(seq, texts[seq - 1]) for seq in range(after + 1, min(after + limit, len(texts)) + 1)]
+
+    for seq in range(len(texts) + 1):
+        before = ViewerFilter()
+        for text in texts[:seq]:
+            before.feed(text)
+        rest = "".join(texts[seq:])
+        assert filter_at(seq, read).feed(rest) == before.feed(rest), seq
+
+
+def chunk(seq: int, text: str) -> e.TerminalChunk:
+    return e.TerminalChunk(session_id="s", org_id="demo", ts=1, seq=seq, data=text, stream="stdout")
 
 
 def test_an_aborted_sequence_does_not_swallow_what_follows() -> None:
     assert "visible" in whole("\x1b]52;c;abc\x18visible")
-
-
-def test_a_late_viewer_gets_what_came_since_the_last_full_clear() -> None:
-    screen = Screen()
-    screen.write("old\r\n")
-    screen.write("more\x1b[2Jnew")
-    screen.write(" text")
-    assert screen.text() == "\x1b[2Jnew text"
-
-
-def test_a_long_screen_is_cut_at_the_start_of_a_line() -> None:
-    screen = Screen(limit=100)
-    for number in range(100):
-        screen.write(f"line {number}\r\n")
-    assert len(screen.text()) <= 100
-    assert screen.text().startswith("line ")
-    assert screen.text().endswith("line 99\r\n")
-
-
-def test_a_full_screen_program_stays_on_the_alternate_screen_however_much_it_drew() -> None:
-    screen = Screen(limit=100)
-    screen.write("$ vim\r\n\x1b[?1049h\x1b[2J")
-    for number in range(100):
-        screen.write(f"\x1b[{number % 24 + 1};1Hrow {number}")
-    assert screen.text().startswith("\x1b[?1049h\x1b[2J\x1b[H\x1b[")
-    assert screen.text().endswith("row 99")
-    screen.write("\x1b[?1049l$ \r\n" + "and more\r\n" * 20)
-    assert not screen.text().startswith("\x1b[?1049h")

@@ -5,8 +5,8 @@ from typing import Any, cast
 import pytest
 import trio
 
-from actors.runtime import MailboxSpec, TrioActor, open_world
-from actors.timers import AGAIN_SECONDS, After, Timers
+from townwatch.actors.timers import AGAIN_SECONDS, After, Timers
+from townwatch.runtime import MailboxSpec, TrioActor, open_world
 
 
 class _Context:
@@ -69,7 +69,7 @@ async def test_a_timer_for_somebody_who_is_gone_is_forgotten(autojump_clock: Any
         timers, gone, other = Timers.start(cast(Any, _Context())), Listener.start(), Listener.start()
         timers.tell(After(2.0, gone, "nobody"))
         timers.tell(After(3.0, other, "mine"))
-        await gone.stop(block=False)
+        await gone.stop()
         await trio.sleep(4)
         assert timers.is_alive()
         assert [name for name, _ in await other.proxy().heard] == ["mine"]

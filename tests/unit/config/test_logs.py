@@ -2,13 +2,14 @@
 
 import io
 import json
+import logging
 from collections.abc import Iterator
 
 import pytest
 import structlog
 
-from config.logs import MASK, configure
-from config.settings import Logging
+from townwatch.config.logs import MASK, configure
+from townwatch.config.settings import LoggingSettings
 
 SECRETS = [
     "tw_abcdefghijklmnop",
@@ -22,7 +23,7 @@ SECRETS = [
 @pytest.fixture(params=["text", "json"])
 def out(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     stream = io.StringIO()
-    configure(Logging(format=request.param), stream)
+    configure(LoggingSettings(format=request.param), stream)
     yield stream
     structlog.reset_defaults()
 
@@ -70,3 +71,17 @@ def test_nobody_writes_lines_of_their_own_into_it(out: io.StringIO) -> None:
     structlog.get_logger("room").info("refused", reason="no\n2026-01-01 [info] all_is_well\x1b[2J\u202e")
     assert len(out.getvalue().splitlines()) == 1
     assert "\x1b[2J" not in out.getvalue()
+
+
+def test_libraries_log_into_it_by_standard_logging_with_their_fields(out: io.StringIO) -> None:
+    logging.getLogger("townwatch.supervision").warning("Child %s crashed", "root/a", extra={"fields": {"restarts": 3}})
+    logging.getLogger("pykka").error("%s failed", "tw_" + "a" * 20)
+    try:
+        raise ValueError("in a library")
+    except ValueError:
+        logging.getLogger("trio").exception("went wrong")
+    first, second, *rest = out.getvalue().splitlines()
+    for part in ("Child root/a crashed", "townwatch.supervision", "restarts", "3", "warning"):
+        assert part in first
+    assert "a" * 20 not in second
+    assert "ValueError: in a library" in "".join(rest)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import ConfigError, Settings, load
+from townwatch.config.settings import ConfigError, Settings, load
 
 
 def test_without_anything_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,8 @@ def test_without_anything_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "t.toml"
     file.write_text(
-        'state_dir = "/srv/tw"\n[server]\nport = 9000\nhost = "0.0.0.0"\n[[runners.dial]]\nurl = "wss://r"\n'
+        'state_dir = "/srv/tw"\n[server]\nport = 9000\nhost = "0.0.0.0"\n'
+        '[[runners.dial]]\nurl = "wss://r"\nrunner_id = "r1"\n'
     )
     found = load(str(file), {"TOWNWATCH_SERVER_PORT": "9001", "TOWNWATCH_SERVER_ALLOWED_HOSTS": "a, b"})
     assert (found.server.port, found.server.host, found.state_dir) == (9001, "0.0.0.0", "/srv/tw")

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from contracts import events as e
-from contracts.codec import ContractError, decode_json
 from tests.support import golden
+from townwatch.contracts import events as e
+from townwatch.contracts.codec import ContractError, decode_json
+from townwatch.contracts.decoding.runner_events import Address, decode_event, peek_address
 
 
 def required(row: golden.Row) -> list[str]:
@@ -15,7 +16,7 @@ def required(row: golden.Row) -> list[str]:
     cls = next(cls for cls in e.EVENT_CLASSES if row.type == cls.TYPE)
     import attrs
 
-    from contracts.codec import camel
+    from townwatch.contracts.codec import camel
 
     return [camel(f.name) for f in attrs.fields(cls) if f.default is attrs.NOTHING]
 
@@ -28,7 +29,7 @@ def test_a_missing_required_field_is_named(row: golden.Row, name: str) -> None:
     event = row.event()
     del event[name]
     with pytest.raises(ContractError) as caught:
-        e.decode_event(json.dumps(event))
+        decode_event(json.dumps(event))
     assert (caught.value.field, caught.value.message) == (name, "is required")
 
 
@@ -37,7 +38,7 @@ def test_a_field_of_the_wrong_type_is_named_and_not_coerced(row: golden.Row, nam
     event = row.event()
     event[name] = 5 if not isinstance(event[name], int | float) else "5"
     with pytest.raises(ContractError) as caught:
-        e.decode_event(json.dumps(event))
+        decode_event(json.dumps(event))
     assert caught.value.field.startswith(name)
 
 
@@ -59,7 +60,7 @@ def test_a_field_of_the_wrong_type_is_named_and_not_coerced(row: golden.Row, nam
 def test_what_the_contract_excludes_is_refused(change: dict[str, Any], field: str) -> None:
     chunk = next(row for row in golden.TABLE if row.name == "output")
     with pytest.raises(ContractError) as caught:
-        e.decode_event(json.dumps({**chunk.event(), **change}))
+        decode_event(json.dumps({**chunk.event(), **change}))
     assert caught.value.field == field
 
 
@@ -70,18 +71,18 @@ def test_what_the_contract_excludes_is_refused(change: dict[str, Any], field: st
 )
 def test_what_is_no_event_at_all_is_refused_without_harm(text: bytes) -> None:
     with pytest.raises(ContractError):
-        e.decode_event(text)
+        decode_event(text)
 
 
 def test_an_unknown_field_is_ignored() -> None:
     chunk = next(row for row in golden.TABLE if row.name == "output")
-    assert e.decode_event(json.dumps({**chunk.event(), "colour": "red"})) == e.decode_event(json.dumps(chunk.event()))
+    assert decode_event(json.dumps({**chunk.event(), "colour": "red"})) == decode_event(json.dumps(chunk.event()))
 
 
 def test_the_address_of_a_malformed_event_is_found_where_it_can_be() -> None:
-    assert e.peek_address(b'{"sessionId": "s", "seq": 7, "type": 3}') == e.Address("s", 7)
-    assert e.peek_address(b"nonsense") == e.Address("", 0)
-    assert e.peek_address(b'{"sessionId": 4, "seq": true}') == e.Address("", 0)
+    assert peek_address(b'{"sessionId": "s", "seq": 7, "type": 3}') == Address("s", 7)
+    assert peek_address(b"nonsense") == Address("", 0)
+    assert peek_address(b'{"sessionId": 4, "seq": true}') == Address("", 0)
 
 
 def test_a_message_over_the_limit_says_so() -> None:

@@ -2,11 +2,11 @@
 
 import json
 
+import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from contracts.secret_shapes import MASK, masked_event, masked_text
+from townwatch.contracts.secrets.shapes import MASK, masked_event, masked_text
 
 SECRETS = [
     "ghp_" + "a1B2" * 9,
@@ -58,3 +58,20 @@ def test_what_holds_no_secret_is_the_very_same_object(fields: dict[str, str]) ->
 def test_words_that_only_look_like_the_beginning_of_one_stay() -> None:
     body = b'{"data": "task-runner, disk-usage, tw_ and twr_short, eyJ, a PRIVATE KEY is not here"}'
     assert masked_event(body) is body
+
+
+@pytest.mark.parametrize("depth", [1, 100, 350])
+@pytest.mark.parametrize("name", ["a", "type"])
+def test_what_the_decoder_takes_is_masked_however_deep_it_is(depth: int, name: str) -> None:
+    deep = f'{{"{name}": [' * depth + f'"{SECRETS[0]}"' + "]}" * depth
+    body = f'{{"type": "X", "data": {deep}}}'.encode()
+    try:
+        msgspec.json.decode(body)
+    except RecursionError:
+        pytest.skip("the decoder takes nothing so deep")
+    assert SECRETS[0].encode() not in masked_event(body)
+
+
+def test_a_letter_that_is_written_as_an_escape_hides_nothing() -> None:
+    body = json.dumps({"data": SECRETS[0]}).replace("ghp", "\\u0067hp").encode()
+    assert json.loads(masked_event(body)) == {"data": MASK}

@@ -4,12 +4,14 @@ import json
 
 import pytest
 
-from actors.compose import compose
-from actors.session_state import SessionState, fold
-from contracts import events as e
-from contracts.codec import encode
-from contracts.ui import Scope
 from tests.support import golden
+from townwatch.actors.rendering.compose import compose
+from townwatch.actors.session.fold import fold
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import events as e
+from townwatch.contracts.codec import encode
+from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.ui import Scope
 
 SCOPES = {"v": Scope.VILLAGE, "a": Scope.AGENT, "t": Scope.TERMINAL}
 
@@ -18,13 +20,13 @@ def state_after(row: golden.Row) -> SessionState:
     """The state of a session that was asked what this row resolves."""
     blank = SessionState(session_id=golden.SESSION, village_id=golden.VILLAGE, agent_id=golden.AGENT, runner_id="r1")
     asked = next(one for one in golden.TABLE if one.name == "approval requested")
-    state = fold(blank, e.decode_event(json.dumps(asked.event(1))))
-    return fold(state, e.decode_event(json.dumps(row.event(2))))
+    state = fold(blank, decode_event(json.dumps(asked.event(1))))
+    return fold(state, decode_event(json.dumps(row.event(2))))
 
 
 @pytest.mark.parametrize("row", golden.TABLE, ids=lambda row: row.name)
 def test_an_event_becomes_exactly_the_messages_of_its_row(row: golden.Row) -> None:
-    event = e.decode_event(json.dumps(row.event(2)))
+    event = decode_event(json.dumps(row.event(2)))
     seen = [(o.event, o.scope, json.loads(o.payload)) for o in compose(state_after(row), [event])]
     expected = []
     for name, rooms, payload in row.becomes:
@@ -41,4 +43,4 @@ def test_every_event_type_has_a_row() -> None:
 
 @pytest.mark.parametrize("row", golden.TABLE, ids=lambda row: row.name)
 def test_an_event_survives_the_way_through_its_class(row: golden.Row) -> None:
-    assert json.loads(encode(e.decode_event(json.dumps(row.event())))) == row.event()
+    assert json.loads(encode(decode_event(json.dumps(row.event())))) == row.event()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import trio
 
-from transports.edge_connection import Audience, Connection
+from townwatch.transports.edge.connection import Audience, Connection
 
 PIECE = bytes(range(256)) * 64
 

@@ -8,8 +8,8 @@ import attrs
 import trio
 import trio.testing
 
-from transports.edge_connection import Connection
-from transports.edge_parking import Parking, Resume
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.idle import IdlePoller, Resume
 
 
 @attrs.define
@@ -17,14 +17,14 @@ class Yard:
     """A parking, its connections, and what they got."""
 
     nursery: trio.Nursery
-    parking: Parking
+    parking: IdlePoller[Connection]
     heard: list[bytes | None] = attrs.field(factory=list)
 
     def connect(self) -> tuple[Connection, socket.socket]:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         connection = Connection(ours, self.nursery)
-        connection.parking = self.parking
+        connection.poller = self.parking
         return connection, theirs
 
     def park(self, connection: Connection) -> bool:
@@ -44,7 +44,7 @@ async def yard() -> AsyncIterator[Yard]:
         await resume()
 
     async with trio.open_nursery() as nursery:
-        place = Yard(nursery, Parking(nursery, go_on))
+        place = Yard(nursery, IdlePoller(nursery, go_on))
         nursery.start_soon(place.parking.run)
         await trio.testing.wait_all_tasks_blocked()
         yield place

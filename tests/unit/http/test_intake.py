@@ -2,11 +2,11 @@
 
 import pytest
 
-from contracts import rest
-from contracts.codec import ContractError
-from transports.http.app import OPERATIONS
-from transports.http.intake import body_of, query_of
-from transports.http.problems import ProblemError
+from townwatch.contracts import rest
+from townwatch.contracts.codec import ContractError
+from townwatch.transports.http.app import OPERATIONS
+from townwatch.transports.http.intake import body_of, query_of
+from townwatch.transports.http.problems import ProblemError
 
 OF = {operation.name: operation for operation in OPERATIONS}
 JSON = "application/json"
@@ -78,12 +78,15 @@ def test_an_optional_body_may_be_left_out():
         ("limit=0", "limit: Expected int >= 1"),
         ("limit=201", "limit: Expected int <= 200"),
         ("limit=many", "limit: Expected int, got str"),
-        ("limit=1&limit=2", "limit: is there more than once"),
+        ("limit=1&limit=2", "limit: is there more than once; give it once"),
         ("limits=1", "limits: is not a parameter of this address; known are villageId, live, cursor, limit"),
         ("live=perhaps", "live: Expected bool, got str"),
         ("villageId=", "villageId: Expected str of length >= 1"),
-        ("villageId=%ff", "the query is not one that can be read"),
-        ("&".join(f"a{i}=1" for i in range(99)), "the query is not one that can be read"),
+        ("villageId=%ff", "the query cannot be read: it must be name=value&… in UTF-8, percent-encoded"),
+        (
+            "&".join(f"a{i}=1" for i in range(99)),
+            "the query cannot be read: it must be name=value&… in UTF-8, percent-encoded",
+        ),
     ],
 )
 def test_a_bad_query_names_the_parameter(query, message):
@@ -93,7 +96,7 @@ def test_a_bad_query_names_the_parameter(query, message):
 
 
 def test_the_text_null_is_no_null():
-    with pytest.raises(ContractError, match=r"^cursor: is not what it should be"):
+    with pytest.raises(ContractError, match=r"^cursor: must not be null"):
         query_of(OF["list_events"], "cursor=null")
     assert query_of(OF["list_sessions"], "villageId=null") == rest.SessionQuery(village_id="null")
 

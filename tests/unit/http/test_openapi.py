@@ -1,14 +1,15 @@
 """The document says all that the routes do."""
 
+import json
 import re
 
 import pytest
 
-from contracts.codec import ContractError, Decoder
-from contracts.tasks import StartSession
-from transports.http.app import OPERATIONS
-from transports.http.openapi import document
-from transports.http.problems import CODES, MEANINGS
+from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.tasks import StartSession
+from townwatch.transports.http.app import OPERATIONS
+from townwatch.transports.http.openapi import document
+from townwatch.transports.http.problems import CODES, MEANINGS
 
 DOCUMENT = document(OPERATIONS, "1.2.3")
 CONTRACT = """
@@ -77,7 +78,7 @@ def test_an_operation_says_its_errors_who_may_and_what_it_is(operation):
     assert set(told["responses"]) == {str(operation.status), *map(str, operation.statuses)}
     assert {"500", "503"} <= set(told["responses"])
     anonymous = not told["security"] or {} in told["security"]
-    assert anonymous == (operation.who in ("anybody", "visitor"))
+    assert anonymous == (operation.who in ("any", "visitor") or operation.open_when is not None)
     assert [p["name"] for p in told.get("parameters", []) if p["in"] == "path"] == list(operation.path_names)
 
 
@@ -89,7 +90,7 @@ def test_every_status_has_a_code_and_a_meaning():
 
 def test_who_writes_without_signing_in_can_only_sign_in_or_join():
     open_doors = {
-        operation.path for operation in OPERATIONS if operation.writes and operation.who in ("anybody", "visitor")
+        operation.path for operation in OPERATIONS if operation.writes and operation.who in ("any", "visitor")
     }
     assert open_doors == {"/api/auth/exchange", "/api/auth/password", "/api/runners/join"}
 
@@ -108,6 +109,14 @@ BODY = {"providerId": "codex", "repoRef": {"provider": "local", "path": "/x"}, "
         ({"checkout": {"type": "tag", "tag": "v1"}}, None),
         ({"providerId": "command"}, "command"),
         ({"providerId": "command", "command": ["ls"]}, None),
+        ({"providerId": "command", "command": ["ls"], "model": "m"}, "model"),
+        ({"providerId": "command", "command": ["ls"], "resumeOf": "s1"}, "resumeOf"),
+        ({"model": "gpt-5.5", "resumeOf": "s1", "worktree": {"branch": "b", "base": "main"}}, None),
+        ({"model": "-m"}, "model"),
+        ({"worktree": {"base": "main"}}, "worktree.branch"),
+        ({"providerId": "opencode"}, None),
+        ({"providerId": "acp"}, "command"),
+        ({"providerId": "acp", "command": ["agent"]}, None),
     ],
 )
 def test_the_rules_of_the_document_are_those_of_the_decoder(change, field):
@@ -122,3 +131,32 @@ def test_the_rules_of_the_document_are_those_of_the_decoder(change, field):
         found = error.field
     assert found == field
     assert jsonschema_rs.is_valid(schema, body) == (field is None)
+
+
+def test_variants_have_names_and_say_which_they_are():
+    """Generators make one class of each; inline ones they name by number, and some not at all."""
+    schemas = DOCUMENT["components"]["schemas"]
+    for name in ("StartSession", "RepoRef", "CheckoutSpec"):
+        references = [one["$ref"].rpartition("/")[2] for one in schemas[name]["oneOf"]]
+        told = schemas[name]["discriminator"]
+        reached = {ref.rpartition("/")[2] for ref in told["mapping"].values()}
+        assert reached == set(references)
+        for value, ref in told["mapping"].items():
+            variant = schemas[ref.rpartition("/")[2]]
+            assert value in variant["properties"][told["propertyName"]]["enum"]
+            assert told["propertyName"] in variant["required"]
+
+
+def test_what_may_be_left_out_of_a_body_has_no_default_in_its_schema():
+    """openapi-typescript makes a field required that has one."""
+    for schema in DOCUMENT["components"]["schemas"].values():
+        assert not [name for name, value in schema.get("properties", {}).items() if "default" in value]
+
+
+def test_linters_find_what_they_ask_for():
+    assert DOCUMENT["servers"] and DOCUMENT["info"]["contact"]
+    assert all(tag["description"] for tag in DOCUMENT["tags"])
+    assert all(one["description"] for methods in DOCUMENT["paths"].values() for one in methods.values())
+    used = json.dumps(DOCUMENT)
+    unused = [name for name in DOCUMENT["components"]["schemas"] if f'schemas/{name}"' not in used]
+    assert unused == []

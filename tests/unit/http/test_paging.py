@@ -1,11 +1,10 @@
 """Pages: a cursor is a place in the order, not a number of items."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from transports.http.paging import cut
-from transports.http.problems import ProblemError
+from townwatch.transports.http.paging import cut
+from townwatch.transports.http.problems import ProblemError
 
 
 def key(item):

@@ -3,7 +3,7 @@
 import attrs
 import pytest
 
-from actors.placement import Candidate, NoRunner, choose
+from townwatch.actors.placement import Candidate, NoRunner, choose
 
 FREE = Candidate(
     runner_id="a",

@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
-import dashboard
-from transports.edge import Request
-from transports.http.static import Page
+from townwatch import dashboard
+from townwatch.transports.edge.server import Request
+from townwatch.transports.http.static import Page
 
 
 @pytest.fixture

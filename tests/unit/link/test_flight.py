@@ -2,17 +2,16 @@
 
 from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from actors.messages import Incoming
-from contracts.events import TerminalChunk
-from transports.runners.flight import AckBook, Flight
+from townwatch.actors.messages import IncomingEvent
+from townwatch.contracts.events import TerminalChunk
+from townwatch.transports.runners.flight import Flight, PendingAcks
 
 
-def incoming(seq: int) -> Incoming:
+def incoming(seq: int) -> IncomingEvent:
     event = TerminalChunk(session_id="s1", org_id="demo", ts=1, seq=seq, data="x", stream="stdout")
-    return Incoming(event, b"x" * seq)
+    return IncomingEvent(event, b"x" * seq)
 
 
 def flight(resume_from: int = 1, spool_from: int = 1) -> Flight:
@@ -76,7 +75,7 @@ def test_what_lies_before_this_connection_only_the_runner_has() -> None:
 
 
 def test_acknowledgements_of_a_session_become_one() -> None:
-    book = AckBook()
+    book = PendingAcks()
     assert not book
     for seq in (1, 5, 3):
         book.note("s1", seq, 1)

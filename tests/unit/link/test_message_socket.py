@@ -4,13 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import attrs
+import pytest
 import trio
 import trio.testing
-from trio_websocket import WebSocketConnection, wrap_server_stream
+from trio_websocket import WebSocketConnection
 
 from tests.support.doorway import doorway, websocket
-from transports.ws_door import Knock
-from transports.ws_socket import Ending, GuardedStream, Message, MessageSocket, SocketLimits
+from tests.support.raw_websocket import RawWebSocket, frame, opening, raw_websocket
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.http import Request
+from townwatch.transports.websocket.frames import CLOSE, PING, PONG, TEXT
+from townwatch.transports.websocket.handshake import accept
+from townwatch.transports.websocket.messages import Ending
+from townwatch.transports.websocket.socket import TOO_SLOW, MessageSocket, SocketLimits
 
 
 @attrs.define
@@ -19,32 +25,44 @@ class Pair:
 
     ours: MessageSocket
     theirs: WebSocketConnection
-    heard: list[Message]
+    heard: list[bytes]
     endings: list[Ending]
 
 
 @asynccontextmanager
 async def pair(limits: SocketLimits) -> AsyncIterator[Pair]:
     made: list[MessageSocket] = []
-    heard: list[Message] = []
+    heard: list[bytes] = []
     endings: list[Ending] = []
     opened = trio.Event()
 
-    async def listen(message: Message) -> None:
-        heard.append(message)
+    async def listen(_opcode: int, data: bytes) -> None:
+        heard.append(data)
 
-    async def serve(_knock: Knock, stream: trio.abc.Stream) -> None:
-        async with trio.open_nursery() as nursery:
-            guarded = GuardedStream(stream, limits.frames)
-            ws = await (await wrap_server_stream(nursery, guarded)).accept()
-            made.append(MessageSocket(ws, guarded, limits))
-            opened.set()
-            endings.append(await made[0].run(listen))
-            nursery.cancel_scope.cancel()
+    async def serve(request: Request, connection: Connection, leftover: bytes) -> None:
+        accept(request, connection)
+        made.append(MessageSocket(connection, leftover, limits))
+        opened.set()
+        endings.append(await made[0].run(listen))
 
     async with doorway(serve) as port, websocket(port) as theirs:
         await opened.wait()
         yield Pair(made[0], theirs, heard, endings)
+
+
+@asynccontextmanager
+async def raw_pair(limits: SocketLimits) -> AsyncIterator[tuple[MessageSocket, RawWebSocket, list[Ending]]]:
+    """Ours, and a peer that reads only when it is told to."""
+    made: list[MessageSocket] = []
+    endings: list[Ending] = []
+
+    async def serve(request: Request, connection: Connection, leftover: bytes) -> None:
+        accept(request, connection)
+        made.append(MessageSocket(connection, leftover, limits))
+        endings.append(await made[0].run(None))
+
+    async with doorway(serve) as port, raw_websocket(port, opening("/")) as theirs:
+        yield made[0], theirs, endings
 
 
 async def until_over(socket: MessageSocket) -> None:
@@ -83,7 +101,7 @@ async def test_what_was_queued_before_the_goodbye_is_sent_and_nothing_after_it()
         await until_over(both.ours)
         assert both.theirs.closed is not None
         assert both.theirs.closed.code == 1008
-        assert both.theirs.closed.reason == "ü" * 60
+        assert both.theirs.closed.reason == "ü" * 61
 
 
 async def test_a_send_that_takes_too_long_ends_it_and_no_byte_follows_the_torn_frame() -> None:
@@ -106,12 +124,42 @@ async def test_a_send_that_takes_too_long_ends_it_and_no_byte_follows_the_torn_f
         assert b"b" not in got
 
 
-async def test_too_much_that_waits_closes_with_1013() -> None:
-    async with pair(SocketLimits(outbox_messages=10, send=0.2, close=0.1)) as both:
-        sent = [both.ours.send(b"x") for _ in range(11)]
-        assert sent == [True] * 10 + [False]
-        await until_over(both.ours)
-        assert both.endings[0].code == 1013
+@pytest.mark.parametrize("limit", [{"outbox_messages": 10}, {"outbox_bytes": 1 << 20}])
+async def test_too_much_that_waits_closes_with_1013_behind_the_frame_that_is_on_its_way(limit: dict[str, int]) -> None:
+    async with raw_pair(SocketLimits(**limit)) as (ours, theirs, endings):
+        sent = 0
+        while ours.send(b"x" * 300_000):
+            sent += 1
+        assert ours.closing
+        assert not ours.send(b"too late")
+        found = [await theirs.next()]
+        while found[-1][0] != CLOSE:
+            found.append(await theirs.next())
+        assert found[-1][1] == (1013, TOO_SLOW)
+        assert 0 < len(found) - 1 <= sent
+        assert all(one == (TEXT, "x" * 300_000) for one in found[:-1])
+        await theirs.send(frame(CLOSE))
+        await until_over(ours)
+        assert endings == [Ending(1013, TOO_SLOW, ours=True)]
+
+
+async def test_pings_and_pongs_go_before_what_waits() -> None:
+    async with raw_pair(SocketLimits(outbox_bytes=100 << 20)) as (ours, theirs, _):
+        sent = 0
+        while ours.outbox_depth < 5:
+            sent += ours.send(b"x" * 300_000)
+        waiting = ours.outbox_depth
+        await theirs.send(frame(PING, b"are you there"))
+        with trio.fail_after(5):
+            while ours.outbox_depth == waiting:
+                await trio.sleep(0.001)
+        before = 0
+        while (found := await theirs.next())[0] != PONG:
+            before += 1
+        assert found == (PONG, b"are you there")
+        assert before < sent
+        for _ in range(sent - before):
+            assert await theirs.next() == (TEXT, "x" * 300_000)
 
 
 async def test_abort_is_at_once_and_before_the_start_too() -> None:
@@ -126,15 +174,12 @@ async def test_while_a_message_is_handled_silence_says_nothing() -> None:
     limits = SocketLimits(ping=10, silent=0.1)
     busy = trio.Event()
 
-    async def slowly(_message: Message) -> None:
+    async def slowly(_opcode: int, _data: bytes) -> None:
         await busy.wait()
 
-    async def serve(_knock: Knock, stream: trio.abc.Stream) -> None:
-        async with trio.open_nursery() as nursery:
-            guarded = GuardedStream(stream, limits.frames)
-            ws = await (await wrap_server_stream(nursery, guarded)).accept()
-            await MessageSocket(ws, guarded, limits).run(slowly)
-            nursery.cancel_scope.cancel()
+    async def serve(request: Request, connection: Connection, leftover: bytes) -> None:
+        accept(request, connection)
+        await MessageSocket(connection, leftover, limits).run(slowly)
 
     async with doorway(serve) as port, websocket(port) as theirs:
         await theirs.send_message("work")

@@ -1,10 +1,9 @@
 """The window follows the disk: none while it refuses, less while it is slow, back by doubling."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from actors.ports import DiskPressure
-from transports.runners.window import SLOW_COMMIT_SECONDS, first_step, next_window
+from townwatch.actors.ports import DiskPressure
+from townwatch.transports.runners.window import SLOW_COMMIT_SECONDS, first_step, next_window
 
 FINE, FULL = DiskPressure(), DiskPressure(refusal="no space left")
 STUCK = DiskPressure(commit_began=0.0)

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from runner import files, git
-from runner.git import diff_summary, parse_name_status, parse_numstat, parse_remote, repo_ref, top_level
+from townwatch.runner.observers import repository
+from townwatch.runner.observers.differences import Shadow, parse_diff
+from townwatch.runner.observers.repository import Repository, parse_remote, repo_ref
+from townwatch.runner.observers.trees import ChangedFiles, Trees
 
 
 def run(top: Path, *arguments: str) -> None:
@@ -32,7 +34,18 @@ def top(tmp_path: Path) -> Path:
 
 
 async def told(top: Path) -> list[tuple[str, str, int, int]]:
-    return [(file.path, file.status, file.additions, file.deletions) for file in await diff_summary(top)]
+    shadow = Shadow(found(top))
+    try:
+        files = (await shadow.differences(await shadow.head())).files.values()
+        return [(file.path, file.status, file.additions, file.deletions) for file in files]
+    finally:
+        shadow.close()
+
+
+def found(directory: Path) -> Repository:
+    where = repository.find(directory)
+    assert where is not None
+    return where
 
 
 async def test_a_clean_tree_differs_in_nothing(top: Path) -> None:
@@ -74,19 +87,32 @@ async def test_a_name_that_is_no_utf8_is_told_as_well_as_it_can_be(top: Path) ->
 
 async def test_a_hook_that_points_git_elsewhere_is_not_heeded(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", "/nowhere")
-    assert await top_level(top) == top
+    assert found(top).top == top
     assert await told(top) == []
 
 
-async def test_where_the_code_lives(top: Path, tmp_path: Path) -> None:
+def test_where_the_code_lives(top: Path, tmp_path: Path) -> None:
     (top / "sub").mkdir()
-    found = await repo_ref(top / "sub")
-    assert (found.provider, found.path, found.name, found.default_branch) == ("local", str(top), "repo", "main")
+    ref = repo_ref(top / "sub", repository.find(top / "sub"))
+    assert (ref.provider, ref.path, ref.name, ref.default_branch) == ("local", str(top), "repo", "main")
     run(top, "remote", "add", "origin", "git@github.com:acme/app.git")
-    found = await repo_ref(top)
-    assert (found.provider, found.owner, found.name) == ("github", "acme", "app")
-    outside = await repo_ref(tmp_path)
+    ref = repo_ref(top, repository.find(top))
+    assert (ref.provider, ref.owner, ref.name) == ("github", "acme", "app")
+    assert repository.find(tmp_path) is None
+    outside = repo_ref(tmp_path, None)
     assert (outside.provider, outside.path) == ("local", str(tmp_path))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_commit_is_read_as_git_says_it(top: Path, tmp_path: Path, packed: bool) -> None:
+    if packed:
+        run(top, "pack-refs", "--all")
+    run(top, "worktree", "add", "-q", "-b", "side/branch", str(tmp_path / "side"))
+    for place in (top, tmp_path / "side"):
+        said = subprocess.run(["git", "-C", str(place), "rev-parse", "HEAD"], capture_output=True, check=True).stdout
+        assert repository.head_commit(found(place)) == said.decode().strip()
+    assert found(tmp_path / "side").common_dir == top / ".git"
+    assert repository.branch(found(tmp_path / "side")) == "side/branch"
 
 
 @pytest.mark.parametrize(
@@ -105,30 +131,40 @@ def test_remotes(url: str, parts: tuple[str, str, str] | None) -> None:
 
 
 def test_what_git_prints() -> None:
-    assert parse_name_status(b"M\0a\0R100\0old\0new\0D\0b\0T\0c\0") == [
-        ("modified", "a"), ("renamed", "new"), ("deleted", "b"), ("modified", "c"),
-    ]  # fmt: skip
-    assert parse_numstat(b"1\t2\ta\0-\t-\tbin\0000\t3\t\0old\0new\0") == {"a": (1, 2), "bin": (0, 0), "new": (0, 3)}
+    out = (
+        b":1 1 a b M\0a\0:1 1 a b R090\0old\0new\0:1 0 a b D\0b\0:1 1 a b T\0bin\0"
+        b"1\t2\ta\0000\t3\t\0old\0new\0000\t9\tb\0-\t-\tbin\0"
+    )
+    told = {path: (file.status, file.additions, file.deletions) for path, file in parse_diff(out)[0].items()}
+    assert told == {
+        "a": ("modified", 1, 2),
+        "new": ("renamed", 0, 3),
+        "b": ("deleted", 0, 9),
+        "bin": ("modified", 0, 0),
+    }
 
 
 async def test_files_that_are_touched_without_those_git_ignores(top: Path) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str, bool] = {}
     moved = trio.Event()
+    trees = Trees()
 
-    async def watch(stop: trio.Event) -> None:
-        async for batch in files.touched(top, stop):
-            seen.update(batch)
-            if not batch:
-                moved.set()
+    async def follow() -> None:
+        async with trees.follow(top, found(top)) as (_, follower):
+            while True:
+                batch: ChangedFiles = await follower.take()
+                seen.update(batch.touched)
+                if not batch.touched:
+                    moved.set()
 
-    async def until(path: str, how: str) -> None:
+    async def until(path: str, gone: bool) -> None:
         with trio.fail_after(15):
-            while seen.get(path) != how:
+            while seen.get(path) is not gone:
                 await trio.sleep(0.02)
 
     async with trio.open_nursery() as nursery:
-        stop = trio.Event()
-        nursery.start_soon(watch, stop)
+        await nursery.start(trees.run)
+        nursery.start_soon(follow)
         with trio.fail_after(15):
             while "first.txt" not in seen:  # the watcher is there
                 (top / "first.txt").write_text("x")
@@ -138,16 +174,10 @@ async def test_files_that_are_touched_without_those_git_ignores(top: Path) -> No
         (top / "noise.log").write_text("x")
         (top / "changed.txt").write_text("new")
         (top / "gone.txt").unlink()
-        await until("changed.txt", "write")
-        await until("gone.txt", "delete")
+        await until("changed.txt", False)
+        await until("gone.txt", True)
         run(top, "commit", "-q", "-a", "-m", "two")
         with trio.fail_after(15):
             await moved.wait()  # a commit is no file, but another difference
-        stop.set()
+        nursery.cancel_scope.cancel()
     assert set(seen) == {"first.txt", "changed.txt", "gone.txt"}
-
-
-async def test_outside_of_a_repository_nothing_is_ignored(tmp_path: Path) -> None:
-    with pytest.raises(git.GitError):
-        await git.ignored(tmp_path, ["a"])
-    assert await top_level(tmp_path) is None

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from contracts import link as wire
-from runner.identity import Identity
-from runner.link import Link
-from runner.spool import Spool
+from townwatch.contracts import link as wire
+from townwatch.runner.identity import Identity
+from townwatch.runner.link.link import Link
+from townwatch.runner.spool.spool import Spool
 
 
 async def no_commands(command: wire.Command) -> wire.Result:

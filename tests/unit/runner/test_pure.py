@@ -7,16 +7,15 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from contracts.events import FINAL_STATES, is_transition
-from runner import identity
-from runner.identity import Identity, NotEnrolled
-from runner.lifecycle import Lifecycle, NotPossible
-from runner.redact import MASK, Redactor, secrets_of
-from runner.runner import SlotTaken, take_slot
-from runner.usage import UsageMeter
+from townwatch.contracts.events import FINAL_STATES, is_transition
+from townwatch.runner import identity
+from townwatch.runner.identity import Identity, NotEnrolled
+from townwatch.runner.observers.usage import UsageMeter
+from townwatch.runner.session.lifecycle import Lifecycle, NotPossible
+from townwatch.runner.session.redact import MASK, Redactor, secrets_of
+from townwatch.runner.slots import SlotTaken, take_slot
 
 # --- lifecycle --------------------------------------------------------------------------------------------------------
 
@@ -175,18 +174,17 @@ def test_a_broken_enrolment_says_what_to_do(tmp_path: Path, text: str) -> None:
 
 
 def test_runners_beside_each_other_have_a_slot_each_and_a_free_one_is_found_again(tmp_path: Path) -> None:
-    one, _, lock = take_slot(tmp_path)
-    two, _, other = take_slot(tmp_path)
-    assert (one, two) == ("run-1", "run-2")
-    os.close(lock)
-    again, _, lock = take_slot(tmp_path)
-    assert again == "run-1"
-    os.close(lock)
-    os.close(other)
+    one, two = take_slot(tmp_path), take_slot(tmp_path)
+    assert (one.name, two.name) == ("run-1", "run-2")
+    one.release()
+    again = take_slot(tmp_path)
+    assert again.name == "run-1"
+    again.release()
+    two.release()
 
 
 def test_a_named_slot_is_one_runners_only(tmp_path: Path) -> None:
-    _, _, lock = take_slot(tmp_path, "main")
+    taken = take_slot(tmp_path, "main")
     with pytest.raises(SlotTaken, match="stop it first"):
         take_slot(tmp_path, "main")
-    os.close(lock)
+    taken.release()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import trio
 
-from contracts.events import DiffFile
-from runner.recorder import Recorder, sayable
-from runner.spool import Spool, Stored
+from townwatch.contracts.events import DiffFile
+from townwatch.runner.spool.recorder import Recorder, sayable
+from townwatch.runner.spool.spool import Spool, Stored
 
 
 class FullDisk(Spool):
@@ -38,8 +38,8 @@ def spool(tmp_path: Path) -> Iterator[FullDisk]:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to wait for a disk that a person would empty."""
-    monkeypatch.setattr("runner.recorder.RETRY_SECONDS", 0.01)
-    monkeypatch.setattr("runner.recorder.LAST_SECONDS", 0.05)
+    monkeypatch.setattr("townwatch.runner.spool.recorder.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("townwatch.runner.spool.recorder.LAST_SECONDS", 0.05)
 
 
 def written(spool: Spool) -> list[str]:

@@ -1,10 +1,10 @@
 """When a runner dials again."""
 
-from runner.redial import LONGEST_SECONDS, SOON_FOR_SECONDS, SOON_SECONDS, Redial
+from townwatch.runner.link.redial import LONGEST_SECONDS, SOON_FOR_SECONDS, SOON_SECONDS, ReconnectPolicy
 
 
 def test_who_never_came_in_waits_longer_each_time() -> None:
-    redial = Redial()
+    redial = ReconnectPolicy()
     longest: list[float] = []
     for _ in range(12):
         redial.ended(None)
@@ -15,14 +15,14 @@ def test_who_never_came_in_waits_longer_each_time() -> None:
 
 
 def test_a_connection_that_is_cut_again_and_again_is_no_failure() -> None:
-    redial = Redial()
+    redial = ReconnectPolicy()
     for second in range(50):
         redial.ended(good_at=float(second))
         assert redial.longest(now=float(second)) == 0.4
 
 
 def test_a_service_that_restarts_is_asked_every_second_for_a_while() -> None:
-    redial = Redial()
+    redial = ReconnectPolicy()
     redial.ended(good_at=100.0)
     for _ in range(10):
         redial.ended(None)
@@ -31,7 +31,7 @@ def test_a_service_that_restarts_is_asked_every_second_for_a_while() -> None:
 
 
 def test_a_refusal_is_not_asked_again_soon() -> None:
-    redial = Redial()
+    redial = ReconnectPolicy()
     redial.ended(good_at=100.0)
     redial.refused()
     assert redial.longest(now=100.1) > 5
@@ -40,7 +40,7 @@ def test_a_refusal_is_not_asked_again_soon() -> None:
 
 
 def test_waits_are_by_chance() -> None:
-    redial = Redial()
+    redial = ReconnectPolicy()
     redial.ended(None)
     waits = {redial.wait(now=0.0) for _ in range(20)}
     assert len(waits) > 1

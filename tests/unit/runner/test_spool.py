@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.spool import Spool
+from townwatch.runner.spool.spool import Spool
 
 
 @pytest.fixture

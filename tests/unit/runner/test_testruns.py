@@ -2,8 +2,15 @@
 
 import pytest
 
-from runner.testruns import Counts, count, count_junit, junit_path, recognise, recognise_text
-from runner.testruns import test_files as named_files
+from townwatch.runner.observers.testruns import (
+    Counts,
+    count,
+    count_junit,
+    junit_path,
+    recognise,
+    recognise_text,
+    test_files as named_files,
+)
 
 # --- which command lines are test runs --------------------------------------------------------------------------------
 
@@ -146,3 +153,48 @@ def test_what_a_command_line_names() -> None:
     assert named_files(["pytest", "tests/test_a.py::test_x", "-k", "b", "conf.py"]) == ["tests/test_a.py::test_x"]
     assert named_files(["jest", "a.spec.ts"]) == ["a.spec.ts"]
     assert named_files(["pytest"]) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "tool"),
+    [
+        ("vitest list", None),
+        ("vitest run list", "jest"),
+        ("jest list", "jest"),
+        ("cargo nextest list", None),
+        ("cargo test list", "cargo"),
+        ("cargo nextest run", "cargo"),
+        ("cargo +nightly test", "cargo"),
+        ("uv run --with pytest mypy", None),
+        ("uv run --with pytest-cov pytest -q", "pytest"),
+        ("timeout -s INT 3 pytest", "pytest"),
+        ("python -u run.py pytest", None),
+        ("python -u -m pytest", "pytest"),
+        ("sh node_modules/.bin/jest", "jest"),
+        ("go test -list .", None),
+        ("pytest -xh", None),
+        ("pytest -k help", "pytest"),
+        ("pip install pytest", None),
+        ("grep pytest setup.cfg", None),
+        ("which pytest", None),
+    ],
+)
+def test_what_is_a_run_and_what_is_not(command: str, tool: str | None) -> None:
+    assert recognise_text(command) == tool
+
+
+@pytest.mark.parametrize(
+    "green",
+    [
+        "\x1b[32mok\x1b(B\x1b[m. 1 passed; 0 failed; 1 ignored",
+        "\x1b]8;;https://x\x07ok\x1b]8;;\x07. 1 passed; 0 failed; 1 ignored",
+        "\x1bPq#0\x1b\\ok. 1 passed; 0 failed; 1 ignored",
+        "\x1b7\x1b8\x1b=\x1b>ok. 1 passed; 0 failed; 1 ignored",
+        "FAILED\rtest result: \x1b[Kok. 1 passed; 0 failed; 1 ignored",
+        "\x0e\x0fok. 1 passed; 0 failed; 1 ignored",
+        "\x9b32mok. 1 passed; 0 failed; 1 ignored",
+        "\x1b[?2026h\x1b[38:2::1:2:3mok\x1b[0m. 1 passed; 0 failed; 1 ignored",
+    ],
+)
+def test_a_terminals_sequences_are_no_text(green: str) -> None:
+    assert count("cargo", f"test result: {green}; 0 measured\r\n") == Counts(1, 0, 1)

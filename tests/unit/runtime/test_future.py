@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import BlockingCallError, TrioFuture
+from townwatch.runtime import BlockingCallError, TrioFuture
 
 
 async def test_many_tasks_await_one_future(nursery):

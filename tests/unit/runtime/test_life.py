@@ -6,7 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import (
+from tests.support.actors import Crash, Recorder
+from townwatch.runtime import (
     ActorDeadError,
     BlockingCallError,
     Down,
@@ -16,7 +17,6 @@ from actors.runtime import (
     inspect,
     open_world,
 )
-from tests.support.actors import Crash, Recorder
 
 
 class Hooked(Recorder):
@@ -37,7 +37,7 @@ class Hooked(Recorder):
 async def reason_of(ref: Any) -> Any:
     """Why an actor ended, as a watcher hears it."""
     watcher = Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     await trio.testing.wait_all_tasks_blocked()
     (down,) = (await watcher.get_state())["seen"]
     assert isinstance(down, Down)
@@ -51,19 +51,19 @@ async def test_a_stop_runs_on_stop_after_what_was_sent_before(world):
     trace: list[str] = []
     ref = Hooked.start(trace)
     watcher = Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     before = ref.ask("before", block=False)
-    assert await ref.stop(block=False) is True
+    assert await ref.stop() is True
     assert await before == "before"
     assert trace == ["start", "stop"]
     assert (await watcher.get_state())["seen"][0].reason == "normal"
-    assert await ref.stop(block=False) is False
+    assert await ref.stop() is False
 
 
 async def test_a_crash_runs_on_failure_and_not_on_stop(world):
     trace: list[str] = []
     ref, watcher = Hooked.start(trace), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     ref.tell("crash")
     await trio.testing.wait_all_tasks_blocked()
     assert trace == ["start", "Crash"]
@@ -88,8 +88,8 @@ async def test_what_on_stop_raises_is_the_reason(world):
             raise Crash
 
     ref, watcher = Clumsy.start(), Recorder.start()
-    ref.watch(watcher)
-    assert await ref.stop(block=False) is True
+    watcher.watch(ref)
+    assert await ref.stop() is True
     await trio.testing.wait_all_tasks_blocked()
     assert isinstance((await watcher.get_state())["seen"][0].reason, Crash)
 
@@ -100,7 +100,7 @@ async def test_what_on_failure_raises_does_not_hide_the_first_failure(world):
             raise KeyError
 
     ref, watcher = Clumsier.start(), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     ref.tell("crash")
     await trio.testing.wait_all_tasks_blocked()
     assert isinstance((await watcher.get_state())["seen"][0].reason, Crash)
@@ -113,7 +113,7 @@ async def test_raising_shutdown_is_an_orderly_end(world):
 
     trace: list[str] = []
     ref, watcher = Tired.start(trace), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     with pytest.raises(Shutdown, match="enough"):
         await ref.call("x")
     await trio.testing.wait_all_tasks_blocked()
@@ -131,7 +131,7 @@ async def test_an_exception_group_of_one_counts_as_what_is_in_it(world):
             raise Shutdown
 
     ref, watcher = Nursed.start(), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     ref.tell("go")
     await trio.testing.wait_all_tasks_blocked()
     assert type((await watcher.get_state())["seen"][0].reason) is Shutdown
@@ -244,13 +244,13 @@ async def test_a_promised_reply_comes_later_and_the_actor_goes_on(world, autojum
     assert await ref.call("keep") == "done"
     assert await first == "kept"
     assert not second.done
-    await ref.stop(block=False)
+    await ref.stop()
     with pytest.raises(ActorDeadError, match="ended before it replied"):
         await second
 
 
 async def test_a_handler_may_return_a_future_as_a_value(world):
-    from actors.runtime import TrioFuture
+    from townwatch.runtime import TrioFuture
 
     class Broker(TrioActor):
         def lend(self, future: Any) -> Any:
@@ -355,8 +355,8 @@ async def test_blocking_calls_in_a_task_are_refused_before_anything_is_sent(worl
         ref.ask("x")
     with pytest.raises(BlockingCallError):
         ref.proxy().seen = []
-    with pytest.raises(BlockingCallError, match=r"await ref\.stop\(block=False\)"):
-        ref.stop()
+    with pytest.raises(BlockingCallError, match=r"await ref\.stop\(\)"):
+        ref.stop(block=True)
     await ref.assign("trace", ["assigned"])
     state = await ref.get_state()
     assert (state["seen"], state["trace"]) == ([], ["assigned"])
@@ -375,7 +375,7 @@ async def test_is_up_tells_whether_somebody_is_there_to_answer(world):
     assert not ref.is_up
     await ref.ping()
     assert ref.is_up
-    await ref.stop(block=False)
+    await ref.stop()
     assert not ref.is_up
 
 

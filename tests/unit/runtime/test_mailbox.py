@@ -7,7 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import (
+from tests.support.actors import Recorder
+from townwatch.runtime import (
     UNBOUNDED,
     ActorDeadError,
     Down,
@@ -19,7 +20,6 @@ from actors.runtime import (
     inspect,
     open_world,
 )
-from tests.support.actors import Recorder
 
 
 class Slow(Recorder):
@@ -214,7 +214,7 @@ async def test_disconnect_gives_up_what_waits_and_ends_the_actor(world, autojump
             failures.append(kind)
 
     ref, watcher = Cut.start(), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     await in_hand(ref)
     ref.tell(1)
     waiting = ref.ask(2, block=False)
@@ -248,8 +248,8 @@ async def test_stops_and_system_messages_always_fit(world, autojump_clock):
     ref, other = slow("refuse", 1).start(), Recorder.start()
     await in_hand(ref)
     ref.tell("fills it")
-    other.watch(ref)
-    await other.stop(block=False)
+    ref.watch(other)
+    await other.stop()
     stopped = ref.stop(block=False)
     await trio.sleep(10)
     assert await stopped is True
@@ -257,10 +257,10 @@ async def test_stops_and_system_messages_always_fit(world, autojump_clock):
 
 async def test_system_messages_overtake(world, autojump_clock):
     ref, other = Slow.start(), Recorder.start()
-    other.watch(ref)
+    ref.watch(other)
     await in_hand(ref)
     ref.tell("second")
-    await other.stop(block=False)
+    await other.stop()
     await trio.sleep(10)
     first, down, second = (await ref.get_state())["seen"]
     assert (first, type(down), second) == ("first", Down, "second")
@@ -308,7 +308,7 @@ async def test_a_refusal_is_told_to_telemetry(world, autojump_clock, events):
 async def test_messages_left_at_the_end_are_dead_letters_and_their_askers_are_told(world, autojump_clock, events):
     ref = Slow.start()
     await in_hand(ref)
-    ref.stop(block=False)
+    ref.request_stop()
     ref.tell("left over")
     asked = ref.ask("left over too", block=False)
     with pytest.raises(ActorDeadError, match=r"stopped before handling the message \(normal\)"):
@@ -328,7 +328,7 @@ async def test_the_ring_of_dead_letters_is_bounded(world, autojump_clock):
 
     ref = Deep.start()
     await in_hand(ref)
-    ref.stop(block=False)
+    ref.request_stop()
     for n in range(dead_letters.KEPT + 100):
         ref.tell(n)
     await trio.sleep(5)

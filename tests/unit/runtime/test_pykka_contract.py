@@ -4,15 +4,13 @@ import inspect
 import threading
 
 import pykka
-from pykka import Actor, ActorProxy, ActorRegistry
-from pykka import ActorRef as PykkaRef
+from pykka import Actor, ActorProxy, ActorRef as PykkaRef
 from pykka._envelope import Envelope as PykkaEnvelope
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from actors.runtime import TrioFuture
-from actors.runtime._envelope import Envelope
-from actors.runtime._flag import Flag
-from actors.runtime._registry import RefSet
+from townwatch.runtime import TrioFuture
+from townwatch.runtime._future import Flag
+from townwatch.runtime._messages import Envelope
 
 
 class Plain(pykka.ThreadingActor):
@@ -44,26 +42,6 @@ def test_the_extension_points_are_there():
     ):
         assert callable(getattr(Actor, name))
     assert list(inspect.signature(Actor._handle_receive).parameters) == ["self", "message"]
-
-
-def test_start_registers_and_then_starts_the_loop():
-    source = inspect.getsource(Actor.start)
-    assert source.index("ActorRegistry.register(") < source.index("_start_actor_loop()")
-
-
-def test_the_registry_uses_its_list_only_in_ways_the_ref_set_knows():
-    assert isinstance(ActorRegistry._actor_refs, RefSet)
-    source = inspect.getsource(ActorRegistry)
-    uses = {line.strip() for line in source.splitlines() if "_actor_refs" in line and "lock" not in line}
-    assert uses == {
-        "_actor_refs: ClassVar[list[ActorRef[Any]]] = []",
-        "return cls._actor_refs[:]",
-        "for ref in cls._actor_refs",
-        "refs = [ref for ref in cls._actor_refs if ref.actor_urn == actor_urn]",
-        "cls._actor_refs.append(actor_ref)",
-        "if actor_ref in cls._actor_refs:",
-        "cls._actor_refs.remove(actor_ref)",
-    }
 
 
 def test_messages_and_envelopes_are_as_we_know_them():

@@ -8,8 +8,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import ActorDeadError, MailboxFull, MailboxSpec, dead_letters, open_world
 from tests.support.actors import Crash, Recorder
+from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec, dead_letters, open_world
 
 
 async def test_threads_use_pykka_as_ever(world):
@@ -144,10 +144,10 @@ async def test_a_message_that_comes_too_late_from_a_thread_is_a_dead_letter_or_a
 
     worker = threading.Thread(target=thread)
     ref.actor_inbox.world.nursery  # noqa: B018
-    ref.stop(block=False)
+    ref.request_stop()
     worker.start()
     worker.join()
-    ref.cut("killed")
+    ref.kill("killed")
     with pytest.raises(ActorDeadError):
         await asked[0]
     await trio.testing.wait_all_tasks_blocked()
@@ -179,11 +179,11 @@ async def test_the_end_of_an_actor_is_not_disturbed_by_a_watcher_or_link_whose_l
         async with open_world():
             gone = Recorder.start()
             await gone.ping()
-            ref.watch(gone)
-            ref._actor_weakref()._life.links[gone] = None
+            gone.watch(ref)
+            ref._actor_weakref()._incarnation.links[gone] = None
 
     await trio.to_thread.run_sync(trio.run, elsewhere)
-    ref.watch(other)
+    other.watch(ref)
     ref.tell("crash")
     await trio.testing.wait_all_tasks_blocked()
     assert len((await other.get_state())["seen"]) == 1

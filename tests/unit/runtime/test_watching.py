@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import KILLED, ActorDeadError, Down, Exit, TrioActor
 from tests.support.actors import Crash, Recorder
+from townwatch.runtime import KILLED, ActorDeadError, Down, Exit, TrioActor
 
 
 async def seen_by(ref: Any) -> list[Any]:
@@ -17,8 +17,8 @@ async def seen_by(ref: Any) -> list[Any]:
 
 async def test_down_comes_once_with_the_reason(world):
     ref, watcher = Recorder.start(), Recorder.start()
-    ref.watch(watcher)
-    ref.watch(watcher)
+    watcher.watch(ref)
+    watcher.watch(ref)
     ref.tell("crash")
     (down,) = await seen_by(watcher)
     assert isinstance(down, Down)
@@ -28,25 +28,25 @@ async def test_down_comes_once_with_the_reason(world):
 
 async def test_watching_a_dead_actor_is_answered_at_once(world):
     ref, watcher = Recorder.start(), Recorder.start()
-    await ref.stop(block=False)
-    ref.watch(watcher)
+    await ref.stop()
+    watcher.watch(ref)
     (down,) = await seen_by(watcher)
     assert (down.ref, down.reason) == (ref, "noproc")
 
 
 async def test_unwatch(world):
     ref, watcher = Recorder.start(), Recorder.start()
-    ref.watch(watcher)
-    ref.unwatch(watcher)
-    await ref.stop(block=False)
+    watcher.watch(ref)
+    watcher.unwatch(ref)
+    await ref.stop()
     assert await seen_by(watcher) == []
 
 
 async def test_a_watcher_that_died_first_is_no_trouble(world):
     ref, watcher = Recorder.start(), Recorder.start()
-    ref.watch(watcher)
-    await watcher.stop(block=False)
-    assert await ref.stop(block=False) is True
+    watcher.watch(ref)
+    await watcher.stop()
+    assert await ref.stop() is True
 
 
 async def test_linked_actors_fail_together(world):
@@ -54,7 +54,7 @@ async def test_linked_actors_fail_together(world):
     watcher = Recorder.start()
     refs[0].link(refs[1])
     refs[1].link(refs[2])
-    refs[2].watch(watcher)
+    watcher.watch(refs[2])
     refs[0].tell("crash")
     (down,) = await seen_by(watcher)
     assert isinstance(down.reason, Crash)
@@ -74,7 +74,7 @@ async def test_a_link_reaches_an_actor_in_the_middle_of_something(world):
 async def test_a_normal_end_does_not_hurt_the_other(world):
     one, two = Recorder.start(), Recorder.start()
     one.link(two)
-    await one.stop(block=False)
+    await one.stop()
     assert await two.call("alive") == "alive"
 
 
@@ -103,7 +103,7 @@ async def test_an_actor_that_traps_exits_is_told_instead(world):
 
 async def test_killed_cannot_be_trapped(world):
     ref, watcher = Trapping.start(), Recorder.start()
-    ref.watch(watcher)
+    watcher.watch(ref)
     await ref.ping()
     ref.exit(KILLED)
     (down,) = await seen_by(watcher)
@@ -112,7 +112,7 @@ async def test_killed_cannot_be_trapped(world):
 
 async def test_linking_to_a_dead_actor_is_an_exit_at_once(world):
     one, two = Recorder.start(), Trapping.start()
-    await one.stop(block=False)
+    await one.stop()
     two.link(one)
     (exit_,) = await seen_by(two)
     assert exit_.reason == "noproc"

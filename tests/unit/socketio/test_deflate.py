@@ -13,11 +13,10 @@ from wsproto.events import BytesMessage, CloseConnection, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
 from tests.support.wire import FAST, Place, engine_place, socketio_place
-from transports.edge_deflate import NO_CONTEXT, deflate, negotiate
-from transports.edge_frames import BINARY, TEXT
-from transports.socketio import EngineSettings, TrioServer
-from transports.socketio import message as messages
-from transports.socketio.message import DEFLATE_FROM, Message
+from townwatch.transports.socketio import EngineSettings, TrioServer, message as messages
+from townwatch.transports.socketio.message import DEFLATE_FROM, Message
+from townwatch.transports.websocket.deflate import NO_CONTEXT, deflate, negotiate
+from townwatch.transports.websocket.frames import BINARY, TEXT
 
 OFFER = "permessage-deflate; client_max_window_bits"
 
@@ -144,7 +143,7 @@ async def test_without_an_offer_nothing_is_compressed() -> None:
 
 
 async def test_it_can_be_turned_off() -> None:
-    async with engine_place(EngineSettings(origins=None, deflate=False)) as place:
+    async with engine_place(EngineSettings(deflate=False)) as place:
         stream, _, head = await open_raw(place, OFFER)
         async with stream:
             assert "sec-websocket-extensions" not in head

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from contracts.records import LogRecord
-from store.log import EventLog
-from tests.support.databases import database as database
-from tests.support.databases import database_url as database_url
-from tests.support.databases import postgres_server as postgres_server
+from tests.support.databases import (
+    database as database,
+    database_url as database_url,
+    postgres_server as postgres_server,
+)
+from townwatch.contracts.records import LogRecord
+from townwatch.store.log.event_log import EventLog
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from contracts.records import LogRecord
-from store.export import asciicast, ndjson, records_of
-from store.log import EventLog
+from townwatch.contracts.records import LogRecord
+from townwatch.store.export import asciicast, ndjson, records_of
+from townwatch.store.log.event_log import EventLog
 
 BASE = 1_700_000_000_000
 

@@ -2,13 +2,14 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from contracts.records import LogRecord
-from store.log import EventLog
-from store.log_records import DiskFull, Retention
+from townwatch.contracts.records import LogRecord
+from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.records import DiskFull, Retention
 
 Make = Callable[..., LogRecord]
 SIZE = 6 << 20
@@ -86,5 +87,31 @@ def test_without_a_reserve_nothing_can_be_deleted(small_disk: Path, record: Make
 
 
 def test_the_reserve_is_not_what_fills_the_disk(small_disk: Path) -> None:
-    with EventLog.open(small_disk / "j.db", reserve_bytes=SIZE // 2) as log:
+    with EventLog.open(small_disk / "j.db", reserve_bytes=2 * SIZE):
+        reserve = small_disk / "j.db.reserve"
+        assert reserve.stat().st_size == 2 * SIZE // 16  # a part of it, where the whole would be too much
+    reserve.unlink()
+    with EventLog.open(small_disk / "j.db", reserve_bytes=20 * SIZE) as log:
         assert not log._reserve.held
+
+
+def test_a_part_of_the_reserve_is_enough_to_open_and_delete(small_disk: Path, record: Make) -> None:
+    with EventLog.open(small_disk / "j.db", reserve_bytes=16 * RESERVE) as log:
+        fill(log, record)
+    filler = small_disk / "filler"
+    with filler.open("ab", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(1 << 12)):
+            pass
+    with EventLog.open(small_disk / "j.db", reserve_bytes=16 * RESERVE) as log:
+        assert stored(log)
+        assert log.retain("demo", Retention(max_bytes=100_000), chunk=10).events
+
+
+def test_a_larger_reserve_is_taken_when_there_is_room(small_disk: Path) -> None:
+    filler, path = small_disk / "filler", small_disk / "j.db"
+    filler.write_bytes(bytes(3 << 20))
+    with EventLog.open(path, reserve_bytes=RESERVE) as log:
+        assert path.with_name("j.db.reserve").stat().st_size == RESERVE // 16
+        filler.unlink()
+        log.vacuum()
+        assert path.with_name("j.db.reserve").stat().st_size == RESERVE

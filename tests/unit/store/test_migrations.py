@@ -8,9 +8,20 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from store.database import Database, _url
-from store.migrations import LATEST, SchemaTooNew, migrate, version_of
-from store.tables import metadata
+from townwatch.store import approvals, runner_grants, sessions, villages
+from townwatch.store.database import Database, _url
+from townwatch.store.migrations import (
+    FIRST_GENERATION,
+    LATEST,
+    MIGRATIONS,
+    SCOPED_IDS,
+    VILLAGE_KEYS,
+    SchemaTooNew,
+    migrate,
+    version_of,
+)
+from townwatch.store.sessions import SessionRow
+from townwatch.store.tables import metadata
 
 
 def test_a_new_database_gets_the_latest_schema_and_a_second_start_does_nothing(database_url: str) -> None:
@@ -30,6 +41,78 @@ def test_from_each_earlier_version(database_url: str, earlier: int) -> None:
     engine.dispose()
     database = Database.open(database_url)
     assert database.run(version_of) == LATEST
+    database.close()
+
+
+def test_agents_keep_their_rows_when_their_key_gets_the_village(database_url: str) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, MIGRATIONS.index(SCOPED_IDS))
+        connection.execute(text("INSERT INTO villages VALUES ('v', 'V', TRUE, 1)"))
+        connection.execute(text("INSERT INTO agents VALUES ('a', 'v', NULL, 's', 'A', 'codex', '/x', 7)"))
+        migrate(connection, MIGRATIONS.index(FIRST_GENERATION))
+        found = connection.execute(text("SELECT * FROM agents")).one()
+        assert tuple(found) == ("v", "a", None, "s", "A", "codex", "/x", 7)
+    engine.dispose()
+
+
+def test_requested_sessions_and_approvals_stay_when_the_first_generation_goes(database_url: str) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, MIGRATIONS.index(FIRST_GENERATION))
+        connection.execute(text("INSERT INTO villages VALUES ('v', 'V', TRUE, 1, 'v')"))
+        connection.execute(text("INSERT INTO houses VALUES ('h', 'v', 'code', '/code', 1)"))
+        connection.execute(text("INSERT INTO agents VALUES ('v', 'a', 'h', 's', 'A', 'codex', '/code', 1)"))
+        connection.execute(text("INSERT INTO settings VALUES ('k', 'v')"))
+        values = "'s', 'v', 'a', 'h', 'r', 'codex', NULL, 'CREATED', NULL, FALSE, NULL, 0, NULL, 7, NULL, NULL, NULL"
+        insert = f"INSERT INTO sessions VALUES ({values}, :config, 'ada')"
+        connection.execute(text(insert), {"config": '{"agentName":"Ada"}'})
+        names = "session_id, approval_id, village_id, request, requested_ms, timeout_ms, decision"
+        connection.execute(text(f"INSERT INTO approvals ({names}) VALUES ('s', 'a1', 'v', '{{}}', 5, 9, 'allow')"))
+    engine.dispose()
+    database = Database.open(database_url)
+    found = database.run(sessions.get, "s")
+    assert found == SessionRow(
+        session_id="s",
+        village_id="v",
+        agent_id="a",
+        provider_id="codex",
+        created_ms=7,
+        runner_id="r",
+        config={"agentName": "Ada"},
+    )
+    kept = database.run(approvals.get, "s", "a1")
+    assert kept is not None
+    assert (kept.requested_ms, kept.decision) == (5, "allow")
+    assert database.run(villages.remove, "v")
+    assert database.run(sessions.get, "s") is None
+    assert not {"houses", "agents", "settings"} & set(inspect(database.engine).get_table_names())
+    database.close()
+
+
+def test_villages_keep_their_name_and_runners_serve_what_they_served_for_administrators(database_url: str) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, MIGRATIONS.index(VILLAGE_KEYS))
+        for name, admin in (("ada", "TRUE"), ("mal", "FALSE")):
+            values = f"'{name}', '{name}', NULL, NULL, {admin}, FALSE, 0, 1"
+            connection.execute(text(f"INSERT INTO users VALUES ({values})"))
+        for name in ("hers", "his"):
+            connection.execute(text(f"INSERT INTO villages VALUES ('{name}', '{name}', FALSE, 1)"))
+        connection.execute(text("INSERT INTO members VALUES ('hers', 'ada', 'owner', 1), ('his', 'mal', 'owner', 1)"))
+        for name, village in (("all", "NULL"), ("one", "'his'"), ("gone", "'deleted'")):
+            values = f"'{name}', '{name}', {village}, NULL, NULL, 'hosted', 'active', '{{}}', '{{}}', '{{}}', 1, NULL"
+            connection.execute(text(f"INSERT INTO runners VALUES ({values})"))
+        for code, village in (("c1", "NULL"), ("c2", "'hers'")):
+            values = f"'{code}', 'enrolment', 'ada', {village}, NULL, 1, 9, NULL"
+            connection.execute(text(f"INSERT INTO codes VALUES ({values})"))
+    engine.dispose()
+    database = Database.open(database_url)
+    assert [database.run(villages.key_of, name) for name in ("hers", "his")] == ["hers", "his"]
+    grants = {name: [one.village_id for one in found] for name, found in database.run(runner_grants.everything).items()}
+    assert grants == {"all": ["hers"], "one": ["his"]}
+    codes = database.run(lambda c: c.execute(text("SELECT hash FROM codes")).scalars().all())
+    assert codes == ["c2"]
     database.close()
 
 
@@ -71,7 +154,7 @@ def test_a_database_of_a_later_version_is_left_alone(database_url: str) -> None:
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("store.migrations.MIGRATIONS", (("CREATE TABLE half (a TEXT)", "CREATE NONSENSE"),))
+    monkeypatch.setattr("townwatch.store.migrations.MIGRATIONS", (("CREATE TABLE half (a TEXT)", "CREATE NONSENSE"),))
     with pytest.raises(Exception, match=r"(?i)syntax"):
         Database.open(database_url)
     monkeypatch.undo()

@@ -2,25 +2,28 @@
 
 import math
 import random
+from typing import ClassVar
 
 import pytest
 
-from actors.runtime import KILLED, NORMAL, SHUTDOWN, Shutdown, TrioActor
-from supervision import (
-    Admission,
+from townwatch.runtime import KILLED, NORMAL, SHUTDOWN, Shutdown, TrioActor
+from townwatch.supervision import (
+    AdmissionLimits,
     Backoff,
     ChildSpec,
     DynamicSupervisor,
     KeyedCount,
     Rate,
     RateLimited,
+    RateWindow,
     Supervisor,
     TokenBuckets,
     TooManyChildren,
+    child,
 )
-from supervision.intensity import Intensity
-from supervision.spec import check
-from supervision.strategies import after_exit, fate_sharers, shuts_down
+from townwatch.supervision.intensity import Intensity
+from townwatch.supervision.spec import check
+from townwatch.supervision.strategies import after_exit, restart_group, shuts_down
 
 
 class Worker(TrioActor):
@@ -53,7 +56,7 @@ def test_what_becomes_of_a_child_that_ended(restart, reason, decision):
 
 @pytest.mark.parametrize(("strategy", "fate"), [("one_for_one", "b"), ("rest_for_one", "bcd"), ("one_for_all", "abcd")])
 def test_who_shares_the_fate_of_the_failed_child(strategy, fate):
-    assert fate_sharers(strategy, list("abcd"), "b") == list(fate)
+    assert restart_group(strategy, list("abcd"), "b") == list(fate)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +184,16 @@ def test_full_buckets_are_forgotten():
     assert len(buckets) <= 1024
 
 
+def test_a_window_never_holds_more_than_allowed_and_says_how_long_to_wait():
+    window = RateWindow()
+    assert [window.take(2, 5, now) for now in (0, 1, 2)] == [0, 0, 3]
+    assert window.take(2, 5, 5) == 0  # the one at 0 has left the window
+    assert window.take(2, 5, 5.5) == 0.5
+    assert RateWindow().take(0, 5, 1) == 5
+
+
 def test_an_admission_takes_all_places_or_none():
-    admission = Admission(10, {"user": 5, "address": 1}, {"user": Rate(per_second=1, burst=3)})
+    admission = AdmissionLimits(10, {"user": 5, "address": 1}, {"user": Rate(per_second=1, burst=3)})
     keys = {"user": "u", "address": "a"}
     admission.admit(keys, 0.0)
     with pytest.raises(TooManyChildren, match="'address'"):
@@ -201,7 +212,7 @@ def test_an_admission_takes_all_places_or_none():
 
 
 def test_the_total_holds_for_children_without_keys():
-    admission = Admission(1, {}, {})
+    admission = AdmissionLimits(1, {}, {})
     admission.admit({}, 0.0)
     with pytest.raises(TooManyChildren, match="limit 'max_children': 1 of 1"):
         admission.admit({}, 0.0)
@@ -212,9 +223,9 @@ def test_the_total_holds_for_children_without_keys():
 
 def test_defaults_are_otps():
     worker, supervisor = ChildSpec("w", Worker), ChildSpec("s", DynamicSupervisor)
-    assert (worker.restart, worker.type, worker.shutdown, worker.shutdown_seconds) == ("permanent", "worker", 5000, 5)
-    assert (supervisor.type, supervisor.shutdown, supervisor.shutdown_seconds) == ("supervisor", "infinity", math.inf)
-    assert ChildSpec("b", Worker, shutdown="brutal").shutdown_seconds == 0
+    assert (worker.restart, worker.type, worker.shutdown, worker.stop_timeout) == ("permanent", "worker", 5.0, 5.0)
+    assert (supervisor.type, supervisor.shutdown, supervisor.stop_timeout) == ("supervisor", "infinity", math.inf)
+    assert ChildSpec("b", Worker, shutdown="brutal").stop_timeout == 0
 
 
 @pytest.mark.parametrize(
@@ -227,7 +238,7 @@ def test_defaults_are_otps():
         ({"start_timeout": math.inf}, "start_timeout must be finite"),
         ({"start_timeout": 0}, "start_timeout must be finite"),
         ({"shutdown": -1}, "shutdown must be"),
-        ({"shutdown": 1.5}, "shutdown must be"),
+        ({"shutdown": True}, "shutdown must be"),
         ({"shutdown": "soon"}, "shutdown must be"),
     ],
 )
@@ -247,3 +258,13 @@ def test_specs_that_cannot_stand_side_by_side():
 async def test_a_supervisor_refuses_nonsense(world, wrong):
     with pytest.raises(ValueError, match=r"is not one of|intensity needs"):
         Supervisor.start([], **wrong)
+
+
+def test_a_child_in_one_line_has_the_defaults_of_its_class():
+    class Own(Worker):
+        child_options: ClassVar = {"restart": "transient", "shutdown": 1.5}
+
+    assert child("a", Worker, "x", 1) == ChildSpec("a", Worker, ("x", 1))
+    assert child("a", Own, "x") == ChildSpec("a", Own, ("x",), restart="transient", shutdown=1.5)
+    assert child("a", Own, shutdown="brutal").stop_timeout == 0
+    assert child("a", Own, restart="permanent").restart == "permanent"

@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from pykka import ActorRegistry
 
-from actors.runtime import ActorDeadError, open_world, suspend, whereis
-from supervision import (
+from tests.support.actors import Crash, Recorder
+from townwatch.runtime import ActorDeadError, open_world, suspend, whereis
+from townwatch.runtime.testing import leftovers
+from townwatch.supervision import (
     Backoff,
     ChildError,
     ChildSpec,
@@ -17,11 +18,12 @@ from supervision import (
     MaxIntensity,
     Rate,
     RateLimited,
+    StartChild,
     Supervisor,
+    TerminateChild,
     TooManyChildren,
     tree,
 )
-from tests.support.actors import Crash, Recorder
 
 
 class Client(Recorder):
@@ -69,7 +71,7 @@ async def storm(sup: Any, specs: list[ChildSpec]) -> list[Any]:
 
     async def connect(spec: ChildSpec) -> None:
         try:
-            answers.append(await sup.proxy().start_child(spec))
+            answers.append(await Supervisor.start_child(sup, spec))
         except Exception as error:
             answers.append(error)
 
@@ -108,34 +110,33 @@ async def test_a_rate_limit_says_when_to_come_back(world, autojump_clock):
     assert len(refused) == 7
     assert refused[0].retry_after == pytest.approx(0.5)
     await trio.sleep(refused[0].retry_after)
-    assert (await sup.proxy().start_child(client("again"))).is_alive()
+    assert (await Supervisor.start_child(sup, client("again"))).is_alive()
 
 
 async def test_places_are_given_back_however_a_child_goes(world, autojump_clock):
     sup = await start(max_children=1)
-    proxy = sup.proxy()
-    ref = await proxy.start_child(client("terminated"))
-    await proxy.terminate_child("terminated")
+    ref = await Supervisor.start_child(sup, client("terminated"))
+    await Supervisor.terminate_child(sup, "terminated")
     assert not ref.is_alive()
-    ref = await proxy.start_child(client("crashed"))
+    ref = await Supervisor.start_child(sup, client("crashed"))
     ref.tell("crash")
     await trio.sleep(1)
-    ref = await proxy.start_child(client("stopped"))
-    await ref.stop(block=False)
+    ref = await Supervisor.start_child(sup, client("stopped"))
+    await ref.stop()
     await trio.sleep(1)
     with pytest.raises(Crash):
-        await proxy.start_child(client("did not start", fails=[True]))
-    assert (await proxy.start_child(client("last"))).is_alive()
-    assert (await proxy.count_children()).specs == 1
+        await Supervisor.start_child(sup, client("did not start", fails=[True]))
+    assert (await Supervisor.start_child(sup, client("last"))).is_alive()
+    assert (await Supervisor.count_children(sup)).specs == 1
 
 
 async def test_a_child_that_waits_for_its_restart_keeps_its_place(world, autojump_clock):
     sup = await start(max_children=1)
-    ref = await sup.proxy().start_child(client("c", restart="permanent", backoff=Backoff(10, jitter=0)))
+    ref = await Supervisor.start_child(sup, client("c", restart="permanent", backoff=Backoff(10, jitter=0)))
     ref.tell("crash")
     await trio.sleep(5)
     with pytest.raises(TooManyChildren):
-        await sup.proxy().start_child(client("d"))
+        await Supervisor.start_child(sup, client("d"))
     await trio.sleep(10)
     assert (ref.is_up, ref.incarnation) == (True, 2)
 
@@ -156,8 +157,8 @@ async def test_a_child_that_is_stopped_before_its_start_began_never_starts(world
     sup = DynamicSupervisor.start()
     await sup.ping()
     Client.alive = 0
-    start = sup.proxy().start_child(ChildSpec("c", Client))
-    end = sup.stop(block=False) if told == "to stop" else sup.proxy().terminate_child("c")
+    start = sup.ask(StartChild(ChildSpec("c", Client)), block=False)
+    end = sup.stop(block=False) if told == "to stop" else sup.ask(TerminateChild("c"), block=False)
     await end  # handled behind the start, before its task had a first step
     with pytest.raises(ActorDeadError):
         await start
@@ -169,33 +170,33 @@ async def test_all_stop_at_once_each_with_its_own_deadline(world, autojump_clock
     sup = await start()
     await storm(sup, [client(f"c{n}", stop_seconds=3) for n in range(10)])
     await storm(
-        sup, [client("late", stop_seconds=99, shutdown=4000), client("brutal", stop_seconds=99, shutdown="brutal")]
+        sup, [client("late", stop_seconds=99, shutdown=4.0), client("brutal", stop_seconds=99, shutdown="brutal")]
     )
     begin = trio.current_time()
-    assert await sup.stop(block=False) is True
+    assert await sup.stop() is True
     assert trio.current_time() - begin == pytest.approx(4, abs=0.1)
-    assert ActorRegistry.get_all() == []
+    assert leftovers() == []
 
 
 async def test_a_child_can_be_terminated_while_it_starts(world, autojump_clock):
     sup = await start(max_children=1)
-    starting = sup.proxy().start_child(client("c", start_seconds=9))
+    starting = sup.ask(StartChild(client("c", start_seconds=9)), block=False)
     await trio.sleep(1)
-    await sup.proxy().terminate_child("c")
+    await Supervisor.terminate_child(sup, "c")
     with pytest.raises(ActorDeadError, match="stopped while starting"):
         await starting
-    assert (await sup.proxy().count_children()).specs == 0
-    assert (await sup.proxy().start_child(client("d"))).is_alive()
+    assert (await Supervisor.count_children(sup)).specs == 0
+    assert (await Supervisor.start_child(sup, client("d"))).is_alive()
 
 
 async def test_a_child_that_waits_for_its_restart_can_be_terminated(world, autojump_clock):
     sup = await start()
-    ref = await sup.proxy().start_child(client("c", restart="permanent", backoff=Backoff(10, jitter=0)))
+    ref = await Supervisor.start_child(sup, client("c", restart="permanent", backoff=Backoff(10, jitter=0)))
     ref.tell("crash")
     await trio.sleep(1)
-    await sup.proxy().terminate_child("c")
+    await Supervisor.terminate_child(sup, "c")
     await trio.sleep(20)
-    assert (ref.is_alive(), await sup.proxy().which_children()) == (False, [])
+    assert (ref.is_alive(), await Supervisor.which_children(sup)) == (False, [])
 
 
 async def test_the_askers_of_starts_are_told_when_the_supervisor_ends(nursery, autojump_clock):
@@ -208,7 +209,7 @@ async def test_the_askers_of_starts_are_told_when_the_supervisor_ends(nursery, a
 
     async with open_world():
         sup = await start()
-        nursery.start_soon(ask, sup.proxy().start_child(client("c", start_seconds=99)))
+        nursery.start_soon(ask, sup.ask(StartChild(client("c", start_seconds=99)), block=False))
         await trio.sleep(1)
     await trio.testing.wait_all_tasks_blocked()
     assert told == [True]
@@ -228,8 +229,10 @@ async def test_a_crash_restarts_only_that_child_behind_the_same_address(world, a
 async def test_restarts_that_fail_are_retried_until_the_budget_is_spent(world, autojump_clock):
     watcher = Recorder.start()
     sup = await start(intensity=3)
-    sup.watch(watcher)
-    ref = await sup.proxy().start_child(client("c", restart="permanent", start_seconds=0, fails=[False] + [True] * 9))
+    watcher.watch(sup)
+    ref = await Supervisor.start_child(
+        sup, client("c", restart="permanent", start_seconds=0, fails=[False] + [True] * 9)
+    )
     ref.tell("crash")
     await trio.sleep(10)
     assert not sup.is_alive()
@@ -239,15 +242,15 @@ async def test_restarts_that_fail_are_retried_until_the_budget_is_spent(world, a
 
 async def test_ids_are_unique_and_nothing_is_ever_down(world, autojump_clock):
     sup = await start()
-    await sup.proxy().start_child(client("c"))
+    await Supervisor.start_child(sup, client("c"))
     for call, argument, code in [
-        (sup.proxy().start_child, client("c"), "already_started"),
-        (sup.proxy().restart_child, "c", "running"),
-        (sup.proxy().delete_child, "c", "running"),
-        (sup.proxy().terminate_child, "x", "not_found"),
+        (Supervisor.start_child, client("c"), "already_started"),
+        (Supervisor.restart_child, "c", "running"),
+        (Supervisor.delete_child, "c", "running"),
+        (Supervisor.terminate_child, "x", "not_found"),
     ]:
         with pytest.raises(ChildError) as raised:
-            await call(argument)
+            await call(sup, argument)
         assert raised.value.code == code
 
 
@@ -260,11 +263,11 @@ async def test_the_tree_as_data(world, autojump_clock):
         [ChildSpec("store", Recorder), clients], "rest_for_one", name="root", intensity=3, period=60.0
     )
     await top.ping()
-    first = await whereis("root/clients").proxy().start_child(client("c1"))
+    first = await Supervisor.start_child(whereis("root/clients"), client("c1"))
     whereis("root/store").tell("crash")
     await trio.sleep(10)
     assert not first.is_alive()
-    await whereis("root/clients").proxy().start_child(client("c2"))
+    await Supervisor.start_child(whereis("root/clients"), client("c2"))
     whereis("root/clients/c2").tell("hang")
     await trio.sleep(2)
     root = tree(top)
@@ -290,9 +293,9 @@ async def test_the_tree_as_data(world, autojump_clock):
 
 async def test_the_tree_shows_those_who_start_wait_or_are_suspended(world, autojump_clock):
     sup = await start()
-    sup.proxy().start_child(client("starting", start_seconds=99))
-    waits = await sup.proxy().start_child(client("waits", restart="permanent", backoff=Backoff(30, jitter=0)))
-    rests = await sup.proxy().start_child(client("rests"))
+    sup.ask(StartChild(client("starting", start_seconds=99)), block=False)
+    waits = await Supervisor.start_child(sup, client("waits", restart="permanent", backoff=Backoff(30, jitter=0)))
+    rests = await Supervisor.start_child(sup, client("rests"))
     waits.tell("crash")
     suspend(rests)
     await trio.sleep(1)
@@ -322,7 +325,7 @@ async def test_a_child_that_comes_up_as_its_supervisor_crashes_ends_with_it(nurs
     """Found by the simulation: it lived on, shielded and forgotten, and its supervisor waited for it for ever."""
     async with open_world():
         many = DynamicSupervisor.start(name="many")
-        starting = many.proxy().start_child(ChildSpec(id="a", actor=Unbending, args=(None,)))
+        starting = many.ask(StartChild(ChildSpec(id="a", actor=Unbending, args=(None,))), block=False)
         await trio.sleep(0.5)
         many.exit(Crash("as it starts"), many)
         with trio.fail_after(5):
@@ -330,4 +333,4 @@ async def test_a_child_that_comes_up_as_its_supervisor_crashes_ends_with_it(nurs
                 await starting
             while many.is_alive():
                 await trio.sleep(0.1)
-        assert not ActorRegistry.get_all()
+        assert not leftovers()

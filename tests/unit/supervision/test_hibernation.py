@@ -6,13 +6,13 @@ import pytest
 import trio
 import trio.testing
 
-from actors.runtime import ActorDeadError, resume, suspend
-from supervision import ChildSpec, DynamicSupervisor
 from tests.support.actors import Crash, Recorder
+from townwatch.runtime import ActorDeadError, resume, suspend
+from townwatch.supervision import ChildSpec, DynamicSupervisor, Supervisor
 
 
 class Sleeper(Recorder):
-    hibernates = True
+    hibernate = True
 
     def __init__(self, trace: list[Any]) -> None:
         super().__init__(trace)
@@ -38,7 +38,7 @@ def tasks_of(sup: Any, id: str) -> int:
 
 async def bring_up(trace: list[Any], **options: Any) -> tuple[Any, Any]:
     sup = DynamicSupervisor.start(name="sup", intensity=5)
-    ref = await sup.proxy().start_child(ChildSpec("one", Sleeper, args=(trace,), **options))
+    ref = await Supervisor.start_child(sup, ChildSpec("one", Sleeper, args=(trace,), **options))
     await trio.testing.wait_all_tasks_blocked()
     return sup, ref
 
@@ -98,7 +98,7 @@ async def test_whoever_is_killed_asleep_or_awake_is_restarted(world, autojump_cl
 async def test_the_failure_of_who_it_is_linked_to_reaches_it_in_its_sleep(world, autojump_clock):
     trace: list[Any] = []
     sup, ref = await bring_up(trace, restart="temporary")
-    other = await sup.proxy().start_child(ChildSpec("two", Sleeper, args=([],), restart="temporary"))
+    other = await Supervisor.start_child(sup, ChildSpec("two", Sleeper, args=([],), restart="temporary"))
     ref.link(other)
     other.tell("crash")
     await trio.testing.wait_all_tasks_blocked()
@@ -109,7 +109,7 @@ async def test_the_failure_of_who_it_is_linked_to_reaches_it_in_its_sleep(world,
 async def test_it_is_woken_to_be_stopped_in_order(world, autojump_clock):
     trace: list[Any] = []
     sup, ref = await bring_up(trace)
-    await sup.proxy().terminate_child("one")
+    await Supervisor.terminate_child(sup, "one")
     assert trace == ["born", "stop", "gone"]
     with pytest.raises(ActorDeadError):
         await ref.call("late")
@@ -118,7 +118,7 @@ async def test_it_is_woken_to_be_stopped_in_order(world, autojump_clock):
 async def test_its_supervisors_end_is_its_own(world, autojump_clock):
     trace: list[Any] = []
     sup, ref = await bring_up(trace)
-    await sup.stop(block=False)
+    await sup.stop()
     assert (trace, ref.is_alive()) == (["born", "stop", "gone"], False)
 
 

@@ -2,9 +2,9 @@
 
 import trio
 
-from actors.runtime import TrioActor, open_world, telemetry
-from supervision import ChildSpec, History, Supervisor
-from supervision.history import KEPT_ACTORS, KEPT_EVENTS
+from townwatch.runtime import TrioActor, open_world, telemetry
+from townwatch.supervision import ChildSpec, History, Supervisor
+from townwatch.supervision.history import KEPT_ACTORS, KEPT_EVENTS
 
 
 class Fragile(TrioActor):
@@ -19,7 +19,7 @@ async def test_a_crash_is_told_with_its_reason_and_the_restart_after_it() -> Non
         async with open_world():
             root = Supervisor.start([ChildSpec(id="child", actor=Fragile)], "one_for_one", name="root")
             await root.ping()
-            child = (await root.proxy().which_children())[0].ref
+            child = (await Supervisor.which_children(root))[0].ref
             child.tell("this")
             with trio.fail_after(5):
                 while all(one.event != "restarted" for one in history.of("root/child")):
@@ -32,7 +32,7 @@ async def test_a_crash_is_told_with_its_reason_and_the_restart_after_it() -> Non
             assert "last message str" in crash.text
             assert history.of("root")[-1].path.startswith("root")
             assert history.of("roo") == []
-            await root.stop(block=False)
+            await root.stop()
     finally:
         unsubscribe()
 

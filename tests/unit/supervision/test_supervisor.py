@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from pykka import ActorRegistry
 
-from actors.runtime import (
+from tests.support.actors import Crash, Recorder
+from townwatch.runtime import (
     ActorDeadError,
     MailboxSpec,
     Shutdown,
@@ -19,8 +19,8 @@ from actors.runtime import (
     suspend,
     whereis,
 )
-from supervision import Backoff, ChildError, ChildSpec, MaxIntensity, StartFailed, Supervisor
-from tests.support.actors import Crash, Recorder
+from townwatch.runtime.testing import leftovers
+from townwatch.supervision import Backoff, ChildError, ChildSpec, MaxIntensity, StartFailed, Supervisor
 
 
 class Worker(Recorder):
@@ -58,7 +58,7 @@ async def start(*args: Any, **kwargs: Any) -> Any:
 
 async def settled(sup: Any) -> list[Any]:
     await trio.testing.wait_all_tasks_blocked()
-    return await sup.proxy().which_children()
+    return await Supervisor.which_children(sup)
 
 
 # -- restarts
@@ -92,7 +92,7 @@ async def test_simultaneous_crashes_cause_one_group_restart(world):
 async def test_a_permanent_child_that_was_stopped_comes_back(world):
     events: list[str] = []
     sup = await start(specs(events, "a"))
-    await whereis("top/a").stop(block=False)
+    await whereis("top/a").stop()
     await settled(sup)
     assert events == ["+a", "-a", "+a"]
 
@@ -108,7 +108,7 @@ async def test_address_path_proxy_and_unread_messages_survive(world, autojump_cl
     for n in range(3):
         ref.tell(n)
     await trio.sleep(5)
-    (child,) = await sup.proxy().which_children()
+    (child,) = await Supervisor.which_children(sup)
     assert (child.state, inspect(ref).state) == ("restarting", "down")
     ref.tell(3)
     answer = proxy.seen
@@ -117,7 +117,7 @@ async def test_address_path_proxy_and_unread_messages_survive(world, autojump_cl
     assert await answer == [0, 1, 2, 3]
     assert (ref.actor_urn, ref.incarnation, whereis("top/a")) == (urn, 2, ref)
     assert ref._actor_weakref() is not body
-    assert ref in ActorRegistry.get_all()
+    assert ref in leftovers()
 
 
 async def test_a_proxy_shows_what_the_incarnation_of_today_has(world):
@@ -154,7 +154,7 @@ async def test_down_is_for_the_end_for_good_only(world):
     watcher = Recorder.start()
     sup = await start(specs([], "a", restart="transient"))
     ref = whereis("top/a")
-    ref.watch(watcher)
+    watcher.watch(ref)
     ref.tell("crash")
     await settled(sup)
     assert (await watcher.get_state())["seen"] == []
@@ -216,7 +216,7 @@ async def test_a_poisoned_message_is_given_up_after_its_redeliveries(world):
 
 
 async def test_killed_in_a_handler_the_asker_is_told_and_what_waits_is_kept(world, autojump_clock):
-    await start(specs([], "ab", shutdown=1000), "one_for_all")
+    await start(specs([], "ab", shutdown=1.0), "one_for_all")
     a, b = whereis("top/a"), whereis("top/b")
     hanging, queued = b.ask("hang", block=False), b.ask("queued", block=False)
     await trio.testing.wait_all_tasks_blocked()
@@ -233,7 +233,7 @@ async def test_giving_up_escalates_and_the_top_gives_up_last(world, events):
     trace: list[str] = []
     sub = ChildSpec("sub", Supervisor, (specs(trace, "ab"),), {"intensity": 1})
     top, watcher = await start([*specs(trace, "x"), sub], intensity=1), Recorder.start()
-    top.watch(watcher)
+    watcher.watch(top)
     for _ in range(4):
         whereis("top/sub/a").tell("crash")
         await trio.testing.wait_all_tasks_blocked()
@@ -279,7 +279,7 @@ async def test_if_one_does_not_start_those_before_it_are_stopped(world):
     trace: list[str] = []
     watcher = Recorder.start()
     sup = Supervisor.start([*specs(trace, "ab"), ChildSpec("c", Worker, ("c", trace, [True]))])
-    sup.watch(watcher)
+    watcher.watch(sup)
     with pytest.raises(ActorDeadError, match="child 'c' did not start: Crash"):
         await sup.ping()
     assert trace == ["+a", "+b", "!c", "-b", "-a"]
@@ -349,7 +349,7 @@ async def test_the_childs_own_backoff_goes_before_the_supervisors(world, autojum
     for name in "ab":
         whereis(f"top/{name}").tell("crash")
     await trio.sleep(2)
-    assert [child.state for child in await sup.proxy().which_children()] == ["restarting", "up"]
+    assert [child.state for child in await Supervisor.which_children(sup)] == ["restarting", "up"]
 
 
 async def test_a_restart_loop_leaves_the_supervisor_responsive(world, autojump_clock):
@@ -358,9 +358,9 @@ async def test_a_restart_loop_leaves_the_supervisor_responsive(world, autojump_c
     sup = await start([doomed, *specs(trace, "a")], intensity=10**6)
     whereis("top/d").tell("crash")
     for _ in range(50):
-        children = {child.id: child.state for child in await sup.proxy().which_children()}
+        children = {child.id: child.state for child in await Supervisor.which_children(sup)}
         assert children["a"] == "up"
-    assert await sup.stop(block=False) is True
+    assert await sup.stop() is True
 
 
 async def test_a_group_comes_back_together_after_the_wait(world, autojump_clock):
@@ -370,7 +370,7 @@ async def test_a_group_comes_back_together_after_the_wait(world, autojump_clock)
     whereis("top/b").tell("crash")
     await trio.sleep(5)
     assert trace == ["-c"]
-    assert [child.state for child in await sup.proxy().which_children()] == ["up", "restarting", "down"]
+    assert [child.state for child in await Supervisor.which_children(sup)] == ["up", "restarting", "down"]
     whereis("top/a").tell("crash")
     await trio.sleep(6)
     assert trace == ["-c"]  # b waits for a, which comes before it
@@ -387,7 +387,7 @@ async def test_a_group_whose_waits_overlap_comes_back_after_the_longest(world, a
     whereis("top/b").tell("crash")
     await trio.sleep(2)
     if strategy == "one_for_all":
-        await sup.proxy().restart_child("a")
+        await Supervisor.restart_child(sup, "a")
     whereis("top/a").tell("crash")
     trace.clear()
     await trio.sleep(7)
@@ -404,11 +404,11 @@ async def test_a_child_started_during_the_wait_comes_up_again_in_its_place(world
     whereis("top/a").tell("crash")
     await trio.sleep(1)
     assert trace == ["-b"]
-    await sup.proxy().start_child(ChildSpec("x", Worker, ("x", trace), backoff=Backoff(1, jitter=0)))
+    await Supervisor.start_child(sup, ChildSpec("x", Worker, ("x", trace), backoff=Backoff(1, jitter=0)))
     whereis("top/x").tell("crash")
     await trio.sleep(5)
     assert trace == ["-b", "+x"]  # x could be back, but a comes first
-    await sup.proxy().restart_child("b")
+    await Supervisor.restart_child(sup, "b")
     await trio.sleep(10)
     assert trace == ["-b", "+x", "+b", "-b", "+a", "+b", "+x"]
 
@@ -421,7 +421,7 @@ async def test_a_brutal_stop_runs_no_hook(world):
             trace.append("-q")
 
     sup = await start([ChildSpec("q", Quick, ("q", trace), shutdown="brutal")])
-    await sup.proxy().terminate_child("q")
+    await Supervisor.terminate_child(sup, "q")
     assert trace == ["+q"]
 
 
@@ -433,9 +433,9 @@ async def test_start_timeout_is_a_failed_start(world, autojump_clock):
     sup = await start(intensity=0)
     begin = trio.current_time()
     with pytest.raises(trio.TooSlowError, match=r"on_start\(\) of 's' took longer than 3 s"):
-        await sup.proxy().start_child(ChildSpec("s", Slow, start_timeout=3))
+        await Supervisor.start_child(sup, ChildSpec("s", Slow, start_timeout=3))
     assert trio.current_time() - begin == pytest.approx(3)
-    assert await sup.proxy().which_children() == []
+    assert await Supervisor.which_children(sup) == []
 
 
 # -- children at run time
@@ -444,59 +444,58 @@ async def test_start_timeout_is_a_failed_start(world, autojump_clock):
 async def test_terminate_restart_delete_and_count(world):
     trace: list[str] = []
     sup = await start(specs(trace, "ab"))
-    proxy = sup.proxy()
     old = whereis("top/a")
-    await proxy.terminate_child("a")
+    await Supervisor.terminate_child(sup, "a")
     assert (trace[-1], old.is_alive(), whereis("top/a")) == ("-a", False, None)
-    count = await proxy.count_children()
+    count = await Supervisor.count_children(sup)
     assert (count.specs, count.active, count.supervisors, count.workers) == (2, 1, 0, 2)
-    new = await proxy.restart_child("a")
-    assert (trace[-1], new.is_alive(), await proxy.child_ref("a")) == ("+a", True, new)
+    new = await Supervisor.restart_child(sup, "a")
+    assert (trace[-1], new.is_alive(), await Supervisor.child_ref(sup, "a")) == ("+a", True, new)
     for call, id, code in [
-        (proxy.restart_child, "a", "running"),
-        (proxy.delete_child, "a", "running"),
-        (proxy.terminate_child, "x", "not_found"),
-        (proxy.child_ref, "x", "not_found"),
+        (Supervisor.restart_child, "a", "running"),
+        (Supervisor.delete_child, "a", "running"),
+        (Supervisor.terminate_child, "x", "not_found"),
+        (Supervisor.child_ref, "x", "not_found"),
     ]:
         with pytest.raises(ChildError) as raised:
-            await call(id)
+            await call(sup, id)
         assert (raised.value.code, raised.value.id) == (code, id)
-    await proxy.terminate_child("a")
-    await proxy.delete_child("a")
-    assert [child.id for child in await proxy.which_children()] == ["b"]
+    await Supervisor.terminate_child(sup, "a")
+    await Supervisor.delete_child(sup, "a")
+    assert [child.id for child in await Supervisor.which_children(sup)] == ["b"]
 
 
 async def test_a_child_that_waits_for_its_restart_can_be_terminated(world, autojump_clock):
     sup = await start(specs([], "a"), backoff=Backoff(5, jitter=0), intensity=9)
-    proxy, ref = sup.proxy(), whereis("top/a")
+    ref = whereis("top/a")
     ref.tell("crash")
     waiting = ref.ask("waiting", block=False)
     await trio.sleep(1)
-    for call in (proxy.restart_child, proxy.delete_child):
+    for call in (Supervisor.restart_child, Supervisor.delete_child):
         with pytest.raises(ChildError, match="restarting"):
-            await call("a")
-    await proxy.terminate_child("a")
+            await call(sup, "a")
+    await Supervisor.terminate_child(sup, "a")
     with pytest.raises(ActorDeadError):
         await waiting
     await trio.sleep(20)
-    (child,) = await proxy.which_children()
+    (child,) = await Supervisor.which_children(sup)
     assert child.state == "down"
 
 
 async def test_start_child_gives_an_address_and_refuses_a_second_of_the_same_id(world):
     sup = await start()
-    ref = await sup.proxy().start_child(ChildSpec("a", Worker, ("a", [])))
+    ref = await Supervisor.start_child(sup, ChildSpec("a", Worker, ("a", [])))
     assert await ref.call("hello") == "hello"
     with pytest.raises(ChildError, match="already started"):
-        await sup.proxy().start_child(ChildSpec("a", Worker, ("a", [])))
+        await Supervisor.start_child(sup, ChildSpec("a", Worker, ("a", [])))
 
 
 async def test_a_child_that_does_not_start_leaves_nothing_behind(world):
     sup = await start()
     with pytest.raises(Crash):
-        await sup.proxy().start_child(ChildSpec("a", Worker, ("a", [], [True])))
-    assert await sup.proxy().which_children() == []
-    assert ActorRegistry.get_all() == [sup]
+        await Supervisor.start_child(sup, ChildSpec("a", Worker, ("a", [], [True])))
+    assert await Supervisor.which_children(sup) == []
+    assert leftovers() == [sup]
 
 
 # -- stopping
@@ -512,19 +511,19 @@ async def test_children_stop_in_reverse_each_with_its_own_deadline(world, autoju
     ]
     sup = await start(children)
     begin = trio.current_time()
-    assert await sup.stop(block=False) is True
+    assert await sup.stop() is True
     assert trio.current_time() - begin == pytest.approx(30 + 0 + 5 + 2)
     assert trace[4:] == ["-d", "-a"]
     assert [fields["child"] for event, fields in events if event == "killed"] == ["c", "b"]
 
 
 async def test_a_handler_that_hangs_is_cancelled_at_the_deadline(world, autojump_clock):
-    sup = await start(specs([], "a", shutdown=7000))
+    sup = await start(specs([], "a", shutdown=7.0))
     ref = whereis("top/a")
     ref.tell("hang")
     await trio.testing.wait_all_tasks_blocked()
     begin = trio.current_time()
-    await sup.proxy().terminate_child("a")
+    await Supervisor.terminate_child(sup, "a")
     assert trio.current_time() - begin == pytest.approx(7)
     assert not ref.is_alive()
 
@@ -547,11 +546,11 @@ async def test_auto_shutdown(world, mode, after_one, after_both):
     significant = specs([], "ab", restart="transient", significant=True)
     sup = await start([*significant, *specs([], "c")], auto_shutdown=mode)
     a, b = whereis("top/a"), whereis("top/b")
-    await a.stop(block=False)
+    await a.stop()
     await trio.testing.wait_all_tasks_blocked()
     assert sup.is_alive() is after_one
     if after_one:
-        await b.stop(block=False)
+        await b.stop()
         await trio.testing.wait_all_tasks_blocked()
     assert sup.is_alive() is after_both
 
@@ -564,7 +563,7 @@ async def test_a_thousand_restarts_leave_nothing_behind(world):
         whereis(f"top/{dice.choice('abcd')}").tell("crash")
         await settled(sup)
     assert trio.lowlevel.current_statistics().tasks_living == tasks
-    assert len(ActorRegistry.get_all()) == 5
+    assert len(leftovers()) == 5
 
 
 # -- reports

@@ -4,8 +4,8 @@ from typing import Any
 
 import trio
 
-from actors.runtime import TrioActor, open_world
-from supervision import ChildSpec, DynamicSupervisor, Supervisor, waiting
+from townwatch.runtime import TrioActor, open_world
+from townwatch.supervision import ChildSpec, DynamicSupervisor, Supervisor, waiting
 
 
 class Busy(TrioActor):
@@ -16,7 +16,7 @@ class Busy(TrioActor):
 
 
 class Idle(TrioActor):
-    hibernates = True
+    hibernate = True
 
 
 async def test_how_much_waits_is_known_by_class_however_many_children_there_are(autojump_clock: Any) -> None:
@@ -26,8 +26,8 @@ async def test_how_much_waits_is_known_by_class_however_many_children_there_are(
         await root.ping()
         children = {child.id: child.ref for child in root._actor_weakref()._children.values()}
         for number in range(1500):  # more than a page of the tree shows
-            await children["crowd"].proxy().start_child(ChildSpec(f"i{number}", Idle))
-        busy = await children["crowd"].proxy().start_child(ChildSpec("busy too", Busy))
+            await Supervisor.start_child(children["crowd"], ChildSpec(f"i{number}", Idle))
+        busy = await Supervisor.start_child(children["crowd"], ChildSpec("busy too", Busy))
         for _ in range(4):
             children["busy"].tell("work")
             busy.tell("work")
@@ -35,4 +35,4 @@ async def test_how_much_waits_is_known_by_class_however_many_children_there_are(
         counts = waiting(root)
         assert counts["Busy"] == 6  # one of four is in hand, twice
         assert counts["Idle"] == 0
-        await root.stop(block=False)
+        await root.stop()

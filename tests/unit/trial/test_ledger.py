@@ -5,8 +5,8 @@ from typing import Any
 import attrs
 import pytest
 
-from app.trial.ledger import Answer, Ledger, Story
-from app.trial.program import Truth
+from townwatch.chaos.campaign.ledger import DecisionReply, Oracle, ViewerLog
+from townwatch.chaos.campaign.program import ProgramLog
 
 
 def journal_of(lines: list[int], *, seqs: list[int] | None = None, decision: str = "allow") -> dict[str, Any]:
@@ -21,20 +21,20 @@ def journal_of(lines: list[int], *, seqs: list[int] | None = None, decision: str
     return {"s1": [{**event, "seq": seq} for event, seq in zip(events, numbers, strict=True)]}
 
 
-def audited(journal: dict[str, Any] | None = None, **changes: Any) -> Ledger:
+def audited(journal: dict[str, Any] | None = None, **changes: Any) -> Oracle:
     """What is found of three lines, one question, two people and a viewer; `changes`: what was otherwise."""
     given: dict[str, Any] = {
-        "truth": Truth(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 0}),
-        "answers": [Answer("a1", "allow", "allow"), Answer("a1", "deny", "allow")],
+        "truth": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 0}),
+        "answers": [DecisionReply("a1", "allow", "allow"), DecisionReply("a1", "deny", "allow")],
         "story": STORY,
         **changes,
     }
-    ledger = Ledger(journal_of([1, 2, 3]) if journal is None else journal)
+    ledger = Oracle(journal_of([1, 2, 3]) if journal is None else journal)
     ledger.audit([given["truth"]], given["answers"], [given["story"]])
     return ledger
 
 
-STORY = Story(
+STORY = ViewerLog(
     number=1,
     seen={("work", "s1"): [1, 2, 3, 4, 5, 6, 8], ("terminal", "s1"): [2, 3, 4]},  # 7 is the usage
     followed=["s1"],
@@ -42,7 +42,7 @@ STORY = Story(
 )
 
 
-def seen(work: list[int], terminal: list[int] | None = None, **changes: Any) -> Story:
+def seen(work: list[int], terminal: list[int] | None = None, **changes: Any) -> ViewerLog:
     return attrs.evolve(
         STORY, seen={("work", "s1"): work, ("terminal", "s1"): [2, 3, 4] if terminal is None else terminal}, **changes
     )
@@ -68,7 +68,7 @@ def test_where_all_is_well_nothing_is_found() -> None:
     ],
 )
 def test_what_is_wrong_in_the_journal_is_found(journal: dict[str, Any], lost: int, twice: int, says: str) -> None:
-    ledger = audited(journal, story=Story(number=1, seen={("work", "s1"): []}, gaps=[("s1", 0, 99)]))
+    ledger = audited(journal, story=ViewerLog(number=1, seen={("work", "s1"): []}, gaps=[("s1", 0, 99)]))
     assert says in "\n".join(ledger.findings)
     assert (ledger.lost, ledger.twice) == (lost, twice)
 
@@ -80,7 +80,7 @@ def test_a_journal_without_a_session_has_lost_all_of_it() -> None:
 
 
 def test_who_was_killed_in_the_middle_of_a_line_may_owe_one() -> None:
-    truth = Truth(name="p1", session="s1", wrote=4, ended=False, heard={})
+    truth = ProgramLog(name="p1", session="s1", wrote=4, ended=False, heard={})
     denied = journal_of([1, 2, 3], decision="deny")
     story = attrs.evolve(STORY, resolved=[("a1", "deny")])
     assert audited(denied, truth=truth, story=story, answers=[]).findings == []
@@ -88,15 +88,15 @@ def test_who_was_killed_in_the_middle_of_a_line_may_owe_one() -> None:
 
 
 def test_nobody_ends_without_a_reason() -> None:
-    truth = Truth(name="p1", session="s1", wrote=3, ended=False)
+    truth = ProgramLog(name="p1", session="s1", wrote=3, ended=False)
     assert "before its own end" in "\n".join(audited(truth=truth).findings)
 
 
 @pytest.mark.parametrize(
     ("story", "lost", "says"),
     [
-        (seen([1, 2, 3, 5, 6, 8]), 1, "work of s1 lacks [4]"),
-        (seen([1, 2, 3, 4, 5, 6, 8], [2, 4]), 1, "terminal of s1 lacks [3]"),
+        (seen([1, 2, 3, 4, 6, 8]), 1, "work of s1 lacks [5]"),
+        (seen([1, 2, 4, 5, 6, 8], [2, 4]), 1, "terminal of s1 lacks [3]"),
         (seen([1, 2, 4, 3, 5, 6, 8]), 0, "out of order"),
         (seen([1, 2, 3, 4, 5, 6, 8, 9]), 0, "has [9], not in the journal"),
         (seen([1, 2, 3, 4, 5, 6, 8], problems=["3 came again after 4"]), 0, "came again"),
@@ -105,7 +105,7 @@ def test_nobody_ends_without_a_reason() -> None:
         (seen([1, 2, 3, 4, 5, 6, 8], resolved=[]), 0, "never told of ['a1']"),
     ],
 )
-def test_what_a_viewer_missed_or_saw_twice_is_found(story: Story, lost: int, says: str) -> None:
+def test_what_a_viewer_missed_or_saw_twice_is_found(story: ViewerLog, lost: int, says: str) -> None:
     ledger = audited(story=story)
     assert says in "\n".join(ledger.findings)
     assert ledger.lost == lost
@@ -123,9 +123,9 @@ def test_what_came_again_is_counted() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"answers": [Answer("a1", "allow", "allow"), Answer("a1", "deny", "deny")]}, "people were told"),
-        ({"answers": [Answer("a1", "deny", "deny")]}, "the journal says allow"),
-        ({"truth": Truth(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 1})}, "it heard 1"),
+        ({"answers": [DecisionReply("a1", "allow", "allow"), DecisionReply("a1", "deny", "deny")]}, "people were told"),
+        ({"answers": [DecisionReply("a1", "deny", "deny")]}, "the journal says allow"),
+        ({"truth": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 1})}, "it heard 1"),
     ],
 )
 def test_a_decision_is_the_same_for_everybody(changes: dict[str, Any], says: str) -> None:
@@ -143,10 +143,10 @@ def test_a_decision_comes_once() -> None:
 def test_nobody_is_left_waiting() -> None:
     journal = journal_of([1, 2, 3])
     journal["s1"] = [event for event in journal["s1"] if event["type"] != "APPROVAL_RESOLVED"]
-    assert "nobody resolved a1" in audited(journal, answers=[]).findings
+    assert "approval a1 was never resolved" in audited(journal, answers=[]).findings
 
 
 def test_a_trial_in_which_nothing_happened_proves_nothing() -> None:
-    ledger = Ledger({})
+    ledger = Oracle({})
     ledger.audit([], [], [])
     assert "too little happened" in ledger.findings[0]

@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 
-from app.trial.clock import Strike, buckets, by_kind, seconds, spread
-from app.trial.goals import judge
-from app.trial.plan import UnknownFault, choose, plan
+from townwatch.chaos.campaign.clock import FaultEvent, buckets, by_kind, seconds, spread
+from townwatch.chaos.campaign.goals import judge
+from townwatch.chaos.campaign.plan import UnknownFault, choose, plan
 
 OFFERED = ["kill-actor", "kill-process", "cut-runner", "a-new-one"]
 
@@ -50,8 +50,8 @@ def test_the_histogram_is_logarithmic_and_loses_nobody() -> None:
     assert buckets([0.0005, 0.002, 0.02, 0.2, 2, 20, 2000], 0.001, 100, 5) == [2, 1, 1, 1, 2]
 
 
-def strike(fault: str, answers: float | None, flows: float | None) -> Strike:
-    return Strike(fault=fault, kind=fault, target="t", at=0.0, answers=answers, flows=flows)
+def strike(fault: str, answers: float | None, flows: float | None) -> FaultEvent:
+    return FaultEvent(fault=fault, kind=fault, target="t", at=0.0, answers=answers, flows=flows)
 
 
 def test_a_goal_is_met_or_missed_at_its_99th_percentile() -> None:

@@ -5,17 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from app.trial.campaign import Options, Result
-from app.trial.clock import Strike
-from app.trial.goals import judge
-from app.trial.ledger import Ledger
-from app.trial.progress import Progress
-from app.trial.report import data, text, verdict, write
+from townwatch.chaos.campaign.campaign import CampaignResult, Options
+from townwatch.chaos.campaign.clock import FaultEvent
+from townwatch.chaos.campaign.goals import judge
+from townwatch.chaos.campaign.ledger import Oracle
+from townwatch.chaos.campaign.picture import write
+from townwatch.chaos.campaign.progress import Progress
+from townwatch.chaos.campaign.report import data, text, verdict
 
 STRIKES = [
-    Strike(fault="kill-actor", kind="kill-actor", target="<b>router", at=1.0, answers=0.02, flows=0.09),
-    Strike(fault="cut-runner", kind="cut-runner", target="127.0.0.1:1", at=2.0, flows=1.5, phases={"events seen": 1.5}),
-    Strike(fault="kill-process", kind="kill-process", target="process 7", at=3.0),
+    FaultEvent(fault="kill-actor", kind="kill-actor", target="<b>router", at=1.0, answers=0.02, flows=0.09),
+    FaultEvent(
+        fault="cut-runner", kind="cut-runner", target="127.0.0.1:1", at=2.0, flows=1.5, phases={"events seen": 1.5}
+    ),
+    FaultEvent(fault="kill-process", kind="kill-process", target="process 7", at=3.0),
 ]
 
 
@@ -24,8 +27,8 @@ class Terminal(io.StringIO):
         return True
 
 
-def result(**changes: object) -> Result:
-    found = Result(Options(seed=42), "http://127.0.0.1:1", strikes=STRIKES, raged=4.0, ledger=Ledger({}))
+def result(**changes: object) -> CampaignResult:
+    found = CampaignResult(Options(seed=42), "http://127.0.0.1:1", strikes=STRIKES, raged=4.0, ledger=Oracle({}))
     found.outcomes = judge(STRIKES)
     for name, value in changes.items():
         setattr(found, name, value)
@@ -59,7 +62,9 @@ def test_the_verdict_is_one_line_with_the_seed() -> None:
 
 def test_nothing_held_that_was_not_judged() -> None:
     assert not result(ledger=None).held
-    assert not result(outcomes=judge([STRIKES[0], Strike(fault="cut-runner", kind="c", target="", at=0, flows=9)])).held
+    assert not result(
+        outcomes=judge([STRIKES[0], FaultEvent(fault="cut-runner", kind="c", target="", at=0, flows=9)])
+    ).held
 
 
 def test_the_report_says_what_was_found() -> None:

@@ -2,7 +2,7 @@
 
 import trio
 
-from app.trial.viewer import VILLAGE, Viewer, Watch
+from townwatch.chaos.campaign.viewer import VILLAGE, Viewer, ViewerWatch
 
 
 def viewer() -> Viewer:
@@ -49,7 +49,7 @@ def test_it_says_what_it_saw_last() -> None:
 
 
 async def test_a_watch_is_over_when_everybody_showed_something_new() -> None:
-    watch = Watch("2026-01-01T00:00:01.000Z", {"s1", "s2"})
+    watch = ViewerWatch("2026-01-01T00:00:01.000Z", {"s1", "s2"})
     watch.saw("s1", "2026-01-01T00:00:00.999Z")
     watch.saw("s2", "2026-01-01T00:00:01.000Z")
     assert not watch.over.is_set()

@@ -1,0 +1,1 @@
+"""Run every agent CLI that we have an adapter for, by hand: ``python -m tests.agents``."""

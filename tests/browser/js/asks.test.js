@@ -1,0 +1,53 @@
+// What an approval asks, as a person reads it, and when an allow is held. Run: node --test tests/browser/js/*.test.js
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { answersOf, askOf, partsOf } from "../../../dashboard/js/asks.js";
+import { EMPTY_WORLD, pendingOf, recentOf, reduce } from "../../../dashboard/js/world.js";
+
+const NOW = 1_800_000_000_000;
+const asked = (change) => ({ approvalId: "a1", sessionId: "s1", agentId: "x", category: "shell", risk: "low", summary: "make", requestedAt: NOW, ...change });
+
+test("a command is cut where another begins, and not in quotes", () => {
+  assert.deepEqual(partsOf("cd /srv && a 'x && y' | b; c || d"), [
+    { op: "", text: "cd /srv " }, { op: "&&", text: "a 'x && y' " }, { op: "|", text: "b" }, { op: ";", text: "c " }, { op: "||", text: "d" },
+  ]);
+  assert.deepEqual(partsOf("echo \\; a"), [{ op: "", text: "echo \\; a" }]);
+  assert.deepEqual(partsOf("cat >| f"), [{ op: "", text: "cat >| f" }]);
+});
+
+test("nothing of a context is left out: what has no form of its own is a fact", () => {
+  const ask = askOf(asked({ context: { tool: "Bash", cwd: "/src", rule: "r1", input: { command: "rm -rf x", timeout: 5 }, odd: { deep: [1] } } }));
+  assert.equal(ask.command, "rm -rf x");
+  assert.deepEqual(ask.facts.map(([name]) => name), ["tool", "cwd", "rule", "odd", "timeout"]);
+  assert.equal(ask.summary, "make");
+});
+
+test("what was cut on its way is said, in each of the forms in which runners cut", () => {
+  const cut = (change) => askOf(asked(change)).cut;
+  assert.equal(cut({}), false);
+  assert.equal(cut({ truncated: true }), true);
+  assert.equal(cut({ context: { truncated: true, bytes: 1, start: "" } }), true);
+  assert.equal(cut({ context: { input: { cut: true, bytes: 1, beginning: "" } } }), true);
+  assert.equal(cut({ category: "edit", context: { diff: "+".repeat(32 * 1024) } }), true);
+});
+
+test("a question is answered when each of it has an answer", () => {
+  const questions = askOf(asked({ category: "question", context: { questions: [{ question: "A?", options: [{ label: "x" }] }, { question: "B?", multiSelect: true, options: [] }] } })).questions;
+  assert.equal(answersOf(questions, { "A?": { chosen: ["x"] } }), null);
+  assert.deepEqual(answersOf(questions, { "A?": { chosen: ["x"] }, "B?": { chosen: ["y"], own: " z " } }), { answers: { "A?": "x", "B?": ["y", "z"] } });
+  const bare = askOf(asked({ category: "question", summary: "Go?", context: { options: [{ id: "o1", label: "Yes" }] } })).questions;
+  assert.deepEqual(answersOf(bare, { "Go?": { chosen: ["o1"] } }), { optionId: "o1" });
+});
+
+test("an allow that is held stays in its place, and waits again when it is taken back", () => {
+  const context = { villageId: "demo", now: NOW, asked: NOW };
+  const held = reduce(reduce(EMPTY_WORLD, "approval_requested", asked(), context), "approval_decided", { ...asked(), decision: "allow", resolvedBy: "ada", releaseAt: NOW + 5000, timestamp: new Date(NOW).toISOString() }, context);
+  assert.equal(pendingOf(held.approvals).length, 0);
+  assert.equal(recentOf(held.approvals, NOW).length, 1);
+  const back = reduce(held, "approval_decided", { sessionId: "s1", approvalId: "a1" }, context);
+  assert.equal(pendingOf(back.approvals).length, 1);
+  const later = { ...context, asked: NOW + 10_000 };
+  assert.equal(pendingOf(reduce(held, "approvals", [asked()], later).approvals).length, 1, "a list that was made later says that it waits");
+  assert.equal(pendingOf(reduce(held, "approvals", [asked()], context).approvals).length, 0, "one that was made before says nothing");
+});

@@ -1,0 +1,91 @@
+"""What the page says is so whenever one opened it, and it says since when it knows."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, Town, Watcher
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
+
+Desk = Callable[[str], Any]
+OwnSession = Callable[[str, str], None]
+SHELL = "A shell for you"
+ALERT = """printf 'the last thing it said\\n'; sleep 600"""
+MISSED_MS = 13_000
+
+
+def row(page: Any, name: str) -> Any:
+    return page.get_by_test_id("agent").filter(has_text=name)
+
+
+def test_the_last_line_is_there_also_for_who_comes_later(desk: Desk, own_session: OwnSession) -> None:
+    own_session("Late looked at", ALERT)
+    first = desk("")
+    expect(row(first, "Late looked at")).to_contain_text("the last thing it said")
+    second = desk("")
+    expect(row(second, "Late looked at")).to_contain_text("the last thing it said")
+    second.reload()
+    expect(row(second, "Late looked at")).to_contain_text("the last thing it said")
+
+
+def test_no_agent_is_denied_that_is_behind_many_others(desk: Desk, town: Town) -> None:
+    """The lists give their agents one by one: the page reads them to the end."""
+    page = desk("#/approvals")
+    expect(page.get_by_test_id("person")).to_be_visible()
+
+    def short_pages(route: Any) -> None:
+        url = re.sub(r"limit=\d+", "limit=1", route.request.url)
+        route.continue_(url=url)
+
+    page.route("**/api/**limit=*", short_pages)
+    page.reload()
+    page.goto(f"{town.url}#/")
+    expect(row(page, SHELL)).to_be_visible()
+    agent = row(page, SHELL).get_attribute("data-agent")
+    page.goto(f"{town.url}#/approvals")
+    page.reload()
+    page.goto(f"{town.url}#/a/{agent}")
+    expect(page.get_by_role("heading", level=1)).to_have_text(SHELL)
+
+
+def test_that_an_agent_is_not_there_is_said_only_when_it_is_known(desk: Desk, watcher: Watcher, town: Town) -> None:
+    watcher.expected += ["Failed to load resource", "503"]
+    page = desk("#/approvals")
+    expect(page.get_by_test_id("person")).to_be_visible()
+    page.route("**/api/villages/*/agents*", lambda route: route.fulfill(status=503, body="{}"))
+    page.reload()
+    page.goto(f"{town.url}#/a/nobody-of-this-name")
+    expect(page.get_by_text("Looking for the agent")).to_be_visible()
+    page.wait_for_timeout(4000)
+    expect(page.get_by_text("There is no such agent")).to_have_count(0)
+    page.unroute("**/api/villages/*/agents*")
+    expect(page.get_by_text("There is no such agent")).to_be_visible()
+
+
+def test_a_silent_service_ends_live_and_nothing_is_invented(watcher: Watcher, signed_in: Any, town: Town) -> None:
+    watcher.expected += ["WebSocket", "Failed to load resource", "ERR_"]
+    page = watcher.open(DESKTOP, signed_in)
+    page.goto(town.url)
+    link = page.get_by_test_id("connection")
+    expect(link).to_have_attribute("data-phase", "live")
+    expect(row(page, SHELL)).to_be_visible()
+    assert town.process is not None
+    os.kill(town.process.pid, signal.SIGSTOP)
+    try:
+        expect(link).to_have_attribute("data-phase", "silent", timeout=MISSED_MS)
+        expect(page.get_by_test_id("as-of")).to_have_text(re.compile(r"^as of \d\d:\d\d:\d\d$"))
+        before = page.get_by_test_id("agents").inner_text()
+        page.wait_for_timeout(3000)
+        assert page.get_by_test_id("agents").inner_text() == before, "no age goes on while nobody knows"
+        for button in page.get_by_test_id("allow").all():
+            expect(button).to_be_disabled()
+    finally:
+        os.kill(town.process.pid, signal.SIGCONT)
+    expect(link).to_have_attribute("data-phase", "live", timeout=30_000)
+    expect(page.get_by_test_id("as-of")).to_have_count(0)

@@ -1,0 +1,133 @@
+"""The own screens of OpenCode, and by hand of Gemini, Qwen and Copilot, in a session; the model is scripted."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import trio
+
+from tests.integration.agents import others
+from tests.integration.agents.conftest import Agent
+from tests.integration.agents.others import in_terminal
+from tests.integration.runner.conftest import Bench, open_bench
+from tests.support.agents import fake_model
+from tests.support.agents.fake_protocols import PROTOCOLS
+from tests.support.agents.provide import CACHE
+from townwatch.runner.agents import catalog
+
+by_hand = pytest.mark.skipif(not others.by_hand(others.QWEN), reason="run by python -m tests.agents")
+
+
+@pytest.fixture
+def model() -> Iterator[fake_model.Model]:
+    with fake_model.serve(protocols=PROTOCOLS) as found:
+        yield found
+
+
+@pytest.fixture
+def private() -> Iterator[Path]:
+    """A directory that others cannot write beside: Gemini reads no settings from below one like /tmp."""
+    path = CACHE / "tmp" / uuid4().hex[:8]
+    path.mkdir(parents=True)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+async def types(seen: Agent, text: str) -> None:
+    """Type a prompt; a program that has just started drops keys, and is typed to again."""
+    await seen.is_now("idle")
+    for _ in range(20):
+        await seen.keys(text)
+        with trio.move_on_after(2):
+            await seen.until(lambda agent: text.replace(" ", "") in agent.screen)
+            break
+        await seen.keys("\x15")  # what came through late is removed
+    await trio.sleep(0.5)
+    await seen.keys("\r")
+
+
+async def test_opencode_shares_its_conversation_and_the_first_answer_counts(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.OPENCODE, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["opencode"])
+    assert kind is not None
+    async with in_terminal(bench, agent, kind) as seen:
+        await types(seen, "do:two please")
+        first = await seen.asks()
+        assert first["summary"] == "echo first > first.txt"
+        assert not (await seen.prompt("do:hello")).ok
+        await seen.until(lambda found: "Permissionrequired" in found.screen)
+        await trio.sleep(1)
+        await seen.keys("\r")  # yes, in the terminal
+        await seen.until(lambda found: found.resolved)
+        assert seen.resolved == [("allow", "terminal")]
+        assert not (await seen.decide(first, "deny")).ok or seen.resolved == [("allow", "terminal")]
+        second = await seen.asks(2)
+        assert (await seen.decide(second, "deny", note="not this one")).ok
+        assert await seen.turn_ends() == "completed"
+        await seen.is_now("idle")
+        assert {path.name for path in bench.directory.glob("*.txt")} == {"first.txt"}
+        assert [status for _, status in seen.tools if status != "running"] == ["ok", "denied"]
+        assert seen.resolved == [("allow", "terminal"), ("deny", "ada")]
+
+
+@by_hand
+async def test_gemini_is_observed(private: Path, model: fake_model.Model) -> None:
+    work = private / "work"
+    work.mkdir()
+    async with open_bench(private / "state", work) as bench:
+        agent = others.place(others.GEMINI, private, work, model)
+        kind = catalog.recognise(["gemini"])
+        assert kind is not None
+        async with in_terminal(bench, agent, kind) as seen:
+            await types(seen, "do:shell please")
+            await seen.is_now("waiting")
+            assert seen.told("status")[-1]["for"] == "echo from-the-shell | tee shell.txt"
+            await trio.sleep(1)
+            await seen.keys("\r")
+            assert await seen.turn_ends() == "completed"
+            await seen.is_now("idle")
+            assert ("run_shell_command", "ok") in seen.tools
+
+
+@by_hand
+async def test_qwen_is_answered_from_afar_and_in_the_terminal(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.QWEN, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["qwen"])
+    assert kind is not None
+    async with in_terminal(bench, agent, kind, "--auth-type", "openai", "--approval-mode", "default") as seen:
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:shell please")).ok
+        asked = await seen.asks()
+        assert (await seen.decide(asked, "allow")).ok
+        assert await seen.turn_ends() == "completed"
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:two please")).ok
+        asked = await seen.asks(2)
+        assert (await seen.decide(asked, "deny")).ok
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:hello again")).ok
+        assert await seen.turn_ends(3) == "completed"
+        assert [one[0] for one in seen.resolved] == ["allow", "deny"]
+        assert not (bench.directory / "first.txt").exists()
+
+
+@by_hand
+async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_model.Model) -> None:
+    agent = others.place(others.COPILOT, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["copilot"])
+    assert kind is not None
+    async with in_terminal(bench, agent, kind) as seen:
+        await trio.sleep(6)
+        await seen.keys("\r")  # its question whether to trust the folder
+        await types(seen, "do:shell please")
+        await seen.is_now("waiting")
+        await trio.sleep(1)
+        await seen.keys("\r")
+        assert await seen.turn_ends() == "completed"
+        assert ("bash", "ok") in seen.tools

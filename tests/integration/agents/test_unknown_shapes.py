@@ -1,0 +1,91 @@
+"""A CLI of an unknown version runs; what it says in an unknown shape turns its adapter off, in one alert."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.integration.agents.conftest import Agent
+from tests.integration.runner.conftest import Bench, until
+from townwatch.runner.agents.adapter import Adapter
+from townwatch.runner.agents.claude.terminal import ClaudeTerminal
+from townwatch.runner.agents.copilot.adapter import CopilotTerminal
+from townwatch.runner.agents.qwen.adapter import QwenTerminal
+
+PROGRAM = f"""#!{sys.executable} -ISu
+import sys, time
+print("I-am-the-screen", flush=True)
+for line in sys.stdin:
+    print("heard", line.strip(), flush=True)
+"""
+OF_CLAUDE = {"session_id": "c1", "hook_event_name": "PermissionRequest", "tool_input": {"command": "ls"}}
+Odd = Callable[[Agent], Awaitable[None]]
+
+
+async def claude_asks_without_a_tool(agent: Agent) -> None:
+    host = agent.session.agent
+    assert host is not None
+    token = agent.session._env["TOWNWATCH_ASK_TOKEN"]
+    headers = {"authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(trust_env=False) as http:
+        good: dict[str, Any] = {**OF_CLAUDE, "hook_event_name": "PreToolUse", "tool_name": "Bash", "tool_use_id": "t1"}
+        await http.post(f"{host.base_url}/hook", headers=headers, json=good)
+        with pytest.raises(httpx.ReadTimeout):  # held: the dialog in the terminal is in charge
+            await http.post(f"{host.base_url}/hook", headers=headers, json=OF_CLAUDE, timeout=1)
+
+
+async def qwen_asks_without_an_id(agent: Agent) -> None:
+    host = agent.session.agent
+    assert host is not None
+    place = Path(host.launch.directory) / "events.jsonl"
+    await until(place.exists)
+    with place.open("a") as file:
+        file.write('{"type": "control_request", "request": {"subtype": "can_use_tool", "input": 5}}\n')
+
+
+async def copilot_names_no_tool(agent: Agent) -> None:
+    await until(lambda: "waiting" in agent.statuses)  # nothing has begun, and its screen stands still
+    session = Path(agent.session._env["HOME"]) / ".copilot" / "session-state" / "s1"
+    session.mkdir(parents=True)
+    first = {
+        "type": "session.start",
+        "data": {"sessionId": "s1", "context": {"cwd": str(agent.session.plan.directory)}},
+    }
+    odd = {"type": "tool.execution_start", "data": {"toolCallId": 5}}
+    (session / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in (first, odd)))
+
+
+CASES: list[tuple[str, type[Adapter], Odd]] = [
+    ("claude", ClaudeTerminal, claude_asks_without_a_tool),
+    ("qwen", QwenTerminal, qwen_asks_without_an_id),
+    ("copilot", CopilotTerminal, copilot_names_no_tool),
+]
+
+
+@pytest.mark.parametrize(("name", "adapter", "odd"), CASES, ids=[name for name, _, _ in CASES])
+async def test_the_terminal_goes_on_and_one_alert_says_why(
+    bench: Bench, tmp_path: Path, name: str, adapter: type[Adapter], odd: Odd
+) -> None:
+    program = tmp_path / "bin" / name
+    program.parent.mkdir()
+    program.write_text(PROGRAM)
+    program.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    session = bench.start(str(program), provider=adapter.provider, adapter=adapter, env={"HOME": str(home)})
+    agent = Agent(bench, session)
+    await bench.shows(session, "I-am-the-screen")
+    await odd(agent)
+    await until(lambda: "unknown" in agent.statuses)
+    (alert,) = await until(lambda: [one for one in agent.events if one["type"] == "ALERT_RAISED"])
+    assert (alert["severity"], alert["title"]) == ("info", f"adapter off: {adapter.provider}")
+    assert "goes on as a plain terminal" in alert["description"]
+    assert agent.requests == []
+    await session.type("hello\r")
+    await bench.shows(session, "heard hello")
+    await session.stop(graceful=False)
+    await bench.over(session)

@@ -1,0 +1,84 @@
+"""Ten ways and more to get it wrong: one line that says what, where and what to do, status 2, never a traceback."""
+
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.command_line import COMMAND, SECONDS, Person, one_line
+
+JOIN, RUNNER = ("runner", "join"), ("runner", "--runner-id=r", "--token=x")
+WRONG: list[tuple[tuple[str, ...], str]] = [
+    (("serve", "--port=70000"), "port 70000"),
+    (("serve", "--port=-1"), "port -1"),
+    ((*RUNNER, "--url=nonsense://x"), "scheme 'nonsense'"),
+    ((*RUNNER, "--url=ws://host:99999/runner"), "no address of a service"),
+    (("runner", "--url=ws://127.0.0.1:9/runner", "--token=x"), "--runner-id"),
+    (("runner", "--url=ws://127.0.0.1:9/runner", "--runner-id=r"), "--token"),
+    ((*JOIN, "ftp://host", "--code=x"), "scheme 'ftp'"),
+    ((*JOIN, "http://[::1", "--code=x"), "no address of a service"),
+    ((*JOIN, "http://elsewhere.invalid", "--code=x"), "in the clear"),
+    ((*JOIN, "https://elsewhere.invalid", "--code=x"), "https://elsewhere.invalid: "),
+    ((*JOIN, "127.0.0.1:9", "--code=x"), "http://127.0.0.1:9: "),
+    (("run",), "which command"),
+]
+
+
+@pytest.fixture
+def person(tmp_path: Path) -> Person:
+    return Person.below(tmp_path)
+
+
+def test_wrong_use_is_one_line(person: Person) -> None:
+    for (words, expected), done in zip(WRONG, person.all_of([words for words, _ in WRONG]), strict=True):
+        assert expected in one_line(done), words
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TOWNWATCH_SERVER_PROT", "TOWNWATCH_SERVER_PORT"),
+        ("TOWNWATCH_PORT", "TOWNWATCH_SERVER_PORT"),
+        ("TOWNWATCH_STATEDIR", "TOWNWATCH_STATE_DIR"),
+    ],
+)
+def test_a_typo_in_a_variable_is_said_as_in_the_file(person: Person, variable: str, meant: str) -> None:
+    said = one_line(person.townwatch("link", **{variable: "1"}))
+    assert variable in said and f"did you mean {meant}?" in said
+
+
+def test_tls_on_a_plain_port_says_so(person: Person) -> None:
+    """The port answers as one that speaks no TLS does."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        asking = subprocess.Popen(
+            [str(COMMAND), *JOIN, f"https://127.0.0.1:{port}", "--code=x"],
+            env=person.environ(),
+            cwd=person.where,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        listener.settimeout(SECONDS)
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+            out, err = asking.communicate(timeout=SECONDS)
+    said = one_line(subprocess.CompletedProcess(asking.args, asking.returncode, out, err))
+    assert f"try http://127.0.0.1:{port}" in said
+
+
+def test_a_broken_pipe_is_no_error(person: Person) -> None:
+    done = subprocess.run(
+        f"{COMMAND} --help | true; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        env=person.environ(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode in (0, 141) and done.stderr == "", done.stderr

@@ -1,0 +1,175 @@
+"""Test runs are found wherever they run, and a verdict is told only when it is known."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.runner.conftest import Bench, until
+from townwatch.runner.session.session import Session
+
+PASSING = "import time\ndef test_a():\n    time.sleep(0.7)\ndef test_b(): pass\n"
+FAILING = PASSING + "def test_c(): assert False\n"
+PYTEST = f"{sys.executable} -m pytest -p no:cacheprovider -q"
+
+
+@pytest.fixture(autouse=True)
+def plain_pytest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of these tests are not those of the run that they are part of."""
+    for name in [name for name in os.environ if name.startswith(("PYTEST", "COV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+@pytest.fixture
+def tests_of(bench: Bench) -> Path:
+    """A directory whose tests pass, beside one whose tests do not."""
+    for name, text in (("good", PASSING), ("bad", FAILING)):
+        (bench.directory / name).mkdir()
+        (bench.directory / name / f"test_{name}.py").write_text(text)
+        (bench.directory / name / "pytest.ini").write_text("[pytest]\n")
+    return bench.directory
+
+
+async def finished(bench: Bench, script: str) -> list[dict[str, Any]]:
+    session = bench.start("bash", "-c", script)
+    await bench.over(session)
+    told = bench.events(session, "TEST_RUN_FINISHED")
+    begun = bench.events(session, "TEST_RUN_STARTED")
+    assert sorted(one["runId"] for one in begun) == sorted(one["runId"] for one in told)
+    assert {one["verdict"] for one in told} <= {"passed", "failed", "unknown"}
+    return sorted(told, key=lambda one: one.get("exitCode", -1))
+
+
+def is_known(run: dict[str, Any], verdict: str) -> bool:
+    """The verdict, or an honest unknown where this kernel does not say how others' processes ended."""
+    return run["verdict"] == verdict or (run["verdict"] == "unknown" and bool(run["reason"]) and "exitCode" not in run)
+
+
+AGENT = """
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "{where}"], {how})
+"""
+HOW = {
+    "captured": "capture_output=True",
+    "detached": "capture_output=True, start_new_session=True",
+    "thrown away": "stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL",
+    "without the environment": "capture_output=True, start_new_session=True, env={'PATH': '/usr/bin'}",
+}
+
+
+@pytest.mark.parametrize("where", ["good", "bad"])
+@pytest.mark.parametrize("how", HOW)
+async def test_a_run_whose_output_nobody_sees_is_never_judged_by_it(
+    bench: Bench, tests_of: Path, where: str, how: str
+) -> None:
+    (tests_of / "agent.py").write_text(AGENT.format(where=where, how=HOW[how]))
+    (run,) = await finished(bench, f"{sys.executable} agent.py; true")
+    assert is_known(run, "passed" if where == "good" else "failed")
+    assert "passed" not in run
+    assert run["where"].startswith("process ")
+
+
+@pytest.mark.parametrize("where", ["good", "bad"])
+async def test_output_that_goes_to_a_file_is_read_there(bench: Bench, tests_of: Path, where: str) -> None:
+    (run,) = await finished(bench, f"echo '9 failed in 1s' > out.txt; {PYTEST} {where} >> out.txt; true")
+    assert (run["verdict"], run["passed"]) == ("passed" if where == "good" else "failed", 2)
+    assert run["failed"] == (0 if where == "good" else 1)
+
+
+async def test_the_command_itself_is_judged_by_its_own_status(bench: Bench, tests_of: Path) -> None:
+    (run,) = await finished(bench, f"{PYTEST} good -k nothing")
+    assert (run["exitCode"], run["verdict"], run["reason"]) == (5, "failed", "no test was collected")
+    (run,) = await finished(bench, f"{PYTEST} good > out.txt")
+    assert (run["exitCode"], run["verdict"], run["passed"]) == (0, "passed", 2)
+
+
+async def test_an_interrupted_run_is_no_success(bench: Bench, tests_of: Path) -> None:
+    (tests_of / "good" / "test_more.py").write_text("import time\ndef test_d():\n    time.sleep(30)\n")
+    (run,) = await finished(bench, f"timeout -s INT 3 {PYTEST} good/test_good.py good/test_more.py; true")
+    assert run["verdict"] != "passed"
+
+
+async def test_two_runs_beside_each_other_are_two(bench: Bench, tests_of: Path) -> None:
+    runs = await finished(bench, f"{PYTEST} good & {PYTEST} bad & wait")
+    assert len(runs) == 2
+    assert any(is_known(run, "passed") for run in runs)
+    assert any(is_known(run, "failed") for run in runs)
+    assert all("passed" not in run for run in runs)  # which summary is whose cannot be seen on one terminal
+
+
+@pytest.mark.parametrize("asked", ["-h", "--fixtures", "--collect-only", "--co -q", "--markers", "--version", "-qh"])
+async def test_a_question_is_no_run(bench: Bench, tests_of: Path, asked: str) -> None:
+    assert await finished(bench, f"{sys.executable} -m pytest {asked} good > /dev/null; sleep 0.3") == []
+
+
+async def test_what_a_test_run_starts_is_part_of_it(bench: Bench, tests_of: Path) -> None:
+    inner = (
+        "import subprocess, sys\ndef test_inner():\n    subprocess.run([sys.executable, '-m', 'pytest', '../good'])\n"
+    )
+    (tests_of / "bad" / "test_bad.py").write_text(inner)
+    (run,) = await finished(bench, f"cd bad; {PYTEST} .; true")
+    assert run["verdict"] == "passed"
+
+
+async def test_runs_one_after_another_have_their_own_counts(bench: Bench, tests_of: Path) -> None:
+    session = bench.start("bash", "-c", f"make; {PYTEST} bad")
+    (tests_of / "Makefile").write_text(f"all:\n\t{PYTEST} good\n")
+    await bench.over(session)
+    runs = bench.events(session, "TEST_RUN_FINISHED")
+    assert [(run["verdict"], run["passed"], run["failed"]) for run in runs] == [("passed", 2, 0), ("failed", 2, 1)]
+
+
+async def test_a_run_in_a_commit_hook_is_not_a_failure(bench: Bench, tests_of: Path) -> None:
+    script = (
+        "git init -q .; git config user.email a@b.c; git config user.name T;"
+        f" printf '#!/bin/sh\\n{PYTEST} good >/dev/null\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit;"
+        " git add good; git commit -qm one && echo committed"
+    )
+    (run,) = await finished(bench, script)
+    assert is_known(run, "passed")
+
+
+WATCHING = r"""
+import sys, time
+print(" RUN  v1\n\n ✓ a.test.js\n\n Test Files  1 passed (1)\n      Tests  2 passed (2)\n   Duration  300ms\n")
+print(" PASS  Waiting for file changes...", flush=True)
+sys.stdin.readline()
+print(" RERUN  a.js x1\n\n Test Files  1 failed (1)\n      Tests  1 failed | 1 passed (2)\n   Duration  200ms\n")
+print(" FAIL  Tests failed. Watching for file changes...", flush=True)
+sys.stdin.readline()
+"""
+
+
+async def test_a_run_that_watches_has_a_result_at_the_end_of_each_round(bench: Bench) -> None:
+    (bench.directory / "vitest.mjs").write_text(WATCHING)
+    session = bench.start("bash", "-c", f"{sys.executable} ./vitest.mjs; true")
+
+    def rounds(count: int) -> Any:
+        return len(told := bench.events(session, "TEST_RUN_FINISHED")) == count and told
+
+    await until(lambda: rounds(1))
+    await session.type("\r")
+    first, second = await until(lambda: rounds(2))
+    assert (first["verdict"], first["passed"]) == ("passed", 2)
+    assert (second["verdict"], second["failed"], second["passed"]) == ("failed", 1, 1)
+    assert first["runId"] != second["runId"]
+    await session.type("\r")
+    await bench.over(session)
+    assert rounds(2)
+
+
+async def test_counts_are_read_from_what_a_terminal_shows(bench: Bench) -> None:
+    """As cargo prints them where TERM is xterm: ``tput sgr0`` is ESC ( B."""
+    green = r"\033[32mok\033(B\033[m"
+    script = (
+        f'printf "running 3 tests\\n\\ntest result: {green}. 1 passed; 0 failed; 1 ignored; 0 measured\\n"; sleep 1'
+    )
+    (bench.directory / "cargo").write_text(f"#!/bin/bash\n{script}\n")
+    (bench.directory / "cargo").chmod(0o755)
+    session: Session = bench.start("bash", "-c", "./cargo test; true")
+    await bench.over(session)
+    (run,) = bench.events(session, "TEST_RUN_FINISHED")
+    assert (run["verdict"], run["passed"], run["failed"], run["skipped"]) == ("passed", 1, 0, 1)

@@ -1,0 +1,129 @@
+"""The processes of a session are found wherever they went, and none works on when it says that it has ended."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import trio
+
+from tests.integration.runner.conftest import Bench, open_bench, until
+from townwatch.runner.session import processes
+from townwatch.runner.session.session import Session
+from townwatch.runner.session.terminal import CommandExit
+
+TICKS = "while :; do date +%s%N > beat; sleep 0.05; done"
+AWAY = {
+    "setsid": f"setsid sh -c '{TICKS}' &",
+    "setsid twice": f"setsid setsid sh -c '{TICKS}' & disown",
+    "a daemon": f"(setsid sh -c '{TICKS}' &)",
+    "without the mark": f"env -i PATH=$PATH setsid sh -c '{TICKS}' &",
+    "nohup": f"nohup sh -c '{TICKS}' >/dev/null 2>&1 &",
+}
+
+
+async def beats(directory: Path) -> bool:
+    """Whether the process that writes its heart beat still does."""
+    before = (directory / "beat").read_text()
+    for _ in range(20):
+        await trio.sleep(0.02)
+        if (directory / "beat").read_text() not in ("", before):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("how", AWAY)
+async def test_a_stop_ends_what_went_away(bench: Bench, how: str) -> None:
+    session = bench.start("bash", "-c", f"{AWAY[how]}\nsleep 100")
+    await until((bench.directory / "beat").exists)
+    await until(lambda: len(bench.runner.shared.processes.table.members(session.plan.session_id)) >= 3)
+    await session.stop()
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "stopped by user")
+    assert not await beats(bench.directory)
+
+
+@pytest.mark.parametrize("how", [how for how in AWAY if how != "without the mark"])
+async def test_a_normal_end_leaves_nothing_running_either(bench: Bench, how: str) -> None:
+    session = bench.start("bash", "-c", f"{AWAY[how]}\nwhile [ ! -s beat ]; do sleep 0.02; done; exit 0")
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "exited by itself")
+    assert not await beats(bench.directory)
+
+
+async def test_what_cannot_be_ended_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = bench.start("bash", "-c", "setsid sleep 1000 & sleep 1000")
+    await until(lambda: len(bench.runner.shared.processes.table.members(session.plan.session_id)) == 3)
+    members = bench.runner.shared.processes.table.members(session.plan.session_id).values()
+    (stubborn,) = [one.pid for one in members if one.terminal_session == one.pid and one.command[0] == "sleep"]
+    kill = os.kill
+
+    def refuse(pid: int, number: int) -> None:
+        if pid == stubborn:
+            raise PermissionError
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", refuse)
+    await session.stop()
+    ended = await bench.over(session)
+    assert ended["reason"] == f"stopped by user; still running: sleep ({stubborn}), not permitted"
+    kill(stubborn, signal.SIGKILL)
+
+
+async def test_two_sessions_are_not_each_others(bench: Bench) -> None:
+    first = bench.start("bash", "-c", "setsid sleep 1000 & sleep 1000")
+    second = bench.start("bash", "-c", "setsid sleep 1000 & sleep 1000")
+    table = bench.runner.shared.processes.table
+
+    def pids(session: Session) -> set[int]:
+        return set(table.members(session.plan.session_id))
+
+    await until(lambda: len(pids(first)) == 3 and len(pids(second)) == 3)
+    assert not pids(first) & pids(second)
+    others = pids(second)
+    await first.stop()
+    await bench.over(first)
+    assert pids(second) == others
+    await second.stop()
+    await bench.over(second)
+    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in others)
+
+
+@pytest.mark.parametrize("number", [1, 9, 15, 34, 40, 64])
+async def test_any_signal_has_a_reason(bench: Bench, number: int) -> None:
+    ended = await bench.over(bench.start(sys.executable, "-c", f"import os; os.kill(os.getpid(), {number})"))
+    assert ended["exitCode"] == 128 + number
+    assert ended["reason"].startswith("killed by ")
+    assert CommandExit(signal=number).reason == ended["reason"]
+
+
+async def test_a_file_that_cannot_be_executed_ends_as_in_a_shell(bench: Bench) -> None:
+    (bench.directory / "plain.txt").write_text("no program")
+    assert (await bench.over(bench.start("./plain.txt")))["exitCode"] == 126
+    assert (await bench.over(bench.start("./nothing")))["exitCode"] == 127
+    assert (await bench.over(bench.start(str(bench.directory))))["exitCode"] == 126
+
+
+async def test_what_a_killed_runner_left_is_found_by_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool of any slot is read by any runner process of the machine, the sessions in it end, and so do their
+    processes.
+    """
+    monkeypatch.setattr("townwatch.runner.slots.FIRST_LOOK_SECONDS", 0.05)
+    state, work = tmp_path / "state", tmp_path / "work"
+    work.mkdir()
+    mark = "lostsession"
+    async with open_bench(state, work, slot="run-7") as killed:
+        killed.spool.open_session(mark, village="demo", provider="command", started_ms=1)
+        await killed.runner.recorder.record(
+            mark, "demo", "SESSION_STATE_CHANGED", previousState="CREATED", newState="RUNNING"
+        )
+        await killed.runner.recorder.settle()
+        left = await trio.lowlevel.open_process(["sleep", "1000"], env={**os.environ, processes.MARK: mark})
+    async with open_bench(state, work, slot="main"), open_bench(state, work, slot="run-1"):
+        with trio.fail_after(20):
+            assert await left.wait() == -signal.SIGKILL
+    async with open_bench(state, work, slot="run-7") as found:
+        (session,) = [one for one in found.spool.sessions() if one.session_id == mark]
+        assert (session.live, session.state) == (False, "FAILED")

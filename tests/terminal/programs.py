@@ -1,0 +1,121 @@
+"""Hand-written programs, one kind of behaviour each: (steps, size to begin with)."""
+
+from tests.terminal.oracle import Step
+
+Program = tuple[list[Step], tuple[int, int]]
+
+
+def _small(*steps: Step) -> Program:
+    return list(steps), (80, 24)
+
+
+def _sized(cols: int, rows: int, *steps: Step) -> Program:
+    return list(steps), (cols, rows)
+
+
+MODES = "\x1b[?1h\x1b=\x1b[?1000h\x1b[?1002h\x1b[?1006h\x1b[?1004h\x1b[?2004h\x1b[?25l"
+LINES = "".join(f"line {number}\r\n" for number in range(40))
+
+PROGRAMS: dict[str, Program] = {
+    "plain text": _small("hello\r\nworld\r\n"),
+    "a prompt": _small("$ "),
+    "vim comes": _small(
+        "$ vim\r\n", "\x1b[?1049h\x1b[22;0;0t", MODES, "\x1b[2J\x1b[H~\r\n~\r\n", "\x1b[24;1H-- INSERT --\x1b[3;5H"
+    ),
+    "vim comes and goes": _small("$ vim\r\n", "\x1b[?1049h\x1b[2J~\r\n~", "\x1b[?1049l", "after\r\n"),
+    "47 and a clear": _small("\x1b[?47h", "\x1b[2J"),
+    "1047": _small("é", "\x1b[?1047h"),
+    "1047 and back": _small("one\r\n", "\x1b[?1047h", "two", "\x1b[?1047l", "three"),
+    "1048": _small("ab", "\x1b[?1048h", "\r\ncd", "\x1b[?1048l", "X"),
+    "cursor keys then alternate": _small("\x1b[?1h", "\x1b[?47h"),
+    "text stays after 3J": _small("ls -la", "\x1b[3J"),
+    "scrollback is cleared by 3J": _small(LINES, "\x1b[3J", "x"),
+    "2J keeps the cursor": _small("\x1b[9;42H", "\x1b[2J"),
+    "tab then alternate": _small("\t", "\x1b[?1047h"),
+    "background survives a clear": _small("\x1b[42m", "\x1b[3J", "link"),
+    "background colour erase": _small("\x1b[44m", "\x1b[2J", "x"),
+    "title survives a clear": _small("\x1b]2;t\x07", "\x1b[2J"),
+    "title survives a reset": _small("\x1b]0;t\x07", "\x1bc"),
+    "modes": _small(MODES),
+    "any-event mouse, pixels": _small("\x1b[?1003h\x1b[?1016h"),
+    "modes are reset": _small(MODES, "\x1b[?1000l\x1b[?1006l\x1b[?25h\x1b[?1l"),
+    "soft reset": _small(MODES, "\x1b[5;10r\x1b[1;31m", "\x1b[!p", "x"),
+    "full reset": _small("text", MODES, "\x1bc", "x"),
+    "scroll region": _small("\x1b[5;10r", "\x1b[10;1Ha\r\nb\r\nc\r\nd"),
+    "scroll region with text below": _small("\x1b[24;1Hstatus\x1b[1;20r\x1b[20;1H", "a\r\nb\r\nc\r\n"),
+    "origin mode": _small("\x1b[5;10r\x1b[?6h", "\x1b[2;3Hx"),
+    "origin mode off": _small("\x1b[5;10r\x1b[?6h", "\x1b[?6l", "x"),
+    "saved cursor": _small("\x1b[5;10H\x1b[31m\x1b7", "\x1b[1;1H\x1b[m", "x"),
+    "saved cursor used later": _small("\x1b[5;10H\x1b[31m\x1b7", "\x1b[H\x1b[m", "x", "\x1b8", "y"),
+    "saved cursor on the alternate": _small("ab\x1b7", "\x1b[?47h", "\x1b[3;3H\x1b7", "\x1b[H"),
+    "tab stops": _small("\x1b[3g", "\x1b[5G\x1bH\x1b[20G\x1bH\r", "\tx\ty"),
+    "a tab stop is cleared": _small("\t\x1b[g\r", "\tx"),
+    "line drawing": _small("\x1b(0lqqqk", "\x1b(B text"),
+    "line drawing is on": _small("\x1b(0lqqqk"),
+    "line drawing in G1": _small("\x1b)0\x0elqk", "\x0fx"),
+    "line drawing is saved": _small("\x1b(0\x1b7", "\x1b(B", "\x1b8"),
+    "national set": _small("\x1b(A#"),
+    "insert mode": _small("abcdef\r", "\x1b[4h", "xy"),
+    "insert mode, wide": _sized(10, 5, "漢字ab\r", "\x1b[4h", "x"),
+    "no wrapping": _sized(10, 4, "\x1b[?7l", "0123456789abc"),
+    "wraps": _sized(10, 4, "0123456789abc"),
+    "about to wrap": _sized(10, 4, "0123456789"),
+    "about to wrap, then a colour": _sized(10, 4, "0123456789", "\x1b[31m", "x"),
+    "about to wrap and erased": _sized(10, 4, "0123456789", "\x1b[2K"),
+    "a wrapped line is cleared": _sized(10, 4, "0123456789abc", "\x1b[1;10H\x1b[K"),
+    "wide at the edge": _sized(5, 4, "abcd漢x"),
+    "wide, coloured, at the edge": _sized(5, 4, "\x1b[44mabcd漢x"),
+    "half of a wide one": _small("漢字", "\x1b[1;2H", "x"),
+    "other half of a wide one": _small("漢字", "\x1b[1;3H", "x"),
+    "half of a wide one, in colour": _small("漢字", "\x1b[7m\x1b[1;2H", "x"),
+    "emoji": _small("😀X", "\x1b[1;3HY"),
+    "emoji with a skin": _small("👍🏽x"),
+    "family": _small("👨\u200d👩\u200d👧x"),
+    "flags": _small("🇩🇪🇫🇷x"),
+    "heart": _small("❤️x"),
+    "combining": _small("e\u0301x", "\u0302"),
+    "a joiner in the next piece": _small("👨", "\u200d", "👩", "x"),
+    "hangul": _small("한글", "ᄒ", "ᅡ", "ᆫ"),
+    "devanagari": _small("नमस्ते"),
+    "repeat": _small("ab", "\x1b[5b"),
+    "repeat in the next piece": _small("=", "\x1b[5b", "x"),
+    "repeat nothing": _small("a\r", "\x1b[5b"),
+    "all attributes": _small("\x1b[1;2;3;4;5;7;8;9;53mx", "\x1b[22;23;24;25;27;28;29;55my"),
+    "underlines": _small(*(f"\x1b[4:{style}m{style}" for style in range(6)), "\x1b[58:2::1:2:3mz\x1b[59mw"),
+    "colours": _small("\x1b[31;102ma\x1b[38;5;200;48;5;17mb\x1b[38;2;1;2;3;48;2;4;5;6mc\x1b[39;49md"),
+    "hyperlink": _small("\x1b]8;;https://a.example/\x1b\\link\x1b]8;;\x1b\\ text"),
+    "hyperlink is open": _small("\x1b]8;id=1;https://a.example/\x1b\\link"),
+    "insert and delete": _small("abcdef\x1b[3G", "\x1b[2@", "\x1b[4G\x1b[P", "\x1b[X"),
+    "lines go and come": _small(LINES[:60], "\x1b[3;1H\x1b[2L", "\x1b[5;1H\x1b[M", "\x1b[2S\x1b[T"),
+    "columns go and come": _small("abcdef\r\nghijkl\x1b[3G", "\x1b[2'}", "\x1b['~", "\x1b[ @", "\x1b[ A"),
+    "selective erase": _small('\x1b[1"qkept\x1b[0"qgone', "\x1b[?2K", "x"),
+    "reverse index": _small("a\r\nb\x1b[H", "\x1bM", "c"),
+    "index and next line": _small("a\x1bDb\x1bEc"),
+    "8-bit controls": _small("a\x84b\x85c\x9b31md\x9d2;t\x9c"),
+    "alignment": _sized(10, 4, "\x1b[31m", "\x1b#8"),
+    "reverse wrapping": _sized(10, 4, "\x1b[?45h", "0123456789ab", "\b\b\b\bX"),
+    "newline mode": _small("\x1b[20h", "a\nb"),
+    "cursor styles": _small("\x1b[5 q"),
+    "blinking cursor": _small("\x1b[?12h\x1b[3 q"),
+    "synchronised output": _small("\x1b[?2026h", "half a frame"),
+    "scrollback": _small(LINES, "$ "),
+    "scrollback, wrapped": _sized(20, 5, *(f"{'x' * 50}{n}\r\n" for n in range(30))),
+    "scrollback with colours": _sized(20, 5, *(f"\x1b[4{n % 8}m{n}\x1b[K\x1b[m\r\n" for n in range(30))),
+    "more than the scrollback": _sized(20, 5, "".join(f"{n}\r\n" for n in range(1200))),
+    "scrollback below an alternate screen": _sized(20, 5, LINES, "\x1b[?1049h\x1b[2J", "vim"),
+    "aborted": _small("a\x1b[3\x18b", "\x1b]0;cut\x18c", "\x1b[1\x1b[2Kd"),
+    "controls inside": _small("a\x1b[3\r\n1mb", "\x1b[\0001mc", "\x1b[1;\b5Hd"),
+    "a title cut by an escape": _small("\x1b]2;cut", "\x1b[31mx"),
+    "clipboard, long": _small("a", "\x1b]52;c;" + "QUJD" * 35_000 + "\x07", "b"),
+    "sixel, long": _small("a", "\x1bPq" + "#0~~@@" * 25_000 + "\x1b\\", "b"),
+    "image, long": _small("a", "\x1b]1337;File=inline=1:" + "A" * 100_000 + "\x07", "b"),
+    "kitty graphics, long": _small("a", "\x1b_Gf=100;" + "A" * 20_000 + "\x1b\\", "b"),
+    "questions": _small("a\x1b[6n\x1b[c\x1b[>c\x1b[?2026$p\x1b]11;?\x07b"),
+    "wider": _sized(20, 6, "x" * 50, "\r\n$ ", (60, 6), "y"),
+    "narrower": _sized(60, 6, "x" * 50, "\r\n$ ", (20, 6), "y"),
+    "taller": _sized(20, 5, LINES, (20, 12), "y"),
+    "lower": _sized(20, 12, LINES, (20, 5), "y"),
+    "resized under vim": _sized(40, 10, LINES, "\x1b[?1049h\x1b[2J~", (30, 8), "\x1b[2J\x1b[8;1Hstatus"),
+    "wide lines reflow": _sized(20, 6, "漢字" * 12, "\r\n$ ", (11, 6), "y", (33, 6)),
+}
+assert len(PROGRAMS) >= 60
