@@ -8,6 +8,7 @@ ARGS   ?=
 DURATION ?= 600
 CLIENTS  ?= 1000
 JOBS     ?= 2
+PACKAGES := $(filter-out bench tests townwatch,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
 export PYTHONPYCACHEPREFIX := $(abspath $(STATE))/cache/pycache
 
@@ -26,7 +27,9 @@ check: $(STATE)/installed-dev
 	@tests/support/provide
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/basedpyright
+	@mkdir -p $(STATE)/types/townwatch
+	@ln -sfn ../../pyproject.toml $(STATE)/types/ && ln -sfn $(foreach part,$(PACKAGES) $(wildcard townwatch/*.py) townwatch/py.typed,../../../$(part)) $(STATE)/types/townwatch/
+	$(BIN)/basedpyright --project $(STATE)/types --pythonpath $(BIN)/python
 
 # Without browser, node and mutants, for the minute between two edits.
 unit: $(STATE)/installed-dev
