@@ -329,10 +329,11 @@ def the_limit_is_checked_before_it_is_taken() -> list[Patch]:
     async def take_later(self: Any, child: Any, reply: Any) -> None:
         with trio.CancelScope(shield=True):
             await trio.sleep(0.1)
-        self._admission.total.take()
+        self._admission.total._taken[None] = self._admission.total.taken() + 1
         for kind, limit in self._admission.counts.items():
-            if kind in child.spec.keys:
-                limit.take(child.spec.keys[kind])
+            key = child.spec.keys.get(kind)
+            if key is not None:
+                limit._taken[key] = limit.taken(key) + 1
         await bring_in(self, child, reply)
 
     return [(AdmissionLimits, "admit", only_look), (DynamicSupervisor, "_start_first", take_later)]
