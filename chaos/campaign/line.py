@@ -6,7 +6,6 @@ RFC 6455 without extensions; Engine.IO 4 and Socket.IO 5 text packets. The readi
 import base64
 import json
 import os
-from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -31,7 +30,6 @@ class SocketIoClient:
         self._stream = stream
         self._in = bytearray()
         self._parts: list[bytes] = []
-        self._early: deque[str] = deque()
         self._sending = trio.Lock()
         self.name = _name(stream)
 
@@ -66,8 +64,6 @@ class SocketIoClient:
 
     async def next(self) -> str:
         """The next packet that is no ping. Waits for ever: who connects says how long. Raises `Gone`."""
-        if self._early:
-            return self._early.popleft()
         while True:
             text = await self._text()
             if text != "2":
@@ -75,18 +71,15 @@ class SocketIoClient:
             await self.say("3")
 
     async def greet(self, auth: dict[str, Any]) -> dict[str, Any]:
-        """Sign in to the namespace; the service's {sid, pid}. What was missed comes before it. Raises `Gone`."""
-        early: list[str] = []
+        """Sign in to the namespace; the service's {sid, pid}. Raises `Gone`."""
         with trio.move_on_after(CONNECT_SECONDS):
             await self.say("40" + json.dumps(auth))
             while True:
                 text = await self.next()
                 if text.startswith("40"):
-                    self._early += early
                     return json.loads(text[2:])
                 if text.startswith("44"):
                     raise Gone(f"refused: {text[2:]}")
-                early.append(text)
         raise Gone("no answer to the sign-in")
 
     async def aclose(self) -> None:

@@ -18,6 +18,7 @@ const socket = io(url, {
   reconnection: options.reconnection ?? false,
   reconnectionDelay: 50,
   reconnectionDelayMax: 200,
+  timeout: options.timeout ?? 20000,
 });
 const engine = () => socket.io.engine?.transport?.name;
 

@@ -108,7 +108,7 @@ class Page:
                 raise Refused(packet)
             if packet.startswith("40"):
                 break
-            await self._take(packet)  # what was missed comes before
+            await self._take(packet)
         hello = json.loads(packet[2:])
         if self.pid == hello["pid"] and self.sid == hello["sid"]:
             self.history.count("recovered")

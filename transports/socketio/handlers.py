@@ -54,7 +54,10 @@ class SocketIoOutlet:
         self._server.publish(event, payload, (client_id,))
 
     def enter(self, client_id: str, room: str) -> None:
-        self._server.enter_room_nowait(client_id, room)
+        try:
+            self._server.enter_room_nowait(client_id, room)
+        except KeyError:
+            raise ClientGone from None
 
     def leave(self, client_id: str, room: str) -> None:
         self._server.leave_room_nowait(client_id, room)

@@ -254,11 +254,15 @@ class TrioServer(ServerApi):
         session.close("transport close")
 
     def _accept(self, client: Client, socket: Socket, missed: list[Message]) -> None:
-        """Send what it missed, then CONNECT, then what was held for it meanwhile, as the official server does."""
+        """Send CONNECT, then what it missed, then what was held for it meanwhile.
+
+        The official server sends what was missed first. Its client keeps that until CONNECT comes, keeps it still when
+        the connection breaks before, comes back with its old offset, and shows everything twice.
+        """
         space = socket.namespace
-        _send(client.session, missed)
         greeting = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}
         _send(client.session, self.parser.encode(Kind.CONNECT, space.name, greeting))
+        _send(client.session, missed)
         socket.connected = True
         client.sockets[space.name] = socket
         socket.release()

@@ -9,6 +9,7 @@ const options = JSON.parse(process.argv[2]);
 const { io } = await import(options.socketio);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const AGENTS_EACH = 8;
+const TRAIL = 120;
 
 class Watcher {
   constructor(number) {
@@ -18,6 +19,7 @@ class Watcher {
     this.seen = { work: {}, terminal: {} }; // stream → session → seqs, in the order they came
     this.last = { work: {}, terminal: {} };
     this.problems = []; // repeats nobody asked for, steps back
+    this.trail = []; // the last things that happened, told with the first problem
     this.gaps = [];
     this.resolved = []; // [approvalId, decision] of approval_resolved, in order
     this.asked = [];
@@ -39,10 +41,16 @@ class Watcher {
     this.listen();
   }
 
+  note(...what) {
+    this.trail.push(what.join(" "));
+    if (this.trail.length > TRAIL) this.trail.shift();
+  }
+
   listen() {
     const { socket } = this;
     socket.on("connect", () => this.arrived());
     socket.on("disconnect", (reason) => {
+      this.note("disconnect", reason, socket._lastOffset);
       this.joining.clear();
       if (reason === "io server disconnect") setTimeout(() => socket.connect(), 300);
     });
@@ -54,25 +62,27 @@ class Watcher {
     });
     socket.on("server_ping", (...args) => args.findLast((arg) => typeof arg === "function")?.());
     socket.on("gap", (gap) => this.gaps.push(gap));
-    socket.on("work_stream_event", (event) => this.saw("work", event.sessionId, event.seq));
-    socket.on("terminal_output", (output) => {
+    socket.on("work_stream_event", (event, offset) => this.saw("work", event.sessionId, event.seq, offset));
+    socket.on("terminal_output", (output, offset) => {
       if (output.snapshot) this.problems.push({ what: "a screen although it said since when", session: output.sessionId, seq: output.seq });
-      else this.saw("terminal", output.sessionId, output.seq);
+      else this.saw("terminal", output.sessionId, output.seq, offset);
     });
     socket.on("agent_spawn", (agent) => this.met(agent));
     socket.on("approval_requested", (approval) => this.asked.push(approval.approvalId));
     socket.on("approval_resolved", (approval) => this.resolved.push([approval.approvalId, approval.decision]));
   }
 
-  saw(stream, session, seq) {
+  saw(stream, session, seq, offset) {
     const last = this.last[stream][session] ?? 0;
+    this.note(offset, stream, session.slice(0, 4), seq);
     if (seq > last) {
       this.last[stream][session] = seq;
       (this.seen[stream][session] ??= []).push(seq);
     } else if ([...this.underWay.values()].flat().some((since) => (since[session] ?? 0) < seq)) {
       this.counts.repeats += 1; // a join that is under way asked for it: its other stream is behind
     } else {
-      this.problems.push({ what: "came again", stream, session, seq, last });
+      const trail = this.problems.length ? [] : [...this.trail];
+      this.problems.push({ what: "came again", stream, session, seq, last, trail });
     }
   }
 
@@ -95,6 +105,7 @@ class Watcher {
 
   async arrived() {
     this.counts.connects += 1;
+    this.note("connect", this.socket.recovered ? "recovered" : "anew", this.socket.id, this.socket._lastOffset);
     if (this.socket.recovered) this.counts.recovered += 1;
     else {
       this.inRooms.clear();
@@ -111,12 +122,14 @@ class Watcher {
       this.underWay.set(key, [...(this.underWay.get(key) ?? []), since]);
       this.joining.add(key);
       this.counts.joins += 1;
+      this.note("join", key, JSON.stringify(Object.entries(since).map(([id, seq]) => `${id.slice(0, 4)}:${seq}`)));
       let ack;
       try {
         ack = await this.socket.timeout(20000).emitWithAck(room.event, { ...room.payload, since });
       } catch (error) {
         ack = { ok: false, error: { code: "NO_ANSWER", message: String(error) } };
       }
+      this.note("ack", key, ack.ok, this.connection() === connection);
       if (this.connection() !== connection) return;
       this.joining.delete(key);
       if (ack.ok) {

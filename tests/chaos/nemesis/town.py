@@ -17,7 +17,7 @@ from tests.chaos.nemesis.proxy import Proxy
 from townwatch.contracts.codec import decode_json
 
 HOST = "127.0.0.1"
-START_SECONDS = 40
+START_SECONDS = 90
 STOP_SECONDS = 30
 
 

@@ -29,6 +29,7 @@ def application(server: TrioServer) -> None:
 
     on("connect", connect)
     on("join", join)
+    on("?", lambda _sid: None)
 
 
 @asynccontextmanager
@@ -74,10 +75,13 @@ async def come_back(
         await receive(socket)
         auth = {"pid": pid} if offset is None else {"pid": pid, "offset": offset}
         await socket.send_message("40" + json.dumps(auth))
+        greeting = json.loads((await receive(socket))[2:])
+        await socket.send_message('429["?"]')
         missed: list[list[Any]] = []
         while (packet := await receive(socket)).startswith("42"):
             missed.append(json.loads(packet[2:]))
-        yield missed, json.loads(packet[2:]), socket
+        assert packet == "439[]"
+        yield missed, greeting, socket
 
 
 def publish(found: Place, number: int, *rooms: str) -> None:
@@ -90,7 +94,7 @@ async def until_gone(found: Place, sid: str) -> None:
             await trio.sleep(0.01)
 
 
-async def test_who_comes_back_in_time_is_the_same_and_gets_what_it_missed_first() -> None:
+async def test_who_comes_back_in_time_is_the_same_and_gets_what_it_missed() -> None:
     async with place() as found:
         async with connect(found) as client:
             await client.join("r")
@@ -199,6 +203,39 @@ async def test_a_half_open_connection_is_taken_over() -> None:
             assert (missed, greeting["sid"]) == ([], client.sid)
             publish(found, 2, "r")
             assert json.loads((await receive(socket))[2:])[:2] == ["e", 2]
+
+
+@pytest.mark.parametrize("cut_in_the_middle", [True, False])
+async def test_an_offset_of_a_catch_up_does_not_say_what_was_seen_so_it_begins_anew(cut_in_the_middle: bool) -> None:
+    """What is published during a catch-up follows it, with an offset below those of the catch-up."""
+    async with place() as found:
+        async with connect(found) as client:
+            await client.join("r")
+            async with found.server.catch_up(client.sid) as replay:
+                publish(found, 2, "r")
+                replay.send("e", b"1")
+                assert await client.event() == ["e", 1]
+                if cut_in_the_middle:
+                    await client.socket.aclose()
+                    await until_gone(found, client.sid)
+            if not cut_in_the_middle:
+                assert await client.event() == ["e", 2]
+        await until_gone(found, client.sid)
+        async with come_back(found, client.pid, client.offset) as (missed, greeting, _):
+            assert (missed, greeting["sid"] != client.sid) == ([], True)
+
+
+async def test_after_a_catch_up_in_which_nothing_was_held_back_it_is_recovered() -> None:
+    async with place() as found:
+        async with connect(found) as client:
+            await client.join("r")
+            async with found.server.catch_up(client.sid) as replay:
+                replay.send("e", b"1")
+            assert await client.event() == ["e", 1]
+        await until_gone(found, client.sid)
+        publish(found, 2, "r")
+        async with come_back(found, client.pid, client.offset) as (missed, greeting, _):
+            assert ([packet[:2] for packet in missed], greeting["sid"]) == ([["e", 2]], client.sid)
 
 
 async def test_a_volatile_event_does_not_spoil_the_offset() -> None:
