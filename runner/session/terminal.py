@@ -322,7 +322,18 @@ def _is_zombie(pid: int) -> bool:
 def _take_terminal() -> None:
     """Make the slave on stdout the controlling terminal; runs in the child, after setsid()."""
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+    _take_all_signals()
     give_up_capabilities()
+
+
+def _take_all_signals() -> None:
+    """Undo what was ignored or blocked where the runner was started (`nohup`, a job of a script): in a terminal of its
+    own, a command is stopped by Ctrl+C and ends when the terminal hangs up.
+    """
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _set_size(descriptor: int, cols: int, rows: int) -> None:

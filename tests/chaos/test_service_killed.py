@@ -132,8 +132,8 @@ def test_every_line_is_stored_once_and_in_order(tmp_path: Path) -> None:
             house.kill_service()
             time.sleep(dice.uniform(0.0, 0.5))
             house.start_service()
-        for writer in writers:
-            assert writer.wait(timeout=60 + seconds) == 0
+        for number, writer in enumerate(writers):
+            assert writer.wait(timeout=60 + seconds) == 0, (tmp_path / f"w{number}.out").read_text()[-2000:]
         deliver_the_rest(house)
         assert house.service is not None
         house.service.send_signal(signal.SIGTERM)

@@ -99,6 +99,19 @@ async def test_any_signal_has_a_reason(bench: Bench, number: int) -> None:
     assert CommandExit(signal=number).reason == ended["reason"]
 
 
+async def test_a_command_takes_the_signals_that_its_runner_was_started_to_ignore(bench: Bench) -> None:
+    """As `nohup townwatch runner` is."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        for number in (signal.SIGHUP, signal.SIGUSR1):
+            script = f"import os; os.kill(os.getpid(), {number.value})"
+            assert (await bench.over(bench.start(sys.executable, "-c", script)))["exitCode"] == 128 + number
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+
+
 async def test_a_file_that_cannot_be_executed_ends_as_in_a_shell(bench: Bench) -> None:
     (bench.directory / "plain.txt").write_text("no program")
     assert (await bench.over(bench.start("./plain.txt")))["exitCode"] == 126

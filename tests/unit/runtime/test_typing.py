@@ -14,8 +14,11 @@ def test_the_type_checker_sees_replies_addresses_and_forgotten_awaits(tmp_path: 
     checker = Path(sys.executable).with_name("basedpyright")
     if not checker.exists():
         pytest.skip("basedpyright is not installed")
-    root = FILE.parents[3]
-    settings = {"include": [str(FILE)], "extraPaths": [str(root)], "typeCheckingMode": "standard", "venv": ""}
+    root, package = FILE.parents[3], tmp_path / "townwatch"
+    package.mkdir()
+    for part in (root / "runtime", root / "supervision", root / "townwatch" / "__init__.py"):
+        (package / part.name).symlink_to(part)
+    settings = {"include": [str(FILE)], "extraPaths": [str(tmp_path)], "typeCheckingMode": "standard", "venv": ""}
     settings |= {"reportUnusedCoroutine": "error", "pythonVersion": "3.11"}
     (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
     done = subprocess.run(
