@@ -1,7 +1,8 @@
 """The edge in front of one WebSocket endpoint, and a client that trio-websocket makes."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.parse import urlsplit
 
 import trio
 from trio_websocket import WebSocketConnection, wrap_client_stream
@@ -46,3 +47,11 @@ async def websocket(
         raise
     finally:
         await trio.aclose_forcefully(stream)
+
+
+def websocket_url(url: str, token: str | None = None) -> AbstractAsyncContextManager[WebSocketConnection]:
+    """The same by a URL of the service; `token`: in the Authorization header."""
+    where = urlsplit(url)
+    assert where.port is not None, url
+    path = f"{where.path}?{where.query}" if where.query else where.path
+    return websocket(where.port, path, {} if token is None else {"authorization": f"Bearer {token}"})

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import trio
-import trio_websocket
 
 from tests.support import golden
+from tests.support.doorway import websocket_url
 from tests.support.people import rest
 from tests.support.service import ScriptedRunner, Town, open_town
 from townwatch.runner import identity
@@ -69,8 +69,7 @@ async def runner_with_clock(
 ) -> AsyncGenerator[ScriptedRunner]:
     """A runner that says what its clock says, which is `off`."""
     known = identity.load(town.state)
-    headers = [(b"authorization", f"Bearer {known.token}".encode())]
-    async with trio_websocket.open_websocket_url(known.url, extra_headers=headers) as socket:
+    async with websocket_url(known.url, known.token) as socket:
         hello = {"type": "hello", "runnerId": known.runner_id, "name": "scripted", "version": "1"}
         await socket.send_message(json.dumps({**hello, "clock": now() + off, "sessions": sessions or []}))
         runner = ScriptedRunner(socket)

@@ -12,6 +12,7 @@ import trio
 import trio_websocket
 
 from tests.integration.service.test_promises import SESSIONS, asked, ended, event, held, open_rows, result, started
+from tests.support.doorway import websocket_url
 from tests.support.people import person, rest
 from tests.support.service import Town, open_town
 from townwatch.actors import messages as m
@@ -173,7 +174,7 @@ def ackless(settings: Settings) -> Settings:
 @asynccontextmanager
 async def field_runner(town: Town) -> AsyncGenerator[trio_websocket.WebSocketConnection]:
     known = identity.load(town.state)
-    async with trio_websocket.open_websocket_url(f"{known.url}?token={known.token}&runner={known.runner_id}") as socket:
+    async with websocket_url(f"{known.url}?token={known.token}&runner={known.runner_id}") as socket:
         yield socket
 
 
@@ -230,8 +231,7 @@ async def test_an_ackless_runner_is_not_asked_for_what_its_dialect_does_not_have
 async def test_a_runner_with_a_list_of_features_is_not_asked_for_others(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town, rest(town, town.token) as http:
         known = identity.load(tmp_path)
-        headers = [(b"authorization", f"Bearer {known.token}".encode())]
-        async with trio_websocket.open_websocket_url(known.url, extra_headers=headers) as socket:
+        async with websocket_url(known.url, known.token) as socket:
             hello = {"type": "hello", "runnerId": known.runner_id, "name": "n", "version": "1"}
             await socket.send_message(json.dumps({**hello, "capabilities": {"features": ["ask"]}}))
             await socket.send_message(json.dumps({"type": "events", "events": [started()]}))

@@ -16,6 +16,7 @@ import trio_websocket
 
 from tests.support import postgres
 from tests.support.cast import event
+from tests.support.doorway import websocket_url
 from tests.support.service import Town, open_node_client, open_town
 from townwatch.config.settings import Settings
 from townwatch.runner import identity
@@ -159,16 +160,15 @@ async def test_the_control_plane_and_the_runner_door_say_come_back(tmp_path: Pat
         known = identity.load(tmp_path)
         town.service.database.outage.lasting = "taken away by the test"
         ws = town.url.replace("http", "ws", 1) + "/ws"
-        async with trio_websocket.open_websocket_url(ws) as socket:
+        async with websocket_url(ws) as socket:
             await socket.send_message(json.dumps({"type": "authenticate", "token": town.token}))
             with trio.fail_after(10), pytest.raises(trio_websocket.ConnectionClosed) as closed:
                 while True:
                     await socket.get_message()
             assert closed.value.reason is not None
             assert closed.value.reason.code == 1013
-        headers = [(b"authorization", f"Bearer {known.token}".encode())]
         with pytest.raises(trio_websocket.ConnectionRejected) as rejected:
-            async with trio_websocket.open_websocket_url(known.url, extra_headers=headers):
+            async with websocket_url(known.url, known.token):
                 pass
         assert rejected.value.status_code == 503
         assert b"retry-after" in {name.lower() for name, _ in rejected.value.headers or ()}
