@@ -102,6 +102,7 @@ def test_it_calls(watcher: Watcher, signed_in: Any, town: Town) -> None:
     page.get_by_test_id("person").click()
     page.get_by_test_id("my-preferences").get_by_text("Theme and notifications").click()
     page.get_by_test_id("desktop").check()
+    page.keyboard.press("Escape")
     open_agent(page, SHELL)
     stop = page.get_by_test_id("drive")
     stop.click()
@@ -114,5 +115,6 @@ def test_it_calls(watcher: Watcher, signed_in: Any, town: Town) -> None:
         assert time.monotonic() < deadline, page.evaluate("told")
         page.wait_for_timeout(100)
     page.get_by_test_id("approval").filter(has_text="calling").get_by_test_id("deny").click()
-    page.get_by_test_id("theme").get_by_label("light", exact=True).check(force=True)
+    page.get_by_test_id("person").click()
+    page.get_by_test_id("theme").get_by_label("light", exact=True).check()
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "light"
