@@ -44,7 +44,7 @@ export function AgentPage({ agentId }) {
 function Side({ tab, agent }) {
   const details = store.sessions.value[agent.sessionId];
   if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
-  if (tab === "changes") return html`<${Changes} diff=${details?.diff} files=${details?.files ?? {}} />`;
+  if (tab === "changes") return html`<${Changes} key=${agent.sessionId} agent=${agent} details=${details} />`;
   if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} /><${Keep} agent=${agent} />`;
   return html`<${Story} key=${agent.sessionId} story=${details?.story} />`;
 }
