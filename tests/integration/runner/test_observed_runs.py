@@ -86,6 +86,28 @@ async def test_the_command_itself_is_judged_by_its_own_status(bench: Bench, test
     assert (run["exitCode"], run["verdict"], run["passed"]) == (0, "passed", 2)
 
 
+async def test_a_failed_run_says_what_failed_and_others_do_not(bench: Bench, tests_of: Path) -> None:
+    secret = "wJalrXUtnFEMIK7MDENGbPxRfiCY"
+    (tests_of / "bad" / "test_more.py").write_text(f"def test_d():\n    assert 'token={secret}' == ''\n")
+    session = bench.start("bash", "-c", f"make; {PYTEST} bad; echo after", env={"DEPLOY_TOKEN": secret})
+    (tests_of / "Makefile").write_text(f"all:\n\t{PYTEST} good\n")
+    await bench.over(session)
+    passed, failed = bench.events(session, "TEST_RUN_FINISHED")
+    assert "failureText" not in passed
+    assert failed["failureText"].startswith("====")
+    assert "def test_c(): assert False" in failed["failureText"]
+    assert failed["failureText"].endswith("s")  # the summary: "2 failed, 2 passed in 0.71s"
+    assert secret not in str(failed)
+    assert "failureCut" not in failed
+
+    (tests_of / "agent.py").write_text(AGENT.format(where="bad", how=HOW["captured"]))
+    (unseen,) = await finished(bench, f"{sys.executable} agent.py; true")
+    assert "failureText" not in unseen
+    (named,) = await finished(bench, f"{PYTEST} bad --junitxml=out.xml > /dev/null; true")
+    assert named["failureText"].startswith("FAILURE: ")
+    assert "assert False" in named["failureText"]
+
+
 async def test_an_interrupted_run_is_no_success(bench: Bench, tests_of: Path) -> None:
     (tests_of / "good" / "test_more.py").write_text("import time\ndef test_d():\n    time.sleep(30)\n")
     (run,) = await finished(bench, f"timeout -s INT 3 {PYTEST} good/test_good.py good/test_more.py; true")
