@@ -37,9 +37,11 @@ export function spendingOf(ticks, most = 40) {
   const begin = ticks[0].at - (ticks[0].intervalMs ?? 0);
   const span = Math.max(1, ticks.at(-1).at - begin);
   const length = LENGTHS.find((one) => span <= one * most) ?? Math.ceil(span / most);
-  const periods = Array.from({ length: Math.ceil(span / length) }, (_, i) => ({ from: begin + i * length, ...NOTHING }));
+  const periods = Array.from({ length: Math.max(1, Math.round(span / length)) }, (_, i) => ({ from: begin + i * length, ...NOTHING }));
   for (const tick of ticks) {
-    const at = Math.min(periods.length - 1, Math.max(0, Math.ceil((tick.at - begin) / length) - 1));
+    // By its middle: ticks come a little late, and none shall fall into the period of its neighbour.
+    const middle = tick.at - (tick.intervalMs ?? 0) / 2;
+    const at = Math.min(periods.length - 1, Math.max(0, Math.floor((middle - begin) / length)));
     periods[at] = { from: periods[at].from, ...plus(periods[at], tick) };
   }
   return { length, periods, total: ticks.reduce(plus, NOTHING) };

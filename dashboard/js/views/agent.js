@@ -17,6 +17,7 @@ import { Tests } from "./tests.js";
 import { Usage } from "./usage.js";
 import { approvalKey } from "../world.js";
 
+const NO_TICKS = Object.freeze([]);
 const TABS = ["terminal", "timeline", "changes", "tests", "usage"];
 
 export function AgentPage({ agentId }) {
@@ -43,9 +44,9 @@ export function AgentPage({ agentId }) {
 
 function Side({ tab, agent }) {
   const details = store.sessions.value[agent.sessionId];
-  if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
+  if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} story=${details?.story} ended=${isFinal(agent.state)} />`;
   if (tab === "changes") return html`<${Changes} key=${agent.sessionId} agent=${agent} details=${details} />`;
-  if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} /><${Keep} agent=${agent} />`;
+  if (tab === "usage") return html`<${Usage} key=${agent.sessionId} sessionId=${agent.sessionId} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? NO_TICKS} /><${Keep} agent=${agent} />`;
   return html`<${Story} key=${agent.sessionId} story=${details?.story} />`;
 }
 

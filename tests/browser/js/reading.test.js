@@ -113,6 +113,8 @@ test("tokens and cost over time: what no tick says is unknown, never nothing", (
   assert.equal(costWords(spendingOf([ticks[0]]).total, money).words, "$0.25");
   assert.equal(sourceWords(ticks), "said by the agent");
   assert.deepEqual(spendingOf([]).periods, []);
+  const late = [30.02, 60.05, 90.2].map((at) => tick(at, { inputTokens: 1 }));
+  assert.deepEqual(spendingOf(late).periods.map((one) => one.ticks), [1, 1, 1], "ticks that come a little late leave no gap");
 });
 
 test("a long session has as many periods as there is room for, and no tick counts twice", () => {
