@@ -56,8 +56,8 @@ function Lines({ sessionId, path, hunks, comments, may }) {
   const total = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
   const at = (key) => table.current?.querySelector(`[data-at="${key}"]`);
   const close = (key) => {
+    at(key)?.focus();
     setEditing("");
-    requestAnimationFrame(() => at(key)?.focus());
   };
   // The same elements as before are not drawn again: a key typed into a comment changes one row.
   const drawn = useMemo(() => hunks.map((hunk, i) => hunk.lines.map((line, n) => html`<${Line} key=${line.key} line=${line} parts=${painted[i][n]} first=${i + n === 0} may=${may} comment=${setEditing} />`)), [hunks, painted, may]);
