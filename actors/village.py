@@ -33,7 +33,8 @@ COALESCE_SECONDS = 0.05
 
 
 class VillageActor(TrioActor):
-    """Messages: Forward from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert."""
+    """Messages: Forward from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert;
+    FailureSeen."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
     message_in_hand = "retry"  # `published` keeps it from being shown twice
@@ -90,6 +91,9 @@ class VillageActor(TrioActor):
                 self._context.outlet.publish(event, encode(payload), rooms)
             case m.ResolveAlert(session_id=session_id, alert_id=alert_id):
                 self._resolve_alert(scopes.alert_key(session_id, alert_id))
+            case m.FailureSeen(session_id=session_id):
+                if (state := self._context.board.session(session_id)) is not None:
+                    self._wake_in(self._news.note(state))
             case m.Flush():
                 self._flush_houses()
             case _:

@@ -54,7 +54,9 @@ class HouseNews:
         here = [state for state in board.of_village(self._village_id) if state.repo_id == repo_id]
         latest = [board.of_agent(self._village_id, agent_id) for agent_id in agents]
         told = [
-            shown.agent_shown(state, self._context.open_alerts(state), now)
+            shown.agent_shown(
+                state, self._context.open_alerts(state), self._context.seen_failures.get(state.session_id), now
+            )
             for state in latest
             if state is not None and state.repo_id == repo_id
         ]

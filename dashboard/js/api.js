@@ -128,6 +128,8 @@ export async function file(sessionId, path) {
   }
   return new Blob(parts);
 }
+/** Says that this person has seen that a session failed. */
+export const seeFailure = (sessionId) => call("PUT", `${at(sessionId)}/seen`);
 export const drop = (sessionId) => call("DELETE", at(sessionId));
 /** verb: stop, pause or resume. */
 export const command = (sessionId, verb, body) => post(`${at(sessionId)}/${verb}`, body);

@@ -15,7 +15,8 @@ expect = pytest.importorskip("playwright.sync_api", reason="pip install playwrig
 
 AXE = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SMALL = {"width": 320, "height": 640}
-VIOLATIONS = """async (context) => (await axe.run(context ?? document, { preload: false, resultTypes: ["violations"] })).violations
+VIOLATIONS = """async (context) =>
+  (await axe.run(context ?? document, { preload: false, resultTypes: ["violations"] })).violations
   .map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`)"""
 
 

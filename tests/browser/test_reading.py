@@ -15,7 +15,7 @@ import pytest
 
 from tests.browser.conftest import DESKTOP, STOP_SECONDS, Town, Watcher
 from tests.browser.test_fits import NOT_PROGRAMS, SMALL, violations
-from tests.browser.test_page import CART, open_agent
+from tests.browser.test_page import CART, agent_row, open_agent
 from tests.support.agents import fake_acp_path
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -218,13 +218,13 @@ def test_cost_over_time_is_what_was_said_and_unknown_where_nobody_said(
     desk: Desk, town: Town, own_session: OwnSession
 ) -> None:
     report = f"{sys.executable} -P -m townwatch usage --input-tokens=1200 --output-tokens=34"
-    own_session("Unpriced", report)
-    own_session("Priced", f"{report} --cost-usd=0.25")
+    own_session("Without a price", report)
+    own_session("Costly", f"{report} --cost-usd=0.25")
     own_session("Silent", "true")
     page = desk("")
     for name, cost in (
-        ("Unpriced", "not known: the agent says its tokens and not what they cost"),
-        ("Priced", "$0.25"),
+        ("Without a price", "not known: the agent says its tokens and not what they cost"),
+        ("Costly", "$0.25"),
         ("Silent", "not known: the agent has said no tokens and no cost"),
     ):
         page.goto(town.url)
@@ -236,10 +236,10 @@ def test_cost_over_time_is_what_was_said_and_unknown_where_nobody_said(
             continue
         chart = page.get_by_test_id("over-time")
         expect(chart.get_by_role("img", name=re.compile("^Tokens in each 30 s.*highest 1.2 k"))).to_be_visible()
-        expect(chart.get_by_role("img", name=re.compile("^Cost"))).to_have_count(1 if name == "Priced" else 0)
+        expect(chart.get_by_role("img", name=re.compile("^Cost"))).to_have_count(1 if name == "Costly" else 0)
         chart.get_by_text("As a table").click()
         row = chart.get_by_role("row").nth(1)
-        expect(row).to_contain_text("1.2 k34–$0.25" if name == "Priced" else "1.2 k34–not known")
+        expect(row).to_contain_text("1.2 k34–$0.25" if name == "Costly" else "1.2 k34–not known")
 
 
 def test_a_diff_with_comments_has_no_violation_and_does_not_scroll_sideways(
@@ -284,3 +284,17 @@ def test_a_refused_prompt_loses_no_comment(desk: Desk, watcher: Watcher, work: W
     expect(page.get_by_test_id("diff-unknown")).to_contain_text("Not known")
     expect(page.get_by_test_id("counted")).to_contain_text("cart.py")
     expect(page.get_by_test_id("gathered")).to_contain_text("1 comment, not sent")
+
+
+def test_a_failure_is_first_until_somebody_who_drives_has_seen_it(
+    desk: Desk, watcher: Watcher, signed_in: Any, town: Town, own_session: OwnSession
+) -> None:
+    own_session("Broken", "exit 3")
+    page, other = desk("#/?tone=needs"), watcher.open(DESKTOP, signed_in)
+    other.goto(f"{town.url}#/?tone=needs")
+    row, theirs = (agent_row(one, "Broken") for one in (page, other))
+    expect(row.get_by_test_id("status")).to_have_text("failed", timeout=20_000)
+    expect(theirs).to_be_visible()
+    open_agent(page, "Broken")
+    expect(page.get_by_test_id("seen-by")).to_contain_text("seen by Owner")
+    expect(theirs).to_have_count(0)  # it needs nobody any more, on all screens

@@ -51,6 +51,7 @@ TABLE = {
     "try_policy": MANAGE,
     "list_agents": SEE,
     "resolve_alert": DRIVE,
+    "see_failure": DRIVE,
     "list_members": READ,
     "put_member": MANAGE,
     "remove_member": MANAGE,
