@@ -290,8 +290,8 @@ def test_a_failure_is_first_until_somebody_who_drives_has_seen_it(
     desk: Desk, watcher: Watcher, signed_in: Any, town: Town, own_session: OwnSession
 ) -> None:
     own_session("Broken", "exit 3")
-    page, other = desk("#/?tone=needs"), watcher.open(DESKTOP, signed_in)
-    other.goto(f"{town.url}#/?tone=needs")
+    page, other = desk("#/v/demo?tone=needs"), watcher.open(DESKTOP, signed_in)
+    other.goto(f"{town.url}#/v/demo?tone=needs")
     row, theirs = (agent_row(one, "Broken") for one in (page, other))
     expect(row.get_by_test_id("status")).to_have_text("failed", timeout=20_000)
     expect(theirs).to_be_visible()
