@@ -389,13 +389,6 @@ class ResolveAlert:
 
 
 @attrs.frozen
-class FailureSeen:
-    """To a village: a person who drives has seen that a session failed."""
-
-    session_id: str
-
-
-@attrs.frozen
 class Flush:
     """To oneself: do now what was put off."""
 

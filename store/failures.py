@@ -8,7 +8,7 @@ from townwatch.store.tables import seen_failures as table
 
 
 @attrs.frozen(kw_only=True)
-class Seen:
+class SeenFailure:
     """`seen_by`: the name of the first who saw it."""
 
     session_id: str
@@ -17,13 +17,13 @@ class Seen:
     seen_ms: int
 
 
-def mark(connection: Connection, seen: Seen) -> Seen:
+def mark(connection: Connection, seen: SeenFailure) -> SeenFailure:
     """Note that a person saw it. Returns the first who did."""
     insert_new(connection, table, attrs.asdict(seen))
     row = connection.execute(select(table).where(table.c.session_id == seen.session_id)).one()
-    return to_attrs(Seen, row)
+    return to_attrs(SeenFailure, row)
 
 
-def all_seen(connection: Connection) -> list[Seen]:
+def all_seen(connection: Connection) -> list[SeenFailure]:
     """Return every one that was seen."""
-    return [to_attrs(Seen, row) for row in connection.execute(select(table))]
+    return [to_attrs(SeenFailure, row) for row in connection.execute(select(table))]

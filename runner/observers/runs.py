@@ -182,10 +182,10 @@ class TestRuns:
         if ended is None:
             return False
         run.finished, run.text = True, ended[1]
-        seen = Seen(None, None)
+        seen = RunTraces(None, None)
         if run.alone:
             counts = testruns.count(run.tool, ended[0])
-            seen = Seen(counts, _printed(run, ended[0], counts, self._sink.clean_lines))
+            seen = RunTraces(counts, _printed(run, ended[0], counts, self._sink.clean_lines))
         await self._tell_finished(run, None, seen)
         return True
 
@@ -226,7 +226,9 @@ class TestRuns:
             self._runs.pop(run.pid, None)
             self._told.set()
 
-    async def _tell_finished(self, run: Run, exit_code: int | None, seen: "Seen", reason: str | None = None) -> None:
+    async def _tell_finished(
+        self, run: Run, exit_code: int | None, seen: "RunTraces", reason: str | None = None
+    ) -> None:
         counts = seen.counts
         interrupted = testruns.interrupted(run.tool, run.text)
         verdict, why = testruns.judge(run.tool, exit_code, counts, interrupted)
@@ -304,28 +306,28 @@ def _terminal_of(pid: int) -> int:
 
 
 @attrs.frozen
-class Seen:
+class RunTraces:
     """What a run left behind: its counts, and the text of its failures. None: not known."""
 
     counts: testruns.Counts | None
     failures: FailureText | None
 
 
-def _look(run: Run, exit_code: int | None, clean: CleanLines) -> Seen:
+def _look(run: Run, exit_code: int | None, clean: CleanLines) -> RunTraces:
     """Read the JUnit file where the run was told to write one, else its output."""
     with as_acting():
         path = testruns.junit_path(run.command)
         if path is not None and run.directory is not None:
             data = _read(run.directory / path, 0, JUNIT_BYTES, newer_than_ms=run.began_ms - 1000)
             if data is not None and (counts := testruns.count_junit(data)) is not None:
-                return Seen(counts, junit_failures(data, clean) if counts.failed else None)
+                return RunTraces(counts, junit_failures(data, clean) if counts.failed else None)
         if run.file is not None:
             data = _read(run.file, run.offset, 2 * testruns.OUTPUT_CHARS)
             run.text = data.decode(errors="replace") if data is not None else ""
         elif not run.alone:
-            return Seen(None, None)
+            return RunTraces(None, None)
         counts = testruns.count(run.tool, run.text)
-        return Seen(counts, _printed(run, run.text, counts, clean, exit_code))
+        return RunTraces(counts, _printed(run, run.text, counts, clean, exit_code))
 
 
 def _printed(

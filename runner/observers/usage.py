@@ -31,7 +31,7 @@ class UsageMeter:
         self._approvals += 1
 
     def tokens(self, received: int, sent: int, cost_usd: float | None) -> None:
-        """Tokens that the model read and wrote, and what they cost; None: nobody says."""
+        """Tokens that the model read and wrote, and what they cost; None: not known."""
         before = self._tokens or (0, 0)
         self._tokens = (before[0] + received, before[1] + sent)
         if cost_usd is not None:

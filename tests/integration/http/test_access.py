@@ -129,8 +129,14 @@ BODIES = {
     "set_runner_villages": {"villages": ["closed"]},
     "set_runner_state": {"state": "maintenance"},
 }
-NOTHING_HERE = {"get_session_order": 409, "clean_worktree": 409, "get_diff": 502, "take_back_approval": 409}
-"""What those who may are told where there is no order, worktree, runner with a diff or held decision."""
+NOTHING_HERE = {
+    "get_session_order": 409,
+    "clean_worktree": 409,
+    "get_diff": 502,
+    "take_back_approval": 409,
+    "see_failure": 409,
+}
+"""What those who may are told where there is no order, worktree, runner with a diff, held decision or failure."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
     "list_approvals": "?villageId=closed",

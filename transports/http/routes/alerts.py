@@ -2,6 +2,7 @@
 
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m
+from townwatch.actors.rendering.house_news import ListsChanged
 from townwatch.actors.session.state import OpenAlert, SessionState
 from townwatch.contracts import rest, scopes
 from townwatch.contracts.lists import SeenBy
@@ -82,11 +83,13 @@ async def see_failure(call: Call[None, None]) -> rest.Done:
     if state.session_id in context.seen_failures:
         return rest.Done()
     by = call.subject.name or call.user_id
-    seen = failures.Seen(session_id=state.session_id, village_id=state.village_id, seen_by=by, seen_ms=call.now_ms)
+    seen = failures.SeenFailure(
+        session_id=state.session_id, village_id=state.village_id, seen_by=by, seen_ms=call.now_ms
+    )
     first = await call.api.database.call(failures.mark, seen)
     context.seen_failures[state.session_id] = SeenBy(name=first.seen_by, at=first.seen_ms)
     village = await context.router_call(m.EnsureVillage(state.village_id))
-    await village.send(m.FailureSeen(state.session_id))
+    await village.send(ListsChanged(state.session_id))
     return rest.Done()
 
 
