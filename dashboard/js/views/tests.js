@@ -33,6 +33,7 @@ function Run({ run, story, ended, open: unfolded }) {
 function Failures({ run, story, unfolded }) {
   const tool = run.failureText ? undefined : toolBeside(run, story);
   const text = run.failureText ?? tool?.output;
+  if (text === undefined && story === undefined) return null; // a list of many sessions' runs: the agent's own page says what is known
   if (text === undefined) return html`<p class="soft" data-testid="failures-unknown">What failed is not known: the runner saw no text of this run. What it printed went elsewhere, or among that of others.</p>`;
   const lines = text.trimEnd().split("\n").length;
   return html`<details class="failures" data-testid="failures" open=${unfolded}><summary>What failed <span class="faint">· ${plural(lines, "line")}${run.failureCut ? ", cut" : ""}</span></summary>
