@@ -28,6 +28,7 @@ from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.session.state import OpenAlert, SessionState
 from townwatch.contracts import scopes
 from townwatch.contracts.events import ApprovalRequest
+from townwatch.contracts.lists import SeenBy
 from townwatch.contracts.scopes import AlertKey
 from townwatch.runtime import ActorDeadError
 
@@ -88,6 +89,8 @@ class Context:
     """session → what its runner had of it when it connected, until that has come. Written by the runner."""
     settled_alerts: dict[AlertKey, int] = attrs.field(factory=dict["AlertKey", int])
     """Alerts that people resolved → the event that had raised each: raised again, it is open again."""
+    seen_failures: dict[str, SeenBy] = attrs.field(factory=dict[str, SeenBy])
+    """Failed sessions that a person who drives has seen."""
     due: list[Any] = attrs.field(factory=list)
     """The timers that are set. Written by their actor alone; kept over a crash of the Timers actor, of which no other
     actor learns.

@@ -17,7 +17,7 @@ from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.log_reading import read_for_viewers
 from townwatch.actors.rendering import houses
 from townwatch.actors.rendering.compose import compose
-from townwatch.actors.rendering.house_news import HouseNews
+from townwatch.actors.rendering.house_news import HouseNews, ListsChanged
 from townwatch.actors.rendering.houses import HouseState
 from townwatch.actors.session.state import SessionState
 from townwatch.actors.timers import After
@@ -33,7 +33,8 @@ COALESCE_SECONDS = 0.05
 
 
 class VillageActor(TrioActor):
-    """Messages: Forward from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert."""
+    """Messages: Forward from the router; Enter, ShowHouse, Houses from clients; RunnerStatus; ResolveAlert;
+    ListsChanged."""
 
     mailbox = MailboxSpec(capacity=4096, policy="wait")
     message_in_hand = "retry"  # `published` keeps it from being shown twice
@@ -90,6 +91,9 @@ class VillageActor(TrioActor):
                 self._context.outlet.publish(event, encode(payload), rooms)
             case m.ResolveAlert(session_id=session_id, alert_id=alert_id):
                 self._resolve_alert(scopes.alert_key(session_id, alert_id))
+            case ListsChanged(session_id=session_id):
+                if (state := self._context.board.session(session_id)) is not None:
+                    self._wake_in(self._news.note(state))
             case m.Flush():
                 self._flush_houses()
             case _:

@@ -11,7 +11,8 @@ from townwatch.actors.ports import Clock, Deciding, Decision, Promise, TooManyPr
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts.codec import to_json_values
 from townwatch.contracts.link import Command
-from townwatch.store import alerts, approvals, audit, commands, holds, sessions
+from townwatch.contracts.lists import SeenBy
+from townwatch.store import alerts, approvals, audit, commands, failures, holds, sessions
 from townwatch.store.approvals import Approval, Decided
 from townwatch.store.commands import PromisedCommand, TooManyOpen
 from townwatch.store.database import Database
@@ -172,7 +173,8 @@ def _promise(
 
 
 async def recall(database: Database, context: Context) -> None:
-    """After a restart: which decisions are on their way, which alerts people have done with, and which sessions were
+    """After a restart: which decisions are on their way, which alerts people have done with, which failures they have
+    seen, and which sessions were
     started and have not begun. A held allow is held for its full time again.
     """
     await database.call(holds.begin_again, context.clock.now_ms())
@@ -181,6 +183,8 @@ async def recall(database: Database, context: Context) -> None:
         if state is not None and one.approval_id in state.pending:
             context.decided[one.session_id, one.approval_id] = standing_of(one)
     context.settled_alerts.update(await database.read(alerts.settled))
+    for seen in await database.read(failures.all_seen):
+        context.seen_failures[seen.session_id] = SeenBy(name=seen.seen_by, at=seen.seen_ms)
     for row in await database.read(sessions.everything):
         unbegun = row.runner_id and context.board.session(row.session_id) is None
         if unbegun and not context.journal_log.deleted(row.session_id):

@@ -109,7 +109,7 @@ COMMANDS: dict[str, CliCommand] = {
         {
             "input-tokens": Option("inputTokens", "tokens sent to the model", _count, default=0),
             "output-tokens": Option("outputTokens", "tokens received from it", _count, default=0),
-            "cost-usd": Option("costUsd", "what they cost, in US dollars", _money, default=0.0),
+            "cost-usd": Option("costUsd", "what they cost, in US dollars, where it is known", _money),
         },
     ),
 }

@@ -281,6 +281,10 @@ class TestRunFinished(RunnerEvent):
     reason: str | None = None
     run_id: str | None = None
     where: str | None = None
+    failure_text: str | None = None
+    """Of a failed run, what it printed about its failures, or its JUnit file says of them; absent: not known."""
+    failure_cut: bool | None = None
+    """Whether there is more of that text."""
 
     @property
     def judged(self) -> Verdict:

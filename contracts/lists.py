@@ -43,6 +43,14 @@ class ListedAlert:
 
 
 @attrs.frozen(kw_only=True)
+class SeenBy:
+    """The first person who drives the village and has seen that a session failed. `at`: by the service's clock."""
+
+    name: str
+    at: int
+
+
+@attrs.frozen(kw_only=True)
 class Shown:
     """What goes on in a session. Every time is of the service's clock, epoch milliseconds; what is not known is absent
     (null in REST). `activityAt`: the last output, file, test, provider's event or input; `activity`: how many of them
@@ -59,6 +67,8 @@ class Shown:
     last_test: LastTest | None = None
     diff: dict[str, Any] | None = None
     open_alerts: list[ListedAlert]
+    seen_by: SeenBy | None = None
+    """Of a session that failed: absent until a person who drives has seen it."""
 
 
 @attrs.frozen(kw_only=True)

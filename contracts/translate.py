@@ -39,7 +39,10 @@ WORK_STREAM: dict[type[e.RunnerEvent], tuple[str, tuple[str, ...]]] = {
     e.TestRunStarted: ("test_start", ("command", "test_files", "run_id", "where")),
     e.TestRunFinished: (
         "test_finish",
-        ("exit_code", "passed", "failed", "skipped", "duration", "verdict", "reason", "run_id", "where"),
+        (
+            *("exit_code", "passed", "failed", "skipped", "duration", "verdict", "reason", "run_id", "where"),
+            *("failure_text", "failure_cut"),
+        ),
     ),
     e.ApprovalRequested: ("status_change", ("approval",)),
     e.ApprovalResolved: ("status_change", ("approval_id", "decision", "note")),

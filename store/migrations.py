@@ -171,6 +171,11 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, version INTEGER NOT NULL,
           body TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL)""",
     ),
+    (  # failures that a person has seen
+        """CREATE TABLE seen_failures (
+          session_id TEXT PRIMARY KEY, village_id TEXT NOT NULL, seen_by TEXT NOT NULL, seen_ms BIGINT NOT NULL)""",
+        "CREATE INDEX ix_seen_failures_village_id ON seen_failures (village_id)",
+    ),
 )
 LATEST = len(MIGRATIONS)
 

@@ -9,7 +9,7 @@ import attrs
 from sqlalchemy import Connection, Row, delete, select
 
 from townwatch.store.rows import from_json, insert_new, to_json
-from townwatch.store.tables import alert_resolutions, approvals, sessions
+from townwatch.store.tables import alert_resolutions, approvals, seen_failures, sessions
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +53,10 @@ def remove(connection: Connection, session_id: str) -> bool:
 
 
 def delete_all_of(connection: Connection, session_id: str) -> None:
-    """The row, its approvals and what was said of its alerts, for good; the events are the log's to delete."""
+    """The row, its approvals and what was said of its alerts and its end, for good; the events are the log's to
+    delete.
+    """
+    connection.execute(delete(seen_failures).where(seen_failures.c.session_id == session_id))
     connection.execute(delete(alert_resolutions).where(alert_resolutions.c.session_id == session_id))
     connection.execute(delete(approvals).where(approvals.c.session_id == session_id))
     remove(connection, session_id)

@@ -115,6 +115,14 @@ alert_resolutions = Table(  # what people said of alerts: an alert that is raise
     _text("resolved_by"),
     _ms("resolved_ms", nullable=False),
 )
+seen_failures = Table(  # failed sessions that a person who drives has seen; the first who did
+    "seen_failures",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("village_id", Text, nullable=False, index=True),
+    _text("seen_by"),
+    _ms("seen_ms", nullable=False),
+)
 commands = Table(
     "commands",
     metadata,

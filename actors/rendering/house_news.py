@@ -3,6 +3,8 @@
 import math
 from collections.abc import Iterable
 
+import attrs
+
 from townwatch.actors.context import Context
 from townwatch.actors.rendering import shown
 from townwatch.actors.session.state import SessionState
@@ -12,6 +14,13 @@ from townwatch.contracts.village_ids import name_of
 SOON_MS = 50.0
 """After the first change: others of the same moment go with it."""
 APART_MS = 1000.0
+
+
+@attrs.frozen
+class ListsChanged:
+    """To a village: what lists say of a session changed by what a person did."""
+
+    session_id: str
 
 
 class HouseNews:
@@ -54,7 +63,9 @@ class HouseNews:
         here = [state for state in board.of_village(self._village_id) if state.repo_id == repo_id]
         latest = [board.of_agent(self._village_id, agent_id) for agent_id in agents]
         told = [
-            shown.agent_shown(state, self._context.open_alerts(state), now)
+            shown.agent_shown(
+                state, self._context.open_alerts(state), self._context.seen_failures.get(state.session_id), now
+            )
             for state in latest
             if state is not None and state.repo_id == repo_id
         ]

@@ -7,7 +7,7 @@ import attrs
 
 from townwatch.actors.session import signs
 from townwatch.actors.session.state import OpenAlert, SessionState, TestRun
-from townwatch.contracts.lists import AgentShown, LastTest, ListedAlert
+from townwatch.contracts.lists import AgentShown, LastTest, ListedAlert, SeenBy
 
 
 def last_test(run: TestRun | None, *, over: bool) -> LastTest | None:
@@ -28,8 +28,8 @@ def last_test(run: TestRun | None, *, over: bool) -> LastTest | None:
     )
 
 
-def fields_of(state: SessionState, alerts: Iterable[OpenAlert], now_ms: int) -> dict[str, Any]:
-    """The fields of `Shown`."""
+def fields_of(state: SessionState, alerts: Iterable[OpenAlert], seen: SeenBy | None, now_ms: int) -> dict[str, Any]:
+    """The fields of `Shown`. `seen`: who has seen that it failed."""
     known = state.signs
     return {
         "last_event_at": known.heard_at,
@@ -42,17 +42,18 @@ def fields_of(state: SessionState, alerts: Iterable[OpenAlert], now_ms: int) -> 
         "last_test": last_test(state.last_test, over=state.ended),
         "diff": state.diff,
         "open_alerts": [ListedAlert(**attrs.asdict(alert, recurse=False)) for alert in alerts],
+        "seen_by": seen if state.state == "FAILED" else None,
     }
 
 
-def agent_shown(state: SessionState, alerts: Iterable[OpenAlert], now_ms: int) -> AgentShown:
+def agent_shown(state: SessionState, alerts: Iterable[OpenAlert], seen: SeenBy | None, now_ms: int) -> AgentShown:
     """Build an agent's entry in `house_changed`."""
     return AgentShown(
         agent_id=state.agent_id,
         session_id=state.session_id,
         state=state.state,
         last_event_seq=state.seq,
-        **fields_of(state, alerts, now_ms),
+        **fields_of(state, alerts, seen, now_ms),
     )
 
 

@@ -42,6 +42,7 @@ async def delete_session(context: Context, event_log: EventLog, database: Databa
     await forget_session(context, session_id)
     context.published.pop(session_id, None)
     context.shown.pop(session_id, None)
+    context.seen_failures.pop(session_id, None)
     if state is not None and context.board.of_agent(state.village_id, state.agent_id) is None:
         name = scopes.actor_name(state.village_id, state.agent_id)
         await end_child(cast.AGENTS, f"agent:{name}")

@@ -7,7 +7,7 @@ import msgspec
 
 from townwatch.contracts.agent_events import AgentStatus, WorktreeStatus
 from townwatch.contracts.events import ApprovalRequest, Id, RepoRef, State, UsageMetrics
-from townwatch.contracts.lists import LastTest, ListedAlert
+from townwatch.contracts.lists import LastTest, ListedAlert, SeenBy
 from townwatch.contracts.rest.shared import Cursor, Limit
 from townwatch.contracts.tasks import CheckoutSpec, PolicySpec, TaskSpec, WorktreeSpec
 
@@ -144,6 +144,7 @@ class SessionView:
     turn_ended_at: int | None
     last_line: str
     open_alerts: list[ListedAlert]
+    seen_by: SeenBy | None = None
     agent: AgentStateView | None = None
     worktree: WorktreeView | None = None
     resume_of: str | None = None

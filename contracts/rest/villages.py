@@ -6,7 +6,7 @@ import attrs
 import msgspec
 
 from townwatch.contracts.events import ApprovalRequest, State, UsageMetrics
-from townwatch.contracts.lists import LastTest, ListedAlert
+from townwatch.contracts.lists import LastTest, ListedAlert, SeenBy
 from townwatch.contracts.rest.shared import Name, Role, RunnerStatus, VillageId
 from townwatch.contracts.rest.sign_in import MyVillage
 from townwatch.contracts.ui import Indicators
@@ -87,6 +87,7 @@ class AgentView:
     turn_ended_at: int | None
     last_line: str
     open_alerts: list[ListedAlert]
+    seen_by: SeenBy | None = None
 
 
 @attrs.frozen(kw_only=True)

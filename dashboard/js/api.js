@@ -107,6 +107,11 @@ export const chaos = () => get("/chaos");
 /** Answers when the part that was killed is back, which may take a while. */
 export const fault = async (order) => (await ask("POST", "/chaos/faults", order, 30_000)).json();
 export const events = (sessionId, after, limit) => get(`${at(sessionId)}/events`, { after, limit, exclude: "TERMINAL_CHUNK" });
+const NO_TICKS = "TERMINAL_CHUNK,FILE_TOUCHED,DIFF_SUMMARY,TEST_RUN_STARTED,TEST_RUN_FINISHED,APPROVAL_REQUESTED,APPROVAL_RESOLVED,ALERT_RAISED,PROVIDER_EVENT_FORWARDED,SESSION_STATE_CHANGED";
+/** The usage ticks among a session's events, from `after` on: {items, next}. */
+export const ticks = (sessionId, after) => get(`${at(sessionId)}/events`, { after, limit: 1000, exclude: NO_TICKS });
+/** What a session changed, as text; of one file alone with more room. git on the runner's machine may take a while. */
+export const diff = async (sessionId, path) => (await ask("GET", `${at(sessionId)}/diff${asQuery(path === undefined ? {} : { path })}`, undefined, 35_000)).json();
 const atApproval = (one) => `${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`;
 /** more: {note, stop, optionId, answers, holdMs}. */
 export const decide = (one, decision, more = {}) => post(atApproval(one), { decision, ...more });
@@ -123,6 +128,8 @@ export async function file(sessionId, path) {
   }
   return new Blob(parts);
 }
+/** Says that this person has seen that a session failed. */
+export const seeFailure = (sessionId) => call("PUT", `${at(sessionId)}/seen`);
 export const drop = (sessionId) => call("DELETE", at(sessionId));
 /** verb: stop, pause or resume. */
 export const command = (sessionId, verb, body) => post(`${at(sessionId)}/${verb}`, body);

@@ -30,8 +30,8 @@ function merged(known, listed) {
 }
 
 /** The fields that lists and `house_changed` alone tell: ages by the service's clock, and what was last. */
-function told({ activityAt, lastEventAt, activity, lastLine, preview, lastTest, diff, turnEndedAt, toldSeq }) {
-  return { activityAt, lastEventAt, activity, lastLine, preview, lastTest, diff, turnEndedAt, toldSeq };
+function told({ activityAt, lastEventAt, activity, lastLine, preview, lastTest, diff, turnEndedAt, toldSeq, seenBy }) {
+  return { activityAt, lastEventAt, activity, lastLine, preview, lastTest, diff, turnEndedAt, toldSeq, seenBy };
 }
 
 /** Agents that have not ended, from the list of their sessions: they are shown before the long list has come. */
@@ -114,6 +114,7 @@ function fromList({ pendingApprovals, openAlerts, ...item }) {
     turnEndedAt: millis(item.turnEndedAt),
     lastTest: item.lastTest ?? undefined,
     diff: item.diff ?? undefined,
+    seenBy: item.seenBy ?? undefined,
     preview: item.lastLine ?? item.preview,
     stateAt: stateAt ?? lastEventAt, // until an event of the past tells better
     stateTold: stateAt !== undefined,

@@ -1,7 +1,7 @@
 // The table of agents: filter, sort, group, and which rows are in view. Pure.
 
 import { fits } from "./finding.js";
-import { ATTENTION, TONE_WORDS, byAttention } from "./status.js";
+import { ATTENTION, TONE_WORDS, byAttention, needsPerson } from "./status.js";
 
 /** From so many agents on, rows are grouped; from so many on, what is done is folded away. */
 const GROUPED_FROM = 7;
@@ -9,7 +9,6 @@ const FOLDED_FROM = 13;
 /** Rows that are drawn beyond those in view. */
 const AROUND = 6;
 
-const NEEDS = new Set(["wait", "fail", "lost"]);
 const SORTS = {
   attention: byAttention,
   name: (a, b) => a.agentName.localeCompare(b.agentName),
@@ -28,7 +27,7 @@ export const countsOf = (agents) => Object.fromEntries(ATTENTION.map((tone) => [
  * → {items: [{group} | {agent}], shown, total, folded}
  */
 export function tableOf(agents, query, closed = new Set()) {
-  const wanted = (agent) => !query.tone || (query.tone === "needs" ? NEEDS.has(agent.status.tone) : agent.status.tone === query.tone);
+  const wanted = (agent) => !query.tone || (query.tone === "needs" ? needsPerson(agent.status) : agent.status.tone === query.tone);
   const words = (agent) => `${agent.agentName} ${agent.houseName ?? ""} ${agent.status.label} ${agent.status.why ?? ""} ${agent.preview ?? ""} ${agent.agentType ?? ""} ${agent.runnerId ?? ""}`;
   const shown = agents.filter((agent) => wanted(agent) && fits(words(agent), query.q ?? "")).sort(SORTS[query.sort] ?? byAttention);
   const by = query.by ?? (agents.length >= GROUPED_FROM && !query.sort ? "state" : "none");

@@ -29,7 +29,7 @@ export const isFinal = (state) => state === "COMPLETED" || state === "FAILED";
 export function statusOf(agent, now, pending = []) {
   const known = STATES[agent.state] ?? { label: String(agent.state ?? "unknown").toLowerCase(), tone: "quiet" };
   const since = agent.stateAt ?? agent.lastEventAt ?? agent.startedAt;
-  if (isFinal(agent.state)) return { ...known, since, why: ending(agent) };
+  if (isFinal(agent.state)) return { ...known, since, why: ending(agent), seen: agent.state === "FAILED" && Boolean(agent.seenBy) };
   if (agent.runnerStatus && agent.runnerStatus !== "online" && agent.runnerStatus !== "draining") {
     const heard = agent.lastEventAt ? `, last heard ${age(now - agent.lastEventAt)} ago` : "";
     return { label: "runner lost", tone: "lost", since: agent.lastEventAt ?? since, why: `was ${known.label}${heard}` };
@@ -59,9 +59,17 @@ function waiting(agent, pending) {
   return `${pending[0].category.replace("_", " ")}: ${spelled(pending[0].summary)}${more}`;
 }
 
+const NEEDS = new Set(["wait", "fail", "lost"]);
+
+/** Whether a person has to look. A failure that somebody who drives has seen needs nobody any more. */
+export const needsPerson = (status) => NEEDS.has(status.tone) && !status.seen;
+
+/** The place in the order; a failure that was seen comes behind those whose turn it is. */
+const rankOf = (status) => (status.seen ? ATTENTION.indexOf("turn") + 0.5 : ATTENTION.indexOf(status.tone));
+
 /** Who needs a person first: the order of every list of agents. */
 export function byAttention(a, b) {
-  const rank = ATTENTION.indexOf(a.status.tone) - ATTENTION.indexOf(b.status.tone);
+  const rank = rankOf(a.status) - rankOf(b.status);
   if (rank !== 0) return rank;
   const oldestFirst = (a.status.since ?? 0) - (b.status.since ?? 0);
   const final = a.status.tone === "done" || a.status.tone === "fail";

@@ -219,10 +219,20 @@ export function testRuns(tests) {
     const open = runs.findLast((run) => run.finishedAt === undefined && run.runId === event.runId);
     const run = open ?? { seq: event.seq, command: "tests", startedAt: event.at - (event.duration ?? 0) };
     if (open === undefined) runs.push(run);
-    const { passed, failed, skipped, exitCode, duration, reason, at } = event;
-    Object.assign(run, { passed, failed, skipped, exitCode, duration, reason, finishedAt: at, ok: okOf(event) });
+    const { passed, failed, skipped, exitCode, duration, reason, failureText, failureCut, at } = event;
+    Object.assign(run, { passed, failed, skipped, exitCode, duration, reason, failureText, failureCut, finishedAt: at, finishedSeq: event.seq, ok: okOf(event) });
   }
   return runs.reverse();
+}
+
+/**
+ * What a tool of the agent returned while a run went on: its output may have gone there instead of to the terminal. Of several,
+ * the one that began last. story: the session's, or undefined.
+ */
+export function toolBeside(run, story) {
+  const end = run.finishedSeq ?? Infinity;
+  const beside = Object.values(story?.items ?? {}).filter((item) => item.kind === "tool" && item.output && item.seq <= run.seq && item.last >= run.seq && item.seq < end);
+  return beside.sort((a, b) => a.seq - b.seq).at(-1);
 }
 
 // --- alerts, usage, approvals, houses --------------------------------------------------------------------------------

@@ -90,7 +90,8 @@ class Tokens:
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
-    cost_usd: float = 0.0
+    cost_usd: float | None = None
+    """None: the CLI does not say what it cost."""
     model: str | None = None
 
 

@@ -189,7 +189,10 @@ class TokenSums:
         if not any(added):
             return []
         tokens = Tokens(
-            input_tokens=int(added[0]), output_tokens=int(added[1]), cache_read_tokens=int(added[2]), cost_usd=added[3]
+            input_tokens=int(added[0]),
+            output_tokens=int(added[1]),
+            cache_read_tokens=int(added[2]),
+            cost_usd=added[3] or None,
         )
         return [tokens]
 

@@ -21,6 +21,7 @@ import trio
 from townwatch.runner.observers import testruns
 from townwatch.runner.observers.differences import THREADS
 from townwatch.runner.observers.exits import ProcessExit
+from townwatch.runner.observers.failures import CleanLines, FailureText, junit_failures, printed_failures
 from townwatch.runner.observers.sink import EventSink
 from townwatch.runner.reading import as_acting, read_file
 from townwatch.runner.session.processes import Process
@@ -181,7 +182,11 @@ class TestRuns:
         if ended is None:
             return False
         run.finished, run.text = True, ended[1]
-        await self._tell_finished(run, None, testruns.count(run.tool, ended[0]) if run.alone else None)
+        seen = RunTraces(None, None)
+        if run.alone:
+            counts = testruns.count(run.tool, ended[0])
+            seen = RunTraces(counts, _printed(run, ended[0], counts, self._sink.clean_lines))
+        await self._tell_finished(run, None, seen)
         return True
 
     async def _follow(self, run: Run, ending: ProcessExit) -> None:
@@ -215,20 +220,22 @@ class TestRuns:
         run.ending = True
         try:
             if not run.finished:  # else it has told its last round
-                counts = await trio.to_thread.run_sync(_counts, run, limiter=THREADS)
-                await self._tell_finished(run, exit_code, counts, reason)
+                seen = await trio.to_thread.run_sync(_look, run, exit_code, self._sink.clean_lines, limiter=THREADS)
+                await self._tell_finished(run, exit_code, seen, reason)
         finally:
             self._runs.pop(run.pid, None)
             self._told.set()
 
     async def _tell_finished(
-        self, run: Run, exit_code: int | None, counts: testruns.Counts | None, reason: str | None = None
+        self, run: Run, exit_code: int | None, seen: "RunTraces", reason: str | None = None
     ) -> None:
+        counts = seen.counts
         interrupted = testruns.interrupted(run.tool, run.text)
         verdict, why = testruns.judge(run.tool, exit_code, counts, interrupted)
         if verdict == "unknown" and exit_code is None:
             why = reason or (_why_unknown(run) if counts is None else why)
         numbers: dict[str, Any] = attrs.asdict(counts) if counts is not None else {}
+        failures = seen.failures if verdict == "failed" else None
         await self._sink.tell(
             "TEST_RUN_FINISHED",
             exitCode=exit_code,
@@ -237,6 +244,8 @@ class TestRuns:
             reason=why,
             runId=run.run_id,
             where=f"process {run.pid}",
+            failureText=failures.text if failures is not None else None,
+            failureCut=True if failures is not None and failures.cut else None,
             **numbers,
         )
 
@@ -296,23 +305,39 @@ def _terminal_of(pid: int) -> int:
         return -1
 
 
-def _counts(run: Run) -> testruns.Counts | None:
-    """Read the counts from the JUnit file where the run was told to write one, else from its output."""
+@attrs.frozen
+class RunTraces:
+    """What a run left behind: its counts, and the text of its failures. None: not known."""
+
+    counts: testruns.Counts | None
+    failures: FailureText | None
+
+
+def _look(run: Run, exit_code: int | None, clean: CleanLines) -> RunTraces:
+    """Read the JUnit file where the run was told to write one, else its output."""
     with as_acting():
-        return _counted(run)
+        path = testruns.junit_path(run.command)
+        if path is not None and run.directory is not None:
+            data = _read(run.directory / path, 0, JUNIT_BYTES, newer_than_ms=run.began_ms - 1000)
+            if data is not None and (counts := testruns.count_junit(data)) is not None:
+                return RunTraces(counts, junit_failures(data, clean) if counts.failed else None)
+        if run.file is not None:
+            data = _read(run.file, run.offset, 2 * testruns.OUTPUT_CHARS)
+            run.text = data.decode(errors="replace") if data is not None else ""
+        elif not run.alone:
+            return RunTraces(None, None)
+        counts = testruns.count(run.tool, run.text)
+        return RunTraces(counts, _printed(run, run.text, counts, clean, exit_code))
 
 
-def _counted(run: Run) -> testruns.Counts | None:
-    path = testruns.junit_path(run.command)
-    if path is not None and run.directory is not None:
-        data = _read(run.directory / path, 0, JUNIT_BYTES, newer_than_ms=run.began_ms - 1000)
-        if data is not None and (counts := testruns.count_junit(data)) is not None:
-            return counts
-    if run.file is not None:
-        data = _read(run.file, run.offset, 2 * testruns.OUTPUT_CHARS)
-        run.text = data.decode(errors="replace") if data is not None else ""
-        return testruns.count(run.tool, run.text)
-    return testruns.count(run.tool, run.text) if run.alone else None
+def _printed(
+    run: Run, text: str, counts: testruns.Counts | None, clean: CleanLines, exit_code: int | None = None
+) -> FailureText | None:
+    """Return what a run that did not pass printed about it."""
+    if exit_code == 0 or (counts is not None and not counts.failed and not exit_code):
+        return None
+    its_own = run.output_to in ("terminal", "file") and exit_code is not None
+    return printed_failures(run.tool, text, clean, all_its_own=its_own)
 
 
 def _read(path: Path, offset: int, most: int, newer_than_ms: int = 0) -> bytes | None:

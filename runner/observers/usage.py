@@ -15,7 +15,8 @@ class UsageMeter:
         self._files = 0
         self._commands = 0
         self._approvals = 0
-        self._tokens: tuple[int, int, float] | None = None
+        self._tokens: tuple[int, int] | None = None
+        self._cost: float | None = None
 
     def terminal(self, count: int) -> None:
         self._terminal_bytes += count
@@ -29,10 +30,12 @@ class UsageMeter:
     def approval(self) -> None:
         self._approvals += 1
 
-    def tokens(self, received: int, sent: int, cost_usd: float) -> None:
-        """Tokens that the model read and wrote, and what they cost."""
-        before = self._tokens or (0, 0, 0.0)
-        self._tokens = (before[0] + received, before[1] + sent, before[2] + cost_usd)
+    def tokens(self, received: int, sent: int, cost_usd: float | None) -> None:
+        """Tokens that the model read and wrote, and what they cost; None: not known."""
+        before = self._tokens or (0, 0)
+        self._tokens = (before[0] + received, before[1] + sent)
+        if cost_usd is not None:
+            self._cost = (self._cost or 0.0) + cost_usd
 
     def take(self) -> tuple[UsageMetrics, int]:
         """(units since the last take, milliseconds since then)."""
@@ -47,9 +50,9 @@ class UsageMeter:
             approvals_requested=self._approvals,
             input_tokens=tokens[0] if tokens else None,
             output_tokens=tokens[1] if tokens else None,
-            cost_usd=round(tokens[2], 6) if tokens else None,
+            cost_usd=round(self._cost, 6) if self._cost is not None else None,
         )
         self._since, self._terminal_bytes, self._files = now, 0, 0
-        self._commands, self._approvals, self._tokens = 0, 0, None
+        self._commands, self._approvals, self._tokens, self._cost = 0, 0, None, None
         self.total = self.total.plus(units)
         return units, int(seconds * 1000)

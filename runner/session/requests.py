@@ -20,9 +20,10 @@ def alert(request: dict[str, Any], plan: SessionSpec, clean: Callable[[Any], Any
     return fields
 
 
-def tokens(request: dict[str, Any]) -> tuple[int, int, float]:
-    """(tokens read, tokens written, US dollars). Raises `ContractError`."""
+def tokens(request: dict[str, Any]) -> tuple[int, int, float | None]:
+    """(tokens read, tokens written, US dollars: None where that is not known). Raises `ContractError`."""
     found = [request.get(name) or 0 for name in ("inputTokens", "outputTokens", "costUsd")]
     if not all(isinstance(n, int | float) and not isinstance(n, bool) and n >= 0 for n in found):
         raise ContractError("inputTokens", "inputTokens, outputTokens and costUsd must be numbers, 0 or more")
-    return int(found[0]), int(found[1]), float(found[2])
+    cost = None if request.get("costUsd") is None else float(found[2])
+    return int(found[0]), int(found[1]), cost

@@ -45,7 +45,8 @@ async def sessions(call: Call[Any, Any], name: str | None) -> list[SessionState]
 
 def listed(call: Call[Any, Any], state: SessionState) -> dict[str, Any]:
     """Return the fields that lists show of a session beside its own."""
-    return shown.fields_of(state, call.api.context.open_alerts(state), call.now_ms)
+    context = call.api.context
+    return shown.fields_of(state, context.open_alerts(state), context.seen_failures.get(state.session_id), call.now_ms)
 
 
 async def village_keys(call: Call[Any, Any], name: str | None) -> list[str]:

@@ -11,12 +11,14 @@ import { Changes } from "./changes.js";
 import { Empty } from "./empty.js";
 import { Composer } from "./composer.js";
 import { Keep } from "./keep.js";
+import { SeenBy, useSeen } from "./seen.js";
 import { Story } from "./story.js";
 import { TerminalPane } from "./terminal_pane.js";
 import { Tests } from "./tests.js";
 import { Usage } from "./usage.js";
 import { approvalKey } from "../world.js";
 
+const NO_TICKS = Object.freeze([]);
 const TABS = ["terminal", "timeline", "changes", "tests", "usage"];
 
 export function AgentPage({ agentId }) {
@@ -25,6 +27,7 @@ export function AgentPage({ agentId }) {
   const tab = TABS.includes(asked) ? asked : "terminal";
   const setTab = (name) => (location.hash = withQuery(location.hash, { tab: name === "terminal" ? "" : name }));
   useEffect(() => found && tellHistory(found), [found?.sessionId]);
+  useSeen(found);
   if (found === undefined) {
     return store.missing.value === agentId
       ? html`<${Empty} title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
@@ -43,9 +46,9 @@ export function AgentPage({ agentId }) {
 
 function Side({ tab, agent }) {
   const details = store.sessions.value[agent.sessionId];
-  if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} ended=${isFinal(agent.state)} />`;
-  if (tab === "changes") return html`<${Changes} diff=${details?.diff} files=${details?.files ?? {}} />`;
-  if (tab === "usage") return html`<${Usage} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? []} /><${Keep} agent=${agent} />`;
+  if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} story=${details?.story} ended=${isFinal(agent.state)} />`;
+  if (tab === "changes") return html`<${Changes} key=${agent.sessionId} agent=${agent} details=${details} />`;
+  if (tab === "usage") return html`<${Usage} key=${agent.sessionId} sessionId=${agent.sessionId} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? NO_TICKS} /><${Keep} agent=${agent} />`;
   return html`<${Story} key=${agent.sessionId} story=${details?.story} />`;
 }
 
@@ -69,7 +72,7 @@ function Head({ agent }) {
     <a class="back" href=${toVillage(agent.villageId)} aria-label="Back to the village">←</a>
     <div class="agent-title">
       <h1>${agent.agentName}</h1>
-      <p class="agent-state" data-testid="agent-state"><${Glyph} tone=${status.tone} /><strong>${status.label}</strong> <${Age} at=${status.since} />${status.why && agent.waiting.length === 0 ? html`<span class="agent-why">${status.why}</span>` : null}</p>
+      <p class="agent-state" data-testid="agent-state"><${Glyph} tone=${status.tone} /><strong>${status.label}</strong> <${Age} at=${status.since} />${status.why && agent.waiting.length === 0 ? html`<span class="agent-why">${status.why}</span>` : null}<${SeenBy} agent=${agent} /></p>
       <${Facts} agent=${agent} house=${house} />
     </div>
     <${Controls} agent=${agent} />

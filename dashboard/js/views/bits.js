@@ -54,18 +54,6 @@ export function Gauge({ name, value, tone = "" }) {
   return html`<div class=${`gauge ${tone && `tone-${tone}`}`}><dt>${name}</dt><dd class="num">${value}</dd></div>`;
 }
 
-/** Bars over time, oldest left: values ≥ 0, the last `slots`. */
-export function Bars({ values, slots = 40, label, height = 44 }) {
-  const shown = values.slice(-slots);
-  const top = Math.max(...shown, 0);
-  const width = 100 / slots;
-  const bar = (value, i) => {
-    const tall = top > 0 ? Math.max(value > 0 ? 1.5 : 0, (value / top) * height) : 0;
-    return html`<rect x=${(slots - shown.length + i) * width} y=${height - tall} width=${width * 0.7} height=${tall} />`;
-  };
-  return html`<svg class="bars" viewBox=${`0 0 100 ${height}`} preserveAspectRatio="none" role="img" aria-label=${label}>${shown.map(bar)}</svg>`;
-}
-
 /** Copies a command to try. */
 export function Command({ text }) {
   const copy = async (event) => {

@@ -2,6 +2,7 @@
 
 import * as api from "../api.js";
 import { html, useEffect, useState } from "../html.js";
+import { modeOf } from "../prompting.js";
 import { isFinal } from "../status.js";
 import * as store from "../store.js";
 import { Age, Literal } from "./bits.js";
@@ -47,13 +48,4 @@ export function Composer({ agent }) {
     ${mode.off ? html`<p class="faint">${mode.off}</p>` : null}
     ${failure ? html`<p class="failure" role="alert">${failure}</p>` : null}
   </section>`;
-}
-
-/** {first: send | queue, interrupts, words, off}: what can be said now. */
-function modeOf(agent, said) {
-  if (agent.runnerStatus === "offline") return { first: "queue", words: "", off: "Its runner is away: nothing can be said to it now." };
-  const status = agent.agentStatus?.status ?? said.status;
-  if (agent.waiting.length > 0 || status === "waiting") return { first: "queue", words: "Say what is next. It is queued: a dialog is open." };
-  if (status === "busy" || status === "starting") return { first: "queue", interrupts: status === "busy", words: "Say what is next. It is queued until this turn ends." };
-  return { first: "send", words: "Say what is next" };
 }

@@ -3,6 +3,7 @@
 import { html, useState } from "../html.js";
 import { count, duration, money } from "../format.js";
 import { toHouse } from "../routes.js";
+import { needsPerson } from "../status.js";
 import * as store from "../store.js";
 import { approvalKey, isPending } from "../world.js";
 import { Alerts } from "./alerts.js";
@@ -53,13 +54,12 @@ function Gauges() {
 
 /** Houses beyond these: the street is folded to those that call, and says how many more there are. */
 const UNFOLDED = 12;
-const CALLS = new Set(["wait", "fail", "lost"]);
 
 function Street() {
   const [whole, setWhole] = useState(false);
   const houses = store.streetHouses.value;
   if (houses.length === 0) return null;
-  const calling = new Set(store.roster.value.filter((agent) => CALLS.has(agent.status.tone)).map((agent) => agent.repoId));
+  const calling = new Set(store.roster.value.filter((agent) => needsPerson(agent.status)).map((agent) => agent.repoId));
   const folds = houses.length > UNFOLDED;
   const shown = folds && !whole ? houses.filter((house) => calling.has(house.repoId)) : houses;
   const end = html`${folds ? html`<button type="button" class="link-button" data-testid="unfold" aria-expanded=${whole} onClick=${() => setWhole(!whole)}>${whole ? "Only those that call" : `${shown.length} of ${houses.length} houses call · show all`}</button>` : null}<${Legend} />`;

@@ -64,7 +64,7 @@ def read(found: Mapping[str, Any]) -> a.Tokens | ToolDecision | None:
                 input_tokens=_int(found.get("input_tokens")) + _int(found.get("cache_creation_tokens")),
                 output_tokens=_int(found.get("output_tokens")),
                 cache_read_tokens=_int(found.get("cache_read_tokens")),
-                cost_usd=_float(found.get("cost_usd")),
+                cost_usd=_float(found["cost_usd"]) if found.get("cost_usd") is not None else None,
                 model=str(found["model"]) if found.get("model") else None,
             )
         case "tool_decision" if found.get("tool_use_id"):

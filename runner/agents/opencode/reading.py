@@ -269,5 +269,5 @@ def _tokens(part: Json) -> Tokens:
         input_tokens=shape.whole(tokens, "input") + cached,
         output_tokens=shape.whole(tokens, "output"),
         cache_read_tokens=cached,
-        cost_usd=shape.number(part, "cost", 0.0),
+        cost_usd=shape.number(part, "cost", 0.0) if part.get("cost") is not None else None,
     )

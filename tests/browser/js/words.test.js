@@ -7,7 +7,7 @@ import { lastLine, lineOf, shareLines } from "../../../dashboard/js/lines.js";
 import { backoff, FIRST_LINK, gapWords, isStale, linkWords, nextLink } from "../../../dashboard/js/link.js";
 import { Pacer } from "../../../dashboard/js/pacer.js";
 import { parseRoute, toAgent, toApproval, withQuery } from "../../../dashboard/js/routes.js";
-import { byAttention, mayDrive, statusOf } from "../../../dashboard/js/status.js";
+import { byAttention, mayDrive, needsPerson, statusOf } from "../../../dashboard/js/status.js";
 import { findNode, normalise, rowsOf, SHOWN_CHILDREN, totals, withRates } from "../../../dashboard/js/tree.js";
 import { faultsFor, outcome, vitalRows, whyNot } from "../../../dashboard/js/vitals.js";
 
@@ -48,6 +48,10 @@ test("who needs a person comes first", () => {
   const one = (agentName, tone, since) => ({ agentName, status: { tone, since } });
   const order = [one("d", "done", 1), one("w", "work", 1), one("q2", "wait", 9), one("q1", "wait", 3), one("f", "fail", 1)].sort(byAttention);
   assert.deepEqual(order.map((agent) => agent.agentName), ["q1", "q2", "f", "w", "d"]);
+  const failed = (agentName, seenBy) => ({ agentName, status: statusOf({ agentName, state: "FAILED", stateAt: 1, seenBy }, 9) });
+  const mixed = [failed("seen", { name: "Ann", at: 2 }), one("turn", "turn", 1), one("work", "work", 1), failed("unseen")].sort(byAttention);
+  assert.deepEqual(mixed.map((agent) => agent.agentName), ["unseen", "turn", "seen", "work"], "a failure that was seen calls nobody");
+  assert.deepEqual(mixed.map((agent) => needsPerson(agent.status)), [true, false, false, false]);
 });
 
 test("viewers and strangers do not drive", () => {

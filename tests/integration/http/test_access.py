@@ -51,6 +51,7 @@ TABLE = {
     "try_policy": MANAGE,
     "list_agents": SEE,
     "resolve_alert": DRIVE,
+    "see_failure": DRIVE,
     "list_members": READ,
     "put_member": MANAGE,
     "remove_member": MANAGE,
@@ -128,8 +129,14 @@ BODIES = {
     "set_runner_villages": {"villages": ["closed"]},
     "set_runner_state": {"state": "maintenance"},
 }
-NOTHING_HERE = {"get_session_order": 409, "clean_worktree": 409, "get_diff": 502, "take_back_approval": 409}
-"""What those who may are told where there is no order, worktree, runner with a diff or held decision."""
+NOTHING_HERE = {
+    "get_session_order": 409,
+    "clean_worktree": 409,
+    "get_diff": 502,
+    "take_back_approval": 409,
+    "see_failure": 409,
+}
+"""What those who may are told where there is no order, worktree, runner with a diff, held decision or failure."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
     "list_approvals": "?villageId=closed",

@@ -69,6 +69,7 @@ async def test_a_run_whose_output_nobody_sees_is_never_judged_by_it(
     (run,) = await finished(bench, f"{sys.executable} agent.py; true")
     assert is_known(run, "passed" if where == "good" else "failed")
     assert "passed" not in run
+    assert "failureText" not in run
     assert run["where"].startswith("process ")
 
 
@@ -84,6 +85,21 @@ async def test_the_command_itself_is_judged_by_its_own_status(bench: Bench, test
     assert (run["exitCode"], run["verdict"], run["reason"]) == (5, "failed", "no test was collected")
     (run,) = await finished(bench, f"{PYTEST} good > out.txt")
     assert (run["exitCode"], run["verdict"], run["passed"]) == (0, "passed", 2)
+
+
+async def test_a_failed_run_says_what_failed(bench: Bench, tests_of: Path) -> None:
+    secret = "wJalrXUtnFEMIK7MDENGbPxRfiCY"
+    (tests_of / "bad" / "test_more.py").write_text(f"def test_d():\n    assert 'token={secret}' == ''\n")
+    session = bench.start("bash", "-c", f"{PYTEST} bad; {PYTEST} bad --junitxml=out.xml > /dev/null; true")
+    await bench.over(session)
+    printed, named = bench.events(session, "TEST_RUN_FINISHED")
+    assert printed["failureText"].startswith("====")
+    assert "def test_c(): assert False" in printed["failureText"]
+    assert "2 failed, 2 passed" in printed["failureText"].split("\n")[-1]
+    assert "failureCut" not in printed
+    assert named["failureText"].startswith("FAILURE: ")
+    assert "assert False" in named["failureText"]
+    assert secret not in str([printed, named])
 
 
 async def test_an_interrupted_run_is_no_success(bench: Bench, tests_of: Path) -> None:
@@ -120,6 +136,7 @@ async def test_runs_one_after_another_have_their_own_counts(bench: Bench, tests_
     await bench.over(session)
     runs = bench.events(session, "TEST_RUN_FINISHED")
     assert [(run["verdict"], run["passed"], run["failed"]) for run in runs] == [("passed", 2, 0), ("failed", 2, 1)]
+    assert ["failureText" in run for run in runs] == [False, True]
 
 
 async def test_a_run_in_a_commit_hook_is_not_a_failure(bench: Bench, tests_of: Path) -> None:

@@ -246,6 +246,33 @@ async def test_an_alert_that_a_person_resolved_is_on_no_list_also_after_a_restar
             assert [one["seq"] for one in (await told(town, 8))["openAlerts"]] == [8]
 
 
+@pytest.mark.node
+async def test_a_failure_is_unseen_until_somebody_who_drives_has_seen_it_also_after_a_restart(tmp_path: Path) -> None:
+    async with open_town(tmp_path) as town, town.runner() as runner:
+        await everything(runner)
+        async with (
+            rest(town, town.token) as http,
+            town.client(joins=[["join_village", {"villageId": "demo"}]]) as client,
+        ):
+            path = f"/api/runner/sessions/{SESSION}/seen"
+            assert (await http.put(path)).status_code == 409, "it has not failed"
+            await runner.send({**ended(8), "finalState": "FAILED", "exitCode": 3})
+            assert (await told(town, 8)).get("seenBy") is None
+            assert (await http.put(path)).status_code == 200
+
+            def seen(line: dict[str, Any]) -> bool:
+                return line.get("event") == "house_changed" and "seenBy" in line["args"][0]["agents"][0]
+
+            shown = (await client.until(seen))["args"][0]["agents"][0]["seenBy"]
+            assert (await http.put(path)).status_code == 200, "seeing it again changes nothing"
+            assert (await the_session(town))["seenBy"] == shown
+            assert shown["name"]
+    async with open_town(tmp_path) as town:
+        assert (await the_session(town))["seenBy"] == shown
+        async with rest(town, town.token) as http:
+            assert (await http.delete(f"/api/runner/sessions/{SESSION}")).status_code == 200
+
+
 async def test_a_running_test_has_no_verdict_and_the_roof_keeps_the_last_one(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town, town.runner() as runner:
         await everything(runner)

@@ -47,6 +47,8 @@ def turn(prompt: int) -> None:
     elif MODE == "files":
         send(id=5, method="fs/write_text_file", params={"sessionId": "s", "path": "/etc/passwd", "content": "x"})
         receive()
+    elif MODE == "plain":
+        update(sessionUpdate="agent_message_chunk", content={"type": "text", "text": "heard"})
     else:
         update(sessionUpdate="tool_call", **CALL)
         ask(OPTIONS)

@@ -150,6 +150,15 @@ def test_the_ticks_add_up_to_the_total(done: list[str]) -> None:
         assert (total.input_tokens, total.output_tokens, total.cost_usd) == (None, None, None)
 
 
+def test_a_cost_that_nobody_says_is_unknown_and_not_nothing() -> None:
+    meter = UsageMeter()
+    meter.tokens(10, 3, None)
+    assert (meter.take()[0].input_tokens, meter.total.cost_usd) == (10, None)
+    meter.tokens(10, 3, 0.0)
+    assert meter.take()[0].cost_usd == 0
+    assert (meter.total.input_tokens, meter.total.cost_usd) == (20, 0)
+
+
 # --- identity and slot ------------------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,17 @@
 
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m
+from townwatch.actors.rendering.house_news import ListsChanged
 from townwatch.actors.session.state import OpenAlert, SessionState
 from townwatch.contracts import rest, scopes
+from townwatch.contracts.lists import SeenBy
 from townwatch.contracts.village_ids import name_of
-from townwatch.store import alerts
+from townwatch.store import alerts, failures
 from townwatch.store.alerts import Resolution
 from townwatch.transports.http import reach
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
-from townwatch.transports.http.problems import not_found
+from townwatch.transports.http.problems import ProblemError, not_found
 
 routes = Routes("Alerts")
 
@@ -59,6 +61,35 @@ async def resolve_alert(call: Call[None, None]) -> rest.Done:
     call.api.context.settled_alerts[scopes.alert_key(session_id, alert_id)] = alert.seq
     village = await call.api.context.router_call(m.EnsureVillage(state.village_id))
     await village.send(m.ResolveAlert(session_id, alert_id))
+    return rest.Done()
+
+
+@routes.put(
+    "/api/runner/sessions/{sessionId}/seen",
+    rest.Done,
+    on="session",
+    may=Action.DRIVE,
+    fails=(409,),
+    audit="session.seen",
+)
+async def see_failure(call: Call[None, None]) -> rest.Done:
+    """Say that you have seen that a session failed: it is no longer first in the lists.
+
+    The first who sees it stays in `seenBy`; seeing it again changes nothing. 409 where the session has not failed.
+    """
+    state, context = call.session, call.api.context
+    if state.state != "FAILED":
+        raise ProblemError(409, f"the session has not failed ({state.state})")
+    if state.session_id in context.seen_failures:
+        return rest.Done()
+    by = call.subject.name or call.user_id
+    seen = failures.SeenFailure(
+        session_id=state.session_id, village_id=state.village_id, seen_by=by, seen_ms=call.now_ms
+    )
+    first = await call.api.database.call(failures.mark, seen)
+    context.seen_failures[state.session_id] = SeenBy(name=first.seen_by, at=first.seen_ms)
+    village = await context.router_call(m.EnsureVillage(state.village_id))
+    await village.send(ListsChanged(state.session_id))
     return rest.Done()
 
 
