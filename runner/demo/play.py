@@ -34,7 +34,7 @@ SHELL = ("shop", "A shell for you")
 
 
 async def run_demo(identity: Identity, state_dir: Path, seed: int) -> int:
-    """Run until SIGTERM or SIGINT. The sessions' ids, actions and order follow from the seed and the run."""
+    """Run until SIGTERM or SIGINT. The sessions' ids, actions and order follow from the place, the seed and the run."""
     state_dir = await trio.to_thread.run_sync(state_dir.absolute)
     try:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
@@ -99,7 +99,8 @@ def _script(role: str, seed: int) -> list[str]:
 def _plan(
     runner: Runner, seed: int, run: int, role: str, house: Path, name: str, command: list[str], env: dict[str, str]
 ) -> SessionSpec:
-    digest = hashlib.sha256(f"{seed}/{run}/{role}".encode()).hexdigest()
+    # The place is in it: two demos on one machine, each with its state, are not each other's sessions.
+    digest = hashlib.sha256(f"{house}/{seed}/{run}/{role}".encode()).hexdigest()
     return SessionSpec(
         session_id=digest[:32],
         village=runner.identity.village,
