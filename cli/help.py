@@ -43,6 +43,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
             ("policy", "Say what the rules decide that people need not."),
+            ("webhook", "Call other programs when something happens in a village."),
             ("doctor", "Check everything that the service stands on, and repair it."),
             ("backup", "Copy the databases and secrets."),
             ("tree", "Show the supervision tree, live."),

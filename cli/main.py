@@ -17,6 +17,7 @@ from townwatch.cli.chaos import chaos as chaos_command
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
 from townwatch.cli.policy import policy_app
 from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.remote.webhooks import webhook_app
 from townwatch.cli.runner import runner_app
 from townwatch.cli.shared import (
     ConfigFile,
@@ -54,6 +55,7 @@ app.command(user_app)
 session_commands.add_to(app)
 attach_commands.add_to(app)
 login_commands.add_to(app)
+app.command(webhook_app)
 
 
 @app.command

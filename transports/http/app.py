@@ -29,6 +29,7 @@ from townwatch.transports.http.routes import (
     starts,
     system,
     villages,
+    webhooks,
     worktrees,
 )
 from townwatch.transports.http.static import Page
@@ -39,7 +40,7 @@ PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
-        *(auth, connections, people, villages, members, policies, audit),
+        *(auth, connections, people, villages, members, policies, webhooks, audit),
         *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, system),
     )
     for operation in noun.routes.operations

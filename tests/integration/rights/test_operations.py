@@ -37,6 +37,8 @@ VALUES: dict[str, str] = {
     "tokenId": "tok_none",
     "connectionId": "connection_none",
     "promptId": "prompt_none",
+    "webhookId": "hook_none",
+    "deliveryId": "1",
 }
 """Values of parameters in paths beside those that name a place."""
 BODIES: dict[str, dict[str, Any]] = {
