@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", "Stop a session."),
             ("end", "Declare a session lost that its runner will never end."),
             ("open", "Open the page in a browser."),
+            ("mcp", "Let an agent or editor do this, over the Model Context Protocol."),
         ),
     ),
     (

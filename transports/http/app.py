@@ -8,6 +8,7 @@ from townwatch.contracts.codec import encode
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http import docs_page
 from townwatch.transports.http.deps import Api
+from townwatch.transports.http.mcp.endpoint import PATH as MCP_PATH, McpEndpoint
 from townwatch.transports.http.openapi import document
 from townwatch.transports.http.operation import Operation
 from townwatch.transports.http.problems import RestResponse
@@ -59,4 +60,5 @@ async def mount(edge: Edge, api: Api, page: Path) -> None:
     app = create_app(api)
     for prefix in PREFIXES:
         edge.http(prefix, app)
+    edge.http(MCP_PATH, McpEndpoint(api, app))
     edge.http("/", await trio.to_thread.run_sync(Page, page))
