@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "runtime": set[str](),
     "policy": {"contracts"},
     "contracts": set[str](),
+    "client": {"contracts", "net"},
     "net": set[str](),
     "config": set[str](),
     "dashboard": set[str](),
