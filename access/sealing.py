@@ -1,6 +1,6 @@
 """Secrets that have to be read again (what webhooks are signed with): encrypted with a key made of the service's own.
 
-Whoever reads the tables alone, from a backup of the database or by a query, does not have them.
+Reading the tables alone, in a backup of the database or by a query, does not reveal them.
 """
 
 import hashlib

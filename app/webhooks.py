@@ -6,7 +6,7 @@ from townwatch.config.settings import ConfigError, Settings
 from townwatch.net.addresses import Network, check_literal, networks_of
 from townwatch.notify import signing
 from townwatch.notify.deliver import Courier
-from townwatch.notify.occasions import Origin, cloud_event
+from townwatch.notify.occasions import CallOrigin, cloud_event
 from townwatch.notify.sender import Retries, WebhookSender
 from townwatch.supervision import ChildSpec
 from townwatch.transports.http.deps import WebhookPort
@@ -27,7 +27,7 @@ def webhook_port(base: Resources, settings: Settings) -> WebhookPort:
     networks, page = _networks(settings), settings.server.public_url.rstrip("/")
 
     def test_body(message_id: str, village: str, now_ms: int) -> str:
-        origin = Origin(village=village, agent_id="", page=page)
+        origin = CallOrigin(village=village, agent_id="", page=page)
         return cloud_event(message_id, "webhook.test", origin, now_ms, {"village": village, "text": "This is a test."})
 
     return WebhookPort(

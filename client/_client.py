@@ -28,13 +28,15 @@ class Waited:
 
 
 @attrs.frozen
-class Client:
+class TownwatchClient:
     """A service, as the person of a token. It holds no connection: use it as long and as often as you like."""
 
     asking: Asking
 
     @classmethod
-    def at(cls, url: str | None = None, token: str | None = None, tls: ssl.SSLContext | None = None) -> "Client":
+    def at(
+        cls, url: str | None = None, token: str | None = None, tls: ssl.SSLContext | None = None
+    ) -> "TownwatchClient":
         """Return a client. What is left out comes from TOWNWATCH_URL and TOWNWATCH_TOKEN.
 
         Args:
@@ -59,7 +61,7 @@ class Client:
         env: Mapping[str, str] | None = None,
         model: str | None = None,
         resume_of: str | None = None,
-    ) -> "Session":
+    ) -> "RemoteSession":
         """Start a session on a runner and return it.
 
         Args:
@@ -84,11 +86,11 @@ class Client:
         optional |= {"command": words or None, "env": None if env is None else dict(env)}
         body |= {key: value for key, value in optional.items() if value is not None}
         made = await self.asking.ask(rest.StartedSession, "POST", SESSIONS, body)
-        return Session(self.asking, made.session_id)
+        return RemoteSession(self.asking, made.session_id)
 
-    def session(self, session_id: str) -> "Session":
+    def session(self, session_id: str) -> "RemoteSession":
         """Return a session by its id; nothing is asked yet."""
-        return Session(self.asking, session_id)
+        return RemoteSession(self.asking, session_id)
 
     async def sessions(self, *, village: str | None = None, live: bool = True) -> list[rest.SessionView]:
         """Return all sessions that you may see, the newest first."""
@@ -118,7 +120,7 @@ class Client:
 
 
 @attrs.frozen
-class Session:
+class RemoteSession:
     """One session. Its methods raise `ServiceError` where the service says no, and `NotReached`."""
 
     asking: Asking

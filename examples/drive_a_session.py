@@ -7,12 +7,12 @@ import sys
 
 import trio
 
-from townwatch.client import Client, Session
+from townwatch.client import RemoteSession, TownwatchClient
 from townwatch.contracts.events import SessionEnded, TerminalChunk
 
 
 async def main(directory: str, command: list[str]) -> int:
-    session = await Client.at().start(directory, command=command)
+    session = await TownwatchClient.at().start(directory, command=command)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(allow_all, session)
         async with session.follow() as events:
@@ -28,7 +28,7 @@ async def main(directory: str, command: list[str]) -> int:
     return 0 if (await session.view()).state == "COMPLETED" else 1
 
 
-async def allow_all(session: Session) -> None:
+async def allow_all(session: RemoteSession) -> None:
     """Say yes to everything, which is for examples."""
     while (await session.wait()).view.state not in ("COMPLETED", "FAILED"):
         for asked in await session.approvals():

@@ -20,7 +20,7 @@ GONE = 410
 
 
 @attrs.frozen(kw_only=True)
-class Outcome:
+class AttemptOutcome:
     """`error` None: it was delivered. `retry_after`: seconds that the receiver asked for. `gone`: it wants no more of
     any message.
     """
@@ -39,7 +39,7 @@ class Courier:
     seconds: float
     networks: Sequence[Network]
 
-    async def deliver(self, webhook: Webhook, delivery: Delivery, now_ms: int) -> Outcome:
+    async def deliver(self, webhook: Webhook, delivery: Delivery, now_ms: int) -> AttemptOutcome:
         """Send a message once."""
         try:
             secrets = self._secrets(webhook, now_ms)
@@ -60,9 +60,9 @@ class Courier:
                     address=address,
                 )
         except trio.TooSlowError:
-            return Outcome(error=f"no answer within {self.seconds:g} s")
+            return AttemptOutcome(error=f"no answer within {self.seconds:g} s")
         except (AddressRefused, SealBroken, NotAnswered, OSError) as error:
-            return Outcome(error=str(error)[:500] or type(error).__name__)
+            return AttemptOutcome(error=str(error)[:500] or type(error).__name__)
         return judged(reply.status, reply.headers.get("retry-after"))
 
     def _secrets(self, webhook: Webhook, now_ms: int) -> list[str]:
@@ -73,12 +73,14 @@ class Courier:
         return found
 
 
-def judged(status: int, retry_after: str | None) -> Outcome:
+def judged(status: int, retry_after: str | None) -> AttemptOutcome:
     """Return what an answer means: 2xx is a delivery, and nothing else is."""
     if 200 <= status < 300:
-        return Outcome(status=status)
+        return AttemptOutcome(status=status)
     if status == GONE:
-        return Outcome(status=status, error="the receiver answered 410: it wants no more messages", gone=True)
+        return AttemptOutcome(status=status, error="the receiver answered 410: it wants no more messages", gone=True)
     told = f"the receiver answered {status}" + (", and redirects are not followed" if 300 <= status < 400 else "")
     wish = int(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else None
-    return Outcome(status=status, error=told, retry_after=None if wish is None else min(wish, LONGEST_RETRY_AFTER))
+    return AttemptOutcome(
+        status=status, error=told, retry_after=None if wish is None else min(wish, LONGEST_RETRY_AFTER)
+    )

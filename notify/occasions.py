@@ -22,7 +22,7 @@ TEXT = 1000
 
 
 @attrs.frozen(kw_only=True)
-class Origin:
+class CallOrigin:
     """Where an event happened: its village by name, its agent, and the address of the page ("" where not known)."""
 
     village: str
@@ -57,7 +57,7 @@ def message_id(session_id: str, seq: int, kind: str) -> str:
     return "msg_" + hashlib.sha256(f"{session_id}\0{seq}\0{kind}".encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
-def body_of(event: RunnerEvent, kind: str, origin: Origin, stored_ms: int) -> str:
+def body_of(event: RunnerEvent, kind: str, origin: CallOrigin, stored_ms: int) -> str:
     """Return the message: a CloudEvent."""
     data = {
         "village": origin.village,
@@ -72,7 +72,7 @@ def body_of(event: RunnerEvent, kind: str, origin: Origin, stored_ms: int) -> st
 
 
 def cloud_event(
-    message: str, kind: str, origin: Origin, at_ms: int, data: dict[str, Any], subject: str | None = None
+    message: str, kind: str, origin: CallOrigin, at_ms: int, data: dict[str, Any], subject: str | None = None
 ) -> str:
     """Return a CloudEvent in the JSON format."""
     event: dict[str, Any] = {
@@ -108,7 +108,7 @@ def _about(event: RunnerEvent) -> dict[str, Any]:
             return {}
 
 
-def _place(event: RunnerEvent, origin: Origin) -> str:
+def _place(event: RunnerEvent, origin: CallOrigin) -> str:
     if isinstance(event, ApprovalRequested):
         return f"#/approvals/{quote(event.session_id, safe='')}/{quote(event.approval.approval_id, safe='')}"
     return f"#/a/{quote(origin.agent_id, safe='')}"

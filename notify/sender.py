@@ -21,11 +21,11 @@ from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.records import LogRecord
 from townwatch.contracts.village_ids import name_of
-from townwatch.notify.deliver import Courier, Outcome
-from townwatch.notify.occasions import EVENT_TYPES, Origin, body_of, kinds_of, message_id
+from townwatch.notify.deliver import AttemptOutcome, Courier
+from townwatch.notify.occasions import EVENT_TYPES, CallOrigin, body_of, kinds_of, message_id
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.store.calls import deliveries, webhooks
-from townwatch.store.calls.deliveries import Delivery, Message
+from townwatch.store.calls.deliveries import Delivery, WebhookMessage
 from townwatch.store.calls.webhooks import Webhook
 from townwatch.store.database import Database
 from townwatch.store.log.event_log import EventLog
@@ -177,7 +177,7 @@ class WebhookSender(TaskOwner):
                 self._due.set()
         return position
 
-    def _messages(self, record: LogRecord, on: dict[str, list[Webhook]]) -> list[Message]:
+    def _messages(self, record: LogRecord, on: dict[str, list[Webhook]]) -> list[WebhookMessage]:
         hooks = [one for one in on.get(record.village_id, ()) if one.from_position < record.position]
         if not hooks:
             return []
@@ -186,19 +186,19 @@ class WebhookSender(TaskOwner):
         except ContractError:  # it was logged when it was read first
             return []
         state = self._context.board.session(record.session_id)
-        origin = Origin(
+        origin = CallOrigin(
             village=name_of(record.village_id),
             agent_id=f"runner_{record.session_id[:8]}" if state is None else state.agent_id,
             agent_name=None if state is None else state.agent_name,
             page=self._page,
         )
-        found: list[Message] = []
+        found: list[WebhookMessage] = []
         for kind in kinds_of(event):
             wanted = [one for one in hooks if kind in one.kinds.split()]
             body = body_of(event, kind, origin, record.stored_ms) if wanted else ""
             for one in wanted:
                 found.append(
-                    Message(
+                    WebhookMessage(
                         webhook_id=one.webhook_id,
                         message_id=message_id(record.session_id, record.seq, kind),
                         kind=kind,
@@ -253,12 +253,12 @@ class WebhookSender(TaskOwner):
             self._note(webhook.webhook_id, outcome)
             await self._database.call(partial(self._settle, webhook, delivery, outcome))
         except TablesUnavailable:  # it is still waiting: the receiver gets it once more
-            self._note(webhook.webhook_id, Outcome(error="the tables are away"))
+            self._note(webhook.webhook_id, AttemptOutcome(error="the tables are away"))
         finally:
             del self._under_way[delivery.delivery_id]
             self._due.set()
 
-    def _note(self, webhook_id: str, outcome: Outcome) -> None:
+    def _note(self, webhook_id: str, outcome: AttemptOutcome) -> None:
         """Leave a webhook that failed alone for a while."""
         if outcome.error is None:
             self._pauses.pop(webhook_id, None)
@@ -267,7 +267,7 @@ class WebhookSender(TaskOwner):
         seconds = min(PAUSE_SECONDS * 2**pause.failures, LONGEST_PAUSE_SECONDS)
         pause.failures, pause.until = min(pause.failures + 1, 20), trio.current_time() + seconds
 
-    def _settle(self, webhook: Webhook, delivery: Delivery, outcome: Outcome, connection: Connection) -> None:
+    def _settle(self, webhook: Webhook, delivery: Delivery, outcome: AttemptOutcome, connection: Connection) -> None:
         now = self._context.clock.now_ms()
         state, then = "delivered", now
         if outcome.error is not None:

@@ -34,7 +34,7 @@ class Bridge:
     writing: trio.Lock = attrs.field(factory=trio.Lock)
 
     async def run(self) -> None:
-        """Until standard input ends; what is under way then is answered still, for a while."""
+        """Serve until standard input ends; what is under way then is answered still, for a while."""
         async with trio.open_nursery() as nursery:
             while line := await trio.to_thread.run_sync(
                 sys.stdin.buffer.readline, MAX_LINE + 1, abandon_on_cancel=True

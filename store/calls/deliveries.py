@@ -1,7 +1,7 @@
 """Messages for webhooks: what waits to be delivered, what was, and dead letters.
 
-A message is a row before anything is sent, and stays one until the receiver's answer was written down: whoever is
-killed in between sends it again.
+A message is a row before anything is sent, and it waits until the receiver's answer was written down: a service that
+is killed in between sends it again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +18,7 @@ QUEUE = 1000
 
 
 @attrs.frozen(kw_only=True)
-class Message:
+class WebhookMessage:
     """One message for one webhook, before it is a row."""
 
     webhook_id: str
@@ -29,7 +29,7 @@ class Message:
 
 
 @attrs.frozen(kw_only=True)
-class Delivery(Message):
+class Delivery(WebhookMessage):
     """A row. `next_ms`: not to be sent before; of one that is done, when that was. `status`: of the latest answer."""
 
     delivery_id: int
@@ -41,7 +41,7 @@ class Delivery(Message):
     error: str | None = None
 
 
-def take(connection: Connection, messages: Iterable[Message], now_ms: int, position: int | None = None) -> None:
+def take(connection: Connection, messages: Iterable[WebhookMessage], now_ms: int, position: int | None = None) -> None:
     """Store messages to be delivered and, in the same transaction, up to where the event log was read for them.
 
     A message that is there already is the same one. Of a webhook whose queue is full they are counted.
@@ -60,7 +60,7 @@ def take(connection: Connection, messages: Iterable[Message], now_ms: int, posit
         webhooks.move(connection, position)
 
 
-def queue(connection: Connection, message: Message, now_ms: int) -> int | None:
+def queue(connection: Connection, message: WebhookMessage, now_ms: int) -> int | None:
     """Store one message and return its id; None where the queue is full."""
     if _waiting(connection, message.webhook_id) >= QUEUE:
         return None
@@ -139,7 +139,7 @@ def _waiting(connection: Connection, webhook_id: str) -> int:
     return connection.execute(select(func.count()).select_from(table).where(mine)).scalar_one()
 
 
-def _insert(connection: Connection, message: Message, now_ms: int) -> bool:
+def _insert(connection: Connection, message: WebhookMessage, now_ms: int) -> bool:
     values = {"state": "waiting", "attempts": 0, "created_ms": now_ms, "next_ms": now_ms}
     return insert_new(connection, table, {**attrs.asdict(message), **values})
 

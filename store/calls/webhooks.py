@@ -39,7 +39,7 @@ class Webhook:
 
 
 @attrs.frozen(kw_only=True)
-class Counts:
+class MessageCounts:
     """Messages of a webhook that wait, and that were given up."""
 
     waiting: int = 0
@@ -103,7 +103,7 @@ def remove(connection: Connection, village_id: str, webhook_id: str) -> bool:
     return connection.execute(delete(webhooks).where(_is(village_id, webhook_id))).rowcount > 0
 
 
-def counts(connection: Connection, webhook_ids: Sequence[str]) -> dict[str, Counts]:
+def counts(connection: Connection, webhook_ids: Sequence[str]) -> dict[str, MessageCounts]:
     """Return what waits and what was given up, of each that has such messages."""
     table = webhook_deliveries
     known = table.c.webhook_id.in_(webhook_ids) & table.c.state.in_(("waiting", "dead"))
@@ -111,7 +111,7 @@ def counts(connection: Connection, webhook_ids: Sequence[str]) -> dict[str, Coun
     found: dict[str, dict[str, int]] = {}
     for webhook_id, state, count in connection.execute(query.group_by(table.c.webhook_id, table.c.state)):
         found.setdefault(webhook_id, {})[state] = count
-    return {one: Counts(**states) for one, states in found.items()}
+    return {one: MessageCounts(**states) for one, states in found.items()}
 
 
 def position(connection: Connection) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import trio
 
+from townwatch.contracts.asyncapi import document as asyncapi
 from townwatch.contracts.codec import encode
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http import docs_page
@@ -50,9 +51,12 @@ OPERATIONS: tuple[Operation, ...] = tuple(
 
 
 def create_app(api: Api) -> Router:
-    """Build the router for all operations, the OpenAPI document and its page."""
-    described = RestResponse(200, encode(document(OPERATIONS, api.version)))
-    return Router(api, OPERATIONS, {"/api/openapi.json": described, **docs_page.answers()})
+    """Build the router for all operations, the OpenAPI and AsyncAPI documents and the page."""
+    described = {
+        "/api/openapi.json": RestResponse(200, encode(document(OPERATIONS, api.version))),
+        "/api/asyncapi.json": RestResponse(200, encode(asyncapi.document(api.version))),
+    }
+    return Router(api, OPERATIONS, {**described, **docs_page.answers()})
 
 
 async def mount(edge: Edge, api: Api, page: Path) -> None:

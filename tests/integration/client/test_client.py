@@ -14,7 +14,7 @@ import trio
 from tests.integration.runner.conftest import Far
 from tests.support.people import person
 from tests.support.service import open_town
-from townwatch.client import Client, NotReached, ServiceError, SyncClient, UnknownEvent
+from townwatch.client import NotReached, ServiceError, SyncClient, TownwatchClient, UnknownEvent
 from townwatch.client._following import _event
 from townwatch.contracts.events import SessionEnded, TerminalChunk
 
@@ -23,8 +23,8 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "drive_a_session.py"
 ASK = f"{sys.executable} -P -m townwatch ask --category shell --risk high 'rm -rf build/'"
 
 
-def client_of(far: Far) -> Client:
-    return Client.at(far.town.url, far.town.token)
+def client_of(far: Far) -> TownwatchClient:
+    return TownwatchClient.at(far.town.url, far.town.token)
 
 
 async def test_the_main_job_on_trio(far: Far) -> None:
@@ -94,22 +94,22 @@ async def test_the_example_runs(far: Far) -> None:
 async def test_refusals_have_a_code_and_words(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town:
         with pytest.raises(ServiceError) as missing:
-            await Client.at(town.url, town.token).session("none").view()
+            await TownwatchClient.at(town.url, town.token).session("none").view()
         assert (missing.value.status, missing.value.code) == (404, "E_NOT_FOUND")
         with pytest.raises(ServiceError) as wrong:
-            await Client.at(town.url, "tw_wrong").sessions()
+            await TownwatchClient.at(town.url, "tw_wrong").sessions()
         assert wrong.value.status == 401
         with pytest.raises(ServiceError) as nowhere:
-            await Client.at(town.url, town.token).start("/x", goal="g")
+            await TownwatchClient.at(town.url, town.token).start("/x", goal="g")
         assert nowhere.value.code == "E_NO_RUNNER"
 
 
 async def test_what_is_no_service_is_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotReached):
-        await Client.at("http://127.0.0.1:9", "t").sessions()
+        await TownwatchClient.at("http://127.0.0.1:9", "t").sessions()
     monkeypatch.delenv("TOWNWATCH_URL", raising=False)
     with pytest.raises(ValueError, match="TOWNWATCH_URL"):
-        Client.at(token="t")
+        TownwatchClient.at(token="t")
 
 
 def test_events_of_later_versions_are_given_as_they_are() -> None:

@@ -13,8 +13,8 @@ from townwatch.contracts.codec import ContractError, decode_json, encode
 from townwatch.transports.edge.http import Request, Response
 from townwatch.transports.http.deps import Api
 from townwatch.transports.http.mcp import protocol
-from townwatch.transports.http.mcp.protocol import Json, RpcError, RpcRequest
-from townwatch.transports.http.mcp.tools import LONGEST_WAIT_SECONDS, TOOLS, Answer, Tool, ToolFailed
+from townwatch.transports.http.mcp.protocol import Json, McpError, McpRequest
+from townwatch.transports.http.mcp.tools import LONGEST_WAIT_SECONDS, TOOLS, McpTool, OperationAnswer, ToolFailed
 from townwatch.transports.http.problems import JSON, ProblemError, problem_of, unauthorized
 
 log = structlog.get_logger("mcp")
@@ -37,7 +37,7 @@ class McpEndpoint:
         self._under_way: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> Response:
-        """Answer one request. Errors become answers, too."""
+        """OperationAnswer one request. Errors become answers, too."""
         try:
             return await self._answer(request)
         except Exception as error:
@@ -61,7 +61,7 @@ class McpEndpoint:
             if found.id is None:
                 return Response(202)
             return _json(200, await self._serve(found, request, subject))
-        except RpcError as error:
+        except McpError as error:
             return _json(error.status, error.answer(protocol.id_of(message)))
 
     def _check_origin(self, request: Request) -> None:
@@ -81,7 +81,7 @@ class McpEndpoint:
         self._api.reads.take(subject.user_id, trio.current_time())
         return subject
 
-    async def _serve(self, found: RpcRequest, request: Request, subject: Subject) -> Json:
+    async def _serve(self, found: McpRequest, request: Request, subject: Subject) -> Json:
         match found.method:
             case "initialize" if not found.modern:
                 return found.result(protocol.initialized(found.params, self._server), self._server)
@@ -96,16 +96,16 @@ class McpEndpoint:
                 return found.result(await self._call(found, request, subject), self._server)
             case method:
                 status = 404 if found.modern else 200
-                raise RpcError(protocol.NO_METHOD, f"Method not found: {method[:100]}", status)
+                raise McpError(protocol.NO_METHOD, f"Method not found: {method[:100]}", status)
 
-    async def _call(self, found: RpcRequest, request: Request, subject: Subject) -> Json:
+    async def _call(self, found: McpRequest, request: Request, subject: Subject) -> Json:
         name, arguments = found.params.get("name"), found.params.get("arguments", {})
         tool = TOOLS.get(name) if isinstance(name, str) else None
         if tool is None or not _offered(tool, subject):
             told = f"Unknown tool: {str(name)[:100]}" if tool is None else _why_not(tool)
-            raise RpcError(protocol.INVALID_PARAMS, told, 200)
+            raise McpError(protocol.INVALID_PARAMS, told, 200)
         if not isinstance(arguments, dict):
-            raise RpcError(protocol.INVALID_PARAMS, "arguments must be an object", 200)
+            raise McpError(protocol.INVALID_PARAMS, "arguments must be an object", 200)
         who = subject.user_id or ""
         if self._under_way[who] >= CALLS_OF_ONE:
             return _failed(f"{CALLS_OF_ONE} calls of yours are under way; wait for one of them")
@@ -127,11 +127,11 @@ class McpEndpoint:
             "isError": False,
         }
 
-    def _asker(self, request: Request) -> Callable[[str, str, Any], Awaitable[Answer]]:
+    def _asker(self, request: Request) -> Callable[[str, str, Any], Awaitable[OperationAnswer]]:
         """Return a way to ask the operations with the token of a request, from its address."""
         token = request.header("authorization")
 
-        async def ask(method: str, path: str, body: Any) -> Answer:
+        async def ask(method: str, path: str, body: Any) -> OperationAnswer:
             raw, _, query = path.partition("?")
             headers = [("authorization", token), ("host", request.header("host"))]
             if body is not None:
@@ -148,17 +148,17 @@ class McpEndpoint:
                     body=b"" if body is None else encode(body),
                 )
             )
-            return Answer(answer.status, decode_json(answer.body, max_bytes=1 << 26) if answer.body else None)
+            return OperationAnswer(answer.status, decode_json(answer.body, max_bytes=1 << 26) if answer.body else None)
 
         return ask
 
 
-def _offered(tool: Tool, subject: Subject) -> bool:
+def _offered(tool: McpTool, subject: Subject) -> bool:
     """Return whether a token may use a tool. What decides for agents is for tokens that were made for that."""
     return able(subject, tool.scope) and (not tool.given or subject.kind == "api_token")
 
 
-def _why_not(tool: Tool) -> str:
+def _why_not(tool: McpTool) -> str:
     given = " that was made with it: a person's sign-in does not do" if tool.given else ""
     return f"{tool.name} needs an API token with the scope {tool.scope.value}{given}"
 
@@ -171,7 +171,7 @@ def _decoded(body: bytes) -> Any:
     try:
         return decode_json(body)
     except ContractError as error:
-        raise RpcError(protocol.PARSE_ERROR, f"Parse error: {error}") from None
+        raise McpError(protocol.PARSE_ERROR, f"Parse error: {error}") from None
 
 
 def _json(status: int, value: Json) -> Response:

@@ -29,7 +29,7 @@ Json = dict[str, Any]
 
 
 @attrs.frozen
-class RpcError(Exception):
+class McpError(Exception):
     """A request that cannot be served: JSON-RPC's error, and the HTTP status that goes with it."""
 
     code: int
@@ -46,7 +46,7 @@ class RpcError(Exception):
 
 
 @attrs.frozen
-class RpcRequest:
+class McpRequest:
     """A request or, with `id` None, a notification. `modern`: of the era without a handshake."""
 
     method: str
@@ -67,48 +67,48 @@ def id_of(message: Any) -> str | int | None:
     return found if isinstance(found, str | int) and not isinstance(found, bool) else None
 
 
-def request_of(message: Any, headers: Mapping[str, str]) -> RpcRequest:
-    """Return the request in a message. Raises `RpcError`.
+def request_of(message: Any, headers: Mapping[str, str]) -> McpRequest:
+    """Return the request in a message. Raises `McpError`.
 
     Args:
         headers: of the HTTP request, by lower-case name.
     """
     if not isinstance(message, dict):
-        raise RpcError(INVALID_REQUEST, "send one JSON-RPC object a request; batches are not served")
+        raise McpError(INVALID_REQUEST, "send one JSON-RPC object a request; batches are not served")
     found = cast(Json, message)
     method, params, id_ = found.get("method"), found.get("params", {}), id_of(found)
     if found.get("jsonrpc") != "2.0" or not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, "this is no JSON-RPC 2.0 request: jsonrpc and method are required")
+        raise McpError(INVALID_REQUEST, "this is no JSON-RPC 2.0 request: jsonrpc and method are required")
     if ("id" in found and id_ is None) or not isinstance(params, dict):
-        raise RpcError(INVALID_REQUEST, "id must be text or a whole number, and params an object")
+        raise McpError(INVALID_REQUEST, "id must be text or a whole number, and params an object")
     known = cast(Json, params)
-    request = RpcRequest(method, known, id_, _is_modern(method, known, headers))
+    request = McpRequest(method, known, id_, _is_modern(method, known, headers))
     if request.modern and id_ is not None:
         _check_modern(request, headers)
     return request
 
 
 def _is_modern(method: str, params: Json, headers: Mapping[str, str]) -> bool:
-    """Return the era of a request. Raises `RpcError` for a version that is of none."""
+    """Return the era of a request. Raises `McpError` for a version that is of none."""
     if method == "initialize" or method.startswith("notifications/"):
         return False
     named = _meta(params).get(f"{META}protocolVersion")
     header = headers.get(VERSION_HEADER)
     if named is None and header is None:
-        raise RpcError(HEADER_MISMATCH, "the header MCP-Protocol-Version is missing")
+        raise McpError(HEADER_MISMATCH, "the header MCP-Protocol-Version is missing")
     if named is None and header in LEGACY:
         return False
     version = header if named is None else named
     if version != MODERN:
         data = {"supported": [MODERN, *LEGACY], "requested": version}
-        raise RpcError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
+        raise McpError(UNSUPPORTED_VERSION, "Unsupported protocol version", data=data)
     return True
 
 
-def _check_modern(request: RpcRequest, headers: Mapping[str, str]) -> None:
+def _check_modern(request: McpRequest, headers: Mapping[str, str]) -> None:
     meta = _meta(request.params)
     if meta.get(f"{META}protocolVersion") != MODERN or not isinstance(meta.get(f"{META}clientCapabilities"), dict):
-        raise RpcError(INVALID_PARAMS, f"_meta needs {META}protocolVersion and {META}clientCapabilities")
+        raise McpError(INVALID_PARAMS, f"_meta needs {META}protocolVersion and {META}clientCapabilities")
     wanted: dict[str, Any] = {VERSION_HEADER: MODERN, METHOD_HEADER: request.method}
     if request.method == "tools/call":
         wanted[NAME_HEADER] = request.params.get("name")
@@ -118,7 +118,7 @@ def _check_modern(request: RpcRequest, headers: Mapping[str, str]) -> None:
             given = plain(given)
         if given != value:
             told = "is missing" if given is None else f"says {given[:100]!r}, and the body {str(value)[:100]!r}"
-            raise RpcError(HEADER_MISMATCH, f"Header mismatch: {name} {told}")
+            raise McpError(HEADER_MISMATCH, f"Header mismatch: {name} {told}")
 
 
 def plain(value: str) -> str | None:

@@ -32,14 +32,14 @@ class ToolFailed(Exception):
 
 
 @attrs.frozen
-class Answer:
+class OperationAnswer:
     """The answer of an operation."""
 
     status: int
     value: Any
 
 
-Ask = Callable[[str, str, Any], Awaitable[Answer]]
+Ask = Callable[[str, str, Any], Awaitable[OperationAnswer]]
 """(method, path with query, body or None) → the operation's answer to the caller's token."""
 
 
@@ -51,19 +51,19 @@ SessionId = Annotated[str, _said("A session's id.", min_length=1, max_length=200
 
 
 @attrs.frozen(kw_only=True)
-class ListSessions:
+class ListArguments:
     village: Annotated[Id, _said("Only those of this village.")] | None = None
     live: Annotated[bool, _said("Only those that have not ended.")] = True
     cursor: Annotated[str, _said("`next` of the page before.", max_length=1000)] | None = None
 
 
 @attrs.frozen(kw_only=True)
-class OneSession:
+class SessionArguments:
     session_id: SessionId
 
 
 @attrs.frozen(kw_only=True)
-class ReadSession:
+class ReadArguments:
     session_id: SessionId
     what: Annotated[
         Literal["text", "events"], _said("text: the end of what its terminal showed. events: what happened, in order.")
@@ -73,7 +73,7 @@ class ReadSession:
 
 
 @attrs.frozen(kw_only=True)
-class Start:
+class StartArguments:
     directory: Annotated[str, _said("Absolute path of the repository on the runner.", min_length=1, max_length=4096)]
     goal: Annotated[str, _said("What the agent is to do.", min_length=1, max_length=4000)]
     agent: Annotated[
@@ -87,7 +87,7 @@ class Start:
 
 
 @attrs.frozen(kw_only=True)
-class Prompt:
+class PromptArguments:
     session_id: SessionId
     text: Annotated[str, _said("What the agent is told.", min_length=1, max_length=65_536)]
     mode: Annotated[Literal["send", "queue", "interrupt"], _said("Now, when it is idle, or after ending its turn.")] = (
@@ -96,13 +96,13 @@ class Prompt:
 
 
 @attrs.frozen(kw_only=True)
-class Stop:
+class StopArguments:
     session_id: SessionId
     kill: Annotated[bool, _said("Kill it at once, instead of asking it to end.")] = False
 
 
 @attrs.frozen(kw_only=True)
-class Wait:
+class WaitArguments:
     session_id: SessionId
     until: Annotated[
         Literal["attention", "ended"],
@@ -118,12 +118,12 @@ class Wait:
 
 
 @attrs.frozen(kw_only=True)
-class ListApprovals:
+class ApprovalsArguments:
     village: Annotated[Id, _said("Only those of this village.")] | None = None
 
 
 @attrs.frozen(kw_only=True)
-class Decide:
+class DecideArguments:
     session_id: SessionId
     approval_id: Annotated[str, _said("The approval, within its session.", min_length=1, max_length=4096)]
     decision: Literal["allow", "deny"]
@@ -134,7 +134,7 @@ class Decide:
 
 
 @attrs.frozen(kw_only=True)
-class Tool:
+class McpTool:
     """`given`: only for a program's token that was made with the scope, not for a person's sign-in, which has all."""
 
     name: str
@@ -200,16 +200,16 @@ def _short(session: dict[str, Any]) -> dict[str, Any]:
     return {**shown, "approvalsWaiting": len(session["pendingApprovals"])}
 
 
-async def _list(ask: Ask, given: ListSessions) -> Any:
+async def _list(ask: Ask, given: ListArguments) -> Any:
     page = await _need(ask, "GET", SESSIONS, villageId=given.village, live=given.live, cursor=given.cursor, limit=50)
     return {"sessions": [_short(one) for one in page["items"]], "next": page["next"]}
 
 
-async def _get(ask: Ask, given: OneSession) -> Any:
+async def _get(ask: Ask, given: SessionArguments) -> Any:
     return await _need(ask, "GET", _one(given.session_id))
 
 
-async def _read(ask: Ask, given: ReadSession) -> Any:
+async def _read(ask: Ask, given: ReadArguments) -> Any:
     path = f"{_one(given.session_id)}/events"
     if given.what == "events":
         page = await _need(ask, "GET", path, after=given.after, limit=given.limit, exclude=TerminalChunk.TYPE)
@@ -228,7 +228,7 @@ async def _read(ask: Ask, given: ReadSession) -> Any:
     return {"text": text, "beginningIsMissing": cut, "state": session["state"], "lastEventSeq": session["lastEventSeq"]}
 
 
-async def _start(ask: Ask, given: Start) -> Any:
+async def _start(ask: Ask, given: StartArguments) -> Any:
     body: dict[str, Any] = {
         "villageId": given.village,
         "providerId": given.agent,
@@ -239,17 +239,17 @@ async def _start(ask: Ask, given: Start) -> Any:
     return await _need(ask, "POST", SESSIONS, body | {key: one for key, one in optional.items() if one is not None})
 
 
-async def _prompt(ask: Ask, given: Prompt) -> Any:
+async def _prompt(ask: Ask, given: PromptArguments) -> Any:
     session = await _need(ask, "GET", _one(given.session_id))
     made = await _need(ask, "POST", f"{_one(given.session_id)}/prompts", {"text": given.text, "mode": given.mode})
     return {**made, "turnEndedAfter": session["turnEndedAt"] or 0}
 
 
-async def _stop(ask: Ask, given: Stop) -> Any:
+async def _stop(ask: Ask, given: StopArguments) -> Any:
     return await _need(ask, "POST", f"{_one(given.session_id)}/stop", {"graceful": not given.kill})
 
 
-async def _wait(ask: Ask, given: Wait) -> Any:
+async def _wait(ask: Ask, given: WaitArguments) -> Any:
     end = trio.current_time() + given.seconds
     while True:
         session = await _need(ask, "GET", _one(given.session_id))
@@ -259,7 +259,7 @@ async def _wait(ask: Ask, given: Wait) -> Any:
         await trio.sleep(min(LOOK_SECONDS, max(0.0, end - trio.current_time())))
 
 
-def _reached(session: dict[str, Any], given: Wait) -> str | None:
+def _reached(session: dict[str, Any], given: WaitArguments) -> str | None:
     """Return why the wait is over; None while it is not."""
     if session["state"] in ("COMPLETED", "FAILED"):
         return "ended"
@@ -275,97 +275,97 @@ def _reached(session: dict[str, Any], given: Wait) -> str | None:
     return "the agent is idle" if idle and fresh else None
 
 
-async def _approvals(ask: Ask, given: ListApprovals) -> Any:
+async def _approvals(ask: Ask, given: ApprovalsArguments) -> Any:
     page = await _need(ask, "GET", "/api/approvals", villageId=given.village, limit=50)
     return {"approvals": page["items"], "next": page["next"]}
 
 
-async def _decide(ask: Ask, given: Decide) -> Any:
+async def _decide(ask: Ask, given: DecideArguments) -> Any:
     optional = {"note": given.note, "optionId": given.option_id, "answers": given.answers, "stop": given.stop or None}
     body = {"decision": given.decision} | {key: one for key, one in optional.items() if one is not None}
     return await _need(ask, "POST", _one(given.session_id, "approvals", given.approval_id), body)
 
 
-TOOLS: dict[str, Tool] = {
+TOOLS: dict[str, McpTool] = {
     tool.name: tool
     for tool in (
-        Tool(
+        McpTool(
             name="list_sessions",
             title="List sessions",
             description="List the sessions that you may see, newest first.",
-            arguments=ListSessions,
+            arguments=ListArguments,
             scope=Action.READ,
             run=_list,
             reads=True,
         ),
-        Tool(
+        McpTool(
             name="get_session",
             title="Look at a session",
             description="Return all that is known of a session: state, tests, diff, alerts, what waits for a decision.",
-            arguments=OneSession,
+            arguments=SessionArguments,
             scope=Action.READ,
             run=_get,
             reads=True,
         ),
-        Tool(
+        McpTool(
             name="read_session",
             title="Read a session",
             description="Return the end of a session's terminal as text, or its events.",
-            arguments=ReadSession,
+            arguments=ReadArguments,
             scope=Action.READ,
             run=_read,
             reads=True,
         ),
-        Tool(
+        McpTool(
             name="wait_for_session",
             title="Wait for a session",
             description="Wait until a session needs attention or has ended. `reached` false: the time was over; call"
             " again.",
-            arguments=Wait,
+            arguments=WaitArguments,
             scope=Action.READ,
             run=_wait,
             reads=True,
         ),
-        Tool(
+        McpTool(
             name="start_session",
             title="Start a session",
             description="Start an agent, or a command, on a runner.",
-            arguments=Start,
+            arguments=StartArguments,
             scope=Action.DRIVE,
             run=_start,
         ),
-        Tool(
+        McpTool(
             name="prompt_session",
             title="Prompt a session",
             description="Give a session's agent a prompt. Refused while it waits for a decision, but for `queue`.",
-            arguments=Prompt,
+            arguments=PromptArguments,
             scope=Action.DRIVE,
             run=_prompt,
         ),
-        Tool(
+        McpTool(
             name="stop_session",
             title="Stop a session",
             description="Stop a session.",
-            arguments=Stop,
+            arguments=StopArguments,
             scope=Action.DRIVE,
             run=_stop,
             destroys=True,
         ),
-        Tool(
+        McpTool(
             name="list_approvals",
             title="List approvals",
-            description="List what agents ask for and nobody has decided, oldest first.",
-            arguments=ListApprovals,
+            description="List what agents ask for and is not decided, oldest first.",
+            arguments=ApprovalsArguments,
             scope=Action.DECIDE,
             run=_approvals,
             reads=True,
             given=True,
         ),
-        Tool(
+        McpTool(
             name="decide_approval",
             title="Decide an approval",
             description="Allow or deny what an agent asks for. The first decision stands.",
-            arguments=Decide,
+            arguments=DecideArguments,
             scope=Action.DECIDE,
             run=_decide,
             destroys=True,

@@ -10,8 +10,8 @@ from townwatch.contracts import rest
 from townwatch.contracts.rest.webhooks import TEST_KIND
 from townwatch.contracts.village_ids import name_of
 from townwatch.store.calls import deliveries, webhooks
-from townwatch.store.calls.deliveries import Delivery, Message
-from townwatch.store.calls.webhooks import Counts, Webhook
+from townwatch.store.calls.deliveries import Delivery, WebhookMessage
+from townwatch.store.calls.webhooks import MessageCounts, Webhook
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import unknown_cursor
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -139,7 +139,7 @@ async def try_webhook(call: Call[None, None]) -> rest.DeliveryQueued:
         raise ProblemError(409, "the webhook is switched off; switch it on first")
     message_id = f"msg_{secrets.token_hex(20)}"
     body = call.api.webhooks.test_body(message_id, name_of(found.village_id), call.now_ms)
-    message = Message(webhook_id=found.webhook_id, message_id=message_id, kind=TEST_KIND, body=body)
+    message = WebhookMessage(webhook_id=found.webhook_id, message_id=message_id, kind=TEST_KIND, body=body)
     queued = await call.api.database.call(deliveries.queue, message, call.now_ms)
     if queued is None:
         raise ProblemError(409, f"{deliveries.QUEUE} messages wait for it already; see its deliveries")
@@ -210,8 +210,8 @@ def _check_url(call: Call[Any, Any], url: str) -> None:
         raise ProblemError(400, f"url: {error}", details={"field": "url"}) from None
 
 
-def _view(webhook: Webhook, counts: Counts | None) -> rest.WebhookView:
-    counts = counts or Counts()
+def _view(webhook: Webhook, counts: MessageCounts | None) -> rest.WebhookView:
+    counts = counts or MessageCounts()
     return rest.WebhookView(
         webhook_id=webhook.webhook_id,
         url=webhook.url,
