@@ -14,6 +14,7 @@ from tests.integration.service.test_promises import asked, event, started
 from tests.support.people import person, rest
 from tests.support.receiver import Receiver, open_receiver
 from tests.support.service import ScriptedRunner, Town, open_town
+from tests.support.villages import make_village
 from townwatch.config.settings import Settings, WebhookSettings
 
 ALL = "/api/villages/demo/webhooks"
@@ -70,6 +71,9 @@ def states(found: list[dict[str, Any]]) -> list[str]:
 
 async def test_what_happens_in_a_village_is_told_as_signed_cloud_events(tmp_path: Path) -> None:
     async with open_desk(tmp_path) as desk:
+        await make_village(desk.town, "other")
+        others = {"url": f"{desk.receiver.url}/other", "kinds": EVERY}
+        assert (await desk.http.post(ALL.replace("demo", "other"), json=others)).status_code == 201
         await desk.runner.send(started("early"))
         await desk.runner.send(asked("a0", 2, "early"))
         await desk.runner.acked(2)
@@ -97,6 +101,7 @@ async def test_what_happens_in_a_village_is_told_as_signed_cloud_events(tmp_path
         assert (ended["outcome"], ended["exitCode"]) == ("failed", 3)
         assert "2000 characters more" in told["alert.opened"].event["data"]["description"]
         assert states(await desk.settled(hook, lambda all_: "waiting" not in states(all_))) == ["delivered"] * 5
+        assert not desk.receiver.at("/other"), "another village's webhook is told nothing of it"
 
 
 async def test_a_failed_message_is_tried_again_with_its_id_and_is_a_dead_letter_in_the_end(tmp_path: Path) -> None:
