@@ -5,7 +5,6 @@ from typing import Annotated, Literal, get_args
 import attrs
 import msgspec
 
-from townwatch.contracts.codec import ContractError
 from townwatch.contracts.rest.shared import NO_CONTROLS, Cursor, Limit
 
 WebhookKind = Literal["approval.requested", "approval.resolved", "session.ended", "session.failed", "alert.opened"]
@@ -34,11 +33,6 @@ class WebhookChange:
     kinds: WebhookKinds | None = None
     name: WebhookName | None = None
     enabled: bool | None = None
-
-    def check(self) -> None:
-        """Raises `ContractError`."""
-        if self == WebhookChange():
-            raise ContractError("", "names nothing to change: url, kinds, name or enabled")
 
 
 @attrs.frozen(kw_only=True)

@@ -89,7 +89,8 @@ def enabled(connection: Connection) -> dict[str, list[Webhook]]:
 
 def change(connection: Connection, village_id: str, webhook_id: str, **values: object) -> Webhook | None:
     """Change columns and return the row; None where it is not there any more."""
-    connection.execute(update(webhooks).where(_is(village_id, webhook_id)).values(**values))
+    if values:
+        connection.execute(update(webhooks).where(_is(village_id, webhook_id)).values(**values))
     return get(connection, village_id, webhook_id)
 
 
