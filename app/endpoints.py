@@ -19,6 +19,7 @@ from townwatch.app.rights import rates
 from townwatch.app.upkeep.authority import end_all_of
 from townwatch.app.upkeep.ending import village_deleted
 from townwatch.app.upkeep.session_gc import delete_session, forget_session
+from townwatch.app.webhooks import webhook_port
 from townwatch.config.settings import Settings
 from townwatch.dashboard import ROOT as PAGE
 from townwatch.runtime import whereis
@@ -101,6 +102,7 @@ async def open_api(base: Resources, settings: Settings, root: Any, door: RunnerE
         token_ended=partial(token_ended, context),
         person_signed_out=partial(person_signed_out, context),
         person_locked_out=partial(locked_out, context),
+        webhooks=webhook_port(base, settings),
         keep_audit=base.trail.keep,
         oidc=provider_of(settings),
         public_url=settings.server.public_url,

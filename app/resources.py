@@ -11,6 +11,7 @@ from townwatch.access.authenticator import Authenticator
 from townwatch.access.bootstrap import bootstrap, token_secret
 from townwatch.access.gate import Gate
 from townwatch.access.jwt import OwnTokens
+from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
 from townwatch.actors.context import Context
 from townwatch.app.audit_writer import AuditTrail
@@ -27,6 +28,7 @@ from townwatch.chaos.faults.sabotage import FaultInjection
 from townwatch.config.settings import Settings
 from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.faults import TablesUnavailable
+from townwatch.notify.sender import SenderBell
 from townwatch.runtime import telemetry
 from townwatch.store.database import Database
 from townwatch.store.log.event_log import EventLog
@@ -66,6 +68,8 @@ class Resources:
     trail: AuditTrail
     history: History
     damage: Damage
+    sealer: Sealer
+    sender_bell: SenderBell
 
 
 async def lay(
@@ -131,6 +135,8 @@ async def lay(
         trail=trail,
         history=history,
         damage=damage,
+        sealer=Sealer(token_secret(settings.state)),
+        sender_bell=SenderBell(),
     )
 
 

@@ -36,6 +36,7 @@ from townwatch.app.upkeep.authority import Authority
 from townwatch.app.upkeep.retention import Keeper, retention
 from townwatch.app.upkeep.session_gc import Forgetter
 from townwatch.app.waiting_room import StoppedWaiting
+from townwatch.app.webhooks import sender_spec
 from townwatch.chaos.faults.sabotage import FaultInjection, lifted
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
@@ -251,6 +252,7 @@ class open_service:
                 args=(base.context, base.database, self._settings.runners.end_detached_hours),
                 backoff=cast.BACKOFF,
             ),
+            sender_spec(base, self._settings),
         ]
         keep = retention(self._settings.journal)
         if keep is not None:

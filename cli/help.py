@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", "Stop a session."),
             ("end", "Declare a session lost that its runner will never end."),
             ("open", "Open the page in a browser."),
+            ("mcp", "Let an agent or editor do this, over the Model Context Protocol."),
         ),
     ),
     (
@@ -43,6 +44,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
             ("policy", "Say what the rules decide that people need not."),
+            ("webhook", "Call other programs when something happens in a village."),
             ("doctor", "Check everything that the service stands on, and repair it."),
             ("backup", "Copy the databases and secrets."),
             ("tree", "Show the supervision tree, live."),

@@ -17,6 +17,8 @@ from townwatch.cli.chaos import chaos as chaos_command
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
 from townwatch.cli.policy import policy_app
 from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.remote.mcp import mcp as mcp_command
+from townwatch.cli.remote.webhooks import webhook_app
 from townwatch.cli.runner import runner_app
 from townwatch.cli.shared import (
     ConfigFile,
@@ -47,6 +49,7 @@ app = App(
 app.command(adopt_command)
 app.command(chaos_command)
 app.command(backup_command)
+app.command(mcp_command)
 app.command(doctor_command)
 app.command(policy_app)
 app.command(runner_app)
@@ -54,6 +57,7 @@ app.command(user_app)
 session_commands.add_to(app)
 attach_commands.add_to(app)
 login_commands.add_to(app)
+app.command(webhook_app)
 
 
 @app.command

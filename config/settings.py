@@ -220,6 +220,20 @@ class IdentitySettings:
 
 
 @attrs.frozen(kw_only=True)
+class WebhookSettings:
+    """Calls to addresses that the people of villages name."""
+
+    private_networks: list[str] = attrs.field(factory=list)
+    """Networks (10.1.0.0/16) of private addresses, or of this machine, that may be called. Empty: public ones only."""
+    seconds: float = 15.0
+    """Seconds that one attempt may take."""
+    attempts: int = 9
+    """Attempts until a message is a dead letter. 0 and 1: one."""
+    retry_seconds: float = 5.0
+    """Seconds between the first two attempts; then four times as long each time, ten hours at most."""
+
+
+@attrs.frozen(kw_only=True)
 class LoggingSettings:
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -240,6 +254,7 @@ class Settings:
     oidc: OidcSettings = attrs.field(factory=OidcSettings)
     identity: IdentitySettings = attrs.field(factory=IdentitySettings)
     people: PeopleSettings = attrs.field(factory=PeopleSettings)
+    webhooks: WebhookSettings = attrs.field(factory=WebhookSettings)
     log: LoggingSettings = attrs.field(factory=LoggingSettings)
 
     @property

@@ -117,6 +117,23 @@ PAYLOADS: dict[str, ClientEvent] = {
 }
 
 
+@attrs.frozen(kw_only=True)
+class RefusalError:
+    """`retryAfter`: seconds after which to try again; left out where trying again does not help."""
+
+    code: ErrorCode
+    message: str
+    retry_after: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RefusalMessage:
+    """A request that was refused: the acknowledgement, and the payload of ws_error."""
+
+    ok: bool
+    error: RefusalError
+
+
 @attrs.frozen
 class Refusal(Exception):
     """A refused request: the code for programs, the message for people."""

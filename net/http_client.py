@@ -41,6 +41,7 @@ async def exchange(
     max_bytes: int,
     tls: ssl.SSLContext | None = None,
     proxies: bool = False,
+    address: str | None = None,
 ) -> Reply:
     """Send one request on a connection of its own and return the answer.
 
@@ -49,6 +50,8 @@ async def exchange(
         max_bytes: of the body, as it is sent; it is not asked for compressed, and not inflated.
         tls: what an https server is checked with; None: against the authorities that this machine trusts.
         proxies: whether HTTPS_PROXY and its kin count; for this machine itself they never do.
+        address: the IP address to connect to, whatever the name in the URL resolves to; the server's certificate is
+            checked against the name all the same.
 
     Raises:
         NotAnswered: with what happened, without the URL.
@@ -57,7 +60,7 @@ async def exchange(
         with trio.fail_after(seconds):
             client = await trio.to_thread.run_sync(_client, tls, proxies and urlsplit(url).hostname not in LOOPBACK)
             async with client:
-                return await _exchange(client, method, url, body, headers or {}, max_bytes)
+                return await _exchange(client, method, url, body, headers or {}, max_bytes, address)
     except trio.TooSlowError:
         raise NotAnswered(f"no answer within {seconds:g} s") from None
     except Exception as error:
@@ -73,9 +76,18 @@ async def _exchange(
     body: bytes | None,
     headers: Mapping[str, str],
     max_bytes: int,
+    address: str | None,
 ) -> Reply:
     sent = {"accept": "application/json", **headers, "accept-encoding": "identity", "connection": "close"}
-    async with client.stream(method, url, content=body, headers=sent) as response:
+    extensions: dict[str, str] = {}
+    if address is not None:
+        parts = urlsplit(url)
+        sent["host"] = parts.netloc
+        if parts.scheme == "https":
+            extensions["sni_hostname"] = parts.hostname or ""
+        host = f"[{address}]" if ":" in address else address
+        url = parts._replace(netloc=host if parts.port is None else f"{host}:{parts.port}").geturl()
+    async with client.stream(method, url, content=body, headers=sent, extensions=extensions) as response:
         parts, size = list[bytes](), 0
         with trio.CancelScope() as enough:  # a raise here would leave the library's generators suspended
             async for part in response.aiter_raw():

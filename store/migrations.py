@@ -72,6 +72,23 @@ FIRST_GENERATION = (
 value: a query of them by hand was told that every session is CREATED.
 """
 
+WEBHOOKS = (
+    """CREATE TABLE webhooks (
+      webhook_id TEXT PRIMARY KEY, village_id TEXT NOT NULL REFERENCES villages ON DELETE CASCADE, name TEXT NOT NULL,
+      url TEXT NOT NULL, kinds TEXT NOT NULL, enabled BOOLEAN NOT NULL, secret TEXT NOT NULL, old_secret TEXT,
+      old_until_ms BIGINT, from_position BIGINT NOT NULL, dropped INTEGER NOT NULL, trouble TEXT,
+      created_by TEXT NOT NULL, created_ms BIGINT NOT NULL)""",
+    "CREATE INDEX ix_webhooks_village_id ON webhooks (village_id)",
+    """CREATE TABLE webhook_deliveries (
+      delivery_id {auto}, webhook_id TEXT NOT NULL REFERENCES webhooks ON DELETE CASCADE, message_id TEXT NOT NULL,
+      kind TEXT NOT NULL, session_id TEXT, body TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL,
+      created_ms BIGINT NOT NULL, next_ms BIGINT NOT NULL, status INTEGER, error TEXT)""",
+    "CREATE UNIQUE INDEX webhook_deliveries_once ON webhook_deliveries (webhook_id, message_id)",
+    "CREATE INDEX webhook_deliveries_due ON webhook_deliveries (state, webhook_id, next_ms)",
+    "CREATE TABLE webhook_cursor (cursor_id INTEGER PRIMARY KEY, position BIGINT NOT NULL)",
+)
+"""Webhooks, their deliveries (what waits, what was delivered, dead letters), and how far the event log was read."""
+
 MIGRATIONS: tuple[Sequence[str], ...] = (
     (
         """CREATE TABLE users (
@@ -176,6 +193,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           session_id TEXT PRIMARY KEY, village_id TEXT NOT NULL, seen_by TEXT NOT NULL, seen_ms BIGINT NOT NULL)""",
         "CREATE INDEX ix_seen_failures_village_id ON seen_failures (village_id)",
     ),
+    WEBHOOKS,
 )
 LATEST = len(MIGRATIONS)
 

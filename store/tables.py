@@ -65,6 +65,48 @@ village_policies = Table(  # none: no rules were ever set
     _text("changed_by", nullable=True),
     _ms("changed_ms", nullable=False),
 )
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", Text, primary_key=True),
+    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False, index=True),
+    _text("name"),
+    _text("url"),
+    _text("kinds"),  # separated by blanks
+    Column("enabled", Boolean, nullable=False),
+    _text("secret"),  # encrypted: it has to be read again, to sign with
+    _text("old_secret", nullable=True),  # signs, too, until old_until_ms
+    _ms("old_until_ms"),
+    _ms("from_position", nullable=False),  # of the event log: what came later is told
+    Column("dropped", Integer, nullable=False),  # how many messages found the queue full
+    _text("trouble", nullable=True),  # why it was switched off by the service
+    _text("created_by"),
+    _ms("created_ms", nullable=False),
+)
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("delivery_id", AutoId, primary_key=True, autoincrement=True),
+    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
+    _text("message_id"),  # the same over every attempt
+    _text("kind"),
+    _text("session_id", nullable=True),
+    _text("body"),  # as it is sent
+    _text("state"),  # waiting | delivered | dead
+    Column("attempts", Integer, nullable=False),
+    _ms("created_ms", nullable=False),
+    _ms("next_ms", nullable=False),  # not before; of one that is done, when that was
+    Column("status", Integer),
+    _text("error", nullable=True),
+    Index("webhook_deliveries_once", "webhook_id", "message_id", unique=True),
+    Index("webhook_deliveries_due", "state", "webhook_id", "next_ms"),
+)
+webhook_cursor = Table(  # one row: up to which position of the event log the deliveries were made
+    "webhook_cursor",
+    metadata,
+    Column("cursor_id", Integer, primary_key=True),
+    _ms("position", nullable=False),
+)
 members = Table(
     "members",
     metadata,

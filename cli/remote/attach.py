@@ -50,8 +50,8 @@ def logs(
     async def work(client: ServiceClient, chosen: Where) -> None:
         import trio
 
-        from townwatch.cli.remote.words import Words
         from townwatch.contracts.vt.filter import ViewerFilter
+        from townwatch.contracts.vt.words import Words
 
         found = await find_session(client, session)
         path = f"{SESSIONS}/{part(found['sessionId'])}/events"

@@ -117,6 +117,18 @@ from townwatch.contracts.rest.villages import (
     VillageChange,
     VillageList,
 )
+from townwatch.contracts.rest.webhooks import (
+    DeliveryList,
+    DeliveryQuery,
+    DeliveryQueued,
+    DeliveryView,
+    NewWebhook,
+    RotateWebhook,
+    WebhookChange,
+    WebhookList,
+    WebhookMade,
+    WebhookView,
+)
 
 __all__ = [
     "AgentList",
@@ -138,6 +150,10 @@ __all__ = [
     "Cursor",
     "DecisionBody",
     "DecisionMade",
+    "DeliveryList",
+    "DeliveryQuery",
+    "DeliveryQueued",
+    "DeliveryView",
     "DiffQuery",
     "DiffView",
     "Done",
@@ -165,6 +181,7 @@ __all__ = [
     "NewEnrolment",
     "NewToken",
     "NewVillage",
+    "NewWebhook",
     "Note",
     "Outcome",
     "PageQuery",
@@ -184,6 +201,7 @@ __all__ = [
     "Ready",
     "RegisterRunner",
     "Role",
+    "RotateWebhook",
     "RunnerHeartbeat",
     "RunnerId",
     "RunnerList",
@@ -221,5 +239,9 @@ __all__ = [
     "VillageChange",
     "VillageId",
     "VillageList",
+    "WebhookChange",
+    "WebhookList",
+    "WebhookMade",
+    "WebhookView",
     "WorktreeView",
 ]

@@ -41,6 +41,12 @@ class LogReader:
             f"{_EVENTS} WHERE {_SESSION} AND e.seq > ? ORDER BY e.seq", (session_id, after), limit, max_bytes
         )
 
+    def of_types(self, types: Sequence[str], after: int, until: int) -> list[LogRecord]:
+        """Events of all sessions and of these types, with `after` < position <= `until`, in the order they came."""
+        marks = ", ".join("?" * len(types))
+        where = f"WHERE e.position > ? AND e.position <= ? AND e.type IN ({marks}) ORDER BY e.position"
+        return self._records(f"{_EVENTS} {where}", (after, until, *types), max(1, until - after), 1 << 40)
+
     def size(self, session_id: str, after: int, until: int) -> int:
         """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""
         sql = f"SELECT coalesce(sum(length(e.body)), 0) FROM event e WHERE {_SESSION} AND e.seq > ? AND e.seq <= ?"

@@ -20,6 +20,7 @@ from townwatch.access.bootstrap import OWNER_ID, bootstrap
 from townwatch.access.gate import Gate
 from townwatch.access.grants import grant_api_token, grant_runner_token
 from townwatch.access.jwt import OwnTokens
+from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
 from townwatch.access.subject import ALL_SCOPES
 from townwatch.actors import messages as m
@@ -33,7 +34,7 @@ from townwatch.store.database import Database
 from townwatch.store.runners import RunnerRow
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.http.app import mount
-from townwatch.transports.http.deps import Api, Rates
+from townwatch.transports.http.deps import Api, Rates, WebhookPort
 
 PEOPLE = ("owner", "operator", "viewer", "stranger")
 """Of the village `closed`: its members by role, and somebody who is none."""
@@ -157,6 +158,14 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
                 root=lambda: cast.root,
                 delete_session=partial(delete_session, cast.context, cast.log, database),
                 registry=registry,
+                webhooks=WebhookPort(
+                    sealer=Sealer(b"x" * 32),
+                    new_secret=lambda: "whsec_AAAA",
+                    position=lambda: 0,
+                    check_url=lambda _url: None,
+                    changed=lambda _webhook: None,
+                    test_body=lambda _message, _village, _now: "{}",
+                ),
                 **options,
             )
             edge = Edge(EdgeSettings(port=0))

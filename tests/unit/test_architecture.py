@@ -13,13 +13,14 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "cli": {"app", "chaos", "runner", "access", "config", "contracts", "net", "policy", "store", "supervision"},
     "app": {
-        *("chaos", "transports", "actors", "runner", "access", "store", "dashboard", "config", "contracts"),
-        *("supervision", "runtime", "policy"),
+        *("chaos", "transports", "notify", "actors", "runner", "access", "store", "dashboard", "config", "contracts"),
+        *("supervision", "runtime", "policy", "net"),
     },
     "chaos": {
         *("transports", "actors", "runner", "access", "store", "config", "contracts", "net"),
         *("supervision", "runtime"),
     },
+    "notify": {"actors", "access", "store", "contracts", "net", "supervision", "runtime"},
     "transports": {"actors", "access", "store", "contracts", "supervision", "runtime", "policy"},
     "actors": {"contracts", "supervision", "runtime", "policy"},
     "access": {"store", "contracts", "net"},
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "runtime": set[str](),
     "policy": {"contracts"},
     "contracts": set[str](),
+    "client": {"contracts", "net"},
     "net": set[str](),
     "config": set[str](),
     "dashboard": set[str](),

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import trio
 
+from townwatch.contracts.asyncapi import document as asyncapi
 from townwatch.contracts.codec import encode
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http import docs_page
 from townwatch.transports.http.deps import Api
+from townwatch.transports.http.mcp.endpoint import PATH as MCP_PATH, McpEndpoint
 from townwatch.transports.http.openapi import document
 from townwatch.transports.http.operation import Operation
 from townwatch.transports.http.problems import RestResponse
@@ -29,6 +31,7 @@ from townwatch.transports.http.routes import (
     starts,
     system,
     villages,
+    webhooks,
     worktrees,
 )
 from townwatch.transports.http.static import Page
@@ -39,7 +42,7 @@ PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
-        *(auth, connections, people, villages, members, policies, audit),
+        *(auth, connections, people, villages, members, policies, webhooks, audit),
         *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, system),
     )
     for operation in noun.routes.operations
@@ -48,9 +51,12 @@ OPERATIONS: tuple[Operation, ...] = tuple(
 
 
 def create_app(api: Api) -> Router:
-    """Build the router for all operations, the OpenAPI document and its page."""
-    described = RestResponse(200, encode(document(OPERATIONS, api.version)))
-    return Router(api, OPERATIONS, {"/api/openapi.json": described, **docs_page.answers()})
+    """Build the router for all operations, the OpenAPI and AsyncAPI documents and the page."""
+    described = {
+        "/api/openapi.json": RestResponse(200, encode(document(OPERATIONS, api.version))),
+        "/api/asyncapi.json": RestResponse(200, encode(asyncapi.document(api.version))),
+    }
+    return Router(api, OPERATIONS, {**described, **docs_page.answers()})
 
 
 async def mount(edge: Edge, api: Api, page: Path) -> None:
@@ -58,4 +64,5 @@ async def mount(edge: Edge, api: Api, page: Path) -> None:
     app = create_app(api)
     for prefix in PREFIXES:
         edge.http(prefix, app)
+    edge.http(MCP_PATH, McpEndpoint(api, app))
     edge.http("/", await trio.to_thread.run_sync(Page, page))

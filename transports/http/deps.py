@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from townwatch.access.authenticator import Authenticator
 from townwatch.access.gate import Gate
 from townwatch.access.oidc import Oidc
+from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
@@ -37,6 +38,22 @@ class Rates:
     """By account and place (device or network), right ones too."""
     strange_passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=30))
     """By account, from all places together that never signed in to it."""
+
+
+@attrs.frozen(kw_only=True)
+class WebhookPort:
+    """What the routes of webhooks need of the rest of the service."""
+
+    sealer: Sealer
+    new_secret: Callable[[], str]
+    position: Callable[[], int]
+    """The position of the newest event in the log."""
+    check_url: Callable[[str], None]
+    """Raises ValueError, with one line, for an address that may not be called."""
+    changed: Callable[[str], None]
+    """This webhook was changed, or has something to send."""
+    test_body: Callable[[str, str, int], str]
+    """(message id, village, now) → a message that says it is a test."""
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -78,6 +95,7 @@ class Api:
     """All of a person's sign-ins ended: their live connections are to end."""
     person_locked_out: Callable[[str], Awaitable[None]]
     """A person was locked out: their live connections are to end."""
+    webhooks: WebhookPort
     keep_audit: Callable[[Entry], None]
     """Takes an audit entry that could not be written now, to be written later."""
     root: Callable[[], Ref | None] = lambda: None

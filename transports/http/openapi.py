@@ -25,6 +25,8 @@ PATH_PARAMETERS = {
     "alertId": "An alert, within its session.",
     "connectionId": "A live connection of a person.",
     "promptId": "A prompt that waits for its agent.",
+    "webhookId": "A webhook of the village.",
+    "deliveryId": "A message of the webhook.",
 }
 SECURITY: dict[Who, list[dict[str, list[str]]]] = {
     "any": [],

@@ -8,6 +8,9 @@ import time
 import pytest
 
 from tests.support.cast import event
+from townwatch.store.calls import deliveries, webhooks
+from townwatch.store.calls.deliveries import WebhookMessage
+from townwatch.store.calls.webhooks import Webhook
 from townwatch.transports.http.app import OPERATIONS
 
 ASKERS = ("owner", "operator", "viewer", "stranger", None, "reader", "agent", "runner")
@@ -49,6 +52,15 @@ TABLE = {
     "get_policy": READ,
     "put_policy": MANAGE,
     "try_policy": MANAGE,
+    "list_webhooks": MANAGE,
+    "make_webhook": MANAGE,
+    "get_webhook": MANAGE,
+    "change_webhook": MANAGE,
+    "delete_webhook": MANAGE,
+    "rotate_webhook": MANAGE,
+    "try_webhook": MANAGE,
+    "list_deliveries": MANAGE,
+    "resend_delivery": MANAGE,
     "list_agents": SEE,
     "resolve_alert": DRIVE,
     "see_failure": DRIVE,
@@ -120,6 +132,8 @@ BODIES = {
     "give_prompt": {"text": "x"},
     "put_policy": {"rules": []},
     "try_policy": {"rules": []},
+    "make_webhook": {"url": "https://example.org/", "kinds": ["alert.opened"]},
+    "change_webhook": {"name": "Renamed"},
     "clean_worktree": {},
     "resize_session": {"cols": 80, "rows": 24},
     "decide_approval": {"decision": "allow"},
@@ -153,6 +167,8 @@ VALUES = {
     "tokenId": "tok_none",
     "alertId": "alert1",
     "connectionId": "nobody",
+    "webhookId": "h1",
+    "deliveryId": "1",
 }
 
 
@@ -166,6 +182,13 @@ async def prepare(rest):
     approval = {
         "approvalId": "a1", "sessionId": "s1", "category": "shell", "summary": "rm", "risk": "high", "requestedAt": 1,
     }  # fmt: skip
+    hook = Webhook(
+        webhook_id="h1", village_id=rest.keys["closed"], name="", url="https://example.org/", kinds="alert.opened",
+        enabled=True, secret="", from_position=0, created_by="owner", created_ms=1,
+    )  # fmt: skip
+    await rest.database.call(webhooks.add, hook)
+    message = WebhookMessage(webhook_id="h1", message_id="m1", kind="alert.opened", body="{}")
+    assert await rest.database.call(deliveries.queue, message, 1) == 1
     await rest.session(
         event("SESSION_STARTED", 1, providerId="codex", providerVersion="1", workspacePath="/w"),
         event("APPROVAL_REQUESTED", 2, approval=approval),

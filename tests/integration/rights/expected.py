@@ -48,11 +48,12 @@ class Place:
     agent: str = ""
     repo: str = ""
     runner: str = ""
+    webhook: str = ""
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Texts that only those may read who may see this village."""
-        return (self.village, self.key, self.session, self.agent, self.repo, self.runner)
+        return (self.village, self.key, self.session, self.agent, self.repo, self.runner, self.webhook)
 
 
 @attrs.frozen(kw_only=True)

@@ -37,6 +37,7 @@ VALUES: dict[str, str] = {
     "tokenId": "tok_none",
     "connectionId": "connection_none",
     "promptId": "prompt_none",
+    "deliveryId": "1",
 }
 """Values of parameters in paths beside those that name a place."""
 BODIES: dict[str, dict[str, Any]] = {
@@ -67,9 +68,10 @@ class Question:
     def path(self) -> str:
         """Raises KeyError for a parameter that the matrix has no value for."""
         place = self.place
-        named = (
-            {} if place is None else {"villageId": place.village, "sessionId": place.session, "runnerId": place.runner}
-        )
+        named: dict[str, str] = {}
+        if place is not None:
+            named = {"villageId": place.village, "sessionId": place.session, "runnerId": place.runner}
+            named["webhookId"] = place.webhook
         path = self.operation.path.format_map({**VALUES, **named})
         return f"{path}?villageId={place.village}" if self.narrowed and place is not None else path
 

@@ -25,6 +25,8 @@ from townwatch.access.jwt import OwnTokens
 from townwatch.config.settings import IdentitySettings, IssuerSettings, LimitsSettings, Settings
 from townwatch.contracts.ui import repo_id
 from townwatch.store import members, tokens, users
+from townwatch.store.calls import webhooks
+from townwatch.store.calls.webhooks import Webhook
 
 ISSUER, GENEROUS = "https://ci.example", "https://deploy.example"
 """Issuers whose tokens may be used to look where they name no scope of ours (the default), and for everything."""
@@ -138,6 +140,12 @@ async def _place(town: Town, way: str) -> Place:
         await runner.acked(1)
     state = town.service.context.board.session(session)
     assert state is not None and state.village_id == key
+    webhook = Webhook(
+        webhook_id=f"hook_{way}", village_id=key, name="", url="https://example.org/", kinds="alert.opened",
+        enabled=False, secret="", from_position=0, created_by="the test", created_ms=1,
+    )  # fmt: skip
+    await town.service.database.call(webhooks.add, webhook)
+    place = attrs.evolve(place, webhook=webhook.webhook_id)
     return attrs.evolve(
         place, key=key, session=session, agent=state.agent_id, repo=repo_id(key, REPO), runner=joined.runner_id
     )

@@ -1,0 +1,1 @@
+"""Calls to people and programs outside: webhooks."""
