@@ -4,6 +4,7 @@ wrongly.
 
 import errno
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -32,7 +33,7 @@ from townwatch.cli.shared import (
     tell,
 )
 from townwatch.cli.user import user_app
-from townwatch.config.log_sink import open_missing_descriptors
+from townwatch.config.log_sink import drain_all, open_missing_descriptors
 from townwatch.config.place import default_state_dir, former_state
 from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
 
@@ -85,7 +86,7 @@ def serve(
     keep
         start it again whenever it dies; ends when it is told to
     """
-    from townwatch.app.service import run_service
+    from townwatch.app.service import STOOD_DOWN, run_service
     from townwatch.config.settings import ConfigError
 
     found = _settings(config, state_dir)
@@ -109,7 +110,8 @@ def serve(
             return status
     _log_to_stderr(found)
     try:
-        return run_async(run_service, found, seed if demo else None)
+        status = run_async(run_service, found, seed if demo else None)
+        return _stand_by_again() if status == STOOD_DOWN and not keep else status  # --keep starts it again itself
     except ConfigError as error:
         return _complain(str(error))
     except TablesUnavailable as error:  # it went away in the middle of the start: the next start waits for it
@@ -123,6 +125,12 @@ def serve(
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130
+
+
+def _stand_by_again() -> int:
+    """Begin anew in this process, with nothing left of what it knew as the leader: as a standby, then."""
+    drain_all(1.0)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @app.command(name="run")

@@ -171,6 +171,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, version INTEGER NOT NULL,
           body TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL)""",
     ),
+    ("CREATE TABLE service_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),  # of processes that share them
 )
 LATEST = len(MIGRATIONS)
 
