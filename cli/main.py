@@ -16,6 +16,7 @@ from townwatch.cli import quick, run as running
 from townwatch.cli.adopt import adopt as adopt_command
 from townwatch.cli.chaos import chaos as chaos_command
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
+from townwatch.cli.migrate import migrate as migrate_command
 from townwatch.cli.policy import policy_app
 from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
 from townwatch.cli.runner import runner_app
@@ -49,6 +50,7 @@ app.command(adopt_command)
 app.command(chaos_command)
 app.command(backup_command)
 app.command(doctor_command)
+app.command(migrate_command)
 app.command(policy_app)
 app.command(runner_app)
 app.command(user_app)
