@@ -44,14 +44,12 @@ class LosingWay:
         with suppress(OSError):
             while data := near.recv(65536):
                 if COMMIT in data and (self.lose_answers or self.lose_commits):
-                    near.shutdown(socket.SHUT_RDWR)  # for the client the connection broke
                     self.lost += 1
                     if self.lose_answers:
                         far.sendall(data)
-                        far.shutdown(socket.SHUT_WR)
-                    else:
-                        far.shutdown(socket.SHUT_RDWR)
                     self.lose_answers = self.lose_commits = False
+                    far.shutdown(socket.SHUT_WR)
+                    near.shutdown(socket.SHUT_RDWR)  # for the client the connection broke
                     return
                 far.sendall(data)
             far.shutdown(socket.SHUT_WR)
