@@ -15,6 +15,7 @@ from townwatch.cluster.leadership import Leadership
 from townwatch.cluster.lease import Leader, Lease
 from townwatch.config.settings import Settings
 from townwatch.contracts.faults import TablesRefused
+from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import Term
 from townwatch.store.pg_log.log import PostgresLog
 from townwatch.transports.edge.server import Edge
@@ -47,6 +48,9 @@ async def leading(settings: Settings, edge: Edge, told: trio.Event) -> AsyncGene
 def open_log(settings: Settings, term: Term) -> PostgresLog:
     """The event log in PostgreSQL. Refuses to begin an empty one beside a file that has events."""
     event_log = PostgresLog.open(settings.database.url, term)
+    with event_log.connection() as connection:
+        for line in postgres.weaknesses(connection):
+            log.warning("postgresql_promises_less", reason=line)
     file = settings.state / "journal.db"
     if not event_log.heads() and event_log.position == 0 and has_events(file):
         event_log.close()

@@ -66,6 +66,25 @@ def connect(url: URL, application: str | None) -> Any:
     return connection
 
 
+def weaknesses(connection: Any) -> list[str]:
+    """Return what of this server's settings makes a promise smaller: one line each, with what to set."""
+    names = ("fsync", "full_page_writes", "synchronous_standby_names")
+    found = dict(
+        connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", (list(names),)).fetchall()
+    )
+    lines = [
+        f"{name} is off: a crash of its machine can lose acknowledged events or damage the database; set it on"
+        for name in ("fsync", "full_page_writes")
+        if found.get(name) == "off"
+    ]
+    (standbys,) = connection.execute("SELECT count(*) FROM pg_stat_replication").fetchone()
+    if standbys and not found.get("synchronous_standby_names"):
+        lines.append(
+            "it has replicas and no synchronous_standby_names: a fail-over to one can lose acknowledged events; set it"
+        )
+    return lines
+
+
 def cut(connection: Any) -> None:
     """End a connection under the thread that waits on it: its call fails as if the server had gone."""
     with suppress(Exception), socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
