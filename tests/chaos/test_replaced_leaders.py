@@ -4,7 +4,7 @@ restarted, nothing acknowledged is lost, nothing is doubled, and no write of a r
 Two `townwatch runner` with real programs that write numbered lines and ask for approval, official clients, people who
 decide against each other, all behind a proxy that follows readiness. By hand, for longer:
 
-TOWNWATCH_DEEDS=100 TOWNWATCH_SEED=2 python -m pytest -s tests/chaos/test_replaced_leaders.py
+TOWNWATCH_KILLS=100 TOWNWATCH_SEED=2 python -m pytest -s tests/chaos/test_replaced_leaders.py
 """
 
 import os
@@ -25,7 +25,7 @@ from tests.chaos.test_service_killed import free_port
 from tests.support import postgres
 
 pytestmark = pytest.mark.node
-DEEDS = int(os.environ.get("TOWNWATCH_DEEDS", "3"))
+DEEDS = int(os.environ.get("TOWNWATCH_KILLS", "3"))
 SEED = int(os.environ.get("TOWNWATCH_SEED", "1"))
 RUNNERS, CLIENTS = ("red", "green"), 6
 

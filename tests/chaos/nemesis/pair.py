@@ -17,7 +17,7 @@ from tests.chaos.nemesis.town import HOST, START_SECONDS, Member
 from tests.support import postgres
 from townwatch.contracts.codec import decode_json
 
-LEASE_SECONDS = 2.0
+LEASE_SECONDS = 3.0
 LOOK_SECONDS, ANSWER_SECONDS = 0.1, 1.0
 DEEDS = ("freeze", "kill", "stop", "restart postgresql", "crash postgresql")
 
