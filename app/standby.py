@@ -12,7 +12,7 @@ import trio
 
 from townwatch.app.waiting_room import AnotherLeads, wait_for
 from townwatch.cluster.leadership import Leadership
-from townwatch.cluster.lease import Leader, Lease
+from townwatch.cluster.lease import Leader, ProcessLease
 from townwatch.config.settings import Settings
 from townwatch.contracts.faults import TablesRefused
 from townwatch.store.engine import postgres
@@ -29,7 +29,7 @@ async def leading(settings: Settings, edge: Edge, told: trio.Event) -> AsyncGene
 
     Raises `StoppedWaiting`, `TablesRefused` and other OSErrors where waiting is of no use.
     """
-    lease = Lease(settings.database.url, _name(settings, edge), settings.database.lease_seconds)
+    lease = ProcessLease(settings.database.url, _name(settings, edge), settings.database.lease_seconds)
     try:
         term = await wait_for(lambda: _take(lease), edge, told)
         leadership = Leadership(lease, term)
@@ -70,7 +70,7 @@ def has_events(file: Path) -> bool:
     return True  # damaged, or in use: not to be passed over
 
 
-def _take(lease: Lease) -> Term:
+def _take(lease: ProcessLease) -> Term:
     lease.prepare()
     taken = lease.take()
     if isinstance(taken, Leader):

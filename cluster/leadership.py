@@ -3,7 +3,7 @@
 import structlog
 import trio
 
-from townwatch.cluster.lease import Lease
+from townwatch.cluster.lease import ProcessLease
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.engine.fence import Term
 
@@ -16,7 +16,7 @@ RENEWALS = 5
 class Leadership:
     """This process's term as the leader. `lost` is set once another process leads: this one must end."""
 
-    def __init__(self, lease: Lease, term: Term) -> None:
+    def __init__(self, lease: ProcessLease, term: Term) -> None:
         self.term = term
         self.lost = trio.Event()
         self._lease = lease
@@ -26,7 +26,7 @@ class Leadership:
     def reasons(self) -> list[str]:
         """Return why this process may not be the leader any more; empty while its lease runs.
 
-        PostgreSQL may be away, and nobody leads instead; or it may be away for this process only.
+        PostgreSQL may be away, and then no other process leads either; or it may be away for this process only.
         """
         if self.lost.is_set():
             return ["another process leads on this database"]

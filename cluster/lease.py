@@ -1,6 +1,6 @@
 """The lease of the process that leads: one row of the shared PostgreSQL, by PostgreSQL's clock alone.
 
-    lease = Lease(url, "house-1:8787", seconds=5)
+    lease = ProcessLease(url, "house-1:8787", seconds=5)
     lease.prepare()
     taken = lease.take()        # a Term, or the Leader that holds it
     lease.renew(taken)          # every second; False: another process took over
@@ -53,7 +53,7 @@ class Leader:
         return f"{self.name} leads since {since}"
 
 
-class Lease:
+class ProcessLease:
     """One process's handle. `name`: for people, where this process is; `seconds`: from a renewal to the end of it."""
 
     def __init__(self, url: str, name: str, seconds: float) -> None:
@@ -101,7 +101,7 @@ class Lease:
             return self._look() if row is None else Term(row[0], self.life)
 
     def renew(self, term: Term) -> bool:
-        """Extend the lease; False where another process leads. Raises `TablesUnavailable`: nobody knows then."""
+        """Extend the lease; False where another process leads. Raises `TablesUnavailable` where it cannot be known."""
         with _Translated(self):
             return self._open().execute(_RENEW, (self.seconds, term.epoch)).fetchone() is not None
 
@@ -143,7 +143,7 @@ class Lease:
 class _Translated:
     """Turns the driver's errors into ours, and drops the connection they came from."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: ProcessLease) -> None:
         self._lease = lease
 
     def __enter__(self) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from townwatch.access import secrets
 from townwatch.access.bootstrap import SECRET_FILE, share_secret
-from townwatch.cluster.lease import Leader, Lease
+from townwatch.cluster.lease import Leader, ProcessLease
 from townwatch.config.settings import Settings
 from townwatch.store import service_secrets
 from townwatch.store.database import Database
@@ -120,7 +120,7 @@ def into_files(settings: Settings) -> Migrated:
 @contextmanager
 def _lease(url: str) -> Generator[tuple[Term, Callable[[], None]]]:
     """Lead on the database, so that no service starts meanwhile, and give what keeps the lease alive."""
-    with Lease(url, f"townwatch migrate/{os.getpid()}", LEASE_SECONDS) as lease:
+    with ProcessLease(url, f"townwatch migrate/{os.getpid()}", LEASE_SECONDS) as lease:
         lease.prepare()
         term = lease.take()
         if isinstance(term, Leader):

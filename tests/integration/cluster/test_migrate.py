@@ -15,7 +15,7 @@ from tests.integration.service.test_tables_away import ask
 from tests.support import postgres
 from tests.support.service import Town, open_town, quiet_settings
 from townwatch.app.upkeep.migration import MigrationRefused, into_files, into_postgres
-from townwatch.cluster.lease import Lease
+from townwatch.cluster.lease import ProcessLease
 from townwatch.contracts.records import LogRecord
 from townwatch.store.engine.fence import Term
 from townwatch.store.log.event_log import EventLog
@@ -95,7 +95,7 @@ async def test_nothing_is_overwritten_and_nothing_is_copied_under_a_running_serv
             into_postgres(settings, url)
     with pytest.raises(MigrationRefused, match=r"has something already \(.*1 rows in users"):
         into_postgres(settings, url)
-    with Lease(url, "a service", 60) as lease:
+    with ProcessLease(url, "a service", 60) as lease:
         term = lease.take()
         assert isinstance(term, Term)
         with pytest.raises(MigrationRefused, match=r"a service leads since .* stop every service"):

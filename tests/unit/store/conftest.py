@@ -13,7 +13,7 @@ from tests.support.databases import (
     database_url as database_url,
     postgres_server as postgres_server,
 )
-from townwatch.cluster.lease import Lease
+from townwatch.cluster.lease import ProcessLease
 from townwatch.contracts.records import LogRecord
 from townwatch.store.engine.fence import Term
 from townwatch.store.log.event_log import EventLog
@@ -40,7 +40,7 @@ def fresh_schema(server: str) -> str:
 
 def lead(url: str, name: str = "alone") -> Term:
     """Take the lease, whoever has it: as if it had run out."""
-    with Lease(url, name, seconds=60) as lease:
+    with ProcessLease(url, name, seconds=60) as lease:
         lease.prepare()
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE lease SET expires = '-infinity'")

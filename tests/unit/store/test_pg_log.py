@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.lost_answers import losing_way
 from tests.unit.store.conftest import fresh_schema, lead, open_postgres_log
-from townwatch.cluster.lease import Leader, Lease
+from townwatch.cluster.lease import Leader, ProcessLease
 from townwatch.contracts.faults import TablesFenced
 from townwatch.contracts.records import LogRecord
 from townwatch.store import villages
@@ -28,8 +28,8 @@ def url(postgres_server: str) -> str:
 
 
 @pytest.fixture
-def lease(url: str) -> Iterator[Lease]:
-    with Lease(url, "first", seconds=60) as one:
+def lease(url: str) -> Iterator[ProcessLease]:
+    with ProcessLease(url, "first", seconds=60) as one:
         one.prepare()
         yield one
 
@@ -42,10 +42,10 @@ def bodies(url: str) -> list[tuple[int, bytes]]:
 # --- the lease -------------------------------------------------------------------------------------------------------
 
 
-def test_one_process_leads_and_the_next_is_told_which(url: str, lease: Lease) -> None:
+def test_one_process_leads_and_the_next_is_told_which(url: str, lease: ProcessLease) -> None:
     term = lease.take()
     assert isinstance(term, Term)
-    with Lease(url, "second", seconds=60) as other:
+    with ProcessLease(url, "second", seconds=60) as other:
         leader = other.take()
         assert isinstance(leader, Leader)
         assert str(leader).startswith("first leads since 20")
@@ -57,7 +57,7 @@ def test_one_process_leads_and_the_next_is_told_which(url: str, lease: Lease) ->
 
 
 def test_a_lease_that_ran_out_is_renewed_unless_another_process_took_it(url: str) -> None:
-    with Lease(url, "first", seconds=0) as slow, Lease(url, "second", seconds=60) as other:
+    with ProcessLease(url, "first", seconds=0) as slow, ProcessLease(url, "second", seconds=60) as other:
         slow.prepare()
         term = slow.take()
         assert isinstance(term, Term)
