@@ -37,8 +37,16 @@ def keep_in_file(path: Path, size: int = 32) -> bytes:
     return found
 
 
-def _make(path: Path, secret: bytes) -> None:
-    """All of it or nothing, so that a full disk leaves no half of a secret; of two who make one, the first counts."""
+def replace_file(path: Path, secret: bytes) -> None:
+    """Put another secret into the file, all of it or nothing."""
+    _make(path, secret, over=True)
+
+
+def _make(path: Path, secret: bytes, *, over: bool = False) -> None:
+    """All of it or nothing, so that a full disk leaves no half of a secret; of two who make one, the first counts.
+
+    `over`: in the place of the one that is there.
+    """
     draft = path.with_name(f"{path.name}.{os.getpid()}.new")
     descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
@@ -46,8 +54,11 @@ def _make(path: Path, secret: bytes) -> None:
             file.write(secret.hex() + "\n")
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(draft, path)
+        if over:
+            os.replace(draft, path)
+        else:
+            with suppress(FileExistsError):
+                os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
     sync_directory(path.parent)

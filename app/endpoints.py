@@ -136,7 +136,8 @@ def not_ready(context: Context, health: Health, base: Resources, room: DiskRoom)
     """Return why the service should get no work now, one line each; empty when it is ready."""
     tables = base.database.outage.reason()
     journal = base.damage.reasons() or _journal_or_late(context, health)
-    return [*journal, *([] if tables is None else [tables]), *room.lacking()]
+    lease = base.leadership.reasons() if base.leadership is not None else []
+    return [*lease, *journal, *([] if tables is None else [tables]), *room.lacking()]
 
 
 def _journal_or_late(context: Context, health: Health) -> list[str]:

@@ -23,6 +23,7 @@ from townwatch.runner import identity
 from townwatch.store import audit, members, users, villages
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
+from townwatch.store.engine.fence import Term
 from townwatch.store.members import Role
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http.deps import Api
@@ -190,9 +191,9 @@ def _address(settings: Settings) -> str:
     return identity.load(settings.state).url.replace("ws", "http", 1).removesuffix("/runner")
 
 
-def open_database(settings: Settings) -> Database:
-    """The configured one, else SQLite in the state directory. Blocks."""
-    return Database.open(settings.database.url or settings.state / "townwatch.db")
+def open_database(settings: Settings, term: Term | None = None) -> Database:
+    """The configured one, else SQLite in the state directory. Blocks. `term`: of a service that shares it."""
+    return Database.open(settings.database.url or settings.state / "townwatch.db", term)
 
 
 async def token_ended(context: Context, token_id: str) -> None:

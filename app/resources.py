@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from townwatch.access.authenticator import Authenticator
-from townwatch.access.bootstrap import bootstrap, token_secret
+from townwatch.access.bootstrap import bootstrap, share_secret, token_secret
 from townwatch.access.gate import Gate
 from townwatch.access.jwt import OwnTokens
 from townwatch.access.sealing import Sealer
@@ -22,16 +22,21 @@ from townwatch.app.identity import known_issuers, open_database
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
 from townwatch.app.rights import Rights
+from townwatch.app.standby import leading, open_log
 from townwatch.app.upkeep.restore import restore
 from townwatch.app.waiting_room import wait_for
 from townwatch.chaos.faults.sabotage import FaultInjection
+from townwatch.cluster.leadership import Leadership
 from townwatch.config.settings import Settings
 from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.notify.sender import SenderBell
 from townwatch.runtime import telemetry
 from townwatch.store.database import Database
+from townwatch.store.engine.fence import Term
+from townwatch.store.engine.postgres import is_postgres
 from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.socketio import EngineSettings, TrioServer
@@ -52,7 +57,7 @@ class Resources:
     """Nothing here runs by itself yet."""
 
     edge: Edge
-    event_log: EventLog
+    event_log: DurableLog
     database: Database
     authenticator: Authenticator
     gate: Gate
@@ -70,6 +75,8 @@ class Resources:
     damage: Damage
     sealer: Sealer
     sender_bell: SenderBell
+    leadership: Leadership | None
+    """None where no other process can share the database."""
 
 
 async def lay(
@@ -80,13 +87,18 @@ async def lay(
     edge = sabotage.edge(edge_settings(settings)) if sabotage else Edge(edge_settings(settings))
     edge.bind()
     stack.callback(edge.close)
-    journal = settings.state / "journal.db"
-    event_log = await wait_for(partial(EventLog.open, journal, settings.journal.synchronous), edge, told)
+    leadership, term = None, None
+    if is_postgres(settings.database.url):
+        leadership = await stack.enter_async_context(leading(settings, edge, told))
+        term = leadership.term
+    event_log = await wait_for(partial(_open_log, settings, term), edge, told)
     stack.callback(event_log.close)
-    database = await wait_for(partial(_open_database, event_log, settings), edge, told)
+    database = await wait_for(partial(_open_database, event_log, settings, term), edge, told)
     stack.callback(database.close)
     clock = WallClock()
-    await database.call(bootstrap, settings.state, clock.now_ms())
+    if term is not None:
+        await database.call(share_secret, settings.state)
+    await database.call(bootstrap, settings.state, clock.now_ms(), shared=term is not None)
     own = OwnTokens(token_secret(settings.state))
     authenticator, gate = Authenticator(database, own, known_issuers(settings)), Gate(database)
 
@@ -137,17 +149,25 @@ async def lay(
         damage=damage,
         sealer=Sealer(token_secret(settings.state)),
         sender_bell=SenderBell(),
+        leadership=leadership,
     )
 
 
-def _open_database(event_log: EventLog, settings: Settings) -> Database:
+def _open_log(settings: Settings, term: Term | None) -> DurableLog:
+    """The event log: a file in the state directory, or in the PostgreSQL that processes share."""
+    if term is not None:
+        return open_log(settings, term)
+    return EventLog.open(settings.state / "journal.db", settings.journal.synchronous)
+
+
+def _open_database(event_log: DurableLog, settings: Settings, term: Term | None) -> Database:
     """Open the tables; where the disk is so full that they cannot even be opened, the journal's reserve makes room."""
     try:
-        return open_database(settings)
+        return open_database(settings, term)
     except TablesUnavailable:
         if not event_log.make_room():
             raise
-        return open_database(settings)
+        return open_database(settings, term)
 
 
 def edge_settings(settings: Settings) -> EdgeSettings:

@@ -50,6 +50,8 @@ from townwatch.transports.socketio.handlers import ClientHandlers
 
 log = structlog.get_logger("service")
 
+STOOD_DOWN = 75
+"""Status of a process that another one replaced as the leader: start it again, as a standby (EX_TEMPFAIL)."""
 STOP_SECONDS = 5.0
 """The longest time from SIGTERM to the end of the process."""
 DRAIN_SECONDS = 1.0
@@ -72,6 +74,8 @@ class RunningService:
     database: Database
     metrics: Metrics
     server: TrioServer
+    replaced: trio.Event
+    """Set once another process leads on the shared database: this one must end."""
     cut_runner: Callable[[str, str], int]
     """Closes a runner's connections, for a reason; how many there were."""
 
@@ -96,7 +100,7 @@ def _only_one(group: ExceptionGroup[Exception]) -> Exception:
 
 
 async def _run_service(settings: Settings, demo_seed: int | None) -> int:
-    began, gave_up, told = time.monotonic(), False, trio.Event()
+    began, gave_up, replaced, told = time.monotonic(), False, False, trio.Event()
     deadline = Deadline(STOP_SECONDS)
     # Before the service listens: one that is told to stop in its first moment stops in order, too.
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals, deadline.on_signals():
@@ -110,14 +114,21 @@ async def _run_service(settings: Settings, demo_seed: int | None) -> int:
                     ended = service.root.actor_stopped
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_until_told, told, nursery.cancel_scope)
+                        nursery.start_soon(_until_told, service.replaced, nursery.cancel_scope)
                         nursery.start_soon(_until_gone, ended.is_set, nursery.cancel_scope)
                     deadline.begin()
-                    gave_up = ended.is_set()
+                    gave_up, replaced = ended.is_set(), service.replaced.is_set()
             except StoppedWaiting:
                 pass
             listening.cancel_scope.cancel()
-    log.info("stopped", reason="the supervision tree gave up" if gave_up else "told to")
-    return 1 if gave_up else 0
+    log.info("stopped", reason=_why(gave_up, replaced))
+    return STOOD_DOWN if replaced and not told.is_set() else 1 if gave_up else 0
+
+
+def _why(gave_up: bool, replaced: bool) -> str:
+    if replaced:
+        return "another process leads on this database"
+    return "the supervision tree gave up" if gave_up else "told to"
 
 
 async def _greet(service: RunningService) -> None:
@@ -209,6 +220,7 @@ class open_service:
             database=base.database,
             metrics=base.metrics,
             server=base.server,
+            replaced=base.leadership.lost if base.leadership is not None else trio.Event(),
             cut_runner=door.cut,
         )
 

@@ -1,5 +1,5 @@
-"""A start while the tables database is away, or while the disk is so full that not even reading is possible: the port
-answers that the service lives and is not ready, until it is.
+"""A start while the tables database is away, while the disk is so full that not even reading is possible, or while
+another process leads: the port answers that the service lives and is not ready, until it is.
 
 `townwatch serve` waits for ever; SIGTERM ends it at once. Each attempt is a line in the log.
 """
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import structlog
 import trio
 
-from townwatch.app.systemd import notify
+from townwatch.app.systemd import ALIVE, READY, notify
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.log.records import DiskFull
 from townwatch.transports.edge.connection import Connection
@@ -22,7 +22,14 @@ from townwatch.transports.websocket.handshake import HandshakeRejected, reject
 log = structlog.get_logger("service")
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
+STANDBY_WAIT = 0.25
 RETRY_AFTER = 5
+STANDBY_RETRY_AFTER = 1
+"""The leader is at another address, and this process may take over within seconds."""
+
+
+class AnotherLeads(TablesUnavailable):
+    """Another process has the lease; the message says which, and since when."""
 
 
 class StoppedWaiting(Exception):
@@ -41,7 +48,7 @@ async def wait_for(open_it: Callable[[], T], edge: Edge, told: trio.Event) -> T:
     try:
         return await trio.to_thread.run_sync(open_it)
     except _PASSING as error:
-        room = _WaitingRoom(str(error))
+        room = _WaitingRoom(error)
     found: list[T] = []
     async with trio.open_nursery() as nursery:
         await nursery.start(edge.serve_meanwhile, room.pages, room.sockets)
@@ -56,8 +63,12 @@ async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Eve
     """Try until it is open and in `found`, or until there is no use in trying."""
     wait, began = FIRST_WAIT, trio.current_time()
     while True:
-        log.warning("waiting_for_tables", reason=room.reason, next_try_seconds=wait)
-        notify("EXTEND_TIMEOUT_USEC=60000000")
+        if room.is_standby:
+            wait = STANDBY_WAIT
+            _say_standby(room)
+        else:
+            log.warning("waiting_for_tables", reason=room.reason, next_try_seconds=wait)
+            notify("EXTEND_TIMEOUT_USEC=60000000")
         with trio.move_on_after(wait):
             await told.wait()
             return StoppedWaiting()
@@ -67,14 +78,24 @@ async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Eve
             try:
                 found.append(await trio.to_thread.run_sync(open_it, abandon_on_cancel=True))
             except _PASSING as error:
-                room.reason = str(error)
+                room.note(error)
             except Exception as error:
                 return error
             else:
-                log.info("tables_available", seconds=round(trio.current_time() - began, 1))
+                event = "takes_over" if room.is_standby else "tables_available"
+                log.info(event, seconds=round(trio.current_time() - began, 1))
                 return None
             finally:
                 nursery.cancel_scope.cancel()
+
+
+def _say_standby(room: "_WaitingRoom") -> None:
+    """Tell the log when the leader is another than before, and systemd that this process lives."""
+    if room.said != room.reason:
+        room.said = room.reason
+        log.info("standby", reason=room.reason)
+        notify(READY)
+    notify(ALIVE)
 
 
 async def _cancel_when(told: trio.Event, scope: trio.CancelScope) -> None:
@@ -85,10 +106,15 @@ async def _cancel_when(told: trio.Event, scope: trio.CancelScope) -> None:
 class _WaitingRoom:
     """Answers on the port until the service is ready."""
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, error: OSError) -> None:
+        self.reason, self.is_standby, self.said = "", False, ""
+        self.note(error)
         self.pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/": self._nothing}
         self.sockets = {"/": self._no_socket}
+
+    def note(self, error: OSError) -> None:
+        """Keep why the last attempt failed."""
+        self.reason, self.is_standby = str(error), isinstance(error, AnotherLeads)
 
     async def _healthz(self, _request: Request) -> Response:
         return Response(200, b'{"status":"ok"}', [("content-type", "application/json")])
@@ -100,13 +126,18 @@ class _WaitingRoom:
         return self._answer("E_UNAVAILABLE", None)
 
     def _answer(self, code: str, details: Any) -> Response:
-        answer = error_response(503, code, self._text(), [("retry-after", str(RETRY_AFTER))])
+        answer = error_response(503, code, self._text(), [("retry-after", str(self._retry_after()))])
         if details is not None:
             answer.body = json.dumps({"error": {"code": code, "message": self._text(), "details": details}}).encode()
         return answer
 
     async def _no_socket(self, _request: Request, connection: Connection, _leftover: bytes) -> None:
-        await reject(connection, HandshakeRejected(503, "E_UNAVAILABLE", self._text(), retry_after=RETRY_AFTER))
+        await reject(connection, HandshakeRejected(503, "E_UNAVAILABLE", self._text(), retry_after=self._retry_after()))
+
+    def _retry_after(self) -> int:
+        return STANDBY_RETRY_AFTER if self.is_standby else RETRY_AFTER
 
     def _text(self) -> str:
+        if self.is_standby:
+            return f"standby; {self.reason}"
         return f"the service is starting and waits for its database: {self.reason}"

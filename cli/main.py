@@ -4,6 +4,7 @@ wrongly.
 
 import errno
 import logging
+import os
 import sys
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from townwatch.cli import quick, run as running
 from townwatch.cli.adopt import adopt as adopt_command
 from townwatch.cli.chaos import chaos as chaos_command
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
+from townwatch.cli.migrate import migrate as migrate_command
 from townwatch.cli.policy import policy_app
 from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
 from townwatch.cli.remote.mcp import mcp as mcp_command
@@ -34,7 +36,7 @@ from townwatch.cli.shared import (
     tell,
 )
 from townwatch.cli.user import user_app
-from townwatch.config.log_sink import open_missing_descriptors
+from townwatch.config.log_sink import drain_all, open_missing_descriptors
 from townwatch.config.place import default_state_dir, former_state
 from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
 
@@ -51,6 +53,7 @@ app.command(chaos_command)
 app.command(backup_command)
 app.command(mcp_command)
 app.command(doctor_command)
+app.command(migrate_command)
 app.command(policy_app)
 app.command(runner_app)
 app.command(user_app)
@@ -89,7 +92,7 @@ def serve(
     keep
         start it again whenever it dies; ends when it is told to
     """
-    from townwatch.app.service import run_service
+    from townwatch.app.service import STOOD_DOWN, run_service
     from townwatch.config.settings import ConfigError
 
     found = _settings(config, state_dir)
@@ -113,7 +116,8 @@ def serve(
             return status
     _log_to_stderr(found)
     try:
-        return run_async(run_service, found, seed if demo else None)
+        status = run_async(run_service, found, seed if demo else None)
+        return _stand_by_again() if status == STOOD_DOWN and not keep else status  # --keep starts it again itself
     except ConfigError as error:
         return _complain(str(error))
     except TablesUnavailable as error:  # it went away in the middle of the start: the next start waits for it
@@ -127,6 +131,12 @@ def serve(
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130
+
+
+def _stand_by_again() -> int:
+    """Begin anew in this process, with nothing left of what it knew as the leader: as a standby, then."""
+    drain_all(1.0)
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 @app.command(name="run")

@@ -144,10 +144,16 @@ class LimitsSettings:
 
 @attrs.frozen(kw_only=True)
 class DatabaseSettings:
-    """People, villages, tokens, decisions."""
+    """People, villages, tokens, decisions; with PostgreSQL the event log too."""
 
     url: str = ""
-    """SQLAlchemy URL, postgresql+psycopg://… for PostgreSQL. Empty: SQLite in the state directory."""
+    """SQLAlchemy URL, postgresql+psycopg://… for PostgreSQL: for the event log too, and for several processes of which
+    one leads and the others stand by. Empty: SQLite in the state directory.
+    """
+    lease_seconds: float = 5.0
+    """PostgreSQL only: a leader that has not renewed its lease for so long is replaced by a standby. More than 1."""
+    process_name: str = ""
+    """PostgreSQL only: this process, as a standby names its leader. Empty: host name, port and process id."""
 
 
 @attrs.frozen(kw_only=True)

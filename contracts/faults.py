@@ -12,6 +12,10 @@ class TablesUnavailable(OSError):
         self.retry_after = retry_after
 
 
+class TablesFenced(TablesUnavailable):
+    """Another process leads on this database: this one wrote nothing and must not go on. The message says which."""
+
+
 class TablesRefused(OSError):
     """The tables database will not take this service until a setting changes (wrong password, unknown database)."""
 

@@ -7,19 +7,19 @@ Every function of `store` that is called so takes the connection first; the call
 """
 
 import os
-import socket
 import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import trio
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from townwatch.contracts.faults import FilesDamaged, TablesUnavailable
+from townwatch.store.engine import postgres
+from townwatch.store.engine.fence import Term, pass_fence
 from townwatch.store.engine.file_identity import FileIdentity
 from townwatch.store.engine.outage import Outage, damaged, is_undecodable, stops_reading, translate
 from townwatch.store.engine.quarantine import quarantined, set_aside
@@ -33,8 +33,6 @@ BUSY_MS = 5000
 SQLITE_THREADS = 2
 """One reads while the other writes. More only wait for each other, and each has a cache of its own."""
 POSTGRES_THREADS = 16
-CONNECT_SECONDS = 5
-"""Time limit for a connection to PostgreSQL, and for a lock there."""
 PROBE_BUSY_MS = 500
 QUICK_CHECK_BYTES = 64 << 20
 """A larger file is not read through at every start; `townwatch doctor` does that."""
@@ -43,8 +41,12 @@ QUICK_CHECK_BYTES = 64 << 20
 class Database:
     """An open database, migrated. `call` to write, `read` to read; `run` is `call` for code in a thread of its own."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, term: Term | None = None) -> None:
+        """`term`: of a process that shares a PostgreSQL; each of its writes passes the fence. None: of one that is
+        alone, or a command.
+        """
         self.engine = engine
+        self._term = term
         self.outage = Outage()
         threads = SQLITE_THREADS if self.is_sqlite else POSTGRES_THREADS
         self._limiter = trio.CapacityLimiter(threads)
@@ -59,7 +61,7 @@ class Database:
         event.listen(engine, "checkin", self._given_back)
 
     @classmethod
-    def open(cls, url: str | Path) -> "Database":
+    def open(cls, url: str | Path, term: Term | None = None) -> "Database":
         """Open by URL (``postgresql://user@host/name``) or by path (SQLite; the file is made, mode 0600), and migrate.
 
         Blocks: call it before the loop, or in a thread. Raises `TablesUnavailable` where waiting may help,
@@ -71,8 +73,8 @@ class Database:
             engine = create_engine(target, connect_args={"timeout": BUSY_MS / 1000}, pool_size=SQLITE_THREADS)
             _prepare_sqlite(engine)
         else:
-            engine = _postgres_engine(target)
-        database = cls(engine)
+            engine = _postgres_engine(target, term)
+        database = cls(engine, term)
         try:
             database.run(_examine)
             database.run(migrate)
@@ -139,8 +141,7 @@ class Database:
         if self.is_sqlite:
             return
         for raw in self._in_use.copy():
-            with suppress(Exception), socket.socket(fileno=os.dup(raw.pgconn.socket)) as line:
-                line.shutdown(socket.SHUT_RDWR)
+            postgres.cut(raw)
 
     def close(self) -> None:
         """Close every connection."""
@@ -184,6 +185,8 @@ class Database:
         self.outage.check(writes=writes)
         try:
             with engine.begin() as connection:
+                if writes and self._term is not None:
+                    pass_fence(connection, self._term)
                 return work(connection)
         except SQLAlchemyError as error:
             if not (self.is_sqlite and is_undecodable(error)):
@@ -220,25 +223,22 @@ class Database:
 def _url(url: str | Path) -> URL:
     if isinstance(url, Path) or "://" not in url:
         return URL.create("sqlite", database=str(url))
-    made = make_url(url)
-    if made.drivername in ("postgresql", "postgres"):
-        made = made.set(drivername="postgresql+psycopg")
+    made = postgres.parse(url)
     if made.get_backend_name() not in ("sqlite", "postgresql"):
         raise ValueError(f"database: {made.get_backend_name()} is not supported, use sqlite or postgresql")
     return made
 
 
-def _postgres_engine(target: URL) -> Engine:
+def _postgres_engine(target: URL, term: Term | None) -> Engine:
+    given = postgres.connect_args(target, term.application if term is not None else None)
     try:
-        given = {} if "connect_timeout" in target.query else {"connect_timeout": CONNECT_SECONDS}
         engine = create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True, connect_args=given)
     except ModuleNotFoundError:
         raise ValueError("database: PostgreSQL needs psycopg; install townwatch[postgres]") from None
 
     @event.listens_for(engine, "connect")
     def connected(raw: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        raw.execute(f"SET lock_timeout = '{CONNECT_SECONDS}s'")
-        raw.commit()
+        postgres.prepare(raw)
 
     return engine
 

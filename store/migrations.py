@@ -194,6 +194,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         "CREATE INDEX ix_seen_failures_village_id ON seen_failures (village_id)",
     ),
     WEBHOOKS,
+    ("CREATE TABLE service_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),  # of processes that share them
 )
 LATEST = len(MIGRATIONS)
 

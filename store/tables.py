@@ -1,7 +1,7 @@
 """The tables, as SQLAlchemy Core sees them. What makes them is `migrations`; a test compares the two.
 
 Times are epoch milliseconds (``_ms``). Ids are text. JSON is text, made and read by the module of its noun. Secrets of
-any kind are kept as hashes only.
+any kind are kept as hashes only, but for `service_secrets`.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
@@ -275,6 +275,12 @@ idempotency = Table(
     _ms("created_ms", nullable=False),
     _text("process", nullable=True),  # which process answers it; null: none does
     _text("claim_id", nullable=True),  # the same over every attempt to answer it
+)
+service_secrets = Table(  # shared by the processes of one PostgreSQL; each has it in its state directory too
+    "service_secrets",
+    metadata,
+    Column("name", Text, primary_key=True),
+    _text("value"),
 )
 quarantine = Table(  # rows that could not be read, whole: see store/engine/quarantine.py
     "quarantine",

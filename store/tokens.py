@@ -111,6 +111,13 @@ def access_token_ended(connection: Connection, token_id: str) -> bool:
 # --- runner tokens ---------------------------------------------------------------------------------------------------
 
 
+def has_runner_token(connection: Connection, runner_id: str, now_ms: int) -> bool:
+    """Return whether the runner has a token that opens the door."""
+    t = runner_tokens.c
+    alive = (t.runner_id == runner_id) & t.revoked_ms.is_(None) & (t.expires_ms.is_(None) | (t.expires_ms > now_ms))
+    return connection.execute(select(t.token_id).where(alive).limit(1)).first() is not None
+
+
 def set_runner_token(connection: Connection, token: RunnerToken, overlap_ms: int = 0) -> None:
     """Make this the runner's token; earlier ones end `overlap_ms` after this one began."""
     end = token.created_ms + overlap_ms

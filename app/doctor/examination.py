@@ -12,8 +12,10 @@ import attrs
 
 from townwatch.app.doctor import databases
 from townwatch.app.doctor.findings import Finding, Level
+from townwatch.app.doctor.postgres import shared_log
 from townwatch.config.settings import Settings
 from townwatch.runner.agents import discovery
+from townwatch.store.engine.postgres import is_postgres
 
 PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db")
 LOW_BYTES, VERY_LOW_BYTES = 1 << 30, 64 << 20
@@ -28,7 +30,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("state directory", lambda: _directory(state)),
         ("service", lambda: _service(state)),
         ("disk", lambda: _disk(state)),
-        ("journal", lambda: databases.journal(state / "journal.db")),
+        ("journal", lambda: _journal(settings)),
         ("tables", lambda: databases.tables(settings)),
         ("spool", lambda: databases.spools(state)),
         ("clock", lambda: _clock(state)),
@@ -58,6 +60,11 @@ def in_use(state: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def _journal(settings: Settings) -> Iterator[Finding]:
+    url = settings.database.url
+    return shared_log(url) if is_postgres(url) else databases.journal(settings.state / "journal.db")
 
 
 def _directory(state: Path) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from townwatch.actors.messages import ShowNotice
 from townwatch.actors.ports import Notice
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.store.database import Database
-from townwatch.store.log.event_log import EventLog
 from townwatch.store.log.heads import Loss
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.records import LogError
 
 log = structlog.get_logger("damage")
@@ -25,7 +25,9 @@ QUARANTINE_ALERT, LOSS_ALERT = "service:quarantine", "service:lost-events"
 class Damage:
     """Asked by readiness, told by the link of a runner that knows more than the log has."""
 
-    def __init__(self, context: Context, event_log: EventLog, database: Database, registry: CollectorRegistry) -> None:
+    def __init__(
+        self, context: Context, event_log: DurableLog, database: Database, registry: CollectorRegistry
+    ) -> None:
         self._context = context
         self._log = event_log
         self._database = database
@@ -84,7 +86,7 @@ class Damage:
 class JournalWatch(TaskOwner):
     """Twice a second: are the journal's files still there, and how far is each session, written beside the log."""
 
-    def __init__(self, event_log: EventLog) -> None:
+    def __init__(self, event_log: DurableLog) -> None:
         super().__init__()
         self._log = event_log
 

@@ -11,7 +11,7 @@ from townwatch.app.upkeep.authority import end
 from townwatch.app.upkeep.session_gc import delete_session, end_child
 from townwatch.store import villages
 from townwatch.store.database import Database
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 
 log = structlog.get_logger("ending")
 
@@ -21,7 +21,7 @@ async def end_session(context: Context, state: SessionState, reason: str) -> Non
     await end(context, state.session_id, reason)
 
 
-async def village_deleted(context: Context, event_log: EventLog, database: Database, village_id: str) -> None:
+async def village_deleted(context: Context, event_log: DurableLog, database: Database, village_id: str) -> None:
     """End what is left in memory and in the log of a village whose rows are gone. Done again, it does what is left."""
     for client in list(context.directory.clients.values()):
         tell_if_alive(client, m.RecheckAccess())  # it asks the database, which knows the village no more

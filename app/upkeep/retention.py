@@ -8,7 +8,7 @@ import trio
 from townwatch.actors.context import Context
 from townwatch.config.settings import JournalSettings
 from townwatch.runtime.tasks import TaskOwner
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.records import Retention
 
 log = structlog.get_logger("retention")
@@ -28,7 +28,7 @@ def retention(settings: JournalSettings) -> Retention | None:
 class Keeper(TaskOwner):
     """Once a minute, village by village. Sessions that live are never touched."""
 
-    def __init__(self, context: Context, event_log: EventLog, keep: Retention, every: float = ROUND_SECONDS) -> None:
+    def __init__(self, context: Context, event_log: DurableLog, keep: Retention, every: float = ROUND_SECONDS) -> None:
         super().__init__()
         self._context = context
         self._log = event_log

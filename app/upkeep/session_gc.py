@@ -14,7 +14,7 @@ from townwatch.runtime import whereis
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.store import sessions, villages
 from townwatch.store.database import Database
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.supervision import ChildError, Supervisor
 
 log = structlog.get_logger("forget")
@@ -31,7 +31,7 @@ async def forget_session(context: Context, session_id: str) -> None:
     context.board.remove(session_id)
 
 
-async def delete_session(context: Context, event_log: EventLog, database: Database, session_id: str) -> None:
+async def delete_session(context: Context, event_log: DurableLog, database: Database, session_id: str) -> None:
     """A session that has ended: its events, snapshot, approvals, and the screen that its agent still shows.
 
     First the log, which from its first commit on takes nothing more of the session: begun, it cannot come back.

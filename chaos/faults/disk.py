@@ -7,7 +7,7 @@ import attrs
 import trio
 
 from townwatch.contracts.records import LogRecord
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.records import DiskFull, Snapshot
 
 
@@ -15,7 +15,7 @@ from townwatch.store.log.records import DiskFull, Snapshot
 class FaultyDisk:
     """`actors.ports.Journal` over the log. `delay`: seconds that each commit takes longer; `full`: nothing fits."""
 
-    log: EventLog
+    log: DurableLog
     delay: float = 0.0
     full: bool = False
 

@@ -10,7 +10,7 @@ from townwatch.chaos.faults.plug import FaultySockets, PluggedEdge
 from townwatch.chaos.faults.routes import mount_chaos
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.supervision import ChildSpec, Supervisor
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.http.deps import Api
@@ -34,7 +34,7 @@ class FaultInjection:
         """The edge, with plugs to pull."""
         return PluggedEdge(settings, self._plugs)
 
-    def disk(self, event_log: EventLog) -> FaultyDisk:
+    def disk(self, event_log: DurableLog) -> FaultyDisk:
         """Return the disk that the journal writes to."""
         self._disk = FaultyDisk(event_log)
         return self._disk

@@ -11,7 +11,8 @@ import attrs
 import structlog
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError as PoolTimeout
 
-from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
+from townwatch.contracts.faults import FilesDamaged, TablesFenced, TablesRefused, TablesUnavailable
+from townwatch.store.engine.fence import FENCED
 
 log = structlog.get_logger("tables")
 
@@ -93,7 +94,7 @@ def translate(error: SQLAlchemyError | sqlite3.Error, name: str) -> OSError | No
         return None
     if isinstance(error.orig, sqlite3.Error):
         return _sqlite(error.orig, name)
-    return _postgres(error, error.orig, name)
+    return postgres_fault(error.orig, name, cut=error.connection_invalidated)
 
 
 def stops_reading(error: BaseException) -> bool:
@@ -129,14 +130,17 @@ def damaged(name: str, finding: str) -> FilesDamaged:
     )
 
 
-def _postgres(error: DBAPIError, original: BaseException, name: str) -> OSError | None:
+def postgres_fault(original: BaseException, name: str, *, cut: bool = False) -> OSError | None:
+    """The fault that an error of psycopg stands for; None for one of the statement. `cut`: it cost the connection."""
     state = str(getattr(original, "sqlstate", None) or "")
     text = _one_line(original)
+    if state == FENCED:
+        return TablesFenced(text)
     if state.startswith("XX"):
         return FilesDamaged(f"{name} reports damage ({text}): see the log of PostgreSQL and restore a backup")
     if _refuses(state, text):
         return TablesRefused(f"{name} refuses this service ({text}): check [database] url, the user and the password")
-    passing = error.connection_invalidated or state.startswith(_PASSING_STATES)
+    passing = cut or state.startswith(_PASSING_STATES)
     kind = type(original).__name__
     if passing or (not state and kind in ("OperationalError", "InterfaceError", "ConnectionTimeout")):
         if "timeout" in text.lower() and not state:  # it took the connection, or none of it came back

@@ -146,6 +146,22 @@ class LogDamaged(LogBroken, FilesDamaged):
         return self._text
 
 
+class LogUnreachable(LogError):
+    """The PostgreSQL of the log does not answer, or cut the connection. Whether the call was stored is found out by
+    reading before the next one.
+    """
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(errno.EIO, f"the event log cannot be reached ({what}); retrying", place)
+
+
+class LogFenced(LogError):
+    """Another process leads on this log. Nothing of the call is stored, and nothing of a later one will be."""
+
+    def __init__(self, place: str, what: str) -> None:
+        super().__init__(errno.EPERM, what, place)
+
+
 class LogReplaced(LogError):
     """The files were removed, replaced or cut off while the log was open: what is written now is lost."""
 

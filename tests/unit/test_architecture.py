@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
     "cli": {"app", "chaos", "runner", "access", "config", "contracts", "net", "policy", "store", "supervision"},
     "app": {
-        *("chaos", "transports", "notify", "actors", "runner", "access", "store", "dashboard", "config", "contracts"),
-        *("supervision", "runtime", "policy", "net"),
+        *("chaos", "transports", "notify", "actors", "runner", "access", "cluster", "store", "dashboard", "config"),
+        *("contracts", "supervision", "runtime", "policy", "net"),
     },
     "chaos": {
         *("transports", "actors", "runner", "access", "store", "config", "contracts", "net"),
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "transports": {"actors", "access", "store", "contracts", "supervision", "runtime", "policy"},
     "actors": {"contracts", "supervision", "runtime", "policy"},
     "access": {"store", "contracts", "net"},
+    "cluster": {"store", "contracts"},
     "store": {"contracts"},
     "runner": {"contracts", "net", "policy"},
     "supervision": {"runtime"},

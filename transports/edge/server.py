@@ -120,6 +120,11 @@ class Edge:
         self._port = self._listener.getsockname()[1]  # a restart comes back to the same one
         return self._listener
 
+    @property
+    def port(self) -> int:
+        """The TCP port, once it is bound."""
+        return self._port
+
     def close(self) -> None:
         """Let go of a port that was bound and never served."""
         if self._listener is not None:

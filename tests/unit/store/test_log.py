@@ -15,12 +15,14 @@ from townwatch.store.log.read import LogReader
 from townwatch.store.log.records import DiskFull, LogBroken, LogInUse, LogRecord, LogTooNew, Lost
 
 Make = Callable[..., LogRecord]
+on_both = pytest.mark.parametrize("log", ["file", "postgresql"], indirect=True)
 
 
 def seqs(records: list[LogRecord]) -> list[int]:
     return [record.seq for record in records]
 
 
+@on_both
 def test_what_was_appended_can_be_read_back_byte_for_byte(log: EventLog, record: Make) -> None:
     body = '{"data":"\\u0000 ünï \x1b[2J"}'.encode()
     log.append([record(1, body=body), record(2)])
@@ -29,6 +31,7 @@ def test_what_was_appended_can_be_read_back_byte_for_byte(log: EventLog, record:
     assert second.seq == 2
 
 
+@on_both
 def test_a_repeat_is_dropped_and_counted_and_the_first_one_stands(log: EventLog, record: Make) -> None:
     log.append([record(1, body=b"first")])
     result = log.append([record(1, body=b"second"), record(2), record(2)])
@@ -37,6 +40,7 @@ def test_a_repeat_is_dropped_and_counted_and_the_first_one_stands(log: EventLog,
     assert [r.body for r in log.read("s1")] == [b"first", b'{"seq":2}']
 
 
+@on_both
 def test_the_head_is_the_highest_seq_without_a_hole_before_it(log: EventLog, record: Make) -> None:
     result = log.append([record(1), record(2), record(5)])
     head = result.heads["s1"]
@@ -46,6 +50,7 @@ def test_the_head_is_the_highest_seq_without_a_hole_before_it(log: EventLog, rec
     assert seqs(log.read("s1")) == [1, 2, 3, 4, 5]
 
 
+@on_both
 def test_what_is_declared_lost_no_longer_holds_the_head_back(log: EventLog, record: Make) -> None:
     log.append([record(1), record(4)])
     result = log.append([record(5)], lost=[Lost("s1", 2, 3, "E_BAD_PAYLOAD")])
@@ -54,18 +59,21 @@ def test_what_is_declared_lost_no_longer_holds_the_head_back(log: EventLog, reco
     assert log.append([record(2)]).repeats == {"s1": 1}  # what was given up does not come back later, out of order
 
 
+@on_both
 def test_losing_the_next_number_moves_the_head_without_an_event(log: EventLog, record: Make) -> None:
     log.append([record(1)])
     assert log.append([], lost=[Lost("s1", 2, 2, "E_BAD_PAYLOAD")]).heads["s1"].last_seq == 2
     assert log.append([record(3)]).heads["s1"].last_seq == 3
 
 
+@on_both
 def test_a_session_stays_in_its_village(log: EventLog, record: Make) -> None:
     log.append([record(1)])
     result = log.append([record(2, village="other"), record(2)])
     assert [(r.seq, r.reason) for r in result.refused] == [(2, "wrong_village")]
 
 
+@on_both
 @pytest.mark.parametrize("seq", [0, -1, 2**53])
 def test_a_seq_outside_of_the_contract_is_refused(log: EventLog, record: Make, seq: int) -> None:
     result = log.append([record(seq), record(1)])
@@ -73,6 +81,7 @@ def test_a_seq_outside_of_the_contract_is_refused(log: EventLog, record: Make, s
     assert result.heads["s1"].last_seq == 1
 
 
+@on_both
 def test_a_runner_that_makes_holes_without_end_is_refused(log: EventLog, record: Make) -> None:
     result = log.append([record(seq) for seq in range(1, 1200, 2)])
     assert {r.reason for r in result.refused} == {"too_many_holes"}
@@ -99,6 +108,7 @@ def test_positions_grow_over_all_sessions_and_are_never_given_twice(tmp_path: Pa
         assert [(r.session_id, r.position) for r in read_all(log)] == [("s1", 1), ("s2", 2), ("s1", 4)]
 
 
+@on_both
 def test_reads_are_cut_at_limit_and_bytes_and_always_get_further(log: EventLog, record: Make) -> None:
     log.append([record(seq, body=b"x" * 100) for seq in range(1, 11)])
     assert seqs(log.read("s1", after=3, limit=2)) == [4, 5]
@@ -107,6 +117,7 @@ def test_reads_are_cut_at_limit_and_bytes_and_always_get_further(log: EventLog, 
     assert log.read("s1", after=10) == [] == log.read("nobody")
 
 
+@on_both
 def test_snapshots_replace_each_other_by_key(log: EventLog) -> None:
     log.save_snapshots({"session:s1": (5, b"one"), "village:demo": (5, b"two")})
     log.save_snapshots({"session:s1": (9, b"three")})

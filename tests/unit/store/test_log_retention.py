@@ -3,18 +3,22 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.support.whole_log import read_all
+import pytest
+
 from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.records import LogRecord, Retention
 
 Make = Callable[..., LogRecord]
+on_both = pytest.mark.parametrize("log", ["file", "postgresql"], indirect=True)
 
 
-def sizes(log: EventLog) -> tuple[int, int]:
-    rows = [r for r in read_all(log) if r.village_id == "demo"]
+def sizes(log: DurableLog) -> tuple[int, int]:
+    rows = [r for session_id in log.heads() for r in log.read(session_id) if r.village_id == "demo"]
     return len(rows), sum(len(r.body) for r in rows)
 
 
+@on_both
 def test_by_size_the_oldest_go_until_it_fits(log: EventLog, record: Make) -> None:
     log.append([record(seq, body=b"x" * 100) for seq in range(1, 11)])
     log.append([record(1, session="o", village="other", body=b"x" * 5000)])
@@ -38,6 +42,7 @@ def test_by_age_of_our_own_clock_whatever_the_runner_says(tmp_path: Path, record
         assert [r.seq for r in log.read("s1")] == [2]
 
 
+@on_both
 def test_in_chunks_with_appends_in_between(log: EventLog, record: Make) -> None:
     log.append([record(seq) for seq in range(1, 101)])
     steps, appended = 0, 100
@@ -52,6 +57,7 @@ def test_in_chunks_with_appends_in_between(log: EventLog, record: Make) -> None:
     assert log.append([record(105), record(106)]).repeats == {"s1": 1}  # forgotten, and still known as a repeat
 
 
+@on_both
 def test_spared_sessions_are_not_touched(log: EventLog, record: Make) -> None:
     log.append([record(seq, session=s) for seq in range(1, 4) for s in ("live", "done")])
     log.retain("demo", Retention(max_bytes=0), spare=["live", "unknown"])
@@ -74,6 +80,7 @@ def test_a_deleted_session_is_gone_and_does_not_come_back(tmp_path: Path, record
         assert log.append([record(7)]).stored == ()
 
 
+@on_both
 def test_unknown_names_are_no_error(log: EventLog) -> None:
     assert log.retain("nowhere", Retention(max_bytes=0)).events == 0
     assert log.delete_session("nobody").events == 0

@@ -1,0 +1,180 @@
+"""Two services on one PostgreSQL, the proxy that follows the one that leads, and who freezes and kills them."""
+
+import os
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import httpx
+import psycopg
+import trio
+
+from tests.chaos.nemesis.proxy import Proxy
+from tests.chaos.nemesis.town import HOST, START_SECONDS, Member
+from tests.support import postgres
+from townwatch.contracts.codec import decode_json
+
+LEASE_SECONDS = 3.0
+LOOK_SECONDS, ANSWER_SECONDS = 0.1, 1.0
+DEEDS = ("freeze", "kill", "stop", "restart postgresql", "crash postgresql")
+
+
+@attrs.define(eq=False)
+class FollowingProxy(Proxy):
+    """Sends new connections to the one of `ports` that is ready; when that is another one, it resets the old ones, as
+    a load balancer does whose back end was marked down.
+    """
+
+    ports: Sequence[int] = ()
+    ready: trio.Event = attrs.field(factory=trio.Event)
+    changes: int = 0
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(super().run)
+            nursery.start_soon(self._follow)
+            task_status.started()
+
+    async def _follow(self) -> None:
+        async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
+            while True:
+                for port in self.ports:
+                    if await is_ready(http, port) and port != self.target:
+                        self.target = port
+                        self.changes += 1
+                        self.cut(1.0, random.Random(0))
+                self.ready.set() if self.target else None
+                await trio.sleep(LOOK_SECONDS)
+
+
+async def is_ready(http: httpx.AsyncClient, port: int) -> bool:
+    try:
+        return (await http.get(f"http://{HOST}:{port}/readyz")).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@attrs.define(eq=False)
+class Pair:
+    """`takeovers`: seconds from each deed until a service was ready."""
+
+    members: dict[int, Member]
+    server: postgres.Server
+    seed: int
+    deeds: Counter[str] = attrs.field(factory=Counter)
+    takeovers: list[tuple[str, float]] = attrs.field(factory=list)
+    problems: list[str] = attrs.field(factory=list)
+
+    async def start(self) -> None:
+        """Returns when one is ready and the other one stands by."""
+        for member in self.members.values():
+            await member.start()
+        await self.settled()
+
+    async def settled(self) -> int:
+        """Wait until one is ready and the others are standbys; the port of the one."""
+        with trio.fail_after(START_SECONDS * 2):
+            async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
+                while True:
+                    states = {port: await _state(http, port) for port in self.members}
+                    leaders = [port for port, state in states.items() if state == "ready"]
+                    if len(leaders) == 1 and sorted(states.values()) == ["ready", *["standby"] * (len(states) - 1)]:
+                        return leaders[0]
+                    for member in self.members.values():
+                        assert member.process is not None
+                        assert member.process.poll() is None, f"{member.name} ended by itself: {member.last_words()}"
+                    await trio.sleep(0.1)
+
+    async def rage(self, plan: Sequence[str]) -> None:
+        """One deed after the other; each begins when the one before is over."""
+        dice = random.Random(self.seed)
+        for deed in plan:
+            port = await self.settled()
+            await trio.sleep(dice.uniform(0.5, 2.0))
+            self.deeds[deed] += 1
+            await self._do(deed, port, dice)
+
+    async def _do(self, deed: str, port: int, dice: random.Random) -> None:
+        leader, began = self.members[port], trio.current_time()
+        assert leader.process is not None
+        match deed:
+            case "freeze":
+                os.kill(leader.process.pid, signal.SIGSTOP)
+                await self._taken_over(deed, began, without=port)
+                await trio.sleep(dice.uniform(0.0, 1.0))  # the new leader stores, and then the old one wakes up
+                os.kill(leader.process.pid, signal.SIGCONT)
+                await self._fenced(leader)
+            case "kill":
+                await leader.kill()
+                await self._taken_over(deed, began, without=port)
+                await leader.start()
+            case "stop":
+                if (status := await leader.stop()) != 0:
+                    self.problems.append(f"{leader.name} ended with {status} on SIGTERM: {leader.last_words()[-500:]}")
+                await self._taken_over(deed, began, without=port)
+                await leader.start()
+            case _:
+                stop = self.server.stop if deed.startswith("crash") else self.server.stop_fast
+                await trio.to_thread.run_sync(stop)
+                await trio.sleep(dice.uniform(0.0, 1.0))
+                await trio.to_thread.run_sync(self.server.start)
+                await self._taken_over(deed, began)
+
+    async def _taken_over(self, deed: str, began: float, without: int | None = None) -> None:
+        with trio.fail_after(START_SECONDS):
+            async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
+                while True:
+                    for port in self.members:
+                        if port != without and await is_ready(http, port):
+                            self.takeovers.append((deed, trio.current_time() - began))
+                            return
+                    await trio.sleep(0.02)
+
+    async def _fenced(self, member: Member) -> None:
+        """It says why it does not lead any more."""
+        said = f"led in epoch {self._epoch() - 1}"
+        with trio.move_on_after(START_SECONDS):
+            while said not in member.last_words():
+                await trio.sleep(0.1)
+            return
+        self.problems.append(f"{member.name} did not say that another one leads: {member.last_words()[-500:]}")
+
+    def _epoch(self) -> int:
+        with psycopg.connect(self.url) as connection:
+            row = connection.execute("SELECT epoch FROM lease").fetchone()
+            assert row is not None
+            return row[0]
+
+    @property
+    def url(self) -> str:
+        return next(iter(self.members.values())).environment["TOWNWATCH_DATABASE_URL"]
+
+
+async def _state(http: httpx.AsyncClient, port: int) -> str:
+    try:
+        answer = await http.get(f"http://{HOST}:{port}/readyz")
+    except httpx.HTTPError:
+        return "away"
+    if answer.status_code == 200:
+        return "ready"
+    return "standby" if "standby; " in answer.text else "unready"
+
+
+def stored_events(url: str) -> dict[str, list[dict[str, Any]]]:
+    """session → its events in order of position, which must be their order of seq."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    sql = "SELECT h.session_id, e.body FROM log_event e JOIN log_session h ON h.id = e.session ORDER BY e.position"
+    with psycopg.connect(url) as connection:
+        for session, body in connection.execute(sql):
+            found.setdefault(session, []).append(decode_json(bytes(body)))
+    return found
+
+
+def plan_of(deeds: int, seed: int) -> list[str]:
+    """The three that differ most first, then whatever the seed says."""
+    dice: Callable[[Sequence[str]], str] = random.Random(f"plan {seed}").choice
+    return [*("freeze", "crash postgresql", "kill")[:deeds], *(dice(DEEDS) for _ in range(deeds - 3))]
