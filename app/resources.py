@@ -21,6 +21,7 @@ from townwatch.app.identity import known_issuers, open_database
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
 from townwatch.app.rights import Rights
+from townwatch.app.search.index import SearchIndex, room_on
 from townwatch.app.upkeep.restore import restore
 from townwatch.app.waiting_room import wait_for
 from townwatch.chaos.faults.sabotage import FaultInjection
@@ -30,6 +31,9 @@ from townwatch.contracts.faults import TablesUnavailable
 from townwatch.runtime import telemetry
 from townwatch.store.database import Database
 from townwatch.store.log.event_log import EventLog
+from townwatch.store.search.postgres import PostgresSearch
+from townwatch.store.search.records import SearchStore
+from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.socketio import EngineSettings, TrioServer
@@ -66,6 +70,7 @@ class Resources:
     trail: AuditTrail
     history: History
     damage: Damage
+    search: SearchIndex
 
 
 async def lay(
@@ -81,6 +86,9 @@ async def lay(
     stack.callback(event_log.close)
     database = await wait_for(partial(_open_database, event_log, settings), edge, told)
     stack.callback(database.close)
+    search = SearchIndex(event_log, partial(_open_search, settings, database), room_on(settings.state))
+    stack.callback(search.close)
+    event_log.on_removed = search.removed
     clock = WallClock()
     await database.call(bootstrap, settings.state, clock.now_ms())
     own = OwnTokens(token_secret(settings.state))
@@ -131,7 +139,13 @@ async def lay(
         trail=trail,
         history=history,
         damage=damage,
+        search=search,
     )
+
+
+def _open_search(settings: Settings, database: Database) -> SearchStore:
+    """The search index: beside the journal, or beside the tables where those are in PostgreSQL."""
+    return SqliteSearch(settings.state / "search.db") if database.is_sqlite else PostgresSearch(database)
 
 
 def _open_database(event_log: EventLog, settings: Settings) -> Database:

@@ -171,6 +171,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, version INTEGER NOT NULL,
           body TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL)""",
     ),
+    ("CREATE INDEX audit_by_session ON audit (session_id)",),  # who started a session
 )
 LATEST = len(MIGRATIONS)
 

@@ -51,6 +51,10 @@ def _wall_clock() -> float:
     return time.time() * 1000
 
 
+def _nothing(_sessions: Sequence[str]) -> None:
+    return None
+
+
 class EventLog(LogReader):
     """The log, open for writing and reading. Make one with `open`; close it, or use it in a ``with``.
 
@@ -78,6 +82,8 @@ class EventLog(LogReader):
         self._next_key = 1
         self._next_position = 1
         self._guard = LogGuard(path)
+        self.on_removed: Callable[[Sequence[str]], None] = _nothing
+        """Called after events of these sessions were removed, in the thread that removed them. Must not raise."""
         try:
             self._recover()
         except sqlite3.Error as error:
@@ -198,7 +204,9 @@ class EventLog(LogReader):
             removed, touched = self._forget(
                 lambda writer: log_retention.retain(writer, village, keep, self._now_ms(), chunk, spared)
             )
-            self._reload(touched)
+            sessions = self._reload(touched)
+        if sessions:
+            self.on_removed(sessions)
         return removed
 
     def delete_session(self, session_id: str, chunk: int = log_retention.CHUNK) -> Removed:
@@ -212,6 +220,7 @@ class EventLog(LogReader):
                 return Removed(0, 0, False)
             removed = self._forget(lambda writer: log_retention.delete_session(writer, head.key, session_id, chunk))
             self._reload([head.key])
+        self.on_removed([session_id])
         return removed
 
     def vacuum(self, pages: int = 256) -> int:
@@ -319,10 +328,10 @@ class EventLog(LogReader):
         (kept,) = self._writer.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchone()
         self._next_position = max(newest + 1, kept)
 
-    def _reload(self, keys: Iterable[int]) -> None:
-        for key in keys:
-            for head in load_heads(self._writer, f"WHERE h.id = {int(key)}"):
-                self._heads[head.session_id] = head
+    def _reload(self, keys: Iterable[int]) -> list[str]:
+        heads = [head for key in keys for head in load_heads(self._writer, f"WHERE h.id = {int(key)}")]
+        self._heads.update({head.session_id: head for head in heads})
+        return [head.session_id for head in heads]
 
     def _village_keys(self, heads: Iterable[Head]) -> dict[str, int]:
         following = max(self._villages.values(), default=0) + 1

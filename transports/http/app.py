@@ -25,6 +25,7 @@ from townwatch.transports.http.routes import (
     policies,
     prompts,
     runners,
+    search,
     sessions,
     starts,
     system,
@@ -40,7 +41,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
         *(auth, connections, people, villages, members, policies, audit),
-        *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, system),
+        *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, search, system),
     )
     for operation in noun.routes.operations
 )

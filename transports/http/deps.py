@@ -1,7 +1,8 @@
 """What the REST room needs from the rest of the house: filled by the composition root."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -14,6 +15,7 @@ from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
+from townwatch.store.search.records import Found, Freshness, Wanted
 from townwatch.supervision import History, Rate, TokenBuckets
 from townwatch.transports.http.guesses import PasswordGuard
 from townwatch.transports.http.streams import StreamLimits, StreamPlaces
@@ -37,6 +39,18 @@ class Rates:
     """By account and place (device or network), right ones too."""
     strange_passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=30))
     """By account, from all places together that never signed in to it."""
+
+
+class Search(Protocol):
+    """Full-text search. The villages where the asker may look are the caller's to name."""
+
+    async def find(self, wanted: Wanted) -> Found:
+        """Return a page of matches. Raises `SearchError`."""
+        ...
+
+    async def freshness(self, village_ids: Collection[str]) -> Freshness:
+        """Return how far the index is behind these villages' events."""
+        ...
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -80,6 +94,8 @@ class Api:
     """A person was locked out: their live connections are to end."""
     keep_audit: Callable[[Entry], None]
     """Takes an audit entry that could not be written now, to be written later."""
+    search: Search
+    """Finds text in what the asker may read."""
     root: Callable[[], Ref | None] = lambda: None
     """The root supervisor, for the tree."""
     history: History = attrs.field(factory=History)

@@ -1,5 +1,6 @@
 """How routes reach sessions: those that one may see, and the actor of one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,7 +11,7 @@ from townwatch.actors import commands
 from townwatch.actors.rendering import shown
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
-from townwatch.store import villages
+from townwatch.store import audit, villages
 from townwatch.store.villages import VillageOf
 from townwatch.transports.http.operation import Call
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -53,6 +54,15 @@ async def village_keys(call: Call[Any, Any], name: str | None) -> list[str]:
     if name is not None:
         return [await village(call, Action.READ, name)]
     return [one.village_id for one in await villages_seen(call)]
+
+
+async def starters(call: Call[Any, Any], states: Sequence[SessionState]) -> dict[str, rest.StartedBy]:
+    """Return who started which of these sessions, for those in villages that the caller is a member of."""
+    seen = await villages_seen(call, public_too=False)
+    mine = {one.village_id for one in seen}
+    asked = [one.session_id for one in states if one.village_id in mine]
+    known = await call.api.database.read(audit.starters, asked) if asked else {}
+    return {session: rest.StartedBy(user_id=who, name=name) for session, (who, name) in known.items()}
 
 
 async def tell(call: Call[Any, Any], message: Any) -> Any:

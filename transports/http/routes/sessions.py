@@ -10,6 +10,7 @@ import trio
 from townwatch.access.policy import Action
 from townwatch.actors import commands, messages as m
 from townwatch.actors.log_reading import read_for_viewers
+from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.codec import to_json_values
 from townwatch.transports.http import fleet, reach, recording, views
@@ -34,19 +35,39 @@ ONE = f"{BASE}/{{sessionId}}"
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
     """List the sessions you may see, newest first."""
     query = call.query
-    found = [one for one in await reach.sessions(call, query.village_id) if not (query.live and one.ended)]
+    found = [one for one in await reach.sessions(call, query.village_id) if _matches(one, query)]
+    if query.started_by is not None:
+        starters = await reach.starters(call, found)
+        found = [one for one in found if one.session_id in starters]
+        found = [one for one in found if starters[one.session_id].user_id == query.started_by]
     page, following = cut(found, lambda one: (-(one.created_at or 0), one.session_id), query.cursor, query.limit)
     statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
+    starters = await reach.starters(call, page)
     items = [
         views.session_view(
             one,
             call.api.context.undecided(one),
             reach.listed(call, one),
             runner_away=statuses[one.runner_id] == "offline",
+            started_by=starters.get(one.session_id),
         )
         for one in page
     ]
-    return rest.SessionList(items=items, next=following)
+    return rest.SessionList(items=items, next=following, total=len(found))
+
+
+def _matches(one: SessionState, query: rest.SessionQuery) -> bool:
+    """Whether a session is what the query asks for, as far as its state tells."""
+    outcome = one.state.lower() if one.ended else "live"
+    created = one.created_at or 0
+    return (
+        not (query.live and one.ended)
+        and query.outcome in (None, outcome)
+        and query.repo_id in (None, one.repo_id)
+        and query.agent_id in (None, one.agent_id)
+        and (query.since is None or created >= query.since)
+        and (query.until is None or created < query.until)
+    )
 
 
 @routes.get(ONE, rest.SessionView, who="visitor", on="session", may=Action.READ)
@@ -54,9 +75,13 @@ async def get_session(call: Call[None, None]) -> rest.SessionView:
     """Return a session in its current state."""
     state = call.session
     statuses = await fleet.statuses(call.api, {state.runner_id})
-    waiting = call.api.context.undecided(state)
+    starters = await reach.starters(call, [state])
     return views.session_view(
-        state, waiting, reach.listed(call, state), runner_away=statuses[state.runner_id] == "offline"
+        state,
+        call.api.context.undecided(state),
+        reach.listed(call, state),
+        runner_away=statuses[state.runner_id] == "offline",
+        started_by=starters.get(state.session_id),
     )
 
 
