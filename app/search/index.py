@@ -24,8 +24,8 @@ from townwatch.store.log.records import Head, LogRecord
 from townwatch.store.search.records import (
     Advance,
     Found,
+    FoundText,
     Freshness,
-    Match,
     Piece,
     SearchError,
     SearchStore,
@@ -101,7 +101,7 @@ class SearchIndex:
         )
         return Freshness(behind=behind, current_at=self._current_at, reason=self.reason if behind else None)
 
-    def _readable(self, match: Match) -> bool:
+    def _readable(self, match: FoundText) -> bool:
         first = self._first_seq(match.session_id)
         return first is not None and match.from_seq >= first
 

@@ -165,7 +165,7 @@ class SessionView:
     agent: AgentStateView | None = None
     worktree: WorktreeView | None = None
     resume_of: str | None = None
-    started_by: StartedBy | None = None
+    started_by: StartedBy | None
 
 
 @attrs.frozen(kw_only=True)

@@ -20,7 +20,7 @@ from townwatch.store.search.records import (
     Advance,
     FirstSeq,
     Found,
-    Match,
+    FoundText,
     SearchError,
     SearchTooSlow,
     Wanted,
@@ -189,7 +189,7 @@ def _find(connection: Connection, wanted: Wanted) -> Found:
     )
     before = _LAST if wanted.before is None else wanted.before
     rows = connection.execute(text(page), {**given, "before": before, "limit": wanted.limit + 1})
-    matches = [Match(**dict(row)) for row in rows.mappings()]
+    matches = [FoundText(**dict(row)) for row in rows.mappings()]
     total = connection.execute(
         text(f"SELECT count(*) FROM (SELECT 1 {where} LIMIT {COUNTED + 1}) AS counted"), given
     ).scalar_one()

@@ -41,7 +41,7 @@ class Advance:
 
 
 @attrs.frozen(kw_only=True)
-class Match:
+class FoundText:
     """A piece that matches. `place`: orders matches by time, each has its own."""
 
     place: int
@@ -78,7 +78,7 @@ class Found:
     there are more.
     """
 
-    matches: Sequence[Match]
+    matches: Sequence[FoundText]
     next: int | None
     total: int
     more_than_total: bool

@@ -24,7 +24,7 @@ from townwatch.store.search.records import (
     Advance,
     FirstSeq,
     Found,
-    Match,
+    FoundText,
     SearchError,
     SearchTooSlow,
     Wanted,
@@ -117,7 +117,7 @@ class SqliteSearch:
             counting = f"SELECT count(*) FROM (SELECT 1 {where} LIMIT {COUNTED + 1})"
             (total,) = reader.execute(counting, given).fetchone()
         names = ("place", "session_id", "village_id", "kind", "from_seq", "seq", "text")
-        matches = [Match(**dict(zip(names, row, strict=True))) for row in rows]
+        matches = [FoundText(**dict(zip(names, row, strict=True))) for row in rows]
         return Found(
             matches=matches[: wanted.limit],
             next=matches[wanted.limit - 1].place if len(matches) > wanted.limit else None,

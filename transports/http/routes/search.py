@@ -5,7 +5,7 @@ from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.village_ids import name_of
 from townwatch.store.search.query import Query, QueryError, excerpt, parse
-from townwatch.store.search.records import Freshness, Match, SearchError, Wanted
+from townwatch.store.search.records import FoundText, Freshness, SearchError, Wanted
 from townwatch.transports.http import reach
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import unknown_cursor
@@ -38,8 +38,8 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
     )
     try:
         async with call.api.pages.place(reader_of(call)):
+            freshness = await call.api.search.freshness(villages)  # first: the answer has at least what it counts
             found = await call.api.search.find(wanted)
-            freshness = await call.api.search.freshness(villages)
     except SearchError as error:
         raise ProblemError(503, str(error), "E_SEARCH", headers={"retry-after": "5"}) from None
     board = call.api.context.board
@@ -76,7 +76,7 @@ def _place(cursor: str | None) -> int | None:
     return int(cursor)
 
 
-def _hit(match: Match, state: SessionState, query: Query) -> rest.SearchHit:
+def _hit(match: FoundText, state: SessionState, query: Query) -> rest.SearchHit:
     snippet, spans = excerpt(match.text, query)
     return rest.SearchHit(
         session_id=state.session_id,
