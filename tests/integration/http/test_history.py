@@ -6,15 +6,13 @@ from tests.support.cast import event
 from townwatch.store import audit
 from townwatch.store.audit import Entry
 
-DAY = 86_400_000
-DAY_ONE = 1_764_000_000_000
 NOTHING_USED = {"agentSeconds": 0, "terminalKb": 0, "filesTouched": 0, "commandsRun": 0, "approvalsRequested": 0}
 LIST = "/api/runner/sessions"
 
 
-def started(day: int, repo: str) -> dict[str, Any]:
+def started(repo: str) -> dict[str, Any]:
     fields = {"providerId": "codex", "providerVersion": "1", "workspacePath": repo}
-    return {**event("SESSION_STARTED", 1, **fields), "ts": DAY_ONE + day * DAY, "repoRef": local(repo)}
+    return {**event("SESSION_STARTED", 1, **fields), "repoRef": local(repo)}
 
 
 def local(path: str) -> dict[str, str]:
@@ -26,10 +24,14 @@ def ended(state: str) -> dict[str, Any]:
 
 
 async def filled(rest: Any) -> None:
-    await rest.session(started(0, "/src/shop"), ended("COMPLETED"), session_id="s-old")
-    await rest.session(started(1, "/src/shop"), ended("FAILED"), session_id="s-failed")
-    await rest.session(started(2, "/src/blog"), session_id="s-live")
-    await rest.session(started(2, "/src/blog"), ended("FAILED"), session_id="s-open", village="open")
+    for session, village, *events in (
+        ("s-old", "closed", started("/src/shop"), ended("COMPLETED")),
+        ("s-failed", "closed", started("/src/shop"), ended("FAILED")),
+        ("s-live", "closed", started("/src/blog")),
+        ("s-open", "open", started("/src/blog"), ended("FAILED")),
+    ):
+        rest.cast.clock.now += 1000
+        await rest.session(*events, session_id=session, village=village)
     for session, who, village in (("s-old", "operator", "closed"), ("s-open", "operator", "open")):
         entry = Entry(
             at_ms=1,
@@ -61,7 +63,7 @@ async def test_each_filter_leaves_what_it_says_with_the_whole_number(rest: Any) 
         ({"outcome": "failed"}, ["s-failed", "s-open"]),
         ({"outcome": "live"}, ["s-live"]),
         ({"outcome": "completed"}, ["s-old"]),
-        ({"since": DAY_ONE + DAY, "until": DAY_ONE + 2 * DAY}, ["s-failed"]),
+        ({"since": items["s-failed"]["createdAt"], "until": items["s-live"]["createdAt"]}, ["s-failed"]),
         ({"startedBy": "user_operator_1"}, ["s-old", "s-open"]),
         ({"startedBy": "user_operator_1", "villageId": "closed"}, ["s-old"]),
         ({"repoId": house, "outcome": "failed"}, ["s-failed"]),
