@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 import attrs
 import msgspec
 
-from townwatch.contracts.events import Id, State
+from townwatch.contracts.events import EpochMs, Id, State
+from townwatch.contracts.rest.sessions import SessionOutcome
 from townwatch.contracts.rest.shared import Cursor
 
 Kind = Literal["prompt", "message", "tool", "terminal", "path", "approval", "test", "alert", "state"]
@@ -13,8 +14,8 @@ Kind = Literal["prompt", "message", "tool", "terminal", "path", "approval", "tes
 
 @attrs.frozen(kw_only=True)
 class SearchQuery:
-    """`q`: words that must all be there; "words in this order"; prefix*; !word that must not be there. `repoId`: one
-    house. `kind`: what kind of text.
+    """`q`: words that must all be there; "words in this order"; prefix*; !word that must not be there. `kind`: kind
+    of the text. The others say in which sessions, as for their list.
     """
 
     q: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -22,6 +23,10 @@ class SearchQuery:
     repo_id: Id | None = None
     agent_id: Id | None = None
     session_id: Id | None = None
+    started_by: Id | None = None
+    outcome: SessionOutcome | None = None
+    since: EpochMs | None = None
+    until: EpochMs | None = None
     kind: Kind | None = None
     cursor: Cursor | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 20

@@ -11,6 +11,8 @@ from townwatch.contracts.lists import LastTest, ListedAlert
 from townwatch.contracts.rest.shared import Cursor, Limit
 from townwatch.contracts.tasks import CheckoutSpec, PolicySpec, TaskSpec, WorktreeSpec
 
+SessionOutcome = Literal["live", "completed", "failed"]
+
 
 @attrs.frozen(kw_only=True)
 class SessionQuery:
@@ -24,7 +26,7 @@ class SessionQuery:
     repo_id: Id | None = None
     agent_id: Id | None = None
     started_by: Id | None = None
-    outcome: Literal["live", "completed", "failed"] | None = None
+    outcome: SessionOutcome | None = None
     since: EpochMs | None = None
     until: EpochMs | None = None
     cursor: Cursor | None = None

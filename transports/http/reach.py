@@ -44,6 +44,28 @@ async def sessions(call: Call[Any, Any], name: str | None) -> list[SessionState]
     return [state for key in await village_keys(call, name) for state in board.of_village(key)]
 
 
+async def matching(
+    call: Call[Any, Any], query: rest.SessionQuery | rest.SearchQuery, states: Sequence[SessionState]
+) -> list[SessionState]:
+    """Return those of the sessions that the query's filters leave."""
+    found = [one for one in states if _matches(one, query)]
+    if query.started_by is None:
+        return found
+    known = await starters(call, found)
+    return [one for one in found if one.session_id in known and known[one.session_id].user_id == query.started_by]
+
+
+def _matches(one: SessionState, query: rest.SessionQuery | rest.SearchQuery) -> bool:
+    created = one.created_at or 0
+    return (
+        query.outcome in (None, one.state.lower() if one.ended else "live")
+        and query.repo_id in (None, one.repo_id)
+        and query.agent_id in (None, one.agent_id)
+        and (query.since is None or created >= query.since)
+        and (query.until is None or created < query.until)
+    )
+
+
 def listed(call: Call[Any, Any], state: SessionState) -> dict[str, Any]:
     """Return the fields that lists show of a session beside its own."""
     return shown.fields_of(state, call.api.context.open_alerts(state), call.now_ms)

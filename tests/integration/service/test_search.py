@@ -79,6 +79,8 @@ async def test_filters_narrow_and_a_cursor_goes_on(tmp_path: Path) -> None:
         assert (await search(http, "word", agentId="bob"))["total"] == 2
         assert (await search(http, "word", sessionId="s1", villageId="demo"))["total"] == 5
         assert (await search(http, "word", repoId="another"))["total"] == 0
+        assert (await search(http, "word", outcome="failed"))["total"] == 0
+        assert (await search(http, "word", until=1))["total"] == 0
         first = await search(http, "word", agentId="ada", limit=3)
         second = await search(http, "word", agentId="ada", limit=3, cursor=first["next"])
         seen = [one["snippet"] for one in [*first["items"], *second["items"]]]

@@ -31,7 +31,7 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
     wanted = Wanted(
         query=query,
         village_ids=villages,
-        session_ids=_sessions(call, villages),
+        session_ids=await _sessions(call, villages),
         kind=asked.kind,
         before=_place(asked.cursor),
         limit=asked.limit,
@@ -53,19 +53,16 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
     )
 
 
-def _sessions(call: Call[None, rest.SearchQuery], villages: list[str]) -> list[str] | None:
+async def _sessions(call: Call[None, rest.SearchQuery], villages: list[str]) -> list[str] | None:
     """The sessions that the filters leave; None for all of the villages."""
     asked = call.query
-    if asked.repo_id is None and asked.agent_id is None and asked.session_id is None:
+    filters = (asked.repo_id, asked.agent_id, asked.session_id, asked.started_by, asked.outcome, asked.since)
+    if asked.until is None and not any(one is not None for one in filters):
         return None
-    return [
-        one.session_id
-        for village in villages
-        for one in call.api.context.board.of_village(village)
-        if asked.repo_id in (None, one.repo_id)
-        and asked.agent_id in (None, one.agent_id)
-        and asked.session_id in (None, one.session_id)
-    ]
+    board = call.api.context.board
+    seen = [state for village in villages for state in board.of_village(village)]
+    found = await reach.matching(call, asked, seen)
+    return [one.session_id for one in found if asked.session_id in (None, one.session_id)]
 
 
 def _place(cursor: str | None) -> int | None:

@@ -10,7 +10,6 @@ import trio
 from townwatch.access.policy import Action
 from townwatch.actors import commands, messages as m
 from townwatch.actors.log_reading import read_for_viewers
-from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.codec import to_json_values
 from townwatch.transports.http import fleet, reach, recording, views
@@ -35,11 +34,8 @@ ONE = f"{BASE}/{{sessionId}}"
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
     """List the sessions you may see, newest first."""
     query = call.query
-    found = [one for one in await reach.sessions(call, query.village_id) if _matches(one, query)]
-    if query.started_by is not None:
-        starters = await reach.starters(call, found)
-        found = [one for one in found if one.session_id in starters]
-        found = [one for one in found if starters[one.session_id].user_id == query.started_by]
+    seen = await reach.sessions(call, query.village_id)
+    found = await reach.matching(call, query, [one for one in seen if not (query.live and one.ended)])
     page, following = cut(found, lambda one: (-(one.created_at or 0), one.session_id), query.cursor, query.limit)
     statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
     starters = await reach.starters(call, page)
@@ -54,20 +50,6 @@ async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList
         for one in page
     ]
     return rest.SessionList(items=items, next=following, total=len(found))
-
-
-def _matches(one: SessionState, query: rest.SessionQuery) -> bool:
-    """Whether a session is what the query asks for, as far as its state tells."""
-    outcome = one.state.lower() if one.ended else "live"
-    created = one.created_at or 0
-    return (
-        not (query.live and one.ended)
-        and query.outcome in (None, outcome)
-        and query.repo_id in (None, one.repo_id)
-        and query.agent_id in (None, one.agent_id)
-        and (query.since is None or created >= query.since)
-        and (query.until is None or created < query.until)
-    )
 
 
 @routes.get(ONE, rest.SessionView, who="visitor", on="session", may=Action.READ)
