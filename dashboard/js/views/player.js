@@ -23,6 +23,8 @@ const FOLLOW_MS = 2_000;
 const STEP_MS = 80;
 const SLOTS = 240;
 const AROUND = 120;
+/** While a long session is read, it is drawn anew this often. */
+const DRAW_MS = 500;
 
 export function PlayerPage({ sessionId }) {
   const film = useFilm(sessionId);
@@ -45,6 +47,7 @@ function useFilm(sessionId) {
 async function read(sessionId, reading, setFilm) {
   const events = [];
   let chars = 0;
+  let shown = { at: 0, events: -1, state: "" };
   try {
     let session = await api.session(sessionId);
     for (let after = 0; !reading.over; ) {
@@ -54,7 +57,11 @@ async function read(sessionId, reading, setFilm) {
       const full = events.length >= MOST_EVENTS || chars >= MOST_CHARS;
       const whole = answer.next === null && !full;
       if (reading.over) return;
-      setFilm({ session, events: events.slice(), whole, full, error: "" });
+      const changed = events.length !== shown.events || session.state !== shown.state;
+      if (changed && (whole || full || Date.now() - shown.at > DRAW_MS)) {
+        setFilm({ session, events: events.slice(), whole, full, error: "" });
+        shown = { at: Date.now(), events: events.length, state: session.state };
+      }
       if (full || (whole && isFinal(session.state))) return;
       if (!whole) continue;
       await new Promise((done) => setTimeout(done, FOLLOW_MS));
@@ -79,13 +86,14 @@ function Player({ film }) {
   const time = moments[place]?.time ?? 0;
   const linked = store.route.value.query.at;
   useEffect(() => void (linked && setSeq(Number(linked) || null)), [linked]);
-  const seek = (to) => {
-    setSeq(to >= last ? null : to);
-    history.replaceState(null, "", withQuery(location.hash, { at: to >= last ? "" : String(to) }));
-  };
-  usePlaying(playing, { moments, length, time, speed, seek, stop: () => setPlaying(false) });
+  const show = (to) => setSeq(to >= last ? null : to);
+  /** Browsers take few changes of the address in a minute: not while it plays, nor while the scrubber moves. */
+  const link = (to) => history.replaceState(null, "", withQuery(location.hash, { at: to >= last ? "" : String(to) }));
+  const seek = (to) => (show(to), link(to));
+  usePlaying(playing, { moments, length, time, speed, show, stop: () => (setPlaying(false), link(last)) });
   const play = () => {
     if (!playing && here >= last && moments.length) setSeq(moments[0].seq);
+    if (playing) link(here);
     setPlaying(!playing);
   };
   const jump = (step) => {
@@ -105,7 +113,7 @@ function Player({ film }) {
     <${Glass} name=${session.agentName} frames=${frames} seq=${here} />
     <${Moments} events=${events} session=${session} here=${here} seek=${seek} />
     <div class="player-bar" role="group" aria-label="Player">
-      <${Track} moments=${moments} length=${length} marks=${marks} time=${time} seek=${seek} />
+      <${Track} moments=${moments} length=${length} marks=${marks} time=${time} show=${show} seek=${seek} />
       <div class="player-keys">
         <button type="button" class="button" data-testid="play" onClick=${play}>${playing ? "Pause" : "Play"}</button>
         <button type="button" class="button slim" aria-label="to the mark before" onClick=${() => jump(-1)}>◂ mark</button>
@@ -176,7 +184,7 @@ async function draw(drawn, frames, seq) {
   }
 }
 
-/** Sets `seek` to what the clock says, until the end. */
+/** Shows what the clock says, until the end. */
 function usePlaying(playing, now) {
   const latest = useRef(now);
   latest.current = now;
@@ -185,12 +193,12 @@ function usePlaying(playing, now) {
     let at = latest.current.time;
     let before = performance.now();
     const timer = setInterval(() => {
-      const { moments, length, speed, seek, stop } = latest.current;
+      const { moments, length, speed, show, stop } = latest.current;
       const tick = performance.now();
       at += (tick - before) * speed;
       before = tick;
       const place = placeOf(moments, "time", at);
-      if (moments[place]) seek(moments[place].seq);
+      if (moments[place]) show(moments[place].seq);
       if (at >= length) stop();
     }, STEP_MS);
     return () => clearInterval(timer);
@@ -198,14 +206,14 @@ function usePlaying(playing, now) {
 }
 
 /** The scrubber: signs of work as bars, marks above them. */
-function Track({ moments, length, marks, time, seek }) {
+function Track({ moments, length, marks, time, show, seek }) {
   const counts = useMemo(() => bars(moments, length, SLOTS), [moments, length]);
   const top = Math.log1p(Math.max(1, ...counts));
   const x = (mark) => ((moments[placeOf(moments, "seq", mark.seq)]?.time ?? 0) / (length || 1)) * SLOTS;
   const near = marks.findLast((mark) => (moments[placeOf(moments, "seq", mark.seq)]?.time ?? 0) <= time);
-  const moved = (event) => {
+  const moved = (then) => (event) => {
     const place = placeOf(moments, "time", Number(event.currentTarget.value));
-    if (moments[place]) seek(moments[place].seq);
+    if (moments[place]) then(moments[place].seq);
   };
   return html`<div class="track">
     <svg class="track-bars" viewBox=${`0 0 ${SLOTS} 40`} preserveAspectRatio="none" aria-hidden="true">
@@ -213,7 +221,7 @@ function Track({ moments, length, marks, time, seek }) {
       ${marks.map((mark) => html`<rect class=${`track-mark mark-${mark.kind}`} x=${x(mark) - 0.5} y="0" width="1" height="14"><title>${spelled(mark.text)}</title></rect>`)}
       <rect class="track-here" x=${(time / (length || 1)) * SLOTS - 0.3} y="0" width="0.6" height="40" />
     </svg>
-    <input type="range" class="track-input" data-testid="scrubber" min="0" max=${Math.max(1, Math.ceil(length))} step="1" value=${time} aria-label="Moment of the session" aria-valuetext=${`${duration(time)} of ${duration(length)}${near ? `, after ${spelled(near.text).slice(0, 80)}` : ""}`} onInput=${moved} />
+    <input type="range" class="track-input" data-testid="scrubber" min="0" max=${Math.max(1, Math.ceil(length))} step="1" value=${time} aria-label="Moment of the session" aria-valuetext=${`${duration(time)} of ${duration(length)}${near ? `, after ${spelled(near.text).slice(0, 80)}` : ""}`} onInput=${moved(show)} onChange=${moved(seek)} />
     <p class="track-words faint small clip">${near ? spelled(near.text) : ""}</p>
   </div>`;
 }
@@ -222,11 +230,13 @@ function Track({ moments, length, marks, time, seek }) {
 function Moments({ events, session, here, seek }) {
   const items = useMemo(() => {
     let story = EMPTY_STORY;
+    const alerts = [];
     for (const event of events) {
       const told = fromRunnerEvent(event, session.agentId);
       if (told?.[0] === "work_stream_event") story = tell(story, told[1], event.ts);
+      if (told?.[0] === "alert_raised") alerts.push({ key: `alert:${event.seq}`, kind: "line", seq: event.seq, at: event.ts, tone: "fail", text: `alert: ${event.title}` });
     }
-    return inOrder(story);
+    return inOrder({ items: [...Object.values(story.items), ...alerts] });
   }, [events]);
   const box = useRef(null);
   const current = placeOf(items, "seq", here);
