@@ -112,7 +112,7 @@ class SearchIndex:
         for session_id in session_ids:
             try:
                 self._remove(session_id)
-            except SearchError as error:
+            except Exception as error:  # deleting from the log goes on, whatever happens here
                 self._owed.add(session_id)
                 log.error("search_text_not_removed_yet", session=session_id, reason=str(error))
 
@@ -138,10 +138,11 @@ class SearchIndex:
         """Index a little of what is new; return True if there is more to do. Blocks. Raises `SearchError`."""
         try:
             more = self._step()
-        except SearchError as error:
+        except Exception as error:
+            known = isinstance(error, SearchError)
             if self.reason is None:
                 log.warning("search_stopped", reason=str(error), effect="search is behind; all else goes on")
-            self.reason = str(error)
+            self.reason = str(error) if known else "indexing failed; the service's log has the details"
             raise
         if self.reason is not None:
             log.info("search_goes_on")

@@ -8,7 +8,7 @@ import re
 from collections import OrderedDict
 
 from townwatch.contracts.vt.buffer import Buffer
-from townwatch.contracts.vt.cells import TAIL, Line
+from townwatch.contracts.vt.cells import INVISIBLE, TAIL, Line
 from townwatch.contracts.vt.screen import VtScreen
 
 SLICE_CHARS = 2048
@@ -16,6 +16,8 @@ SLICE_CHARS = 2048
 SCROLLBACK = 4096
 """More lines than a slice can scroll away by line feeds."""
 _RECENT = 400
+_MAY_HIDE = re.compile(r"(?<![0-9])0*8[;:m]")
+"""What may end the sequence that hides text; its beginning may have come in an earlier piece of output."""
 _CHANGING = re.compile(r"[\W\d_]+")
 """What changes in a row that counts or spins in its place."""
 
@@ -28,6 +30,8 @@ class TerminalText:
         self._recent: OrderedDict[str, None] = OrderedDict()
         self._standing: dict[int, str] = {}
         """Row → what stood there at the last look, without what changes."""
+        self._hiding = False
+        """Whether text may have been drawn so that nobody sees it; looking for that takes time."""
         self._scrolled = ""
         """The line that scrolled away last: the next row may go on from it."""
 
@@ -36,6 +40,7 @@ class TerminalText:
 
     def write(self, text: str) -> list[str]:
         """Lines that scrolled away, and rows that stand on the screen but for the cursor's, which is being written."""
+        self._hiding = self._hiding or _MAY_HIDE.search(text) is not None
         found: list[str] = []
         for start in range(0, len(text), SLICE_CHARS):
             self._screen.write(text[start : start + SLICE_CHARS])
@@ -56,10 +61,10 @@ class TerminalText:
             line = buffer.history.popleft().line(cols)
             buffer.saved_y = max(0, buffer.saved_y - 1)  # it counts from the oldest line
             if line.wrapped:
-                self._scrolled += _cells(line)
+                self._scrolled += _cells(line, hiding=self._hiding)
             else:
                 lines.append(self._scrolled)
-                self._scrolled = _cells(line)
+                self._scrolled = _cells(line, hiding=self._hiding)
         return [shown for line in lines if (shown := self._new(line))]
 
     def _rows(self, *, last: bool) -> list[str]:
@@ -71,7 +76,7 @@ class TerminalText:
         if before and not buffer.lines[0].wrapped:
             found += [before] if self._new(before) else []
             self._scrolled = before = ""
-        for row, line, end in _logical(buffer, before):
+        for row, line, end in _logical(buffer, before, hiding=self._hiding):
             steady = _CHANGING.sub(" ", line).strip()
             standing[row] = steady
             if row <= buffer.y < end and not last:
@@ -97,11 +102,11 @@ class TerminalText:
         return shown
 
 
-def _logical(buffer: Buffer, before: str) -> list[tuple[int, str, int]]:
+def _logical(buffer: Buffer, before: str, *, hiding: bool) -> list[tuple[int, str, int]]:
     """(first row, text, row behind the last) of each line, those that wrap as one."""
     found: list[tuple[int, str, int]] = []
     for row, line in enumerate(buffer.lines):
-        text = _cells(line)
+        text = _cells(line, hiding=hiding)
         if line.wrapped and found:
             first, so_far, _ = found[-1]
             found[-1] = (first, so_far + text, row + 1)
@@ -110,5 +115,9 @@ def _logical(buffer: Buffer, before: str) -> list[tuple[int, str, int]]:
     return found
 
 
-def _cells(line: Line) -> str:
-    return "".join(cell or " " for cell in line.text if cell != TAIL).rstrip()
+def _cells(line: Line, *, hiding: bool) -> str:
+    """The text of a row, without what is drawn so that nobody sees it."""
+    text = line.text
+    if hiding:
+        text = ["" if pen.fg & INVISIBLE else cell for cell, pen in zip(text, line.pens, strict=True)]
+    return "".join(cell or " " for cell in text if cell != TAIL).rstrip()

@@ -93,7 +93,7 @@ class SessionTexts:
 
     def _agent(self, told: a.AgentEvent | None) -> Iterator[tuple[Kind, str]]:
         match told:
-            case a.Prompt(text=text, withdrawn=withdrawn) if not withdrawn:
+            case a.Prompt(text=text) if not told.withdrawn and not told.queued:  # told again when the agent gets it
                 yield "prompt", text
             case a.AgentMessage(id=message, text=text, final=final, role=role):
                 whole = self._said.pop(message, "") + text

@@ -68,10 +68,13 @@ class SearchIndexView:
 
 @attrs.frozen(kw_only=True)
 class SearchResults:
-    """Newest first. `total`: matches on all pages; `moreThanTotal`: they were not counted further."""
+    """Newest first. `total`: matches on all pages; `moreThanTotal`: they were not counted further. `advice`: why nothing
+    can be found with this query, and what to do; null where something may be.
+    """
 
     items: list[SearchHit]
     next: str | None
     total: int
     more_than_total: bool
+    advice: str | None
     index: SearchIndexView

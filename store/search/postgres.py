@@ -3,6 +3,7 @@
 Words are cut by us (`words_of`), not by a text search configuration: the same query finds the same on every database.
 """
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -58,26 +59,32 @@ class PostgresSearch:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()
+        """What is being added is stored before it is removed, or not at all."""
         self._run(_prepare)
 
     def positions(self) -> dict[str, int]:
         return self._run(_positions)
 
     def add(self, advances: Sequence[Advance], first_seq: FirstSeq) -> None:
-        self._run(_add, advances, first_seq)
+        with self._lock:
+            self._run(_add, advances, first_seq)
 
     def forget(self, session_ids: Collection[str]) -> None:
         for session_id in session_ids:
             self.trim(session_id, _LAST)
-            self._run(_execute, "DELETE FROM search_session WHERE session_id = :one", {"one": session_id})
+            with self._lock:
+                self._run(_execute, "DELETE FROM search_session WHERE session_id = :one", {"one": session_id})
 
     def trim(self, session_id: str, first_seq: int) -> None:
         statement = """DELETE FROM search_piece WHERE place IN (
           SELECT p.place FROM search_piece p JOIN search_session s ON s.id = p.session
           WHERE s.session_id = :one AND p.from_seq < :first LIMIT :chunk)"""
         given = {"one": session_id, "first": first_seq, "chunk": CHUNK}
-        while self._run(_execute, statement, given) == CHUNK:
-            pass
+        removed = CHUNK
+        while removed == CHUNK:
+            with self._lock:
+                removed = self._run(_execute, statement, given)
 
     def find(self, wanted: Wanted) -> Found:
         return self._run(_find, wanted)
@@ -96,8 +103,6 @@ class PostgresSearch:
         try:
             return self._database.run(work, *args)
         except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _CANCELLED:
-                raise SearchTooSlow(FIND_SECONDS) from None
             raise SearchError(f"the search index cannot be used: {error.orig}") from error
         except (TablesUnavailable, TablesRefused, FilesDamaged) as error:
             raise SearchError(f"the search index cannot be used: {error}") from error
@@ -170,6 +175,16 @@ def _add(connection: Connection, advances: Sequence[Advance], first_seq: FirstSe
 
 
 def _find(connection: Connection, wanted: Wanted) -> Found:
+    """A page of matches. A question that takes too long is no outage of the database: it is dealt with here."""
+    try:
+        return _page(connection, wanted)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _CANCELLED:
+            raise SearchTooSlow(FIND_SECONDS) from None
+        raise
+
+
+def _page(connection: Connection, wanted: Wanted) -> Found:
     connection.execute(text(f"SET LOCAL statement_timeout = {int(FIND_SECONDS * 1000)}"))
     given: dict[str, Any] = {
         "query": to_tsquery(wanted.query),

@@ -60,7 +60,7 @@ class SqliteSearch:
         self._path = path
         self._lock = threading.Lock()
         self._renewed = False
-        self._untidy = False
+        self._untidy = True  # as far as is known: a crash may have left words of removed text
         self._writer = self._open()
         self._inode = os.stat(path).st_ino
 

@@ -140,6 +140,7 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
             registry = CollectorRegistry()
             Counter("townwatch_tests", "of this fixture", registry=registry).inc()
             index = SearchIndex(cast.log, lambda: SqliteSearch(path / "search.db"), lambda: 1 << 40)
+            await trio.to_thread.run_sync(index.step)  # opens it
             options.setdefault("search", Finder(index))
             options.setdefault("rates", Rates())
             options.setdefault("everyone_makes_villages", False)

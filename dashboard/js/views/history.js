@@ -131,7 +131,7 @@ function Hits({ query }) {
   return html`<section class="panel" aria-label="Found">
     ${late ? html`<p class="found-late" role="status" data-testid="index">${late}</p>` : null}
     ${list.error ? null : html`<ol class="hits" data-testid="hits">${list.items.map((one) => html`<${Hit} key=${`${one.sessionId} ${one.kind} ${one.seq} ${one.at} ${one.snippet}`} one=${one} />`)}</ol>`}
-    <${Foot} list=${list} text=${!answer ? "" : answer.total === 0 ? "Nothing is found. All words must be in one place; a word* finds what begins with it." : foundText(list.items.length, answer.total, answer.moreThanTotal)} />
+    <${Foot} list=${list} text=${!answer ? "" : answer.advice ? `Nothing can be found: ${answer.advice}` : answer.total === 0 ? "Nothing is found. All words must be in one place; a word* finds what begins with it." : foundText(list.items.length, answer.total, answer.moreThanTotal)} />
   </section>`;
 }
 

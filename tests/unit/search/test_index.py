@@ -16,9 +16,10 @@ from townwatch.contracts.codec import encode
 from townwatch.store.database import Database
 from townwatch.store.log.event_log import EventLog
 from townwatch.store.log.records import LogRecord, Retention
+from townwatch.store.search import postgres, sqlite
 from townwatch.store.search.postgres import PostgresSearch
 from townwatch.store.search.query import parse
-from townwatch.store.search.records import Found, SearchError, SearchStore, Wanted
+from townwatch.store.search.records import Found, SearchError, SearchStore, SearchTooSlow, Wanted
 from townwatch.store.search.sqlite import SqliteSearch
 
 __all__ = ["database", "database_url", "postgres_server"]
@@ -234,6 +235,22 @@ def test_without_room_on_the_disk_search_is_behind_and_says_why_and_goes_on_late
     shelf.catch_up()
     assert shelf.texts("canary") == ["canary"]
     assert shelf.index.freshness([VILLAGE]).reason is None
+
+
+def test_a_question_that_takes_too_long_is_stopped_and_harms_nothing(
+    shelf: Shelf, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.say(*["canary"] * 20)
+    shelf.catch_up()
+    monkeypatch.setattr(sqlite, "FIND_SECONDS", 0.0)
+    monkeypatch.setattr(sqlite, "_STEPS", 1)
+    monkeypatch.setattr(postgres, "FIND_SECONDS", 0.02)
+    monkeypatch.setattr(postgres, "_FROM", f"{postgres._FROM} AND pg_sleep(1) IS NOT NULL")
+    with pytest.raises(SearchTooSlow, match="narrow it"):
+        shelf.find("canary")
+    assert database.outage.reason() is None
+    monkeypatch.undo()
+    assert shelf.find("canary").total == 20
 
 
 def test_an_index_that_was_deleted_is_built_again_while_the_service_runs(shelf: Shelf, database: Database) -> None:

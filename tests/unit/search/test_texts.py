@@ -79,11 +79,13 @@ def test_a_word_that_a_message_is_cut_in_comes_whole() -> None:
 def test_the_terminal_is_text_as_it_stood_there_not_as_it_was_drawn() -> None:
     drawn = "\x1b[32mpas\x1b[0ms\x1b]0;title\x07ed\r\nprogress 10%\rprogress 99%\r\nwrong\b\b\b\b\bright\r\n"
     found = said(chunk(1, drawn[:7]), chunk(2, drawn[7:]), event("SESSION_ENDED", 3, **ENDED))
-    assert "\n".join(text for kind, text in found if kind == "terminal").split("\n") == [
-        "passed",
-        "progress 99%",
-        "right",
-    ]
+    shown = "\n".join(text for kind, text in found if kind == "terminal").split("\n")
+    assert shown == ["passed", "progress 99%", "right"]
+
+
+def test_what_a_terminal_draws_unseen_is_no_text() -> None:
+    found = said(chunk(1, "you see \x1b[8mcanary\x1b[28m this\r\n"), event("SESSION_ENDED", 2, **ENDED))
+    assert found == [("terminal", "you see        this")]
 
 
 def test_a_repainted_screen_is_taken_once_and_a_counting_row_does_not_fill_the_index() -> None:

@@ -23,17 +23,18 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
     is searched as people saw it. The index follows the log and says how far it is behind.
     """
     asked = call.query
+    villages = await reach.village_keys(call, asked.village_id)
+    before = _place(asked.cursor)
     try:
         query = parse(asked.q)
     except QueryError as error:
-        raise ProblemError(400, str(error), details={"field": "q"}) from None
-    villages = await reach.village_keys(call, asked.village_id)
+        return await _nothing(call, villages, str(error))
     wanted = Wanted(
         query=query,
         village_ids=villages,
         session_ids=await _sessions(call, villages),
         kind=asked.kind,
-        before=_place(asked.cursor),
+        before=before,
         limit=asked.limit,
     )
     try:
@@ -49,8 +50,15 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
         next=str(found.next) if found.next is not None else None,
         total=found.total,
         more_than_total=found.more_than_total,
+        advice=None,
         index=_index(freshness),
     )
+
+
+async def _nothing(call: Call[None, rest.SearchQuery], villages: list[str], advice: str) -> rest.SearchResults:
+    """The answer to a query that names nothing to look for."""
+    index = _index(await call.api.search.freshness(villages))
+    return rest.SearchResults(items=[], next=None, total=0, more_than_total=False, advice=advice, index=index)
 
 
 async def _sessions(call: Call[None, rest.SearchQuery], villages: list[str]) -> list[str] | None:
