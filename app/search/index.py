@@ -218,6 +218,7 @@ class SearchIndex:
                 seq = head.last_seq
                 break
             texts = _take(texts, record, pieces)
+            time.sleep(0)  # lets other threads run: the event loop comes first
             seq = record.seq
             if record.type == e.SessionEnded.TYPE:
                 self._texts.pop(session_id, None)

@@ -68,8 +68,8 @@ class SearchIndexView:
 
 @attrs.frozen(kw_only=True)
 class SearchResults:
-    """Newest first. `total`: matches on all pages; `moreThanTotal`: they were not counted further. `advice`: why nothing
-    can be found with this query, and what to do; null where something may be.
+    """Newest first. `total`: matches on all pages; `moreThanTotal`: they were not counted further. `advice`: why
+    nothing can be found with this query, and what to do; null where something may be.
     """
 
     items: list[SearchHit]

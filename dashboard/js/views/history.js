@@ -5,7 +5,7 @@ import { duration, money, plural } from "../format.js";
 import { asked, byDay, DAYS, FILTERS, foundText, houseName, indexText, KINDS, OUTCOMES, parts, searched, took } from "../history.js";
 import { html, useEffect, useRef, useState } from "../html.js";
 import { toSession, withQuery } from "../routes.js";
-import { isFinal, TONE_WORDS } from "../status.js";
+import { statusOf } from "../status.js";
 import * as store from "../store.js";
 import { Age, Glyph, Literal } from "./bits.js";
 import { Delta, LastTest } from "./runs.js";
@@ -102,13 +102,13 @@ function Sessions({ query }) {
 }
 
 function Row({ one }) {
-  const tone = one.state === "FAILED" ? "fail" : isFinal(one.state) ? "done" : one.state === "RUNNING" ? "work" : "begin";
+  const status = statusOf({ ...one, lastEventAt: one.lastEventAt ?? undefined, stateAt: one.stateAt ?? undefined, activityAt: one.activityAt ?? undefined, agentStatus: one.agent ? { status: one.agent.status, reason: one.agent.statusFor, since: one.agent.since } : undefined, runnerStatus: one.detached ? "offline" : "online" }, store.now.value, one.pendingApprovals);
   const length = took(one, store.now.value);
   return html`<div class="found" data-testid="past" data-session=${one.sessionId}>
-    <span class="status"><${Glyph} tone=${tone} /><span class="sr-only">${isFinal(one.state) ? TONE_WORDS[tone] : "live"}</span></span>
+    <span class="status" title=${status.label}><${Glyph} tone=${status.tone} /><span class="sr-only">${status.label}</span></span>
     <span class="clip"><a class="name" href=${toSession(one.sessionId)}><bdi>${one.agentName}</bdi></a> <span class="faint small">${one.startedBy ? html`started by <bdi>${one.startedBy.name ?? one.startedBy.userId}</bdi>` : "started at its machine"}</span></span>
     <span class="clip soft opt"><bdi>${houseName(one)}</bdi></span>
-    <span class="clip soft small opt">${one.reason ? html`<${Literal} text=${one.reason} />` : ""}</span>
+    <span class="clip soft small opt">${status.why ? html`<${Literal} text=${status.why} />` : ""}</span>
     <span class="opt"><${LastTest} run=${one.lastTest ?? undefined} /></span>
     <span class="num opt"><${Delta} diff=${one.diff ?? undefined} /></span>
     <span class="num soft opt">${length === undefined ? "" : duration(length)}</span>

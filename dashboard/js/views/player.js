@@ -232,6 +232,7 @@ function Moments({ events, session, here, seek }) {
     let story = EMPTY_STORY;
     const alerts = [];
     for (const event of events) {
+      if (event.providerEvent?.type === "session_diff") continue; // its text is the changes' to show
       const told = fromRunnerEvent(event, session.agentId);
       if (told?.[0] === "work_stream_event") story = tell(story, told[1], event.ts);
       if (told?.[0] === "alert_raised") alerts.push({ key: `alert:${event.seq}`, kind: "line", seq: event.seq, at: event.ts, tone: "fail", text: `alert: ${event.title}` });
