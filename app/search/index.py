@@ -78,7 +78,9 @@ class SearchIndex:
         self._owed: set[str] = set()
         """Sessions whose removed events could not be removed here yet."""
         self._turn = ""
-        """The session that was served last: others come first."""
+        """The session that was served last in turn: others come first."""
+        self._newest_first = False
+        """Whether this step served what is newest; every other one serves each session in its turn."""
         self._current_at: int | None = None
         self.reason: str | None = None
         """Why the last step failed."""
@@ -197,15 +199,25 @@ class SearchIndex:
 
     def _advances(self, behind: Sequence[Head]) -> list[Advance]:
         until = time.monotonic() + STEP_SECONDS
-        ordered = sorted(behind, key=lambda head: head.session_id)
-        start = next((place for place, head in enumerate(ordered) if head.session_id > self._turn), 0)
+        self._newest_first = not self._newest_first
         found: list[Advance] = []
-        for head in [*ordered[start:], *ordered[:start]]:
+        for head in self._by_time(behind) if self._newest_first else self._in_turn(behind):
             found.append(self._advance(head, until))
-            self._turn = head.session_id
+            if not self._newest_first:
+                self._turn = head.session_id
             if time.monotonic() > until:
                 break
         return found
+
+    def _by_time(self, behind: Sequence[Head]) -> list[Head]:
+        """What goes on now comes first: a long past that is still to be read must not keep it waiting."""
+        return sorted(behind, key=lambda head: -head.last_ts_ms)
+
+    def _in_turn(self, behind: Sequence[Head]) -> list[Head]:
+        """Each session in its turn."""
+        ordered = sorted(behind, key=lambda head: head.session_id)
+        start = next((place for place, head in enumerate(ordered) if head.session_id > self._turn), 0)
+        return [*ordered[start:], *ordered[:start]]
 
     def _advance(self, head: Head, until: float) -> Advance:
         session_id = head.session_id
