@@ -141,6 +141,7 @@ class SearchIndex:
         try:
             more = self._step()
         except Exception as error:
+            self._texts.clear()  # they may have been read further than is stored
             known = isinstance(error, SearchError)
             if self.reason is None:
                 log.warning("search_stopped", reason=str(error), effect="search is behind; all else goes on")
@@ -173,12 +174,7 @@ class SearchIndex:
                 f"the disk has less than {KEEP_FREE >> 20} MB free; make room, or lower [journal] keep_mb"
             )
         advances = self._advances(behind)
-        try:
-            store.add(advances, self._first_seq)
-        except BaseException:
-            for one in advances:  # read further than is stored
-                self._texts.pop(one.session_id, None)
-            raise
+        store.add(advances, self._first_seq)
         self._positions.update({one.session_id: one.seq for one in advances})
         return True
 

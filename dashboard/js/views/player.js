@@ -20,6 +20,7 @@ const MOST_EVENTS = 200_000;
 const MOST_CHARS = 48_000_000;
 const WRITE_CHARS = 262_144;
 const FOLLOW_MS = 2_000;
+const AGAIN_MS = 5_000;
 const STEP_MS = 80;
 const SLOTS = 240;
 const AROUND = 120;
@@ -68,7 +69,10 @@ async function read(sessionId, reading, setFilm) {
       session = await api.session(sessionId);
     }
   } catch (error) {
-    if (!reading.over) setFilm((known) => ({ ...known, error: error.message }));
+    if (reading.over) return;
+    const gone = error.status === 404 || error.status === 403 || error.status === 401;
+    setFilm((known) => ({ ...known, error: gone ? error.message : `${error.message}; trying again` }));
+    if (!gone) setTimeout(() => reading.over || read(sessionId, reading, setFilm), AGAIN_MS);
   }
 }
 

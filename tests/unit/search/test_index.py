@@ -322,6 +322,27 @@ def test_a_damaged_file_is_replaced_and_built_again(tmp_path: Path) -> None:
         shelf.index.close()
 
 
+def test_a_full_disk_stops_the_index_and_nothing_else(tmp_path: Path) -> None:
+    with EventLog.open(tmp_path / "journal.db", "normal", reserve_bytes=0) as log:
+        shelf = Shelf(log, lambda: SqliteSearch(tmp_path / "search.db"), tmp_path / "search.db")
+        shelf.say("before")
+        shelf.catch_up()
+        writer = shelf.index._store._writer
+        (pages,) = writer.execute("PRAGMA page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages}").fetchall()  # as SQLite says that a disk is full
+        shelf.say(*(f"canary{number} " * 200 for number in range(50)))
+        with pytest.raises(SearchError, match="the disk is full"):
+            shelf.catch_up()
+        assert log.position == 51
+        assert shelf.behind() > 0
+        assert "the disk is full" in (shelf.index.freshness([VILLAGE]).reason or "")
+        assert shelf.texts("before") == ["before"]
+        writer.execute("PRAGMA max_page_count = 1000000").fetchall()
+        shelf.catch_up()
+        assert (shelf.find("canary49").total, shelf.behind()) == (1, 0)
+        shelf.index.close()
+
+
 def test_the_words_of_removed_text_leave_the_file(tmp_path: Path) -> None:
     path = tmp_path / "search.db"
     with EventLog.open(tmp_path / "journal.db", "normal", reserve_bytes=0) as log:
