@@ -60,6 +60,7 @@ TABLE = {
     "export_all_audit": ADMIN,
     "start_session": DRIVE,
     "list_sessions": SEE,
+    "search": SEE,
     "get_session": SEE,
     "get_session_order": DRIVE,
     "get_diff": SEE,
@@ -132,6 +133,7 @@ NOTHING_HERE = {"get_session_order": 409, "clean_worktree": 409, "get_diff": 502
 """What those who may are told where there is no order, worktree, runner with a diff or held decision."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
+    "search": "?q=word&villageId=closed",
     "list_approvals": "?villageId=closed",
     "list_alerts": "?villageId=closed",
     "list_runners": "?villageId=closed",
