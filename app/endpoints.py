@@ -16,6 +16,7 @@ from townwatch.app.identity import open_provider_door, person_signed_out, provid
 from townwatch.app.lockout import locked_out
 from townwatch.app.resources import Resources
 from townwatch.app.rights import rates
+from townwatch.app.search.indexer import Finder
 from townwatch.app.upkeep.authority import end_all_of
 from townwatch.app.upkeep.ending import village_deleted
 from townwatch.app.upkeep.session_gc import delete_session, forget_session
@@ -104,6 +105,7 @@ async def open_api(base: Resources, settings: Settings, root: Any, door: RunnerE
         person_locked_out=partial(locked_out, context),
         webhooks=webhook_port(base, settings),
         keep_audit=base.trail.keep,
+        search=Finder(base.search),
         oidc=provider_of(settings),
         public_url=settings.server.public_url,
         allowed_origins=tuple(settings.server.allowed_origins),

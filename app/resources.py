@@ -22,6 +22,7 @@ from townwatch.app.identity import known_issuers, open_database
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
 from townwatch.app.rights import Rights
+from townwatch.app.search.index import SearchIndex, room_on
 from townwatch.app.standby import leading, open_log
 from townwatch.app.upkeep.restore import restore
 from townwatch.app.waiting_room import wait_for
@@ -37,6 +38,9 @@ from townwatch.store.engine.fence import Term
 from townwatch.store.engine.postgres import is_postgres
 from townwatch.store.log.event_log import EventLog
 from townwatch.store.log.port import DurableLog
+from townwatch.store.search.postgres import PostgresSearch
+from townwatch.store.search.records import SearchStore
+from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.socketio import EngineSettings, TrioServer
@@ -77,6 +81,7 @@ class Resources:
     sender_bell: SenderBell
     leadership: Leadership | None
     """None where no other process can share the database."""
+    search: SearchIndex
 
 
 async def lay(
@@ -95,6 +100,9 @@ async def lay(
     stack.callback(event_log.close)
     database = await wait_for(partial(_open_database, event_log, settings, term), edge, told)
     stack.callback(database.close)
+    search = SearchIndex(event_log, partial(_open_search, settings, database), room_on(settings.state))
+    stack.callback(search.close)
+    event_log.on_removed = search.removed
     clock = WallClock()
     if term is not None:
         await database.call(share_secret, settings.state)
@@ -150,6 +158,7 @@ async def lay(
         sealer=Sealer(token_secret(settings.state)),
         sender_bell=SenderBell(),
         leadership=leadership,
+        search=search,
     )
 
 
@@ -158,6 +167,11 @@ def _open_log(settings: Settings, term: Term | None) -> DurableLog:
     if term is not None:
         return open_log(settings, term)
     return EventLog.open(settings.state / "journal.db", settings.journal.synchronous)
+
+
+def _open_search(settings: Settings, database: Database) -> SearchStore:
+    """The search index: beside the journal, or beside the tables where those are in PostgreSQL."""
+    return SqliteSearch(settings.state / "search.db") if database.is_sqlite else PostgresSearch(database)
 
 
 def _open_database(event_log: DurableLog, settings: Settings, term: Term | None) -> Database:

@@ -31,6 +31,7 @@ from townwatch.app.held.presence import Presence
 from townwatch.app.held.releases import Releases
 from townwatch.app.lockout import LockOutWatch
 from townwatch.app.resources import Resources, lay
+from townwatch.app.search.indexer import Indexer
 from townwatch.app.service_task import Hosted
 from townwatch.app.upkeep.authority import Authority
 from townwatch.app.upkeep.retention import Keeper, retention
@@ -256,6 +257,7 @@ class open_service:
             ),
             ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database, ending)),
             ChildSpec(id="releases", actor=Releases, args=(base.context, base.database), backoff=cast.BACKOFF),
+            ChildSpec(id="search", actor=Indexer, args=(base.search, base.event_log), backoff=cast.BACKOFF),
             ChildSpec(id="presence", actor=Presence, args=(base.context, base.database), backoff=cast.BACKOFF),
             ChildSpec(id="grants", actor=GrantWatch, args=(base.grant_keeper,), backoff=cast.BACKOFF),
             ChildSpec(

@@ -195,6 +195,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     ),
     WEBHOOKS,
     ("CREATE TABLE service_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),  # of processes that share them
+    ("CREATE INDEX audit_by_session ON audit (session_id)",),  # who started a session
 )
 LATEST = len(MIGRATIONS)
 

@@ -17,7 +17,7 @@ from townwatch.config.settings import Settings
 from townwatch.runner.agents import discovery
 from townwatch.store.engine.postgres import is_postgres
 
-PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db")
+PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db", "search.db")
 LOW_BYTES, VERY_LOW_BYTES = 1 << 30, 64 << 20
 EARLIEST_MS = 1_700_000_000_000
 """A clock before this (November 2023) was never set."""

@@ -36,6 +36,7 @@ from townwatch.contracts.rest.runners import (
     RunnerView,
     RunnerVillages,
 )
+from townwatch.contracts.rest.search import SearchHit, SearchIndexView, SearchQuery, SearchResults
 from townwatch.contracts.rest.sessions import (
     AgentStateView,
     CleanWorktree,
@@ -50,6 +51,7 @@ from townwatch.contracts.rest.sessions import (
     SessionOrderView,
     SessionQuery,
     SessionView,
+    StartedBy,
     StartedSession,
     StopSession,
     TakenPrompt,
@@ -211,6 +213,10 @@ __all__ = [
     "RunnerView",
     "RunnerVillages",
     "Scope",
+    "SearchHit",
+    "SearchIndexView",
+    "SearchQuery",
+    "SearchResults",
     "Secret",
     "ServiceStatus",
     "SessionList",
@@ -223,6 +229,7 @@ __all__ = [
     "SignInProvider",
     "SignedIn",
     "SignedOut",
+    "StartedBy",
     "StartedSession",
     "StopSession",
     "SupervisionEvent",

@@ -6,18 +6,29 @@ import attrs
 import msgspec
 
 from townwatch.contracts.agent_events import AgentStatus, WorktreeStatus
-from townwatch.contracts.events import ApprovalRequest, Id, RepoRef, State, UsageMetrics
+from townwatch.contracts.events import ApprovalRequest, EpochMs, Id, RepoRef, State, UsageMetrics
 from townwatch.contracts.lists import LastTest, ListedAlert, SeenBy
 from townwatch.contracts.rest.shared import Cursor, Limit
 from townwatch.contracts.tasks import CheckoutSpec, PolicySpec, TaskSpec, WorktreeSpec
 
+SessionOutcome = Literal["live", "completed", "failed"]
+
 
 @attrs.frozen(kw_only=True)
 class SessionQuery:
-    """`live`: only those that have not ended."""
+    """`live`: only those that have not ended; `outcome` says more. `repoId`: one house. `startedBy`: a user id, of
+    sessions that were started at the service in villages where you are a member. `since`, `until`: created from then
+    on, and before then.
+    """
 
     village_id: Id | None = None
     live: bool = False
+    repo_id: Id | None = None
+    agent_id: Id | None = None
+    started_by: Id | None = None
+    outcome: SessionOutcome | None = None
+    since: EpochMs | None = None
+    until: EpochMs | None = None
     cursor: Cursor | None = None
     limit: Limit = 100
 
@@ -108,8 +119,17 @@ class PromptList:
 
 
 @attrs.frozen(kw_only=True)
+class StartedBy:
+    """Who started a session at the service. `name` is null where the person is gone."""
+
+    user_id: str
+    name: str | None
+
+
+@attrs.frozen(kw_only=True)
 class SessionView:
-    """A session after its event number `lastEventSeq`. `detached`: its runner is away; it has not ended.
+    """A session after its event number `lastEventSeq`. `detached`: its runner is away; it has not ended. `startedBy`:
+    for members of its village; null where it was started at its machine.
 
     Times are of the service's clock, but `reportedAt`, the runner's at the last event. `activityAt`: the last sign of
     work (output, a file, a test, a provider's event, input); `activity`: signs in each of the last fifteen minutes.
@@ -148,12 +168,16 @@ class SessionView:
     agent: AgentStateView | None = None
     worktree: WorktreeView | None = None
     resume_of: str | None = None
+    started_by: StartedBy | None
 
 
 @attrs.frozen(kw_only=True)
 class SessionList:
+    """`total`: sessions on all pages."""
+
     items: list[SessionView]
     next: str | None
+    total: int
 
 
 @attrs.frozen(kw_only=True)

@@ -101,6 +101,12 @@ export const liveSessions = (villageId) => list("/runner/sessions", { villageId,
 export const agents = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/agents`);
 export const approvals = () => list("/approvals");
 export const session = (sessionId) => get(at(sessionId));
+/** One page: {items, next, total}. */
+export const sessionPage = (query) => get("/runner/sessions", { limit: 50, ...query });
+export const search = (query) => get("/search", { limit: 25, ...query });
+export const members = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/members`);
+/** All of a session's events, terminal output as viewers may have it: {items, next}. */
+export const film = (sessionId, after) => get(`${at(sessionId)}/events`, { after, limit: 1000 });
 export const supervision = () => get("/supervision");
 export const nodeEvents = (path) => get("/supervision/events", { path, limit: 60 });
 export const chaos = () => get("/chaos");

@@ -1,7 +1,7 @@
 // What can be done from the keyboard and the palette: one table for both, and for the list of keys.
 
 import { fits } from "./finding.js";
-import { APPROVALS, SUPERVISION, toAgent, toApproval, toHouse, toStart, toVillage } from "./routes.js";
+import { APPROVALS, SUPERVISION, toAgent, toApproval, toHistory, toHouse, toStart, toVillage } from "./routes.js";
 import { nextTheme, set, settings } from "./settings.js";
 import * as store from "./store.js";
 import { askOf } from "./asks.js";
@@ -13,6 +13,7 @@ const home = () => (store.villageId.peek() ? toVillage(store.villageId.peek()) :
 export const COMMANDS = [
   { id: "village", text: "Village", keys: "g v", act: () => go(home())() },
   { id: "approvals", text: "Approvals", keys: "g a", act: go(APPROVALS) },
+  { id: "history", text: "History", keys: "g h", act: go(toHistory()) },
   { id: "start", text: "Start work", keys: "n", act: go(toStart()) },
   { id: "supervision", text: "Supervision", keys: "g s", act: go(SUPERVISION) },
   { id: "theme", text: "Light, dark, or as the system has it", keys: "t", act: () => set({ theme: nextTheme(settings.peek().theme) }) },
@@ -44,5 +45,7 @@ export function found(query) {
   const villages = store.villages.peek().map((one) => ({ key: `v ${one.villageId}`, text: one.name ?? one.villageId, more: "village", href: toVillage(one.villageId) }));
   const acts = COMMANDS.map((command) => ({ key: `c ${command.id}`, text: command.text, more: command.keys, act: command.act }));
   const all = [...asks, ...agents, ...houses, ...villages, ...acts];
-  return all.filter((one) => fits(`${one.text} ${one.more}`, query));
+  const words = query.trim();
+  const search = words ? [{ key: "search", text: `Search for “${words}”`, more: "in prompts, messages, terminals, paths", href: toHistory({ q: words }) }] : [];
+  return [...all.filter((one) => fits(`${one.text} ${one.more}`, query)), ...search];
 }

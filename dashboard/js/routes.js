@@ -8,10 +8,10 @@ export function parseRoute(hash) {
 }
 
 function placeOf(page, id, more) {
-  const pages = { v: "village", a: "agent", h: "house" };
+  const pages = { v: "village", a: "agent", h: "house", s: "session" };
   if (pages[page]) return id ? { page: pages[page], id } : { page: "home" };
   if (page === "approvals") return more ? { page, sessionId: id, approvalId: more } : { page };
-  return page === "supervision" || page === "start" ? { page } : { page: "home" };
+  return ["supervision", "start", "history"].includes(page) ? { page } : { page: "home" };
 }
 
 /** The address of the same place with other values in its query; empty ones are left out. */
@@ -36,5 +36,8 @@ export const toAgent = (id) => `#/a/${encodeURIComponent(id)}`;
 export const toHouse = (id) => `#/h/${encodeURIComponent(id)}`;
 export const toApproval = (one) => `#/approvals/${encodeURIComponent(one.sessionId)}/${encodeURIComponent(one.approvalId)}`;
 export const toStart = (query = {}) => withQuery("#/start", query);
+/** A session in the player, at one of its events. */
+export const toSession = (id, at) => withQuery(`#/s/${encodeURIComponent(id)}`, { at: at ? String(at) : "" });
+export const toHistory = (query = {}) => withQuery("#/history", query);
 export const APPROVALS = "#/approvals";
 export const SUPERVISION = "#/supervision";

@@ -23,6 +23,7 @@ from townwatch.store.log.head_rows import load_heads
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import plan_batch
 from townwatch.store.log.lock import lock_file
+from townwatch.store.log.port import nobody_asks
 from townwatch.store.log.quarantine import clean_small_tables, quarantined, set_event_aside
 from townwatch.store.log.read import LogReader
 from townwatch.store.log.records import (
@@ -78,6 +79,7 @@ class EventLog(LogReader):
         self._next_key = 1
         self._next_position = 1
         self._guard = LogGuard(path)
+        self.on_removed: Callable[[Sequence[str]], None] = nobody_asks
         try:
             self._recover()
         except sqlite3.Error as error:
@@ -198,7 +200,9 @@ class EventLog(LogReader):
             removed, touched = self._forget(
                 lambda writer: log_retention.retain(writer, village, keep, self._now_ms(), chunk, spared)
             )
-            self._reload(touched)
+            sessions = self._reload(touched)
+        if sessions:
+            self.on_removed(sessions)
         return removed
 
     def delete_session(self, session_id: str, chunk: int = log_retention.CHUNK) -> Removed:
@@ -212,6 +216,7 @@ class EventLog(LogReader):
                 return Removed(0, 0, False)
             removed = self._forget(lambda writer: log_retention.delete_session(writer, head.key, session_id, chunk))
             self._reload([head.key])
+        self.on_removed([session_id])
         return removed
 
     def vacuum(self, pages: int = 256) -> int:
@@ -319,10 +324,10 @@ class EventLog(LogReader):
         (kept,) = self._writer.execute("SELECT value FROM meta WHERE key = 'next_position'").fetchone()
         self._next_position = max(newest + 1, kept)
 
-    def _reload(self, keys: Iterable[int]) -> None:
-        for key in keys:
-            for head in load_heads(self._writer, f"WHERE h.id = {int(key)}"):
-                self._heads[head.session_id] = head
+    def _reload(self, keys: Iterable[int]) -> list[str]:
+        heads = [head for key in keys for head in load_heads(self._writer, f"WHERE h.id = {int(key)}")]
+        self._heads.update({head.session_id: head for head in heads})
+        return [head.session_id for head in heads]
 
     def _village_keys(self, heads: Iterable[Head]) -> dict[str, int]:
         following = max(self._villages.values(), default=0) + 1

@@ -1,14 +1,21 @@
 """The event log as the service uses it: a file of its own (`EventLog`), or in PostgreSQL (`pg_log.log.PostgresLog`)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.records import AppendResult, Head, LogRecord, Lost, Removed, Retention, Snapshot
 
 
+def nobody_asks(_sessions: Sequence[str]) -> None:
+    """`DurableLog.on_removed` of a log from which nothing was derived."""
+
+
 class DurableLog(Protocol):
     """Synchronous, for any thread; writing calls wait for each other. `EventLog` says what each call promises."""
+
+    on_removed: Callable[[Sequence[str]], None]
+    """Called after events of these sessions were removed, in the thread that removed them. Must not raise."""
 
     @property
     def reserve_in_use(self) -> int: ...

@@ -21,6 +21,7 @@ from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import PASS_FENCE_TO_LOG, Term
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import plan_batch
+from townwatch.store.log.port import nobody_asks
 from townwatch.store.log.records import AppendResult, Head, LogRecord, LogUnreachable, Lost, Removed, Retention
 from townwatch.store.log.retention import CHUNK
 from townwatch.store.pg_log import schema, writing
@@ -50,6 +51,7 @@ class PostgresLog(PostgresLogReader):
         self._term = term
         self._now_ms = now_ms
         self._lock = threading.Lock()
+        self.on_removed: Callable[[Sequence[str]], None] = nobody_asks
         self._writer: Any = None
         """None: there is none, and what is in memory may not be what is stored."""
         self._heads: dict[str, Head] = {}
@@ -153,6 +155,8 @@ class PostgresLog(PostgresLogReader):
                 removed, touched = writing.retain(writer, village, keep, self._now_ms(), chunk, spared)
                 heads = writing.load_heads(writer, touched)
             self._heads.update({head.session_id: head for head in heads})
+        if heads:
+            self.on_removed([head.session_id for head in heads])
         return removed
 
     def delete_session(self, session_id: str, chunk: int = CHUNK) -> Removed:
@@ -167,6 +171,7 @@ class PostgresLog(PostgresLogReader):
                 removed = writing.delete_session(writer, head.key, session_id, chunk)
                 (now,) = writing.load_heads(writer, [head.key])
             self._heads[session_id] = now
+        self.on_removed([session_id])
         return removed
 
     def vacuum(self, pages: int = 256) -> int:

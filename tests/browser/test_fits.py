@@ -46,7 +46,17 @@ def test_no_screen_has_a_violation_or_scrolls_sideways(
     house = page.get_by_test_id("house").first.get_attribute("href")
     tabs = [f"{agent}?tab={name}" for name in ("timeline", "changes", "tests", "usage")]
     found: dict[str, list[str]] = {}
-    for route in ("#/", "#/approvals", "#/start", "#/supervision", house, agent, *tabs):
+    for route in (
+        "#/",
+        "#/approvals",
+        "#/start",
+        "#/history",
+        "#/history?q=test*",
+        "#/supervision",
+        house,
+        agent,
+        *tabs,
+    ):
         page.goto(f"{town.url}{route}")
         expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
         found[str(route)] = violations(page)

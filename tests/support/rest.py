@@ -26,12 +26,15 @@ from townwatch.access.subject import ALL_SCOPES
 from townwatch.actors import messages as m
 from townwatch.actors.ports import Ref
 from townwatch.app.promises import StoredDecisions, StoredPromises
+from townwatch.app.search.index import SearchIndex
+from townwatch.app.search.indexer import Finder
 from townwatch.app.upkeep.session_gc import delete_session
 from townwatch.contracts.link import Capabilities, Command, ErrorBody, Hello, Result
 from townwatch.runtime import TrioActor
 from townwatch.store import members, runner_grants, runners, users, villages
 from townwatch.store.database import Database
 from townwatch.store.runners import RunnerRow
+from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.http.app import mount
 from townwatch.transports.http.deps import Api, Rates, WebhookPort
@@ -137,6 +140,9 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
             tokens = await database.call(_people, own, now, keys)
             registry = CollectorRegistry()
             Counter("townwatch_tests", "of this fixture", registry=registry).inc()
+            index = SearchIndex(cast.log, lambda: SqliteSearch(path / "search.db"), lambda: 1 << 40)
+            await trio.to_thread.run_sync(index.step)  # opens it
+            options.setdefault("search", Finder(index))
             options.setdefault("rates", Rates())
             options.setdefault("everyone_makes_villages", False)
             options.setdefault("metrics_open", True)

@@ -27,6 +27,7 @@ from townwatch.transports.http.routes import (
     policies,
     prompts,
     runners,
+    search,
     sessions,
     starts,
     system,
@@ -43,7 +44,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
         *(auth, connections, people, villages, members, policies, webhooks, audit),
-        *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, system),
+        *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, search, system),
     )
     for operation in noun.routes.operations
 )

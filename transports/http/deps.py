@@ -1,7 +1,8 @@
 """What the REST room needs from the rest of the house: filled by the composition root."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from typing import Protocol
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -15,6 +16,7 @@ from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
+from townwatch.store.search.records import Found, Freshness, Wanted
 from townwatch.supervision import History, Rate, TokenBuckets
 from townwatch.transports.http.guesses import PasswordGuard
 from townwatch.transports.http.streams import StreamLimits, StreamPlaces
@@ -54,6 +56,18 @@ class WebhookPort:
     """This webhook was changed, or has something to send."""
     test_body: Callable[[str, str, int], str]
     """(message id, village, now) → a message that says it is a test."""
+
+
+class Search(Protocol):
+    """Full-text search. The villages where the asker may look are the caller's to name."""
+
+    async def find(self, wanted: Wanted) -> Found:
+        """Return a page of matches. Raises `SearchError`."""
+        ...
+
+    async def freshness(self, village_ids: Collection[str]) -> Freshness:
+        """Return how far the index is behind these villages' events."""
+        ...
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -98,6 +112,8 @@ class Api:
     webhooks: WebhookPort
     keep_audit: Callable[[Entry], None]
     """Takes an audit entry that could not be written now, to be written later."""
+    search: Search
+    """Finds text in what the asker may read."""
     root: Callable[[], Ref | None] = lambda: None
     """The root supervisor, for the tree."""
     history: History = attrs.field(factory=History)

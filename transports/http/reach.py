@@ -1,5 +1,6 @@
 """How routes reach sessions: those that one may see, and the actor of one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -10,7 +11,7 @@ from townwatch.actors import commands
 from townwatch.actors.rendering import shown
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
-from townwatch.store import villages
+from townwatch.store import audit, villages
 from townwatch.store.villages import VillageOf
 from townwatch.transports.http.operation import Call
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -43,6 +44,28 @@ async def sessions(call: Call[Any, Any], name: str | None) -> list[SessionState]
     return [state for key in await village_keys(call, name) for state in board.of_village(key)]
 
 
+async def matching(
+    call: Call[Any, Any], query: rest.SessionQuery | rest.SearchQuery, states: Sequence[SessionState]
+) -> list[SessionState]:
+    """Return those of the sessions that the query's filters leave."""
+    found = [one for one in states if _matches(one, query)]
+    if query.started_by is None:
+        return found
+    known = await starters(call, found)
+    return [one for one in found if one.session_id in known and known[one.session_id].user_id == query.started_by]
+
+
+def _matches(one: SessionState, query: rest.SessionQuery | rest.SearchQuery) -> bool:
+    created = one.created_at or 0
+    return (
+        query.outcome in (None, one.state.lower() if one.ended else "live")
+        and query.repo_id in (None, one.repo_id)
+        and query.agent_id in (None, one.agent_id)
+        and (query.since is None or created >= query.since)
+        and (query.until is None or created < query.until)
+    )
+
+
 def listed(call: Call[Any, Any], state: SessionState) -> dict[str, Any]:
     """Return the fields that lists show of a session beside its own."""
     context = call.api.context
@@ -54,6 +77,15 @@ async def village_keys(call: Call[Any, Any], name: str | None) -> list[str]:
     if name is not None:
         return [await village(call, Action.READ, name)]
     return [one.village_id for one in await villages_seen(call)]
+
+
+async def starters(call: Call[Any, Any], states: Sequence[SessionState]) -> dict[str, rest.StartedBy]:
+    """Return who started which of these sessions, for those in villages that the caller is a member of."""
+    seen = await villages_seen(call, public_too=False)
+    mine = {one.village_id for one in seen}
+    asked = [one.session_id for one in states if one.village_id in mine]
+    known = await call.api.database.read(audit.starters, asked) if asked else {}
+    return {session: rest.StartedBy(user_id=who, name=name) for session, (who, name) in known.items()}
 
 
 async def tell(call: Call[Any, Any], message: Any) -> Any:

@@ -18,7 +18,12 @@ from townwatch.store.villages import VillageOf
 
 
 def session_view(
-    state: SessionState, waiting: list[ApprovalRequest], more: dict[str, Any], *, runner_away: bool
+    state: SessionState,
+    waiting: list[ApprovalRequest],
+    more: dict[str, Any],
+    *,
+    runner_away: bool,
+    started_by: rest.StartedBy | None = None,
 ) -> rest.SessionView:
     """A session. `waiting`: what is undecided in it. `more`: what lists show of it. Away: a session that lives on
     without us is detached, one that ended has ended.
@@ -46,6 +51,7 @@ def session_view(
         agent=_agent_state(state),
         worktree=None if state.worktree is None else rest.WorktreeView(**attrs.asdict(state.worktree)),
         resume_of=state.agent.resume_of if state.agent is not None else None,
+        started_by=started_by,
         **more,
     )
 

@@ -1,7 +1,7 @@
 // An agent: who it is, how it is and why, its terminal, what it asks, what it did.
 
 import { html, useEffect, useState } from "../html.js";
-import { toHouse, toStart, toVillage, withQuery } from "../routes.js";
+import { toHouse, toSession, toStart, toVillage, withQuery } from "../routes.js";
 import * as store from "../store.js";
 import { command, tellHistory } from "../town.js";
 import { isFinal } from "../status.js";
@@ -102,10 +102,11 @@ function agentWords(agent) {
 function Controls({ agent }) {
   const [failure, setFailure] = useState("");
   const [sure, setSure] = useState(false);
+  const replay = html`<a class="button" data-testid="replay-link" href=${toSession(agent.sessionId)}>Replay</a>`;
   const like = html`<a class="button" data-testid="like" href=${toStart({ like: agent.sessionId })}>${isFinal(agent.state) ? "Again …" : "Like this one …"}</a>`;
-  if (!store.canDrive.value) return null;
+  if (!store.canDrive.value) return html`<div class="controls">${replay}</div>`;
   const resumable = store.sessions.value[agent.sessionId]?.story?.agent?.cliSessionId !== undefined;
-  if (isFinal(agent.state)) return html`<div class="controls">${resumable ? html`<a class="button" data-testid="go-on" href=${toStart({ like: agent.sessionId, resume: "yes" })}>Go on …</a>` : null}${like}</div>`;
+  if (isFinal(agent.state)) return html`<div class="controls">${resumable ? html`<a class="button" data-testid="go-on" href=${toStart({ like: agent.sessionId, resume: "yes" })}>Go on …</a>` : null}${replay}${like}</div>`;
   const run = async (verb, body) => setFailure(await command(agent.sessionId, verb, body));
   const stop = () => {
     if (sure) run("stop", { graceful: true });
@@ -114,7 +115,7 @@ function Controls({ agent }) {
   };
   const paused = agent.state === "PAUSED_BY_HUMAN";
   return html`<div class="controls">
-    ${like}
+    ${replay}${like}
     ${paused
       ? html`<button type="button" class="button" data-testid="resume" onClick=${() => run("resume")}>Resume</button>`
       : html`<button type="button" class="button" data-testid="pause" disabled=${agent.state !== "RUNNING" && agent.state !== "WAITING_FOR_APPROVAL"} onClick=${() => run("pause")}>Pause</button>`}

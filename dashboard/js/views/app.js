@@ -2,15 +2,17 @@
 
 import { spelled } from "../format.js";
 import { html } from "../html.js";
-import { APPROVALS, toStart, toVillage } from "../routes.js";
+import { APPROVALS, toHistory, toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
 import { AgentPage } from "./agent.js";
 import { ApprovalsPage } from "./approvals.js";
 import { Empty, NoVillage } from "./empty.js";
+import { HistoryPage } from "./history.js";
 import { HousePage } from "./house.js";
 import { Connection } from "./connection.js";
 import { Dialogs } from "./palette.js";
 import { Notice, Person } from "./person.js";
+import { PlayerPage } from "./player.js";
 import { StartPage } from "./start.js";
 import { SupervisionPage } from "./supervision.js";
 import { VillagePage } from "./village.js";
@@ -46,6 +48,8 @@ function Screen() {
   if (store.user.value === undefined) return html`<${Empty} quiet title="Opening the town …" />`;
   if (store.villages.value.length === 0) return html`<${NoVillage} />`;
   if (route.page === "start") return html`<${StartPage} key=${location.hash} />`;
+  if (route.page === "history") return html`<${HistoryPage} />`;
+  if (route.page === "session") return html`<${PlayerPage} key=${route.id} sessionId=${route.id} />`;
   if (route.page === "approvals") return html`<${ApprovalsPage} />`;
   if (route.page === "agent") return html`<${AgentPage} key=${route.id} agentId=${route.id} />`;
   if (route.page === "house") return html`<${HousePage} key=${route.id} repoId=${route.id} />`;
@@ -78,6 +82,7 @@ function Villages() {
 const ICONS = {
   village: "M3 10.5 10 4l7 6.5M5 9v7h10V9M9 16v-4h2v4",
   approvals: "M4 5h12v8H9.5L6 16v-3H4zM7.5 9l1.8 1.8 3.5-3.5",
+  history: "M4.500 6.500A6.500 6.500 0 1 1 3.500 10M4 3v4h4M10 6.500V10l2.500 1.500",
   start: "M10 4v12M4 10h12",
 };
 
@@ -93,6 +98,7 @@ function Navigation() {
   return html`<nav class="nav" aria-label="Screens">
     ${link(home, ["home", "village", "house", "agent"].includes(page), "village")}
     ${link(APPROVALS, page === "approvals", "approvals", waiting)}
+    ${link(toHistory(), ["history", "session"].includes(page), "history")}
     ${store.canDrive.value ? link(toStart(), page === "start", "start") : null}
   </nav>`;
 }

@@ -64,9 +64,11 @@ function Plan({ plan }) {
     <ol>${plan.items.map((item) => html`<li class=${`step step-${item.status}`}><${Glyph} tone=${STEP_TONES[item.status] ?? "quiet"} /><span class="sr-only">${item.status.replace("_", " ")}: </span><${Literal} text=${item.text} /></li>`)}</ol></details>`;
 }
 
-function Item({ item }) {
+/** One thing that happened. `seek`: in the player, its time goes there; `here`: it is the last one at this moment. */
+export function Item({ item, here, seek }) {
   const View = VIEWS[item.kind] ?? Line;
-  return html`<li class=${`tale tale-${item.kind}`}><time class="num" datetime=${new Date(item.at).toISOString()}>${clock(item.at)}</time><div class="tale-body"><${View} item=${item} /></div></li>`;
+  const time = html`<time class="num" datetime=${new Date(item.at).toISOString()}>${clock(item.at)}</time>`;
+  return html`<li class=${`tale tale-${item.kind}`} aria-current=${here ? "step" : undefined}>${seek ? html`<button type="button" class="tale-seek" onClick=${seek}>${time}</button>` : time}<div class="tale-body"><${View} item=${item} /></div></li>`;
 }
 
 const Text = ({ text }) => html`<div class="tale-text"><${Literal} text=${text} /></div>`;

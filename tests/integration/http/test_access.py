@@ -73,6 +73,7 @@ TABLE = {
     "export_all_audit": ADMIN,
     "start_session": DRIVE,
     "list_sessions": SEE,
+    "search": SEE,
     "get_session": SEE,
     "get_session_order": DRIVE,
     "get_diff": SEE,
@@ -153,6 +154,7 @@ NOTHING_HERE = {
 """What those who may are told where there is no order, worktree, runner with a diff, held decision or failure."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
+    "search": "?q=word&villageId=closed",
     "list_approvals": "?villageId=closed",
     "list_alerts": "?villageId=closed",
     "list_runners": "?villageId=closed",

@@ -51,6 +51,10 @@ BODIES: dict[str, dict[str, Any]] = {
 """Bodies, beside the village, of operations on the village that the body names."""
 
 
+QUERIES: dict[str, str] = {"search": "q=session"}
+"""What a list must be asked with."""
+
+
 @attrs.frozen(kw_only=True)
 class Question:
     """One operation, on one place or on none."""
@@ -73,7 +77,9 @@ class Question:
             named = {"villageId": place.village, "sessionId": place.session, "runnerId": place.runner}
             named["webhookId"] = place.webhook
         path = self.operation.path.format_map({**VALUES, **named})
-        return f"{path}?villageId={place.village}" if self.narrowed and place is not None else path
+        query = [QUERIES[self.operation.name]] if self.operation.name in QUERIES else []
+        query += [f"villageId={place.village}"] if self.narrowed and place is not None else []
+        return f"{path}?{'&'.join(query)}" if query else path
 
     def body(self) -> dict[str, Any] | None:
         operation = self.operation

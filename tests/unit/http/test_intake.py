@@ -16,6 +16,9 @@ def body(name, content, content_type=JSON, encoding=None):
     return body_of(OF[name], content, content_type, encoding)
 
 
+SESSION_FILTERS = "villageId, live, repoId, agentId, startedBy, outcome, since, until"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -79,7 +82,7 @@ def test_an_optional_body_may_be_left_out():
         ("limit=201", "limit: Expected int <= 200"),
         ("limit=many", "limit: Expected int, got str"),
         ("limit=1&limit=2", "limit: is there more than once; give it once"),
-        ("limits=1", "limits: is not a parameter of this address; known are villageId, live, cursor, limit"),
+        ("limits=1", f"limits: is not a parameter of this address; known are {SESSION_FILTERS}, cursor, limit"),
         ("live=perhaps", "live: Expected bool, got str"),
         ("villageId=", "villageId: Expected str of length >= 1"),
         ("villageId=%ff", "the query cannot be read: it must be name=value&… in UTF-8, percent-encoded"),

@@ -34,19 +34,22 @@ ONE = f"{BASE}/{{sessionId}}"
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
     """List the sessions you may see, newest first."""
     query = call.query
-    found = [one for one in await reach.sessions(call, query.village_id) if not (query.live and one.ended)]
+    seen = await reach.sessions(call, query.village_id)
+    found = await reach.matching(call, query, [one for one in seen if not (query.live and one.ended)])
     page, following = cut(found, lambda one: (-(one.created_at or 0), one.session_id), query.cursor, query.limit)
     statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
+    starters = await reach.starters(call, page)
     items = [
         views.session_view(
             one,
             call.api.context.undecided(one),
             reach.listed(call, one),
             runner_away=statuses[one.runner_id] == "offline",
+            started_by=starters.get(one.session_id),
         )
         for one in page
     ]
-    return rest.SessionList(items=items, next=following)
+    return rest.SessionList(items=items, next=following, total=len(found))
 
 
 @routes.get(ONE, rest.SessionView, who="visitor", on="session", may=Action.READ)
@@ -54,9 +57,13 @@ async def get_session(call: Call[None, None]) -> rest.SessionView:
     """Return a session in its current state."""
     state = call.session
     statuses = await fleet.statuses(call.api, {state.runner_id})
-    waiting = call.api.context.undecided(state)
+    starters = await reach.starters(call, [state])
     return views.session_view(
-        state, waiting, reach.listed(call, state), runner_away=statuses[state.runner_id] == "offline"
+        state,
+        call.api.context.undecided(state),
+        reach.listed(call, state),
+        runner_away=statuses[state.runner_id] == "offline",
+        started_by=starters.get(state.session_id),
     )
 
 
