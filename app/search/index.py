@@ -95,7 +95,7 @@ class SearchIndex:
         return attrs.evolve(found, matches=[one for one in found.matches if self._readable(one)])
 
     def freshness(self, village_ids: Collection[str]) -> Freshness:
-        """How far the index is behind what these villages have in the log."""
+        """Return how far the index is behind what these villages have in the log."""
         behind = sum(
             max(0, head.last_seq - self._positions.get(head.session_id, 0))
             for head in self._log.heads().values()
@@ -206,7 +206,7 @@ class SearchIndex:
         return found
 
     def _by_time(self, behind: Sequence[Head]) -> list[Head]:
-        """What goes on now comes first: a long past that is still to be read must not keep it waiting."""
+        """Choose a session: what goes on now comes first, a long past must not keep it waiting."""
         return sorted(behind, key=lambda head: -head.last_ts_ms)
 
     def _in_turn(self, behind: Sequence[Head]) -> list[Head]:

@@ -27,7 +27,7 @@ class QueryError(ValueError):
 
 
 @attrs.frozen
-class Term:
+class Phrase:
     """Words that stand one behind another. `prefix`: the last one may go on. `negated`: they must not be there."""
 
     words: tuple[str, ...]
@@ -39,8 +39,8 @@ class Term:
 class Query:
     """What must be there, all of it, and what must not."""
 
-    wanted: tuple[Term, ...]
-    unwanted: tuple[Term, ...] = ()
+    wanted: tuple[Phrase, ...]
+    unwanted: tuple[Phrase, ...] = ()
 
 
 Span = tuple[int, int]
@@ -54,8 +54,8 @@ def words_of(text: str) -> list[str]:
 
 def parse(text: str) -> Query:
     """Return what a person's query asks for. Raises `QueryError`."""
-    wanted: list[Term] = []
-    unwanted: list[Term] = []
+    wanted: list[Phrase] = []
+    unwanted: list[Phrase] = []
     for found in _PART.finditer(text):
         mark, phrase, plain, star = found.groups()
         said = phrase if phrase is not None else plain.rstrip("*")
@@ -64,7 +64,7 @@ def parse(text: str) -> Query:
         if not words:
             continue
         negated = mark == "!"
-        (unwanted if negated else wanted).append(Term(words, prefix, negated))
+        (unwanted if negated else wanted).append(Phrase(words, prefix, negated))
     if not wanted:
         what = "only says what must not be there" if unwanted else "has no letter or digit"
         raise QueryError(f"q: {what}; name a word to look for")
@@ -122,11 +122,11 @@ def _folded(word: str) -> str:
     return "".join(char for char in plain if char.isalnum())[:WORD_CHARS]
 
 
-def _fts5(term: Term) -> str:
+def _fts5(term: Phrase) -> str:
     return f'"{" ".join(term.words)}"{" *" if term.prefix else ""}'
 
 
-def _tsquery(term: Term) -> str:
+def _tsquery(term: Phrase) -> str:
     last = len(term.words) - 1
     parts = [f"'{word}'{':*' if term.prefix and place == last else ''}" for place, word in enumerate(term.words)]
     return f"({' <-> '.join(parts)})"
@@ -150,7 +150,7 @@ def _matches(text: str, query: Query) -> list[Span]:
     return merged
 
 
-def _stands_at(words: Sequence[tuple[str, Span]], place: int, term: Term) -> bool:
+def _stands_at(words: Sequence[tuple[str, Span]], place: int, term: Phrase) -> bool:
     last = len(term.words) - 1
     return all(
         words[place + n][0].startswith(word) if term.prefix and n == last else words[place + n][0] == word

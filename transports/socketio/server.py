@@ -256,8 +256,7 @@ class TrioServer(ServerApi):
     def _accept(self, client: Client, socket: Socket, missed: list[Message]) -> None:
         """Send CONNECT, then what it missed, then what was held for it meanwhile.
 
-        The official server sends what was missed first. Its client keeps that until CONNECT comes, keeps it still when
-        the connection breaks before, comes back with its old offset, and shows everything twice.
+        The official server sends what was missed first; its client, cut before CONNECT, shows that twice.
         """
         space = socket.namespace
         greeting = {"sid": socket.sid, "pid": socket.pid} if socket.pid else {"sid": socket.sid}

@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from townwatch.store.search.query import Query, QueryError, Term, excerpt, parse, to_fts5, to_tsquery, words_of
+from townwatch.store.search.query import Query, QueryError, Phrase, excerpt, parse, to_fts5, to_tsquery, words_of
 
 ODD = [
     'a "b',
@@ -21,15 +21,15 @@ ODD = [
 
 def test_words_are_wanted_all_phrases_in_order_and_a_bang_is_a_not() -> None:
     found = parse('cart "no such file" disc* !flaky !"not this"')
-    assert found.wanted == (Term(("cart",)), Term(("no", "such", "file")), Term(("disc",), prefix=True))
-    assert found.unwanted == (Term(("flaky",), negated=True), Term(("not", "this"), negated=True))
+    assert found.wanted == (Phrase(("cart",)), Phrase(("no", "such", "file")), Phrase(("disc",), prefix=True))
+    assert found.unwanted == (Phrase(("flaky",), negated=True), Phrase(("not", "this"), negated=True))
 
 
 def test_a_flag_is_no_negation_and_a_path_is_its_parts_in_order() -> None:
     assert parse("rm -rf src/shop/cart.py").wanted == (
-        Term(("rm",)),
-        Term(("rf",)),
-        Term(("src", "shop", "cart", "py")),
+        Phrase(("rm",)),
+        Phrase(("rf",)),
+        Phrase(("src", "shop", "cart", "py")),
     )
 
 

@@ -81,6 +81,17 @@ def test_a_deleted_session_is_gone_and_does_not_come_back(tmp_path: Path, record
 
 
 @on_both
+def test_what_was_derived_from_removed_events_is_told_of_their_sessions(log: EventLog, record: Make) -> None:
+    told: list[str] = []
+    log.on_removed = told.extend
+    log.append([record(seq, session=s) for seq in range(1, 4) for s in ("live", "old", "gone")])
+    log.retain("demo", Retention(max_bytes=0), spare=["live", "gone"])
+    assert told == ["old"]
+    log.delete_session("gone")
+    assert told == ["old", "gone"]
+
+
+@on_both
 def test_unknown_names_are_no_error(log: EventLog) -> None:
     assert log.retain("nowhere", Retention(max_bytes=0)).events == 0
     assert log.delete_session("nobody").events == 0
