@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from townwatch.store.search.query import Query, QueryError, Phrase, excerpt, parse, to_fts5, to_tsquery, words_of
+from townwatch.store.search.query import Phrase, Query, QueryError, excerpt, parse, to_fts5, to_tsquery, words_of
 
 ODD = [
     'a "b',
