@@ -15,6 +15,32 @@ RuleHours = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]
 
 
 @attrs.frozen(kw_only=True)
+class AnswerTerms:
+    """Conditions for an allow of people; a denial is anyone's who may decide."""
+
+    people: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+    """How many different people have to allow it."""
+    role: Literal["operator", "owner"] = "operator"
+    """The least role that they have in the village."""
+    human: bool = False
+    """No rule allows it, and no API token: only a person who has signed in."""
+    not_starter: bool = False
+    """An allow of the person who started the session does not count."""
+
+    def __bool__(self) -> bool:
+        return self != AnswerTerms()
+
+    def also(self, other: "AnswerTerms") -> "AnswerTerms":
+        """Return the terms that satisfy both."""
+        return AnswerTerms(
+            people=max(self.people, other.people),
+            role="owner" if "owner" in (self.role, other.role) else "operator",
+            human=self.human or other.human,
+            not_starter=self.not_starter or other.not_starter,
+        )
+
+
+@attrs.frozen(kw_only=True)
 class PolicyRule:
     """One rule. What it names must all hold; `command`, `path` and `host` are patterns, the others may have ``*``."""
 
@@ -36,6 +62,8 @@ class PolicyRule:
     hours: RuleHours | None = None
     """``08:00-18:00`` in UTC; over midnight where the end is before the start."""
     note: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    answer: AnswerTerms | None = None
+    """Of an ask: who may answer. The terms of all rules that reach a question count, not only of the one that asks."""
 
 
 @attrs.frozen(kw_only=True)
@@ -55,6 +83,10 @@ class PolicyBody:
             if rule.id in seen:
                 raise ContractError(f"rules[{index}].id", f"{rule.id!r} is used twice")
             seen.add(rule.id)
+            if rule.answer is not None and rule.effect != "ask":
+                raise ContractError(
+                    f"rules[{index}].answer", f"says who may answer; a rule that {rule.effect}s has none"
+                )
             if sum(one is not None for one in (rule.command, rule.path, rule.host)) > 1:
                 raise ContractError(
                     f"rules[{index}]", "names more than one of command, path and host: make it two rules"

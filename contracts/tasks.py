@@ -100,6 +100,8 @@ class SessionConfig:
     """The earlier session that this one continues."""
     cli_session_id: str | None = None
     """The conversation that the agent's CLI is to go on with, by the CLI's own name for it."""
+    started_by: Id | None = None
+    """The user who asked for it, for rules about a person."""
 
 
 @attrs.frozen(kw_only=True)

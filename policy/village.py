@@ -11,13 +11,13 @@ from typing import Literal
 
 import attrs
 
-from townwatch.contracts.policy import PolicyRule
+from townwatch.contracts.policy import AnswerTerms, PolicyRule
 from townwatch.contracts.tasks import PolicySpec
 from townwatch.policy.commands.findings import CommandPolicy
 from townwatch.policy.commands.hosts import host_matches, normal_host
 from townwatch.policy.commands.matching import CommandRule, compile_rule
 from townwatch.policy.commands.paths import Place, matches
-from townwatch.policy.rules import decide_command
+from townwatch.policy.rules import decide_command, examine_command
 
 Layer = Literal["village", "session", "repository"]
 _BOOST = {"village": 1000, "session": 0, "repository": 0}
@@ -47,11 +47,15 @@ class PolicyRequest:
 
 @attrs.frozen(kw_only=True)
 class PolicyDecision:
-    """What the rules say. `rule`: the id of the one that decided, None where none did."""
+    """What the rules say. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
+    answer; None: anyone who may decide. `terms_rules`: the rules that they come from.
+    """
 
     verdict: Literal["allow", "ask", "deny"]
     rule: str | None
     reason: str
+    terms: AnswerTerms | None = None
+    terms_rules: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -97,8 +101,70 @@ def repository_rules(rules: Iterable[PolicyRule]) -> list[LayeredRule]:
 def decide_request(
     rules: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str] = ()
 ) -> PolicyDecision:
-    """Decide a request. Deny wins; between ask and allow the more specific rule; a tie, or no rule at all, asks."""
+    """Decide a request. Deny wins; between ask and allow the more specific rule; a tie, or no rule at all, asks. An ask
+    for a path, and one that only people may answer, is before every allow.
+    """
     held = [one for one in rules if _holds(one.rule, request)]
+    decision = _decide(held, request, variables)
+    if decision.verdict == "deny":
+        return decision
+    reached = _asking(held, request, variables)
+    stricter = [one for one in reached if one.path is not None or (one.answer is not None and one.answer.human)]
+    if decision.verdict == "allow" and stricter:
+        first = stricter[0].id
+        decision = PolicyDecision(verdict="ask", rule=first, reason=f"asked by {first}")
+    if decision.verdict == "allow":
+        return decision
+    terms = AnswerTerms()
+    for rule in reached:
+        terms = terms.also(rule.answer or terms)
+    named = tuple(rule.id for rule in reached if rule.answer)
+    return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
+
+
+_HIDES = (
+    *("cannot be parsed", "nested too deeply", "longer than", "more than", "a command whose name", "wrappers nested"),
+    *("a script that is not known", "a shell runs its standard input", "talks to a host that is not known"),
+)
+"""Beginnings of the reasons why a line may hold a command that is not seen: a rule that asks may be about that, too."""
+
+
+def _asking(held: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> list[PolicyRule]:
+    """Return the asks with terms, and those for paths, that a request reaches, or may reach."""
+    asks = [one for one in held if one.rule.effect == "ask" and (one.rule.answer or one.rule.path is not None)]
+    if not asks:
+        return []
+    if request.command is None:
+        paths = [request.place.absolute(one, request.place.directory) for one in request.paths]
+        hosts = [normal_host(one) for one in request.hosts]
+        return [one.rule for one in asks if _concerns(one.rule, request, paths, hosts)]
+    if not _in_command(asks, request, variables):  # the common case: one look for all of them
+        return []
+    return [one.rule for one in asks if _in_command([one], request, variables)]
+
+
+def _concerns(rule: PolicyRule, request: PolicyRequest, paths: Sequence[str], hosts: Sequence[str | None]) -> bool:
+    if rule.command is not None:
+        return False
+    if rule.path is not None and not paths:
+        return request.category == "edit"  # the file is not known
+    if rule.host is not None and not hosts:
+        return request.category == "network"
+    return _reaches(rule, request.place, paths, hosts)
+
+
+def _in_command(asks: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> bool:
+    """Return True where one of these rules, were it a denial, would deny the command or could not be excluded."""
+    if any(_bare(one.rule) for one in asks):
+        return True  # it is about everything of this kind
+    denials = [attrs.evolve(one, rule=attrs.evolve(one.rule, effect="deny")) for one in asks]
+    policy = _commands(denials, request, variables)
+    found, all_found = examine_command(policy, request.command or "", request.shell)
+    names = {one.rule.id for one in asks}
+    return found.verdict == "deny" or any(one.rule in names or one.reason.startswith(_HIDES) for one in all_found)
+
+
+def _decide(held: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> PolicyDecision:
     if request.command is not None:
         found = decide_command(_commands(held, request, variables), request.command, request.shell)
         verdict: Literal["allow", "ask", "deny"] = "deny"

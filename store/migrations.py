@@ -171,6 +171,13 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, version INTEGER NOT NULL,
           body TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL)""",
     ),
+    (  # who started a session (of earlier ones it is not known), and allows of which more than one is needed
+        "ALTER TABLE sessions ADD COLUMN created_by TEXT",
+        """CREATE TABLE approval_answers (
+          session_id TEXT NOT NULL, approval_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
+          kind TEXT NOT NULL, given TEXT NOT NULL, at_ms BIGINT NOT NULL,
+          PRIMARY KEY (session_id, approval_id, user_id))""",
+    ),
 )
 LATEST = len(MIGRATIONS)
 

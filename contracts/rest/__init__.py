@@ -6,6 +6,7 @@ Times are epoch milliseconds. Lists are {items, next}: `next` is the cursor of t
 
 from townwatch.contracts.rest.alerts import AlertList, AlertQuery, AlertView
 from townwatch.contracts.rest.approvals import (
+    AnswerView,
     ApprovalList,
     ApprovalQuery,
     DecisionBody,
@@ -126,6 +127,7 @@ __all__ = [
     "AlertQuery",
     "AlertView",
     "Alive",
+    "AnswerView",
     "ApprovalList",
     "ApprovalQuery",
     "AuditEntry",

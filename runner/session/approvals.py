@@ -13,7 +13,7 @@ import attrs
 import structlog
 import trio
 
-from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import ApprovalRequest, Decision, FinalDecision, State
 from townwatch.policy.village import PolicyDecision
 from townwatch.runner.agents.events import Answer, Deliver
@@ -106,10 +106,13 @@ class Approvals:
         found = await trio.to_thread.run_sync(self.rules.decide, opened.request)
         if found.verdict != "ask":
             opened.ruling = found
-        elif found.rule is not None:
+        elif found.rule is not None or found.terms is not None:
             context = opened.request.context
             known = cast(dict[str, Any], context) if isinstance(context, dict) else {}
-            told = {**known, "rule": {"id": found.rule, "why": found.reason[:500]}}
+            rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
+            if found.terms is not None:
+                rule["answer"] = to_json_values(found.terms)
+            told = {**known, "rule": rule}
             opened.request = attrs.evolve(opened.request, context=told)
         return opened
 

@@ -92,7 +92,8 @@ class SessionRules:
             links=LiveLinks(),
             exists=os.path.lexists,
         )
-        return request_of(asked, place, agent=plan.agent_id, provider=plan.provider, house=_house(plan))
+        person = plan.order.started_by if plan.order is not None else None
+        return request_of(asked, place, agent=plan.agent_id, provider=plan.provider, house=_house(plan), person=person)
 
 
 def _house(plan: SessionSpec) -> str:
