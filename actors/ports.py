@@ -184,11 +184,11 @@ class Decisions(Protocol):
 class Rulings(Protocol):
     """What a village's rules say of a question, beyond what its runner made of them."""
 
-    async def of(self, session: Any, asked: ApprovalRequest) -> "Ruling":
+    async def of(self, session: Any, asked: ApprovalRequest) -> "VillageRuling":
         """Compare a question with the rules as they are now. Raises `AnswerRefused` where they cannot be evaluated."""
         ...
 
-    async def outdated(self, session: Any, asked: ApprovalRequest, by: str | None, ruling: "Ruling") -> None:
+    async def outdated(self, session: Any, asked: ApprovalRequest, by: str | None, ruling: "VillageRuling") -> None:
         """Put on record that a runner allowed by older rules what they deny now."""
         ...
 
@@ -297,7 +297,7 @@ class Deciding:
 
 
 @attrs.frozen(kw_only=True)
-class Ruling:
+class VillageRuling:
     """`denied`: the rule that denies a question, and why. `terms`: who may allow it; None: anyone who may decide."""
 
     denied: tuple[str, str] | None = None

@@ -1,20 +1,18 @@
 """The village's rules in the service: the second look at a question that a runner has looked at before."""
 
-import posixpath
 from collections import OrderedDict
 
-import attrs
 import structlog
 import trio
 
-from townwatch.actors.ports import Ruling
+from townwatch.actors.ports import VillageRuling
+from townwatch.actors.session.asked import request_in
 from townwatch.actors.session.state import SessionState
 from townwatch.app.policies import PolicyBook
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.events import ApprovalRequest
-from townwatch.policy.commands.paths import Place
-from townwatch.policy.requests import directory_of, request_of, terms_in
+from townwatch.policy.requests import terms_in
 from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
 from townwatch.store import answers, audit, sessions
 from townwatch.store.audit import Entry
@@ -35,13 +33,13 @@ class StoredRulings:
 
     def __init__(self, book: PolicyBook, database: Database) -> None:
         self._book, self._database = book, database
-        self._known: OrderedDict[tuple[str, str, int], tuple[ApprovalRequest, Ruling]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, int], tuple[ApprovalRequest, VillageRuling]] = OrderedDict()
 
-    async def of(self, session: SessionState, asked: ApprovalRequest) -> Ruling:
+    async def of(self, session: SessionState, asked: ApprovalRequest) -> VillageRuling:
         row = self._book.of(session.village_id)
         told = terms_in(asked)
         if (row is None or not row.body.rules) and not told:
-            return Ruling()
+            return VillageRuling()
         key = (session.session_id, asked.approval_id, 0 if row is None else row.version)
         known = self._known.get(key)
         if known is not None and known[0] == asked:
@@ -52,7 +50,7 @@ class StoredRulings:
             self._known.popitem(last=False)
         return ruling
 
-    async def outdated(self, session: SessionState, asked: ApprovalRequest, by: str | None, ruling: Ruling) -> None:
+    async def outdated(self, session: SessionState, asked: ApprovalRequest, by: str | None, ruling: VillageRuling) -> None:
         rule, why = ruling.denied or ("", "")
         log.warning("allowed_by_old_rules", session=session.session_id, approval=asked.approval_id, by=by, denied=rule)
         entry = Entry(
@@ -66,7 +64,7 @@ class StoredRulings:
         )
         await self._database.call(audit.add, entry)
 
-    async def _look(self, session: SessionState, asked: ApprovalRequest, row: PolicyRow | None) -> Ruling:
+    async def _look(self, session: SessionState, asked: ApprovalRequest, row: PolicyRow | None) -> VillageRuling:
         starter = await self._database.read(sessions.starter_of, session.session_id)
         try:
             found = await trio.to_thread.run_sync(_decide, session, asked, row, starter)
@@ -74,40 +72,19 @@ class StoredRulings:
             log.error("policy_failed", session=session.session_id, reason=f"{type(error).__name__}: {error}")
             raise AnswerRefused("the village's rules could not be evaluated for this: it can only be denied") from None
         if found is not None and found.verdict == "deny":
-            return Ruling(denied=(found.rule or "none", found.reason[:500]))
+            return VillageRuling(denied=(found.rule or "none", found.reason[:500]))
         terms, rules = terms_in(asked), found.terms_rules if found is not None else ()
         if found is not None and found.terms is not None:
             terms = terms.also(found.terms)
         if not terms:
-            return Ruling()
-        return Ruling(terms=terms, rules=rules, needed=answers.needed(terms, starter))
+            return VillageRuling()
+        return VillageRuling(terms=terms, rules=rules, needed=answers.needed(terms, starter))
 
 
 def _decide(
     session: SessionState, asked: ApprovalRequest, row: PolicyRow | None, starter: str | None
 ) -> PolicyDecision | None:
-    """Decide a question by the village's rules. Links of the runner's file system are not known here."""
     if row is None:
         return None
-    root = session.workspace_path or session.repo_path or Place().root
-    place = Place(root=root, directory=directory_of(asked) or root)
     rules = [LayeredRule(rule=rule) for rule in row.body.rules]
-    decided: PolicyDecision | None = None
-    for house in {session.repo_path, posixpath.basename(session.workspace_path or "")} - {""} or {None}:
-        request = request_of(
-            asked, place, agent=session.agent_id, provider=session.provider_id, house=house, person=starter
-        )
-        decided = _stricter(decide_request(rules, request, row.body.variables), decided)
-    return decided
-
-
-def _stricter(one: PolicyDecision, other: PolicyDecision | None) -> PolicyDecision:
-    """A runner calls a house by its repository, or by the directory of a session that began there: both count."""
-    if other is None or one.verdict == "deny":
-        return one
-    if other.verdict == "deny" or one.terms is None:
-        return other
-    if other.terms is None:
-        return one
-    named = tuple(dict.fromkeys((*one.terms_rules, *other.terms_rules)))
-    return attrs.evolve(one, terms=one.terms.also(other.terms), terms_rules=named)
+    return decide_request(rules, request_in(session, asked, starter), row.body.variables)

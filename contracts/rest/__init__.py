@@ -22,6 +22,9 @@ from townwatch.contracts.rest.policies import (
     PolicyTrial,
     PolicyTrialResult,
     PolicyView,
+    RuleProposal,
+    RuleQuery,
+    RuleSaving,
     TriedApproval,
 )
 from townwatch.contracts.rest.runners import (
@@ -186,6 +189,9 @@ __all__ = [
     "Ready",
     "RegisterRunner",
     "Role",
+    "RuleProposal",
+    "RuleQuery",
+    "RuleSaving",
     "RunnerHeartbeat",
     "RunnerId",
     "RunnerList",

@@ -1,6 +1,6 @@
 """A village's rules over REST."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 import msgspec
@@ -55,3 +55,37 @@ class PolicyTrialResult:
     denied: int
     differ: int
     items: list[TriedApproval]
+
+
+@attrs.frozen(kw_only=True)
+class RuleQuery:
+    """`effect`: what the rule is to answer to such a question."""
+
+    effect: Literal["allow", "deny"] = "allow"
+
+
+@attrs.frozen(kw_only=True)
+class RuleProposal:
+    """The narrowest rules for one question, and what they would have decided. Nothing is saved.
+
+    `rules`: none where none can be made, and `whyNot` says why. `version`: of the rules that they are tried with.
+    `answers`: how many of the latest questions they answer that the present rules do not; `differ`: of these, how many
+    people decided otherwise. `of`: how many were looked at.
+    """
+
+    rules: list[PolicyRule]
+    version: int
+    why_not: str | None = None
+    answers: int = 0
+    differ: int = 0
+    of: int = 0
+    items: list[TriedApproval] = attrs.field(factory=list[TriedApproval])
+    """Those that they answer."""
+
+
+@attrs.frozen(kw_only=True)
+class RuleSaving:
+    """Rules to add to the village's. `version`: the one that they were tried with; another one is a 409."""
+
+    rules: Annotated[list[PolicyRule], msgspec.Meta(min_length=1, max_length=20)]
+    version: Annotated[int, msgspec.Meta(ge=0)]

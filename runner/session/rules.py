@@ -49,6 +49,8 @@ class SessionRules:
 
     plan: SessionSpec
     policy: Callable[[str], VillagePolicy]
+    house: str | None = None
+    """The repository as the service knows it; None until the session has looked."""
     _at_start: list[PolicyRule] | None = None
     """The repository's rules when the session began: they hold whatever becomes of the file."""
 
@@ -93,8 +95,4 @@ class SessionRules:
             exists=os.path.lexists,
         )
         person = plan.order.started_by if plan.order is not None else None
-        return request_of(asked, place, agent=plan.agent_id, provider=plan.provider, house=_house(plan), person=person)
-
-
-def _house(plan: SessionSpec) -> str:
-    return plan.directory.name if plan.order is None else plan.order.repo_ref.repo_path
+        return request_of(asked, place, agent=plan.agent_id, provider=plan.provider, house=self.house, person=person)

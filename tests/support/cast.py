@@ -13,7 +13,7 @@ import trio.testing
 
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context, NoAudit
-from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Ruling, Tag
+from townwatch.actors.ports import Deciding, Decision, Promise, Ref, VillageRuling, Tag
 from townwatch.app import supervision_tree as cast
 from townwatch.config.settings import LimitsSettings
 from townwatch.contracts.decoding.runner_events import decode_event
@@ -189,11 +189,11 @@ class MemoryDecisions:
 class NoRules:
     """Villages without rules."""
 
-    async def of(self, session: Any, asked: Any) -> Ruling:
+    async def of(self, session: Any, asked: Any) -> VillageRuling:
         await trio.lowlevel.checkpoint()
-        return Ruling()
+        return VillageRuling()
 
-    async def outdated(self, session: Any, asked: Any, by: str | None, ruling: Ruling) -> None:
+    async def outdated(self, session: Any, asked: Any, by: str | None, ruling: VillageRuling) -> None:
         raise AssertionError("there are no rules")
 
 

@@ -24,6 +24,7 @@ from townwatch.transports.http.routes import (
     people,
     policies,
     prompts,
+    rules,
     runners,
     sessions,
     starts,
@@ -39,7 +40,7 @@ PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
-        *(auth, connections, people, villages, members, policies, audit),
+        *(auth, connections, people, villages, members, policies, rules, audit),
         *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, system),
     )
     for operation in noun.routes.operations

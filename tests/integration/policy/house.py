@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import httpx
 import trio
+from sqlalchemy import Connection, text
 
 from tests.integration.service.test_promises import asked, event, result, started
 from tests.support.people import person, rest
@@ -20,7 +21,7 @@ SESSIONS = "/api/runner/sessions"
 @attrs.define(eq=False)
 class Ruled:
     """`http`: name → a client of the REST API: owner (signed in), ann and bob (operators, signed in), cleo (an owner,
-    signed in), and robot: an API token of ann's.
+    signed in), robot and program: API tokens of ann's and cleo's.
     """
 
     town: Town
@@ -89,16 +90,15 @@ async def open_ruled(state: Path) -> AsyncIterator[Ruled]:
         known = await service.database.read(_names)
         for name, role in (("ann", "operator"), ("bob", "operator"), ("cleo", "owner")):
             if f"user_{name}" not in known:
-                tokens["robot" if name == "ann" else ""] = await person(town, name, role)
+                programs = {"ann": "robot", "cleo": "program"}
+                tokens[programs.get(name, "")] = await person(town, name, role)
             code = await service.sign_in.issue_code(f"user_{name}")
             tokens[name] = (await service.sign_in.exchange(code)).token
         clients = {name: await stack.enter_async_context(rest(town, token)) for name, token in tokens.items()}
         yield Ruled(town, clients)
 
 
-def _names(connection: Any) -> set[str]:
-    from sqlalchemy import text
-
+def _names(connection: Connection) -> set[str]:
     return set(connection.execute(text("SELECT user_id FROM users")).scalars())
 
 

@@ -110,6 +110,13 @@ async def test_a_program_is_no_person(ruled: Ruled) -> None:
         assert (await runner.next("command"))["resolvedBy"] == "Ann"
 
 
+async def test_a_program_does_not_change_the_rules_that_keep_it_out(ruled: Ruled) -> None:
+    await ruled.rules(HUMAN)
+    for who, status in (("program", 403), ("cleo", 200)):
+        put = await ruled.http[who].put("/api/villages/demo/policy", json={"rules": []})
+        assert put.status_code == status, put.text
+
+
 async def test_a_denial_is_anyones_who_may_decide(ruled: Ruled) -> None:
     await ruled.rules(HUMAN, OWNER)
     async with ruled.town.runner() as runner:
