@@ -50,7 +50,9 @@ class StoredRulings:
             self._known.popitem(last=False)
         return ruling
 
-    async def outdated(self, session: SessionState, asked: ApprovalRequest, by: str | None, ruling: VillageRuling) -> None:
+    async def outdated(
+        self, session: SessionState, asked: ApprovalRequest, by: str | None, ruling: VillageRuling
+    ) -> None:
         rule, why = ruling.denied or ("", "")
         log.warning("allowed_by_old_rules", session=session.session_id, approval=asked.approval_id, by=by, denied=rule)
         entry = Entry(

@@ -13,11 +13,13 @@ class AnswerDiffers(AnswerRefused):
 
 @attrs.frozen(kw_only=True)
 class Answerer:
-    """The person who answers. `kind`: of the token. `given`: a digest of what goes to the agent with the answer."""
+    """The person who answers. `signed_in`: by a sign-in of this service, not by a program's token. `given`: a digest of
+    what goes to the agent with the answer.
+    """
 
     user_id: str
     name: str
-    kind: str
+    signed_in: bool
     given: str = ""
 
 

@@ -41,7 +41,7 @@ def count(
     upsert(
         connection,
         approval_answers,
-        {**values, "kind": person.kind, "given": person.given, "at_ms": now_ms},
+        {**values, "signed_in": person.signed_in, "given": person.given, "at_ms": now_ms},
         keep=["at_ms"],
     )
     valid = _valid(connection, village_id, session_id, approval_id, terms, starter)
@@ -69,7 +69,7 @@ def names_of(connection: Connection, session_id: str, approval_id: str) -> list[
 
 def _check(connection: Connection, village_id: str, terms: AnswerTerms, person: Answerer, starter: str | None) -> None:
     """Raise `AnswerRefused` where this person's allow cannot count."""
-    if terms.human and person.kind != "user":
+    if terms.human and not person.signed_in:
         raise AnswerRefused("a rule wants a person who has signed in: a program's token cannot allow this")
     if terms.not_starter and starter is not None and starter == person.user_id:
         raise AnswerRefused("you started this session, and a rule wants the allow of another person")
@@ -90,7 +90,7 @@ def _valid(
     query = query.where(answer.session_id == session_id, answer.approval_id == approval_id)
     query = query.where(members_table.c.role.in_(roles), users.c.disabled.is_(False))
     if terms.human:
-        query = query.where(answer.kind == "user")
+        query = query.where(answer.signed_in)
     if terms.not_starter and starter is not None:
         query = query.where(answer.user_id != starter)
     return [

@@ -175,7 +175,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
         "ALTER TABLE sessions ADD COLUMN created_by TEXT",
         """CREATE TABLE approval_answers (
           session_id TEXT NOT NULL, approval_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
-          kind TEXT NOT NULL, given TEXT NOT NULL, at_ms BIGINT NOT NULL,
+          signed_in BOOLEAN NOT NULL, given TEXT NOT NULL, at_ms BIGINT NOT NULL,
           PRIMARY KEY (session_id, approval_id, user_id))""",
     ),
 )

@@ -113,7 +113,7 @@ approval_answers = Table(  # allows of people that count towards an allow
     Column("approval_id", Text, primary_key=True),
     Column("user_id", Text, primary_key=True),
     _text("name"),
-    _text("kind"),  # the token's: user | api_token
+    Column("signed_in", Boolean, nullable=False),  # not by a program's token
     _text("given"),  # digest of what goes to the agent with it
     _ms("at_ms", nullable=False),
 )

@@ -13,7 +13,7 @@ import trio.testing
 
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context, NoAudit
-from townwatch.actors.ports import Deciding, Decision, Promise, Ref, VillageRuling, Tag
+from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Tag, VillageRuling
 from townwatch.app import supervision_tree as cast
 from townwatch.config.settings import LimitsSettings
 from townwatch.contracts.decoding.runner_events import decode_event

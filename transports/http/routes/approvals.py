@@ -122,7 +122,7 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
         wanted.decision,
         by,
         wanted.note,
-        person=Answerer(user_id=call.user_id, name=by, kind=call.subject.kind, given=_digest(wanted)),
+        person=Answerer(user_id=call.user_id, name=by, signed_in=call.subject.signed_in_here, given=_digest(wanted)),
         stop=wanted.stop,
         entry=call.entry(),
         option_id=wanted.option_id,

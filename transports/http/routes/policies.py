@@ -58,7 +58,7 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
     _check(kept)
     found = await call.api.database.read(policies.of_village, village_id)
     if found is not None:
-        check_person(call.subject.kind, found.body)
+        check_person(call, found.body)
     try:
         version = await call.api.database.call(policies.put, village_id, kept, call.user_id, call.now_ms, body.version)
     except policies.PolicyMoved as error:
@@ -95,9 +95,9 @@ async def try_policy(call: Call[rest.PolicyTrial, None]) -> rest.PolicyTrialResu
     )
 
 
-def check_person(kind: str, present: PolicyBody) -> None:
+def check_person(call: Call[Any, Any], present: PolicyBody) -> None:
     """Refuse a program's change of rules that want people: it could take away what keeps it from answering."""
-    if kind != "user" and any(rule.answer is not None and rule.answer.human for rule in present.rules):
+    if not call.subject.signed_in_here and any(rule.answer is not None and rule.answer.human for rule in present.rules):
         raise ProblemError(403, "a rule wants people who have signed in: only such a person changes these rules")
 
 

@@ -28,8 +28,10 @@ async def propose_rule(call: Call[None, rest.RuleQuery]) -> rest.RuleProposal:
 
     They name the very words, file or host, and the house; widen them by hand where that is meant.
     """
-    asked = await _question(call)
     version, present = await _present(call)
+    asked = await _question(call)
+    if asked is None:
+        return rest.RuleProposal(rules=[], version=version, why_not="this session has asked no such thing")
     request = request_in(call.session, asked)
     try:
         rules = await trio.to_thread.run_sync(
@@ -61,12 +63,13 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
 
     409 where the village's rules were changed since: ask for the proposal again.
     """
-    await _question(call)
+    if await _question(call) is None:
+        raise not_found(f"approval {call.path['approvalId'][:200]!r} in this session")
     version, present = await _present(call)
     village, wanted = call.session.village_id, call.body
     if version != wanted.version:
         raise ProblemError(409, f"the rules are at version {version}, not {wanted.version}: ask for the proposal again")
-    check_person(call.subject.kind, present)
+    check_person(call, present)
     body = attrs.evolve(present, rules=[*present.rules, *wanted.rules])
     try:
         body.check()
@@ -92,19 +95,17 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
     )
 
 
-async def _question(call: Call[rest.RuleSaving, None] | Call[None, rest.RuleQuery]) -> ApprovalRequest:
-    """Return what was asked. Raises 404."""
+async def _question(call: Call[rest.RuleSaving, None] | Call[None, rest.RuleQuery]) -> ApprovalRequest | None:
+    """Return what was asked."""
     state, approval_id = call.session, call.path["approvalId"]
     asked = state.pending.get(approval_id) or state.resolved.get(approval_id)
     if asked is not None:
         return asked
     row = await call.api.database.read(approvals.get, state.session_id, approval_id)
     try:
-        if row is not None and row.request:
-            return _asked.convert(row.request)
+        return _asked.convert(row.request) if row is not None and row.request else None
     except ContractError:  # of another version
-        pass
-    raise not_found(f"approval {approval_id[:200]!r} in this session")
+        return None
 
 
 async def _present(call: Call[rest.RuleSaving, None] | Call[None, rest.RuleQuery]) -> tuple[int, PolicyBody]:
