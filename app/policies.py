@@ -55,4 +55,6 @@ def _as_sent(name: str, row: policies.PolicyRow | None) -> VillagePolicy:
     if row is None:
         return VillagePolicy(village_id=name)
     body = row.body
-    return VillagePolicy(village_id=name, version=row.version, rules=body.rules, variables=body.variables)
+    return VillagePolicy(
+        village_id=name, version=row.version, rules=body.rules, variables=body.variables, budget=body.budget
+    )

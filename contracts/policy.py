@@ -67,12 +67,34 @@ class PolicyRule:
 
 
 @attrs.frozen(kw_only=True)
+class Budget:
+    """What one session may use. Left out: no limit."""
+
+    usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
+    """US dollars, by the agent's own figures."""
+    tokens: Annotated[int, msgspec.Meta(gt=0, le=1_000_000_000_000)] | None = None
+    """Read and written."""
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] | None = None
+    """That it runs; time in which it is paused does not count."""
+
+    def with_limits(self, other: "Budget | None") -> "Budget":
+        """Return the budget that keeps both: of each limit the smaller."""
+        if other is None:
+            return self
+        pairs = ((self.usd, other.usd), (self.tokens, other.tokens), (self.minutes, other.minutes))
+        usd, tokens, minutes = (min((one for one in pair if one is not None), default=None) for pair in pairs)
+        return Budget(usd=usd, tokens=None if tokens is None else int(tokens), minutes=minutes)
+
+
+@attrs.frozen(kw_only=True)
 class PolicyBody:
     """The body of PUT /api/villages/{villageId}/policy."""
 
     rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
     variables: list[RuleText] = attrs.field(factory=list)
     """Names of variables that may stand in front of a command, beyond the harmless ones."""
+    budget: Budget | None = None
+    """Of each session; one that a session was started with can only be smaller."""
 
     def check(self) -> None:
         """Check what the types alone do not express. Raises `ContractError`."""
@@ -101,3 +123,4 @@ class VillagePolicy:
     version: int = 0
     rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
     variables: list[str] = attrs.field(factory=list)
+    budget: Budget | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import attrs
 import msgspec
 
-from townwatch.contracts.policy import PolicyBody, PolicyRule
+from townwatch.contracts.policy import Budget, PolicyBody, PolicyRule
 
 
 @attrs.frozen(kw_only=True)
@@ -15,6 +15,8 @@ class PolicyView:
     version: int
     rules: list[PolicyRule]
     variables: list[str]
+    budget: Budget | None = None
+    """Of each session."""
     changed_by: str | None = None
     changed_ms: int | None = None
 

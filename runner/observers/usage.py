@@ -1,8 +1,24 @@
 """What a session uses, metered: each tick tells what came since the last one, so that the ticks add up to the total."""
 
 import time
+from collections.abc import Callable
+
+import attrs
 
 from townwatch.contracts.events import UsageMetrics
+
+
+@attrs.frozen
+class Spent:
+    """`unpriced`: tokens that came without a price. What they cost is not known."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+
+    def plus(self, tokens: int, usd: float) -> "Spent":
+        unpriced = tokens if not usd else 0
+        return Spent(self.tokens + tokens, self.usd + usd, self.unpriced + unpriced)
 
 
 class UsageMeter:
@@ -16,6 +32,10 @@ class UsageMeter:
         self._commands = 0
         self._approvals = 0
         self._tokens: tuple[int, int, float] | None = None
+        self.spent = Spent()
+        """All that the agent's model has used, told and not yet told."""
+        self.grown: Callable[[], object] = lambda: None
+        """Called at once when tokens were used."""
 
     def terminal(self, count: int) -> None:
         self._terminal_bytes += count
@@ -33,6 +53,8 @@ class UsageMeter:
         """Tokens that the model read and wrote, and what they cost."""
         before = self._tokens or (0, 0, 0.0)
         self._tokens = (before[0] + received, before[1] + sent, before[2] + cost_usd)
+        self.spent = self.spent.plus(received + sent, cost_usd)
+        self.grown()
 
     def take(self) -> tuple[UsageMetrics, int]:
         """(units since the last take, milliseconds since then)."""

@@ -69,9 +69,12 @@ class Approvals:
         self._open: dict[str, _Open] = {}
         self._decided: dict[str, FinalDecision] = {}
 
-    async def ask(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request."""
-        opened = await self._open_one(await self._ruled(_Open(self._make_request(fields))))
+    async def ask(self, fields: dict[str, Any], *, by_rule: bool = True) -> dict[str, Any]:
+        """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request.
+        `by_rule`: whether a rule may answer.
+        """
+        asking = _Open(self._make_request(fields))
+        opened = await self._open_one(await self._ruled(asking) if by_rule else asking)
         if opened.ruling is not None:
             await self._resolve(opened.request.approval_id, *_answer_of(opened.ruling))
         else:

@@ -189,8 +189,12 @@ def test_a_link_opens_one_approval(desk: Desk, own_session: OwnSession) -> None:
 
 def test_two_people_are_wanted_and_a_rule_is_made_of_the_decision(desk: Desk, own_session: OwnSession) -> None:
     page = desk("#/approvals")
-    put = """async (rules) => (await fetch("/api/villages/demo/policy", { method: "PUT", body: JSON.stringify({ rules }),
-      headers: { "content-type": "application/json", authorization: `Bearer ${localStorage["townwatch.token"]}` } })).status"""
+    put = """async (rules) => {
+      const authorization = `Bearer ${localStorage["townwatch.token"]}`;
+      const headers = { "content-type": "application/json", authorization };
+      const body = JSON.stringify({ rules });
+      return (await fetch("/api/villages/demo/policy", { method: "PUT", body, headers })).status;
+    }"""
     rule = {"id": "two", "effect": "ask", "command": "npm *", "answer": {"people": 2}}
     assert page.evaluate(put, [rule]) == 200
     own_session("Pair", f'{ASK} --category shell --risk low "npm publish"; sleep 60')

@@ -60,7 +60,8 @@ test("who may allow it is said in words, and how far the allow is", () => {
 });
 
 test("a counted allow is shown, and the approval waits", () => {
-  const before = reduce(EMPTY_WORLD, [["approval_requested", asked({})]], { now: NOW });
-  const after = reduce(before, [["approval_decided", { sessionId: "s1", approvalId: "a1", needed: 2, allowedBy: ["Ann"] }]], { now: NOW });
+  const context = { now: NOW, asked: NOW, villageId: "demo" };
+  const before = reduce(EMPTY_WORLD, "approval_requested", asked(), context);
+  const after = reduce(before, "approval_decided", { sessionId: "s1", approvalId: "a1", needed: 2, allowedBy: ["Ann"] }, context);
   assert.deepEqual(pendingOf(after.approvals).map((one) => one.answer), [{ needed: 2, allowedBy: ["Ann"] }]);
 });

@@ -34,6 +34,7 @@ async def get_policy(call: Call[None, None]) -> rest.PolicyView:
         version=found.version,
         rules=body.rules,
         variables=body.variables,
+        budget=body.budget,
         changed_by=found.changed_by,
         changed_ms=found.changed_ms,
     )
@@ -54,7 +55,7 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
     Give the `version` that you read: a change by another person in the meantime is a 409, not lost.
     """
     village_id, body = call.path["villageId"], call.body
-    kept = PolicyBody(rules=body.rules, variables=body.variables)
+    kept = PolicyBody(rules=body.rules, variables=body.variables, budget=body.budget)
     _check(kept)
     found = await call.api.database.read(policies.of_village, village_id)
     if found is not None:
@@ -69,6 +70,7 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
         version=version,
         rules=kept.rules,
         variables=kept.variables,
+        budget=kept.budget,
         changed_by=call.user_id,
         changed_ms=call.now_ms,
     )

@@ -90,6 +90,7 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
         version=version,
         rules=body.rules,
         variables=body.variables,
+        budget=body.budget,
         changed_by=call.user_id,
         changed_ms=call.now_ms,
     )

@@ -128,6 +128,7 @@ async def _config(
         worktree=wanted.worktree,
         model=wanted.model,
         started_by=call.user_id,
+        budget=wanted.budget,
     )
     return config if earlier is None else await _going_on(call.api, config, earlier)
 
