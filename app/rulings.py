@@ -6,14 +6,14 @@ import structlog
 import trio
 
 from townwatch.actors.ports import VillageRuling
-from townwatch.actors.session.asked import request_in
+from townwatch.actors.session.asked import request_in, work_of
 from townwatch.actors.session.state import SessionState
 from townwatch.app.policies import PolicyBook
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.policy.requests import terms_in
-from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
+from townwatch.policy.village import LayeredRule, PolicyDecision, Work, decide_request
 from townwatch.store import answers, audit, sessions
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
@@ -21,6 +21,7 @@ from townwatch.store.policies import PolicyRow
 
 log = structlog.get_logger("policy")
 
+_Key = tuple[str, str, int]
 KEPT = 2000
 """Rulings that are remembered: a question is asked for again at each key that is typed while it waits."""
 
@@ -33,7 +34,9 @@ class StoredRulings:
 
     def __init__(self, book: PolicyBook, database: Database) -> None:
         self._book, self._database = book, database
-        self._known: OrderedDict[tuple[str, str, int], tuple[ApprovalRequest, VillageRuling]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str, int], tuple[tuple[ApprovalRequest, Work], VillageRuling]] = (
+            OrderedDict()
+        )
 
     async def of(self, session: SessionState, asked: ApprovalRequest) -> VillageRuling:
         row = self._book.of(session.village_id)
@@ -41,11 +44,11 @@ class StoredRulings:
         if (row is None or not row.body.rules) and not told:
             return VillageRuling()
         key = (session.session_id, asked.approval_id, 0 if row is None else row.version)
-        known = self._known.get(key)
-        if known is not None and known[0] == asked:
+        known, about = self._known.get(key), (asked, work_of(session))
+        if known is not None and known[0] == about:
             return known[1]
         ruling = await self._look(session, asked, row)
-        self._known[key] = (asked, ruling)
+        self._known[key] = (about, ruling)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
         return ruling

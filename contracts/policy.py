@@ -10,6 +10,7 @@ from townwatch.contracts.codec import ContractError
 RuleText = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Effect = Literal["allow", "ask", "deny"]
+TestsState = Literal["passed", "failed", "running", "unknown", "none"]
 MAX_RULES = 500
 RuleHours = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
@@ -61,6 +62,12 @@ class PolicyRule:
     """Empty: any."""
     hours: RuleHours | None = None
     """``08:00-18:00`` in UTC; over midnight where the end is before the start."""
+    tests: list[TestsState] = attrs.field(factory=list)
+    """What the session's latest test run came to; none: there was no run. Empty: any."""
+    lines_over: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """The session changed more lines than this, added and removed together."""
+    touches: RuleText | None = None
+    """A pattern of files: the session changed one of them."""
     note: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
     answer: AnswerTerms | None = None
     """Of an ask: who may answer. The terms of all rules that reach a question count, not only of the one that asks."""

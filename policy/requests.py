@@ -9,7 +9,7 @@ from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import AnswerTerms
 from townwatch.policy.commands.paths import Place
-from townwatch.policy.village import PolicyRequest
+from townwatch.policy.village import UNKNOWN_WORK, PolicyRequest, Work
 
 _terms = Decoder(AnswerTerms).convert
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s?#]+)", re.IGNORECASE)
@@ -24,6 +24,7 @@ def request_of(
     provider: str | None = None,
     house: str | None = None,
     person: str | None = None,
+    work: Work = UNKNOWN_WORK,
 ) -> PolicyRequest:
     """Return what is asked for. `place`: where it would be done; what is left out is not known. `person`: who started
     the session.
@@ -42,6 +43,7 @@ def request_of(
         provider=provider,
         house=house,
         person=person,
+        work=work,
         risk=asked.risk,
         minute=now.tm_hour * 60 + now.tm_min,
     )

@@ -26,6 +26,21 @@ _STRICTER = 2000
 
 
 @attrs.frozen(kw_only=True)
+class Work:
+    """What a session has done so far: tests and changes. `files`: None where it is not known which. `cut`: there
+    are more files than these.
+    """
+
+    tests: str = "none"
+    lines: int | None = 0
+    files: tuple[str, ...] | None = ()
+    cut: bool = False
+
+
+UNKNOWN_WORK = Work(tests="unknown", lines=None, files=None)
+
+
+@attrs.frozen(kw_only=True)
 class PolicyRequest:
     """What is to be done, by whom, where and when. `minute`: minutes of the day, UTC."""
 
@@ -43,6 +58,7 @@ class PolicyRequest:
     person: str | None = None
     risk: str = "med"
     minute: int = 0
+    work: Work = UNKNOWN_WORK
 
 
 @attrs.frozen(kw_only=True)
@@ -102,14 +118,14 @@ def decide_request(
     rules: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str] = ()
 ) -> PolicyDecision:
     """Decide a request. Deny wins; between ask and allow the more specific rule; a tie, or no rule at all, asks. An ask
-    for a path, and one that only people may answer, is before every allow.
+    for a path or of a gate (tests, changes), and one that only people may answer, is before every allow.
     """
     held = [one for one in rules if _holds(one.rule, request)]
     decision = _decide(held, request, variables)
     if decision.verdict == "deny":
         return decision
     reached = _asking(held, request, variables)
-    stricter = [one for one in reached if one.path is not None or (one.answer is not None and one.answer.human)]
+    stricter = [one for one in reached if _strict(one)]
     if decision.verdict == "allow" and stricter:
         first = stricter[0].id
         decision = PolicyDecision(verdict="ask", rule=first, reason=f"asked by {first}")
@@ -122,6 +138,11 @@ def decide_request(
     return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
 
 
+def _strict(rule: PolicyRule) -> bool:
+    """Return True for an ask that no allow is before, however specific that is."""
+    return rule.path is not None or _gated(rule) or (rule.answer is not None and rule.answer.human)
+
+
 _HIDES = (
     *("cannot be parsed", "nested too deeply", "longer than", "more than", "a command whose name", "wrappers nested"),
     *("a script that is not known", "a shell runs its standard input", "talks to a host that is not known"),
@@ -130,8 +151,8 @@ _HIDES = (
 
 
 def _asking(held: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> list[PolicyRule]:
-    """Return the asks with terms, and those for paths, that a request reaches, or may reach."""
-    asks = [one for one in held if one.rule.effect == "ask" and (one.rule.answer or one.rule.path is not None)]
+    """Return the asks with terms, and those before every allow, that a request reaches, or may reach."""
+    asks = [one for one in held if one.rule.effect == "ask" and (one.rule.answer or _strict(one.rule))]
     if not asks:
         return []
     if request.command is None:
@@ -216,7 +237,28 @@ def _holds(rule: PolicyRule, request: PolicyRequest) -> bool:
             return False
     if rule.risk and request.risk not in rule.risk:
         return False
-    return rule.hours is None or _within(rule.hours, request.minute)
+    if rule.hours is not None and not _within(rule.hours, request.minute):
+        return False
+    return not _gated(rule) or _gate(rule, request, unknown=unknown)
+
+
+def _gated(rule: PolicyRule) -> bool:
+    return bool(rule.tests) or rule.lines_over is not None or rule.touches is not None
+
+
+def _gate(rule: PolicyRule, request: PolicyRequest, *, unknown: bool) -> bool:
+    """Compare a rule with the session's work. `unknown`: whether what is not known holds."""
+    work = request.work
+    if rule.tests and work.tests not in rule.tests and not (unknown and work.tests == "unknown"):
+        return False
+    if rule.lines_over is not None and not (unknown if work.lines is None else work.lines > rule.lines_over):
+        return False
+    if rule.touches is None:
+        return True
+    pattern, place = request.place.pattern(rule.touches), request.place
+    if any(matches(pattern, place.absolute(one, place.root)) for one in work.files or ()):
+        return True
+    return unknown and (work.files is None or work.cut)
 
 
 def _within(hours: str, minute: int) -> bool:

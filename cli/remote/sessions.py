@@ -131,6 +131,9 @@ def start(
     village: Annotated[str, Parameter(help="where it belongs")] = "demo",
     runner: Annotated[str | None, Parameter(help="id of the runner (default: the least loaded)")] = None,
     branch: Annotated[str | None, Parameter(help="branch to check out first")] = None,
+    usd: Annotated[float | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
+    tokens: Annotated[int | None, Parameter(help="its budget in tokens, read and written")] = None,
+    minutes: Annotated[float | None, Parameter(help="its budget in minutes that it runs")] = None,
     where: Where | None = None,
 ) -> int:
     """Start a session on a runner, and print its id."""
@@ -147,6 +150,9 @@ def start(
     }
     optional = {"command": list(command) or None, "agentName": name, "runnerId": runner}
     body |= {key: value for key, value in optional.items() if value}
+    budget = {"usd": usd, "tokens": tokens, "minutes": minutes}
+    if limits := {key: value for key, value in budget.items() if value is not None}:
+        body["budget"] = limits
     if branch:
         body["checkout"] = {"type": "branch", "ref": branch}
 

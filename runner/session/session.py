@@ -127,8 +127,8 @@ class Session:
         if plan.account is not None and not await plan.account.may_enter(plan.directory):
             raise CannotStart(f"the user {plan.account.name} may not enter the directory {plan.directory}")
         self._place = await place.look(plan.directory)
-        if self.approvals.rules is not None and self._place.repo_ref is not None:
-            self.approvals.rules.house = self._place.repo_ref.repo_path
+        if self.approvals.rules is not None:
+            self.approvals.rules.know(self._place, lambda: self.events.work)
 
     async def _start(self) -> Terminal:
         plan, spool = self.plan, self._recorder.spool
