@@ -111,12 +111,16 @@ class SessionApprovals:
 
     async def check_keys(self, state: SessionState, data: str) -> None:
         """Refuse keys while a question waits of which a rule says who may allow it: a key could be that allow. Raises
-        `AgentWaits`, `AnswerRefused`.
+        `AgentWaits`.
         """
         if data in REFUSING_KEYS:
             return
         for asked in state.pending.values():
-            if (await self._context.rulings.of(state, asked)).terms is not None:
+            try:
+                ruling = await self._context.rulings.of(state, asked)
+            except AnswerRefused as error:
+                raise m.AgentWaits(str(error)) from None
+            if ruling.terms is not None:
                 raise m.AgentWaits(
                     f"a rule says who may answer {asked.summary[:200]!r}: answer it as an approval, not with keys "
                     "(Esc and Ctrl-C pass)"

@@ -87,7 +87,9 @@ class RuleProposal:
 
 @attrs.frozen(kw_only=True)
 class RuleSaving:
-    """Rules to add to the village's. `version`: the one that they were tried with; another one is a 409."""
+    """Rules to add to the village's. `version`: the one that they were tried with; another one in the meantime is a 409.
+    Left out: they are added to what is there.
+    """
 
     rules: Annotated[list[PolicyRule], msgspec.Meta(min_length=1, max_length=20)]
-    version: Annotated[int, msgspec.Meta(ge=0)]
+    version: Annotated[int, msgspec.Meta(ge=0)] | None = None

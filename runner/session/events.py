@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 
 from townwatch.contracts.agent_events import AgentEvent, to_provider_event
-from townwatch.contracts.events import State
+from townwatch.contracts.events import DiffFile, State
 from townwatch.contracts.secrets.shapes import REFERENCES
 from townwatch.policy.village import Work
 from townwatch.runner.observers.usage import UsageMeter
@@ -46,7 +46,7 @@ class SessionEvents:
                 self.work = attrs.evolve(
                     self.work,
                     lines=fields["linesAdded"] + fields["linesRemoved"],
-                    files=tuple(_path(one) for one in fields["files"]),
+                    files=tuple(one.path for one in cast(Sequence[DiffFile], fields["files"])),
                     cut=bool(fields.get("truncated")),
                 )
             case _:
@@ -79,7 +79,3 @@ def _verdict(fields: dict[str, Any]) -> str:
         return str(fields["verdict"])
     code = fields.get("exitCode")
     return "unknown" if code is None else "failed" if code or fields.get("failed") else "passed"
-
-
-def _path(file: Any) -> str:
-    return str(file.get("path", "") if isinstance(file, dict) else file.path)  # pyright: ignore[reportUnknownMemberType]

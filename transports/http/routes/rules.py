@@ -67,7 +67,7 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
         raise not_found(f"approval {call.path['approvalId'][:200]!r} in this session")
     version, present = await _present(call)
     village, wanted = call.session.village_id, call.body
-    if version != wanted.version:
+    if wanted.version not in (None, version):
         raise ProblemError(409, f"the rules are at version {version}, not {wanted.version}: ask for the proposal again")
     check_person(call, present)
     body = attrs.evolve(present, rules=[*present.rules, *wanted.rules])
@@ -76,12 +76,10 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
     except ContractError as error:
         raise ProblemError(400, str(error)) from None
     call.target = call.path["approvalId"][:200]
-    call.notes = {"rules": [f"{one.effect} {one.id}" for one in wanted.rules], "version": wanted.version + 1}
+    call.notes = {"rules": [f"{one.effect} {one.id}" for one in wanted.rules], "version": version + 1}
     entry = call.entry()
     try:
-        version = await call.api.database.call(
-            policies.put, village, body, call.user_id, call.now_ms, wanted.version, entry
-        )
+        version = await call.api.database.call(policies.put, village, body, call.user_id, call.now_ms, version, entry)
     except policies.PolicyMoved as error:
         raise ProblemError(409, str(error)) from None
     call.noted = True
