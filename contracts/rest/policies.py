@@ -87,8 +87,8 @@ class RuleProposal:
 
 @attrs.frozen(kw_only=True)
 class RuleSaving:
-    """Rules to add to the village's. `version`: the one that they were tried with; another one in the meantime is a 409.
-    Left out: they are added to what is there.
+    """Rules to add to the village's. `version`: the one that they were tried with; another one in the meantime is a
+    409. Left out: they are added to what is there.
     """
 
     rules: Annotated[list[PolicyRule], msgspec.Meta(min_length=1, max_length=20)]
