@@ -23,6 +23,7 @@ from townwatch.actors.ports import (
     Outlet,
     Promises,
     Ref,
+    Rulings,
 )
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.session.state import OpenAlert, SessionState
@@ -61,6 +62,8 @@ class Context:
     promises: Promises
     audit: Audit
     """Audit log of people's actions."""
+    rulings: Rulings
+    """The villages' rules: what they deny, and who may answer."""
     directory: Directory = attrs.field(factory=Directory)
     board: Board = attrs.field(factory=Board)
     taps: Subscriptions = attrs.field(factory=Subscriptions)

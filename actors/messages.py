@@ -22,6 +22,7 @@ from townwatch.actors.orders import (
     Describe as Describe,
     End as End,
     Input as Input,
+    JudgeAgain as JudgeAgain,
     KeyboardExpired as KeyboardExpired,
     KeyboardLeft as KeyboardLeft,
     Ordered as Ordered,

@@ -5,6 +5,7 @@ from typing import Any
 import attrs
 
 from townwatch.contracts import events as e
+from townwatch.contracts.answers import Answerer
 from townwatch.runtime import System
 
 
@@ -91,6 +92,8 @@ class Decide:
     decision: e.Decision
     by: str
     note: str | None = None
+    person: Answerer | None = None
+    """Who decides; None: the service itself."""
     stop: bool = False
     """Whether a denied session is to stop; else only the one call is denied."""
     entry: Any = None
@@ -99,6 +102,10 @@ class Decide:
     updated_input: Any = None
     hold_ms: int = 0
     """How long an allow is kept back; it can be taken back until then."""
+
+
+class JudgeAgain(System):
+    """To a session: compare the questions that wait with the rules as they are now."""
 
 
 @attrs.frozen

@@ -9,7 +9,10 @@ from typing import Any, Protocol, TypeAlias
 
 import attrs
 
+from townwatch.contracts.answers import Answerer, Counted
+from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.link import Command
+from townwatch.contracts.policy import AnswerTerms
 from townwatch.contracts.records import LogRecord
 from townwatch.runtime import ActorRef
 
@@ -153,7 +156,8 @@ class Decisions(Protocol):
         deciding: "Deciding | None" = None,
     ) -> "Decision":
         """The decision that stands afterwards: this one, or an earlier one. Where it is this one, what `deciding` holds
-        became durable with it, in the same transaction.
+        became durable with it, in the same transaction. With terms it may be none yet: `counted` says how far it is.
+        Raises `AnswerRefused`.
         """
         ...
 
@@ -176,6 +180,18 @@ class Decisions(Protocol):
         deciding: "Deciding | None" = None,
     ) -> None:
         """The runner said how it ended; that is the outcome, whatever was decided here while it had ended there."""
+        ...
+
+
+class Rulings(Protocol):
+    """What a village's rules say of a question, beyond what its runner made of them."""
+
+    async def of(self, session: Any, asked: ApprovalRequest) -> "VillageRuling":
+        """Compare a question with the rules as they are now. Raises `AnswerRefused` where they cannot be evaluated."""
+        ...
+
+    async def outdated(self, session: Any, asked: ApprovalRequest, by: str | None, ruling: "VillageRuling") -> None:
+        """Put on record that a runner allowed by older rules what they deny now."""
         ...
 
 
@@ -277,6 +293,21 @@ class Deciding:
     entry: Any = None
     hold_ms: int | None = None
     release_ms: int | None = None
+    terms: AnswerTerms | None = None
+    """Who may allow it; None: anyone who may decide. With terms, the person who allows it is in `person`."""
+    person: Answerer | None = None
+
+
+@attrs.frozen(kw_only=True)
+class VillageRuling:
+    """`denied`: the rule that denies a question, and why. `terms`: who may allow it; None: anyone who may decide."""
+
+    denied: tuple[str, str] | None = None
+    terms: AnswerTerms | None = None
+    rules: tuple[str, ...] = ()
+    """The ids of the rules that the terms come from."""
+    needed: int = 1
+    """How many people it takes: one more than the terms say where they are about a starter who is not known."""
 
 
 @attrs.frozen(kw_only=True)
@@ -305,3 +336,5 @@ class Decision:
     won: bool = False
     confirmed: bool = False
     release_ms: int | None = None
+    counted: Counted | None = None
+    """Nothing is decided yet: so many of those whose allow it takes have allowed it."""

@@ -20,6 +20,10 @@ class PolicyBook:
         """Return the rules of the villages (name → key) that a runner serves."""
         return [_as_sent(name, self._of.get(key)) for name, key in villages.items()]
 
+    def of(self, village_id: str) -> policies.PolicyRow | None:
+        """Return the rules of the village of this key; None where it never had any."""
+        return self._of.get(village_id)
+
     async def refresh(self, database: Database) -> None:
         """Read the rows again."""
         self._of = {row.village_id: row for row in await database.read(policies.everything)}
@@ -32,9 +36,14 @@ class PolicyKeeper:
         self._context, self._book, self._database = context, book, database
 
     async def changed(self, village_id: str) -> None:
-        """Read the rows again and send them to the runners; each gets those of its own villages."""
+        """Read the rows again and send them to the runners; each gets those of its own villages. What waits for a
+        person is compared with them.
+        """
         await self._book.refresh(self._database)
         self.tell_runners()
+        for state in self._context.board.of_village(village_id):
+            if state.pending:
+                tell_if_alive(self._context.directory.sessions.get(state.session_id), m.JudgeAgain())
 
     def tell_runners(self) -> None:
         """Send the rules again: they, or the villages that runners serve, were changed."""
@@ -46,4 +55,6 @@ def _as_sent(name: str, row: policies.PolicyRow | None) -> VillagePolicy:
     if row is None:
         return VillagePolicy(village_id=name)
     body = row.body
-    return VillagePolicy(village_id=name, version=row.version, rules=body.rules, variables=body.variables)
+    return VillagePolicy(
+        village_id=name, version=row.version, rules=body.rules, variables=body.variables, budget=body.budget
+    )

@@ -9,11 +9,13 @@ from sqlalchemy import Connection
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Clock, Deciding, Decision, Promise, TooManyPromises
 from townwatch.actors.session.state import SessionState
+from townwatch.contracts.answers import AnswerRefused, Counted
 from townwatch.contracts.codec import to_json_values
 from townwatch.contracts.link import Command
 from townwatch.contracts.lists import SeenBy
-from townwatch.store import alerts, approvals, audit, commands, failures, holds, sessions
+from townwatch.store import alerts, answers, approvals, audit, commands, failures, holds, sessions
 from townwatch.store.approvals import Approval, Decided
+from townwatch.store.audit import Entry
 from townwatch.store.commands import PromisedCommand, TooManyOpen
 from townwatch.store.database import Database
 
@@ -34,10 +36,10 @@ class StoredDecisions:
         at_ms: int,
         deciding: Deciding | None = None,
     ) -> Decision:
-        decided = await self._database.call(
-            _record, session_id, approval_id, decision, resolved_by, note, at_ms, deciding
-        )
-        return standing_of(decided.standing, won=decided.won)
+        made = await self._database.call(_record, session_id, approval_id, decision, resolved_by, note, at_ms, deciding)
+        if isinstance(made, Counted):
+            return Decision(approval_id=approval_id, decision="", resolved_by=None, note=None, counted=made)
+        return standing_of(made.standing, won=made.won)
 
     async def take_back(self, session_id: str, approval_id: str, entry: Any = None) -> bool:
         return await self._database.call(_take_back, session_id, approval_id, entry)
@@ -78,9 +80,26 @@ def _record(
     note: str | None,
     now_ms: int,
     deciding: Deciding | None,
-) -> Decided:
-    """The decision, the command that brings it to the runner and the audit entry: all of them or none."""
+) -> Decided | Counted:
+    """The decision, the command that brings it to the runner and the audit entry: all of them or none. With terms an
+    allow is counted first: one that is not enough is kept, and decides nothing.
+    """
     village_id, asked = _where(deciding)
+    if decision == "allow" and deciding is not None and deciding.terms is not None:
+        if deciding.person is None:
+            raise AnswerRefused("a rule wants people to answer this")
+        approvals.note(connection, session_id, approval_id, now_ms, village_id=village_id, asked=asked)
+        known = approvals.get(connection, session_id, approval_id)
+        if known is None or known.decision is None:
+            where = (deciding.village_id, session_id, approval_id)
+            counted = answers.count(connection, *where, deciding.terms, deciding.person, now_ms)
+            if not counted.enough:
+                if deciding.entry is not None:
+                    audit.add(connection, _counting(deciding.entry, counted))
+                return counted
+            by = ", ".join(counted.names)
+            if deciding.command is not None:
+                deciding = attrs.evolve(deciding, command=attrs.evolve(deciding.command, resolved_by=by))
     decided = approvals.record(
         connection, session_id, approval_id, decision, by, note, now_ms, village_id=village_id, asked=asked
     )
@@ -96,8 +115,15 @@ def _record(
     return decided
 
 
+def _counting(entry: Entry, counted: Counted) -> Entry:
+    details: dict[str, Any] = entry.details or {}
+    return attrs.evolve(entry, details={**details, "counted": str(counted)})
+
+
 def _take_back(connection: Connection, session_id: str, approval_id: str, entry: Any) -> bool:
     done = holds.take_back(connection, session_id, approval_id)
+    if done:
+        answers.forget(connection, session_id, approval_id)
     if done and entry is not None:
         audit.add(connection, entry)
     return done

@@ -22,6 +22,7 @@ from townwatch.app.identity import known_issuers, open_database
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
 from townwatch.app.rights import Rights
+from townwatch.app.rulings import StoredRulings
 from townwatch.app.search.index import SearchIndex, room_on
 from townwatch.app.standby import leading, open_log
 from townwatch.app.upkeep.restore import restore
@@ -130,6 +131,7 @@ async def lay(
         StoredDecisions(database),
         StoredPromises(database, clock),
         trail,
+        StoredRulings(policies, database),
         measure=metrics.measure,
     )
     read = await trio.to_thread.run_sync(restore, event_log, context)

@@ -10,8 +10,35 @@ from townwatch.contracts.codec import ContractError
 RuleText = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9_.:-]+$")]
 Effect = Literal["allow", "ask", "deny"]
+TestsState = Literal["passed", "failed", "running", "unknown", "none"]
 MAX_RULES = 500
 RuleHours = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+@attrs.frozen(kw_only=True)
+class AnswerTerms:
+    """Conditions for an allow of people; a denial is anyone's who may decide."""
+
+    people: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+    """How many different people have to allow it."""
+    role: Literal["operator", "owner"] = "operator"
+    """The least role that they have in the village."""
+    human: bool = False
+    """No rule allows it, and no API token: only a person who has signed in."""
+    not_starter: bool = False
+    """An allow of the person who started the session does not count."""
+
+    def __bool__(self) -> bool:
+        return self != AnswerTerms()
+
+    def also(self, other: "AnswerTerms") -> "AnswerTerms":
+        """Return the terms that satisfy both."""
+        return AnswerTerms(
+            people=max(self.people, other.people),
+            role="owner" if "owner" in (self.role, other.role) else "operator",
+            human=self.human or other.human,
+            not_starter=self.not_starter or other.not_starter,
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -35,7 +62,35 @@ class PolicyRule:
     """Empty: any."""
     hours: RuleHours | None = None
     """``08:00-18:00`` in UTC; over midnight where the end is before the start."""
+    tests: list[TestsState] = attrs.field(factory=list)
+    """What the session's latest test run came to; none: there was no run. Empty: any."""
+    lines_over: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """The session changed more lines than this, added and removed together."""
+    touches: RuleText | None = None
+    """A pattern of files: the session changed one of them."""
     note: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    answer: AnswerTerms | None = None
+    """Of an ask: who may answer. The terms of all rules that reach a question count, not only of the one that asks."""
+
+
+@attrs.frozen(kw_only=True)
+class Budget:
+    """What one session may use. Left out: no limit."""
+
+    usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
+    """US dollars, by the agent's own figures."""
+    tokens: Annotated[int, msgspec.Meta(gt=0, le=1_000_000_000_000)] | None = None
+    """Read and written."""
+    minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] | None = None
+    """That it runs; time in which it is paused does not count."""
+
+    def with_limits(self, other: "Budget | None") -> "Budget":
+        """Return the budget that keeps both: of each limit the smaller."""
+        if other is None:
+            return self
+        pairs = ((self.usd, other.usd), (self.tokens, other.tokens), (self.minutes, other.minutes))
+        usd, tokens, minutes = (min((one for one in pair if one is not None), default=None) for pair in pairs)
+        return Budget(usd=usd, tokens=None if tokens is None else int(tokens), minutes=minutes)
 
 
 @attrs.frozen(kw_only=True)
@@ -45,6 +100,8 @@ class PolicyBody:
     rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
     variables: list[RuleText] = attrs.field(factory=list)
     """Names of variables that may stand in front of a command, beyond the harmless ones."""
+    budget: Budget | None = None
+    """Of each session; one that a session was started with can only be smaller."""
 
     def check(self) -> None:
         """Check what the types alone do not express. Raises `ContractError`."""
@@ -55,6 +112,10 @@ class PolicyBody:
             if rule.id in seen:
                 raise ContractError(f"rules[{index}].id", f"{rule.id!r} is used twice")
             seen.add(rule.id)
+            if rule.answer is not None and rule.effect != "ask":
+                raise ContractError(
+                    f"rules[{index}].answer", f"says who may answer; a rule that {rule.effect}s has none"
+                )
             if sum(one is not None for one in (rule.command, rule.path, rule.host)) > 1:
                 raise ContractError(
                     f"rules[{index}]", "names more than one of command, path and host: make it two rules"
@@ -69,3 +130,4 @@ class VillagePolicy:
     version: int = 0
     rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
     variables: list[str] = attrs.field(factory=list)
+    budget: Budget | None = None

@@ -7,6 +7,7 @@ import msgspec
 
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.events import Id, RepoRef, check_repo_ref
+from townwatch.contracts.policy import Budget
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 ProviderId = Literal[
@@ -100,6 +101,9 @@ class SessionConfig:
     """The earlier session that this one continues."""
     cli_session_id: str | None = None
     """The conversation that the agent's CLI is to go on with, by the CLI's own name for it."""
+    started_by: Id | None = None
+    """The user who asked for it, for rules about a person."""
+    budget: Budget | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -124,6 +128,7 @@ class StartSession:
     worktree: WorktreeSpec | None = None
     model: Model | None = None
     resume_of: Id | None = None
+    budget: Budget | None = None
 
     def check(self) -> None:
         """Check what the types alone do not express. Raises `ContractError`."""

@@ -190,7 +190,7 @@ def approval_message(approval: ApprovalRequest, agent_id: str, ts: float) -> App
 @attrs.frozen(kw_only=True)
 class ApprovalDecided:
     """A decision at once, before its runner has it. `release_at`: until then it can be taken back; without a
-    `decision` it was, and the approval waits again.
+    `decision` it was, and the approval waits again; or, with `allowed_by`, more people are needed: `needed` of them.
     """
 
     agent_id: str
@@ -201,6 +201,8 @@ class ApprovalDecided:
     resolved_by: str | None = None
     note: str | None = None
     release_at: int | None = None
+    allowed_by: list[str] | None = None
+    needed: int | None = None
 
 
 @attrs.frozen(kw_only=True)

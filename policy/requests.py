@@ -5,10 +5,13 @@ import shlex
 import time
 from typing import Any, cast
 
+from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
+from townwatch.contracts.policy import AnswerTerms
 from townwatch.policy.commands.paths import Place
-from townwatch.policy.village import PolicyRequest
+from townwatch.policy.village import UNKNOWN_WORK, PolicyRequest, Work
 
+_terms = Decoder(AnswerTerms).convert
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s?#]+)", re.IGNORECASE)
 _PATHS = ("file_path", "path", "notebook_path", "filePath", "abs_path", "target_file")
 
@@ -20,8 +23,12 @@ def request_of(
     agent: str | None = None,
     provider: str | None = None,
     house: str | None = None,
+    person: str | None = None,
+    work: Work = UNKNOWN_WORK,
 ) -> PolicyRequest:
-    """Return what is asked for. `place`: where it would be done; what is left out is not known."""
+    """Return what is asked for. `place`: where it would be done; what is left out is not known. `person`: who started
+    the session.
+    """
     context = _mapping(asked.context)
     given = _mapping(context.get("input"))
     now = time.gmtime(asked.requested_at / 1000)
@@ -35,6 +42,8 @@ def request_of(
         agent=agent,
         provider=provider,
         house=house,
+        person=person,
+        work=work,
         risk=asked.risk,
         minute=now.tm_hour * 60 + now.tm_min,
     )
@@ -71,3 +80,14 @@ def _hosts(asked: ApprovalRequest, given: dict[str, Any]) -> list[str]:
             urls = [match.group(1).rpartition("@")[2].partition(":")[0] for match in _URL.finditer(text)]
             found += urls or ([text] if text is given.get("host") else [])
     return found
+
+
+def terms_in(asked: ApprovalRequest) -> AnswerTerms:
+    """Return what the runner's rules say about who may answer: of a repository's file only the runner knows."""
+    told = _mapping(_mapping(asked.context).get("rule")).get("answer")
+    if told is None:
+        return AnswerTerms()
+    try:
+        return _terms(told)
+    except ContractError:
+        return AnswerTerms(people=2, role="owner", human=True, not_starter=True)  # of a later version: all of it

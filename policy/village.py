@@ -11,18 +11,33 @@ from typing import Literal
 
 import attrs
 
-from townwatch.contracts.policy import PolicyRule
+from townwatch.contracts.policy import AnswerTerms, PolicyRule
 from townwatch.contracts.tasks import PolicySpec
 from townwatch.policy.commands.findings import CommandPolicy
 from townwatch.policy.commands.hosts import host_matches, normal_host
 from townwatch.policy.commands.matching import CommandRule, compile_rule
 from townwatch.policy.commands.paths import Place, matches
-from townwatch.policy.rules import decide_command
+from townwatch.policy.rules import decide_command, examine_command
 
 Layer = Literal["village", "session", "repository"]
 _BOOST = {"village": 1000, "session": 0, "repository": 0}
 _STRICTER = 2000
 """Added to the specificity of a session's and a repository's ask: no allow is before it."""
+
+
+@attrs.frozen(kw_only=True)
+class Work:
+    """What a session has done so far: tests and changes. `files`: None where it is not known which. `cut`: there
+    are more files than these.
+    """
+
+    tests: str = "none"
+    lines: int | None = 0
+    files: tuple[str, ...] | None = ()
+    cut: bool = False
+
+
+UNKNOWN_WORK = Work(tests="unknown", lines=None, files=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -43,15 +58,20 @@ class PolicyRequest:
     person: str | None = None
     risk: str = "med"
     minute: int = 0
+    work: Work = UNKNOWN_WORK
 
 
 @attrs.frozen(kw_only=True)
 class PolicyDecision:
-    """What the rules say. `rule`: the id of the one that decided, None where none did."""
+    """What the rules say. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
+    answer; None: anyone who may decide. `terms_rules`: the rules that they come from.
+    """
 
     verdict: Literal["allow", "ask", "deny"]
     rule: str | None
     reason: str
+    terms: AnswerTerms | None = None
+    terms_rules: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -97,8 +117,75 @@ def repository_rules(rules: Iterable[PolicyRule]) -> list[LayeredRule]:
 def decide_request(
     rules: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str] = ()
 ) -> PolicyDecision:
-    """Decide a request. Deny wins; between ask and allow the more specific rule; a tie, or no rule at all, asks."""
+    """Decide a request. Deny wins; between ask and allow the more specific rule; a tie, or no rule at all, asks. An ask
+    for a path or of a gate (tests, changes), and one that only people may answer, is before every allow.
+    """
     held = [one for one in rules if _holds(one.rule, request)]
+    decision = _decide(held, request, variables)
+    if decision.verdict == "deny":
+        return decision
+    reached = _asking(held, request, variables)
+    stricter = [one for one in reached if _strict(one)]
+    if decision.verdict == "allow" and stricter:
+        first = stricter[0].id
+        decision = PolicyDecision(verdict="ask", rule=first, reason=f"asked by {first}")
+    if decision.verdict == "allow":
+        return decision
+    terms = AnswerTerms()
+    for rule in reached:
+        terms = terms.also(rule.answer or terms)
+    named = tuple(rule.id for rule in reached if rule.answer)
+    return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
+
+
+def _strict(rule: PolicyRule) -> bool:
+    """Return True for an ask that no allow is before, however specific that is."""
+    return rule.path is not None or _gated(rule) or (rule.answer is not None and rule.answer.human)
+
+
+_HIDES = (
+    *("cannot be parsed", "nested too deeply", "longer than", "more than", "a command whose name", "wrappers nested"),
+    *("a script that is not known", "a shell runs its standard input", "talks to a host that is not known"),
+)
+"""Beginnings of the reasons why a line may hold a command that is not seen: a rule that asks may be about that, too."""
+
+
+def _asking(held: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> list[PolicyRule]:
+    """Return the asks with terms, and those before every allow, that a request reaches, or may reach."""
+    asks = [one for one in held if one.rule.effect == "ask" and (one.rule.answer or _strict(one.rule))]
+    if not asks:
+        return []
+    if request.command is None:
+        paths = [request.place.absolute(one, request.place.directory) for one in request.paths]
+        hosts = [normal_host(one) for one in request.hosts]
+        return [one.rule for one in asks if _concerns(one.rule, request, paths, hosts)]
+    if not _in_command(asks, request, variables):  # the common case: one look for all of them
+        return []
+    return [one.rule for one in asks if _in_command([one], request, variables)]
+
+
+def _concerns(rule: PolicyRule, request: PolicyRequest, paths: Sequence[str], hosts: Sequence[str | None]) -> bool:
+    if rule.command is not None:
+        return False
+    if rule.path is not None and not paths:
+        return request.category == "edit"  # the file is not known
+    if rule.host is not None and not hosts:
+        return request.category == "network"
+    return _reaches(rule, request.place, paths, hosts)
+
+
+def _in_command(asks: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> bool:
+    """Return True where one of these rules, were it a denial, would deny the command or could not be excluded."""
+    if any(_bare(one.rule) for one in asks):
+        return True  # it is about everything of this kind
+    denials = [attrs.evolve(one, rule=attrs.evolve(one.rule, effect="deny")) for one in asks]
+    policy = _commands(denials, request, variables)
+    found, all_found = examine_command(policy, request.command or "", request.shell)
+    names = {one.rule.id for one in asks}
+    return found.verdict == "deny" or any(one.rule in names or one.reason.startswith(_HIDES) for one in all_found)
+
+
+def _decide(held: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> PolicyDecision:
     if request.command is not None:
         found = decide_command(_commands(held, request, variables), request.command, request.shell)
         verdict: Literal["allow", "ask", "deny"] = "deny"
@@ -150,7 +237,28 @@ def _holds(rule: PolicyRule, request: PolicyRequest) -> bool:
             return False
     if rule.risk and request.risk not in rule.risk:
         return False
-    return rule.hours is None or _within(rule.hours, request.minute)
+    if rule.hours is not None and not _within(rule.hours, request.minute):
+        return False
+    return not _gated(rule) or _gate(rule, request, unknown=unknown)
+
+
+def _gated(rule: PolicyRule) -> bool:
+    return bool(rule.tests) or rule.lines_over is not None or rule.touches is not None
+
+
+def _gate(rule: PolicyRule, request: PolicyRequest, *, unknown: bool) -> bool:
+    """Compare a rule with the session's work. `unknown`: whether what is not known holds."""
+    work = request.work
+    if rule.tests and work.tests not in rule.tests and not (unknown and work.tests == "unknown"):
+        return False
+    if rule.lines_over is not None and not (unknown if work.lines is None else work.lines > rule.lines_over):
+        return False
+    if rule.touches is None:
+        return True
+    pattern, place = request.place.pattern(rule.touches), request.place
+    if any(matches(pattern, place.absolute(one, place.root)) for one in work.files or ()):
+        return True
+    return unknown and (work.files is None or work.cut)
 
 
 def _within(hours: str, minute: int) -> bool:

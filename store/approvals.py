@@ -77,6 +77,19 @@ def decide(
     return Decided(standing, won=result.rowcount == 1, agrees=standing.decision == decision)
 
 
+def note(
+    connection: Connection,
+    session_id: str,
+    approval_id: str,
+    now_ms: int,
+    *,
+    village_id: str | None,
+    asked: dict[str, Any] | None,
+) -> None:
+    """Note what is asked, where it is not noted yet."""
+    request(connection, _noted(connection, session_id, approval_id, village_id, asked, now_ms))
+
+
 def record(
     connection: Connection,
     session_id: str,

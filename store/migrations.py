@@ -196,6 +196,13 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     WEBHOOKS,
     ("CREATE TABLE service_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),  # of processes that share them
     ("CREATE INDEX audit_by_session ON audit (session_id)",),  # who started a session
+    (  # who started a session (of earlier ones it is not known), and allows of which more than one is needed
+        "ALTER TABLE sessions ADD COLUMN created_by TEXT",
+        """CREATE TABLE approval_answers (
+          session_id TEXT NOT NULL, approval_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
+          signed_in BOOLEAN NOT NULL, given TEXT NOT NULL, at_ms BIGINT NOT NULL,
+          PRIMARY KEY (session_id, approval_id, user_id))""",
+    ),
 )
 LATEST = len(MIGRATIONS)
 

@@ -5,6 +5,7 @@ from sqlalchemy import Connection, select, update
 
 from townwatch.contracts.codec import Decoder, encode
 from townwatch.contracts.policy import PolicyBody
+from townwatch.store import audit
 from townwatch.store.rows import insert_new
 from townwatch.store.tables import village_policies, villages
 
@@ -49,9 +50,19 @@ def of_village(connection: Connection, village_id: str) -> PolicyRow | None:
 
 
 def put(
-    connection: Connection, village_id: str, body: PolicyBody, by: str | None, now_ms: int, expected: int | None
+    connection: Connection,
+    village_id: str,
+    body: PolicyBody,
+    by: str | None,
+    now_ms: int,
+    expected: int | None,
+    entry: audit.Entry | None = None,
 ) -> int:
-    """Replace a village's policy and return its version. Raises `PolicyMoved` where it is not at `expected`."""
+    """Replace a village's policy and return its version. Raises `PolicyMoved` where it is not at `expected`. `entry`:
+    into the audit log, in the same transaction.
+    """
+    if entry is not None:
+        audit.add(connection, entry)
     found = of_village(connection, village_id)
     version = 0 if found is None else found.version
     if expected is not None and expected != version:

@@ -9,7 +9,7 @@ import attrs
 from sqlalchemy import Connection, Row, delete, select
 
 from townwatch.store.rows import from_json, insert_new, to_json
-from townwatch.store.tables import alert_resolutions, approvals, seen_failures, sessions
+from townwatch.store.tables import alert_resolutions, approval_answers, approvals, seen_failures, sessions
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +26,8 @@ class SessionRow:
     created_ms: int
     runner_id: str | None = None
     config: dict[str, Any] | None = attrs.field(default=None, repr=False)
+    created_by: str | None = None
+    """The user who asked for it; None: not known (sessions of earlier versions)."""
 
 
 def create(connection: Connection, session: SessionRow) -> bool:
@@ -39,6 +41,11 @@ def get(connection: Connection, session_id: str) -> SessionRow | None:
     """Return the session with this id, or None."""
     row = connection.execute(select(sessions).where(sessions.c.session_id == session_id)).first()
     return _session(row) if row else None
+
+
+def starter_of(connection: Connection, session_id: str) -> str | None:
+    """Return the user who started a session; None: not known, as of one that began at its runner."""
+    return connection.execute(select(sessions.c.created_by).where(sessions.c.session_id == session_id)).scalar()
 
 
 def everything(connection: Connection) -> list[SessionRow]:
@@ -59,6 +66,7 @@ def delete_all_of(connection: Connection, session_id: str) -> None:
     connection.execute(delete(seen_failures).where(seen_failures.c.session_id == session_id))
     connection.execute(delete(alert_resolutions).where(alert_resolutions.c.session_id == session_id))
     connection.execute(delete(approvals).where(approvals.c.session_id == session_id))
+    connection.execute(delete(approval_answers).where(approval_answers.c.session_id == session_id))
     remove(connection, session_id)
 
 

@@ -125,6 +125,7 @@ sessions = Table(  # those started by request; what became of them is in the eve
     _text("provider_id"),
     _ms("created_ms", nullable=False),
     _text("config", nullable=True),
+    _text("created_by", nullable=True),  # the user who asked for it; null: not known
     Index("sessions_by_village", "village_id", "created_ms"),
 )
 approvals = Table(
@@ -146,6 +147,17 @@ approvals = Table(
     _ms("hold_ms"),  # how long a held allow waits before its runner gets it; null once it was released
     _ms("release_ms"),  # when that is over
     Index("approvals_by_village", "village_id", "requested_ms"),
+)
+approval_answers = Table(  # allows of people that count towards an allow
+    "approval_answers",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("approval_id", Text, primary_key=True),
+    Column("user_id", Text, primary_key=True),
+    _text("name"),
+    Column("signed_in", Boolean, nullable=False),  # not by a program's token
+    _text("given"),  # digest of what goes to the agent with it
+    _ms("at_ms", nullable=False),
 )
 alert_resolutions = Table(  # what people said of alerts: an alert that is raised again later is open again
     "alert_resolutions",

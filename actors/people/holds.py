@@ -18,7 +18,19 @@ def release_at(request: ApprovalRequest, hold_ms: int, now_ms: int) -> int:
 
 
 def decided(state: SessionState, approval_id: str, decision: Decision | None, now_ms: int) -> ui.ApprovalDecided:
-    """The message to people: what stands now; None: it was taken back and waits again."""
+    """The message to people: what stands now; None: it was taken back and waits again. Without a decision of
+    its own, it says how far the allow is.
+    """
+    counted = decision.counted if decision is not None else None
+    if counted is not None:
+        return ui.ApprovalDecided(
+            agent_id=state.agent_id,
+            session_id=state.session_id,
+            approval_id=approval_id,
+            allowed_by=list(counted.names),
+            needed=counted.needed,
+            timestamp=ui.iso(now_ms),
+        )
     return ui.ApprovalDecided(
         agent_id=state.agent_id,
         session_id=state.session_id,

@@ -29,6 +29,7 @@ from townwatch.actors.session.fold import QUIET, active, fold_all
 from townwatch.actors.session.state import SessionState
 from townwatch.actors.timers import After
 from townwatch.contracts import events as e, scopes
+from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.link import Command
 from townwatch.contracts.records import LogRecord
@@ -56,7 +57,7 @@ class SessionActor(TrioActor):
     message_in_hand = "retry"  # the journal drops repeats
     expected_errors = (
         *(m.RunnerOffline, m.Unsupported, m.UnknownApproval, m.AgentWaits, m.Released, KeyboardHeld),
-        *(TooManyPromises, TablesUnavailable),
+        *(TooManyPromises, TablesUnavailable, AnswerRefused),
     )
 
     def __init__(self, context: Context, initial: SessionState) -> None:
@@ -84,6 +85,8 @@ class SessionActor(TrioActor):
         self._context.board.post(self._state)
         if self._state.resolved:
             await self._settle_decisions()
+        if self._state.pending:
+            self.actor_ref.tell(m.JudgeAgain())
         if self._state.ended:
             await self._close()
         self._accepted = self._state.seq
@@ -101,8 +104,11 @@ class SessionActor(TrioActor):
             case m.SettleAgain():  # the tables were away
                 self._settles_later = False
                 await self._settle_decisions()
+                await self._judge()
                 if self._state.ended:
                     await self._close()
+            case m.JudgeAgain():
+                await self._judge()
             case m.SessionLost():
                 await self._lost(message)
             case m.End():
@@ -200,6 +206,9 @@ class SessionActor(TrioActor):
         self._context.board.post(after)
         with self._tables_may_be_away():
             await self._approvals.confirm(after, resolutions(after, events))
+            await self._approvals.compare(after, events)
+        if any(isinstance(event, e.ApprovalRequested) for event in events):
+            await self._judge()
         if after.ended and not before.ended:
             await self._close()
         await self._snapshot(important=any(type(event) not in QUIET for event in events))
@@ -255,6 +264,7 @@ class SessionActor(TrioActor):
             raise m.SessionOver(f"the session has ended ({self._state.state})")
         if isinstance(message, m.Input):
             commands.check_no_dialog(self._state, message)
+            await self._approvals.check_keys(self._state, message.data)
         command = commands.for_session(message, self._state.session_id)
         runner = self._context.directory.alive(self._context.directory.runners, self._state.runner_id)
         if isinstance(message, m.Input | m.Resize):
@@ -303,6 +313,10 @@ class SessionActor(TrioActor):
             if not self._settles_later:
                 self._settles_later = True
                 tell_if_alive(self._context.timers, After(SETTLE_SECONDS, self.actor_ref, m.SettleAgain()))
+
+    async def _judge(self) -> None:
+        with self._tables_may_be_away():
+            await self._approvals.judge(self._state)
 
     async def _settle_decisions(self) -> None:
         with self._tables_may_be_away():

@@ -1,7 +1,8 @@
 """Decisions about the approvals of a session: the first one wins, and what the runner says of it settles it."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import attrs
 
@@ -14,8 +15,11 @@ from townwatch.actors.session.ending import SESSION_END
 from townwatch.actors.session.fold import undecided
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e
+from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.link import Command
 
+REFUSING_KEYS = frozenset(("\x1b", "\x03"))
+"""Esc and Ctrl-C: they never allow."""
 Resolution = e.ApprovalResolved | e.ApprovalRequest
 """Both say which approval, and how, by whom and why it was decided."""
 
@@ -35,13 +39,20 @@ class SessionApprovals:
         if request is None:
             return _already_decided(state, approval_id)
         now = self._context.clock.now_ms()
-        decision, by, entry, stop = message.decision, message.by, message.entry, message.stop
+        decision, by, note = message.decision, message.by, message.note
+        entry, stop, terms = message.entry, message.stop, None
         if request.timeout_at is not None and now >= request.timeout_at:
             decision, by, entry, stop = "deny", "timeout", None, False  # no answer in time is a no
+        elif decision == "allow":
+            ruling = await self._context.rulings.of(state, request)
+            if ruling.denied is not None:  # its runner asked by older rules
+                (rule, note), decision, entry = ruling.denied, "deny", None
+                by = f"policy:{rule}"
+            elif ruling.terms is not None:
+                terms = ruling.terms
+                _check_terms(request, message)
         asked_as = _asked_as(request)
-        command = commands.decision(
-            state.session_id, approval_id, decision, by, message.note, asked_as=asked_as, stop=stop
-        )
+        command = commands.decision(state.session_id, approval_id, decision, by, note, asked_as=asked_as, stop=stop)
         if decision == message.decision:
             command = attrs.evolve(
                 command,
@@ -58,20 +69,62 @@ class SessionApprovals:
             entry=entry,
             hold_ms=held,
             release_ms=None if held is None else holds.release_at(request, held, now),
+            terms=terms,
+            person=message.person,
         )
         standing = await self._context.decisions.record(
-            approval_id, state.session_id, decision, by, message.note, now, deciding
+            approval_id, state.session_id, decision, by, note, now, deciding
         )
+        if standing.counted is not None:
+            self._show(state, approval_id, standing)
+            return standing
         self._context.decided[state.session_id, approval_id] = standing
         if standing.won:
             self._show(state, approval_id, standing)
         if standing.release_ms is not None:
             tell_if_alive(self._context.releases, m.HoldsChanged())
         elif standing.won:
-            await self._tell(command)
+            await self._tell(attrs.evolve(command, resolved_by=standing.resolved_by))
         elif not standing.confirmed:  # who made it may have crashed between its row and its telling
             tell_if_alive(self._context.directory.runners.get(state.runner_id), m.LookAgain())
         return standing
+
+    async def judge(self, state: SessionState) -> None:
+        """Deny what waits and the rules deny by now, before a person is asked for it. Raises `TablesUnavailable`."""
+        for asked in self._context.undecided(state):
+            with suppress(AnswerRefused):  # it could not be evaluated: people are asked, and their allow is compared
+                ruling = await self._context.rulings.of(state, asked)
+                if ruling.denied is not None:
+                    rule, why = ruling.denied
+                    await self.decide(state, m.Decide(asked.approval_id, "deny", f"policy:{rule}", why))
+
+    async def compare(self, state: SessionState, events: Sequence[e.RunnerEvent]) -> None:
+        """Put on record what runners allowed by rules that are not the village's any more."""
+        for event in events:
+            if isinstance(event, e.ApprovalResolved) and event.decision == "allow":
+                asked = state.resolved.get(event.approval_id)
+                if asked is not None and (event.resolved_by or "").startswith("policy:"):
+                    with suppress(AnswerRefused):
+                        ruling = await self._context.rulings.of(state, asked)
+                        if ruling.denied is not None:
+                            await self._context.rulings.outdated(state, asked, event.resolved_by, ruling)
+
+    async def check_keys(self, state: SessionState, data: str) -> None:
+        """Refuse keys while a question waits of which a rule says who may allow it: a key could be that allow. Raises
+        `AgentWaits`.
+        """
+        if data in REFUSING_KEYS:
+            return
+        for asked in state.pending.values():
+            try:
+                ruling = await self._context.rulings.of(state, asked)
+            except AnswerRefused as error:
+                raise m.AgentWaits(str(error)) from None
+            if ruling.terms is not None:
+                raise m.AgentWaits(
+                    f"a rule says who may answer {asked.summary[:200]!r}: answer it as an approval, not with keys "
+                    "(Esc and Ctrl-C pass)"
+                )
 
     async def take_back(self, state: SessionState, message: m.TakeBack) -> None:
         """Undo a held allow: the approval waits again."""
@@ -109,6 +162,21 @@ class SessionApprovals:
                 state.session_id, done.approval_id, done.decision, by, done.note, now, deciding
             )
             self._context.decided.pop((state.session_id, done.approval_id), None)
+
+
+def _check_terms(request: e.ApprovalRequest, message: m.Decide) -> None:
+    """An option that allows for always would answer later questions, without those who are to be asked."""
+    for option in _dicts(_mapping(request.context).get("options")):
+        if option.get("id") == message.option_id and str(option.get("kind", "")).endswith("_always"):
+            raise AnswerRefused("a rule says who may allow this each time: it cannot be allowed for always")
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [_mapping(one) for one in cast(list[Any], value)] if isinstance(value, list) else []
 
 
 def _already_decided(state: SessionState, approval_id: str) -> Decision:

@@ -131,6 +131,9 @@ def start(
     village: Annotated[str, Parameter(help="where it belongs")] = "demo",
     runner: Annotated[str | None, Parameter(help="id of the runner (default: the least loaded)")] = None,
     branch: Annotated[str | None, Parameter(help="branch to check out first")] = None,
+    usd: Annotated[float | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
+    tokens: Annotated[int | None, Parameter(help="its budget in tokens, read and written")] = None,
+    minutes: Annotated[float | None, Parameter(help="its budget in minutes that it runs")] = None,
     where: Where | None = None,
 ) -> int:
     """Start a session on a runner, and print its id."""
@@ -147,6 +150,9 @@ def start(
     }
     optional = {"command": list(command) or None, "agentName": name, "runnerId": runner}
     body |= {key: value for key, value in optional.items() if value}
+    budget = {"usd": usd, "tokens": tokens, "minutes": minutes}
+    if limits := {key: value for key, value in budget.items() if value is not None}:
+        body["budget"] = limits
     if branch:
         body["checkout"] = {"type": "branch", "ref": branch}
 
@@ -225,7 +231,12 @@ def _decide(decision: str, wanted: str | None, more: dict[str, Any], where: Wher
         path = f"{SESSIONS}/{part(one['sessionId'])}/approvals/{part(one['approvalId'])}"
         given = {key: value for key, value in more.items() if value is not None}
         answer = await client.post(path, {"decision": decision, **given})
-        _done(chosen, answer, f"{decision}: {show.plain(one['summary'])[:200]}")
+        about = show.plain(one["summary"])[:200]
+        if answer.get("needed"):
+            names = ", ".join(show.plain(name) for name in answer["allowedBy"])
+            _done(chosen, answer, f"counted, {len(answer['allowedBy'])} of {answer['needed']}, by {names}: {about}")
+        else:
+            _done(chosen, answer, f"{decision}: {about}")
         return None
 
     return perform(where, work)
@@ -242,11 +253,24 @@ def _list_approvals(waiting: list[dict[str, Any]], chosen: Where) -> None:
             one["category"],
             show.age(one["requestedAt"]),
             show.plain(one["agentId"]),
+            _allows(one.get("answer")),
             show.plain(one["summary"]),
         ]
         for one in waiting
     ]
-    show.table(["APPROVAL", "RISK", "CATEGORY", "WAITS", "AGENT", "SUMMARY"], rows)
+    show.table(["APPROVAL", "RISK", "CATEGORY", "WAITS", "AGENT", "ALLOWS", "SUMMARY"], rows)
+
+
+def _allows(answer: dict[str, Any] | None) -> str:
+    """Say who may allow it, and who has: ``1 of 2: Ann``."""
+    if not answer:
+        return ""
+    names = ", ".join(show.plain(name) for name in answer["allowedBy"])
+    found = [f"{len(answer['allowedBy'])} of {answer['needed']}" + (f": {names}" if names else "")]
+    found += ["an owner"] if answer["role"] == "owner" else []
+    found += ["signed in"] if answer["human"] else []
+    found += ["not its starter"] if answer["notStarter"] else []
+    return ", ".join(found)
 
 
 def stop(

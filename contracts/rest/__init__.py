@@ -6,6 +6,7 @@ Times are epoch milliseconds. Lists are {items, next}: `next` is the cursor of t
 
 from townwatch.contracts.rest.alerts import AlertList, AlertQuery, AlertView
 from townwatch.contracts.rest.approvals import (
+    AnswerView,
     ApprovalList,
     ApprovalQuery,
     DecisionBody,
@@ -21,6 +22,9 @@ from townwatch.contracts.rest.policies import (
     PolicyTrial,
     PolicyTrialResult,
     PolicyView,
+    RuleProposal,
+    RuleQuery,
+    RuleSaving,
     TriedApproval,
 )
 from townwatch.contracts.rest.runners import (
@@ -140,6 +144,7 @@ __all__ = [
     "AlertQuery",
     "AlertView",
     "Alive",
+    "AnswerView",
     "ApprovalList",
     "ApprovalQuery",
     "AuditEntry",
@@ -204,6 +209,9 @@ __all__ = [
     "RegisterRunner",
     "Role",
     "RotateWebhook",
+    "RuleProposal",
+    "RuleQuery",
+    "RuleSaving",
     "RunnerHeartbeat",
     "RunnerId",
     "RunnerList",

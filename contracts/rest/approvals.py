@@ -7,6 +7,7 @@ import msgspec
 
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.events import ApprovalRequest, Decision, Id
+from townwatch.contracts.policy import AnswerTerms
 from townwatch.contracts.rest.shared import Cursor, Limit, Note
 
 
@@ -32,6 +33,17 @@ class Outcome:
 
 
 @attrs.frozen(kw_only=True)
+class AnswerView(AnswerTerms):
+    """Who may allow an approval that waits. `needed`: how many people it takes, one more than `people` where the terms
+    are about who started the session and that is not known. `allowedBy`: the names of those who have.
+    """
+
+    needed: int
+    allowed_by: list[str]
+    rules: list[str]
+
+
+@attrs.frozen(kw_only=True)
 class PendingApproval(ApprovalRequest):
     """An approval, and the session it belongs to. Of a decided one also who decided what and when, and
     `confirmedAt`: when the runner said that it ended; left out while the decision is on its way. `releaseAt`: when a
@@ -43,6 +55,8 @@ class PendingApproval(ApprovalRequest):
     confirmed_at: float | None = None
     release_at: int | None = None
     outcome: Outcome | None = None
+    answer: AnswerView | None = None
+    """Of one that waits: who may allow it, where a rule says so."""
 
 
 @attrs.frozen(kw_only=True)
@@ -82,7 +96,11 @@ class DecisionBody:
 
 @attrs.frozen(kw_only=True)
 class DecisionMade:
-    """`releaseAt`: when a held allow goes to its runner, by the service's clock; null: it is on its way."""
+    """`releaseAt`: when a held allow goes to its runner, by the service's clock; null: it is on its way. `needed`: it
+    waits for the allow of more people, so many in all; `allowedBy` has allowed it so far.
+    """
 
     ok: bool = True
     release_at: int | None = None
+    needed: int | None = None
+    allowed_by: list[str] | None = None

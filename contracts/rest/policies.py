@@ -1,11 +1,11 @@
 """A village's rules over REST."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 import msgspec
 
-from townwatch.contracts.policy import PolicyBody, PolicyRule
+from townwatch.contracts.policy import Budget, PolicyBody, PolicyRule
 
 
 @attrs.frozen(kw_only=True)
@@ -15,6 +15,8 @@ class PolicyView:
     version: int
     rules: list[PolicyRule]
     variables: list[str]
+    budget: Budget | None = None
+    """Of each session."""
     changed_by: str | None = None
     changed_ms: int | None = None
 
@@ -55,3 +57,39 @@ class PolicyTrialResult:
     denied: int
     differ: int
     items: list[TriedApproval]
+
+
+@attrs.frozen(kw_only=True)
+class RuleQuery:
+    """`effect`: what the rule is to answer to such a question."""
+
+    effect: Literal["allow", "deny"] = "allow"
+
+
+@attrs.frozen(kw_only=True)
+class RuleProposal:
+    """The narrowest rules for one question, and what they would have decided. Nothing is saved.
+
+    `rules`: none where none can be made, and `whyNot` says why. `version`: of the rules that they are tried with.
+    `answers`: how many of the latest questions they answer that the present rules do not; `differ`: of these, how many
+    people decided otherwise. `of`: how many were looked at.
+    """
+
+    rules: list[PolicyRule]
+    version: int
+    why_not: str | None = None
+    answers: int = 0
+    differ: int = 0
+    of: int = 0
+    items: list[TriedApproval] = attrs.field(factory=list[TriedApproval])
+    """Those that they answer."""
+
+
+@attrs.frozen(kw_only=True)
+class RuleSaving:
+    """Rules to add to the village's. `version`: the one that they were tried with; another one in the meantime is a
+    409. Left out: they are added to what is there.
+    """
+
+    rules: Annotated[list[PolicyRule], msgspec.Meta(min_length=1, max_length=20)]
+    version: Annotated[int, msgspec.Meta(ge=0)] | None = None

@@ -8,6 +8,7 @@ import msgspec
 from townwatch.contracts.agent_events import AgentStatus, WorktreeStatus
 from townwatch.contracts.events import ApprovalRequest, EpochMs, Id, RepoRef, State, UsageMetrics
 from townwatch.contracts.lists import LastTest, ListedAlert, SeenBy
+from townwatch.contracts.policy import Budget
 from townwatch.contracts.rest.shared import Cursor, Limit
 from townwatch.contracts.tasks import CheckoutSpec, PolicySpec, TaskSpec, WorktreeSpec
 
@@ -54,6 +55,7 @@ class SessionOrderView:
     worktree: WorktreeSpec | None
     model: str | None
     runner_id: str | None
+    budget: Budget | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -122,6 +122,9 @@ const atApproval = (one) => `${at(one.sessionId)}/approvals/${encodeURIComponent
 /** more: {note, stop, optionId, answers, holdMs}. */
 export const decide = (one, decision, more = {}) => post(atApproval(one), { decision, ...more });
 export const takeBack = (one) => post(`${atApproval(one)}/take-back`);
+/** The narrowest rules for what was asked, and what they would have answered: {rules, version, whyNot, answers, differ, of}. */
+export const proposeRule = (one, effect) => get(`${atApproval(one)}/rule`, { effect });
+export const saveRule = (one, rules, version) => post(`${atApproval(one)}/rule`, { rules, version });
 /** The latest decisions. */
 export const decided = async (limit) => (await get("/approvals", { state: "decided", limit })).items ?? [];
 /** A session as a file, whole: a long one comes in parts. */

@@ -158,3 +158,23 @@ function kindOfLine(text) {
 
 /** How an allow stands that the service holds: ms until its agent gets it, or undefined. */
 export const heldFor = (one, now) => (one.decision === "allow" && one.releaseAt > now ? one.releaseAt - now : undefined);
+
+/** Who may allow it, in words, or "" where anyone may who decides: a rule's terms, and how far the allow is. */
+export function termsOf(one) {
+  const terms = one.answer ?? one.context?.rule?.answer;
+  if (!terms) return "";
+  const needed = terms.needed ?? terms.people ?? 1;
+  const by = terms.allowedBy ?? [];
+  const parts = [];
+  if (needed > 1) parts.push(`${needed} people have to allow this: ${by.length} of ${needed} so far${by.length ? `, by ${by.join(", ")}` : ""}`);
+  if (terms.role === "owner") parts.push("only an owner may allow it");
+  if (terms.human) parts.push("only a person who has signed in may allow it");
+  if (terms.notStarter) parts.push("the allow of the person who started the session does not count");
+  return parts.length ? `${parts.join("; ")}.`.replace(/^./, (first) => first.toUpperCase()) : "";
+}
+
+/** A rule, in the words in which people write one: "allow: npm test, in /src/app". */
+export function ruleText(rule) {
+  const about = rule.command ?? rule.path ?? rule.host ?? rule.category ?? "everything";
+  return `${rule.effect}: ${about}${rule.house ? `, in ${rule.house}` : ""}`;
+}

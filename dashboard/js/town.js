@@ -334,8 +334,9 @@ export async function decide(one, decision, more = {}) {
   verdict(one, { state: "sending" });
   const { note } = more;
   try {
-    const { releaseAt } = await api.decide(one, decision, decision === "allow" ? { ...more, holdMs: HOLD_MS } : more);
+    const { releaseAt, needed, allowedBy } = await api.decide(one, decision, decision === "allow" ? { ...more, holdMs: HOLD_MS } : more);
     verdict(one, undefined);
+    if (needed) return store.dispatch([["approval_decided", { sessionId: one.sessionId, approvalId: one.approvalId, needed, allowedBy }]]);
     const mine = { decision, note, releaseAt: releaseAt ?? undefined, resolvedBy: store.user.peek()?.name, resolvedAt: store.serviceNow() };
     store.dispatch([["approval_resolved", { ...one, ...mine }]]);
   } catch (error) {

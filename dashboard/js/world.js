@@ -272,13 +272,14 @@ function approval(world, e, context) {
   return { ...world, approvals: { ...world.approvals, [approvalKey(e)]: { villageId, ...known, ...fields, gone: undefined } } };
 }
 
-/** A decision at once, before its agent has it; without a decision it was taken back and waits again. */
+/** A decision at once, before its agent has it; without one it was taken back, or more people are needed, and it waits. */
 function decided(world, e) {
   const known = world.approvals[approvalKey(e)];
   if (known === undefined) return world;
-  const { timestamp, ...fields } = e;
+  const { timestamp, allowedBy = [], needed, ...fields } = e;
   const none = { decision: undefined, resolvedBy: undefined, note: undefined, releaseAt: undefined, resolvedAt: undefined };
-  const change = e.decision ? { ...none, ...fields, resolvedAt: millis(timestamp) } : none;
+  const answer = known.answer || needed ? { ...known.answer, allowedBy, needed: needed ?? known.answer?.needed } : undefined;
+  const change = e.decision ? { ...none, ...fields, resolvedAt: millis(timestamp) } : { ...none, answer };
   return { ...world, approvals: { ...world.approvals, [approvalKey(e)]: { ...known, ...change, gone: undefined } } };
 }
 

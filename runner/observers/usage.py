@@ -1,8 +1,23 @@
 """What a session uses, metered: each tick tells what came since the last one, so that the ticks add up to the total."""
 
 import time
+from collections.abc import Callable
+
+import attrs
 
 from townwatch.contracts.events import UsageMetrics
+
+
+@attrs.frozen
+class Spent:
+    """`unpriced`: tokens that came without a price. What they cost is not known."""
+
+    tokens: int = 0
+    usd: float = 0.0
+    unpriced: int = 0
+
+    def plus(self, tokens: int, usd: float | None) -> "Spent":
+        return Spent(self.tokens + tokens, self.usd + (usd or 0.0), self.unpriced + (tokens if usd is None else 0))
 
 
 class UsageMeter:
@@ -17,6 +32,10 @@ class UsageMeter:
         self._approvals = 0
         self._tokens: tuple[int, int] | None = None
         self._cost: float | None = None
+        self.spent = Spent()
+        """All that the agent's model has used, told and not yet told."""
+        self.grown: Callable[[], object] = lambda: None
+        """Called at once when tokens were used."""
 
     def terminal(self, count: int) -> None:
         self._terminal_bytes += count
@@ -36,6 +55,8 @@ class UsageMeter:
         self._tokens = (before[0] + received, before[1] + sent)
         if cost_usd is not None:
             self._cost = (self._cost or 0.0) + cost_usd
+        self.spent = self.spent.plus(received + sent, cost_usd)
+        self.grown()
 
     def take(self) -> tuple[UsageMetrics, int]:
         """(units since the last take, milliseconds since then)."""

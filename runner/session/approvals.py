@@ -13,7 +13,7 @@ import attrs
 import structlog
 import trio
 
-from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import ApprovalRequest, Decision, FinalDecision, State
 from townwatch.policy.village import PolicyDecision
 from townwatch.runner.agents.events import Answer, Deliver
@@ -69,9 +69,12 @@ class Approvals:
         self._open: dict[str, _Open] = {}
         self._decided: dict[str, FinalDecision] = {}
 
-    async def ask(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request."""
-        opened = await self._open_one(await self._ruled(_Open(self._make_request(fields))))
+    async def ask(self, fields: dict[str, Any], *, by_rule: bool = True) -> dict[str, Any]:
+        """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request.
+        `by_rule`: whether a rule may answer.
+        """
+        asking = _Open(self._make_request(fields))
+        opened = await self._open_one(await self._ruled(asking) if by_rule else asking)
         if opened.ruling is not None:
             await self._resolve(opened.request.approval_id, *_answer_of(opened.ruling))
         else:
@@ -106,10 +109,13 @@ class Approvals:
         found = await trio.to_thread.run_sync(self.rules.decide, opened.request)
         if found.verdict != "ask":
             opened.ruling = found
-        elif found.rule is not None:
+        elif found.rule is not None or found.terms is not None:
             context = opened.request.context
             known = cast(dict[str, Any], context) if isinstance(context, dict) else {}
-            told = {**known, "rule": {"id": found.rule, "why": found.reason[:500]}}
+            rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
+            if found.terms is not None:
+                rule["answer"] = to_json_values(found.terms)
+            told = {**known, "rule": rule}
             opened.request = attrs.evolve(opened.request, context=told)
         return opened
 

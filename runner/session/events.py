@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
+
+import attrs
 
 from townwatch.contracts.agent_events import AgentEvent, to_provider_event
-from townwatch.contracts.events import State
+from townwatch.contracts.events import DiffFile, State
 from townwatch.contracts.secrets.shapes import REFERENCES
+from townwatch.policy.village import Work
 from townwatch.runner.observers.usage import UsageMeter
 from townwatch.runner.session.lifecycle import Lifecycle
 from townwatch.runner.session.plan import SessionSpec
@@ -20,6 +23,8 @@ class SessionEvents:
     def __init__(self, plan: SessionSpec, recorder: Recorder, redactor: Redactor) -> None:
         self.lifecycle = Lifecycle()
         self.usage = UsageMeter()
+        self.work = Work()
+        """What was told of tests and changes."""
         self._plan = plan
         self._recorder = recorder
         self._redactor = redactor
@@ -28,7 +33,24 @@ class SessionEvents:
         """Record one event, masked; terminal output has been masked as a stream."""
         if kind != "TERMINAL_CHUNK":
             fields = {name: value if name in REFERENCES else self.clean(value) for name, value in fields.items()}
+        self._note(kind, fields)
         await self._recorder.record(self._plan.session_id, self._plan.village, kind, **fields)
+
+    def _note(self, kind: str, fields: dict[str, Any]) -> None:
+        match kind:
+            case "TEST_RUN_STARTED":
+                self.work = attrs.evolve(self.work, tests="running")
+            case "TEST_RUN_FINISHED":
+                self.work = attrs.evolve(self.work, tests=_verdict(fields))
+            case "DIFF_SUMMARY":
+                self.work = attrs.evolve(
+                    self.work,
+                    lines=fields["linesAdded"] + fields["linesRemoved"],
+                    files=tuple(one.path for one in cast(Sequence[DiffFile], fields["files"])),
+                    cut=bool(fields.get("truncated")),
+                )
+            case _:
+                pass
 
     async def provider(self, event: AgentEvent) -> None:
         """Record what an agent's adapter, or the runner for it, reports."""
@@ -50,3 +72,10 @@ class SessionEvents:
     def clean_lines(self, lines: Sequence[str]) -> list[str]:
         """Mask the lines of one text, also secrets that go on over several."""
         return self._redactor.clean_lines(lines)
+
+
+def _verdict(fields: dict[str, Any]) -> str:
+    if fields.get("verdict") is not None:
+        return str(fields["verdict"])
+    code = fields.get("exitCode")
+    return "unknown" if code is None else "failed" if code or fields.get("failed") else "passed"

@@ -14,14 +14,17 @@ from townwatch.policy import files
 from townwatch.policy.commands.paths import Place
 from townwatch.policy.requests import directory_of, request_of
 from townwatch.policy.village import (
+    UNKNOWN_WORK,
     LayeredRule,
     PolicyDecision,
     PolicyRequest,
+    Work,
     decide_request,
     repository_rules,
     session_rules,
 )
 from townwatch.runner.reading import as_acting, read_file
+from townwatch.runner.session.place import SessionPlace
 from townwatch.runner.session.plan import SessionSpec
 
 log = structlog.get_logger("policy")
@@ -49,8 +52,18 @@ class SessionRules:
 
     plan: SessionSpec
     policy: Callable[[str], VillagePolicy]
+    work: Callable[[], Work] = lambda: UNKNOWN_WORK
+    """What the session has done so far."""
+    house: str | None = None
+    """The repository as the service knows it; None until the session has looked."""
     _at_start: list[PolicyRule] | None = None
     """The repository's rules when the session began: they hold whatever becomes of the file."""
+
+    def know(self, place: SessionPlace, work: Callable[[], Work]) -> None:
+        """Take what the session has found where it begins. Without a repository, nothing of its changes is known."""
+        self.house = place.repo_ref.repo_path if place.repo_ref is not None else None
+        seen = place.repository is not None
+        self.work = work if seen else lambda: attrs.evolve(work(), lines=None, files=None)
 
     def decide(self, asked: ApprovalRequest) -> PolicyDecision:
         """Return what the rules say about a question. Reads the repository's file: run it in a thread."""
@@ -92,8 +105,13 @@ class SessionRules:
             links=LiveLinks(),
             exists=os.path.lexists,
         )
-        return request_of(asked, place, agent=plan.agent_id, provider=plan.provider, house=_house(plan))
-
-
-def _house(plan: SessionSpec) -> str:
-    return plan.directory.name if plan.order is None else plan.order.repo_ref.repo_path
+        person = plan.order.started_by if plan.order is not None else None
+        return request_of(
+            asked,
+            place,
+            agent=plan.agent_id,
+            provider=plan.provider,
+            house=self.house,
+            person=person,
+            work=self.work(),
+        )

@@ -18,6 +18,7 @@ from townwatch.runner.agents.host import AgentHost
 from townwatch.runner.observers.observers import NotChanged, ObservedSession, Observers, Shared
 from townwatch.runner.session import place, requests, worktrees
 from townwatch.runner.session.approvals import Approvals
+from townwatch.runner.session.budget import guard_of
 from townwatch.runner.session.environment import session_environment
 from townwatch.runner.session.events import SessionEvents
 from townwatch.runner.session.lifecycle import NothingToShow, NotPossible
@@ -64,6 +65,7 @@ class Session:
         self.lifecycle, self.usage = self.events.lifecycle, self.events.usage
         self.output = SessionOutput(plan, self.events, redactor)
         self.approvals = Approvals(plan, self.events, self.stop_soon, rules)
+        self.budget = guard_of(self, plan, rules)
         self.local_size = False
         """Whether the local screen alone says how large the terminal is."""
         self.agent: AgentHost | None = None
@@ -125,6 +127,8 @@ class Session:
         if plan.account is not None and not await plan.account.may_enter(plan.directory):
             raise CannotStart(f"the user {plan.account.name} may not enter the directory {plan.directory}")
         self._place = await place.look(plan.directory)
+        if self.approvals.rules is not None:
+            self.approvals.rules.know(self._place, lambda: self.events.work)
 
     async def _start(self) -> Terminal:
         plan, spool = self.plan, self._recorder.spool
@@ -198,6 +202,7 @@ class Session:
             pumped = trio.Event()
             nursery.start_soon(self.output.pump, terminal, pumped)
             nursery.start_soon(self._tick)
+            nursery.start_soon(self.budget.run)
             nursery.start_soon(self._end_when_asked, terminal)
             nursery.start_soon(self._stop_when_denied)
             self._observers = observers = Observers(self.events, self._subject(), self._shared)
@@ -365,18 +370,24 @@ class Session:
         await self._kill_asked.wait()
         terminal.signal(signal.SIGKILL)
 
-    async def pause(self) -> None:
+    async def pause(self, reason: str = "paused by a person") -> None:
         """Stop the clock for every process of it. Raises `NotPossible`."""
-        await self.events.become("PAUSED_BY_HUMAN", "paused by a person")
+        await self.events.become("PAUSED_BY_HUMAN", reason)
         if self._terminal is not None:
             self._terminal.signal(signal.SIGSTOP)
 
     async def resume(self) -> None:
-        """Let it go on. Raises `NotPossible`."""
+        """Let it go on, as a person wants. Raises `NotPossible`."""
+        if self.budget.used_up:
+            raise NotPossible("its budget is used up: answer its question, more or stop")
+        await self.go_on("resumed by a person")
+
+    async def go_on(self, reason: str) -> None:
+        """Let a paused session go on. Raises `NotPossible`."""
         if self.lifecycle.state != "PAUSED_BY_HUMAN":
             raise NotPossible("the session is not paused")
         if self._terminal is not None:
             self._terminal.signal(signal.SIGCONT)
-        await self.events.become("RUNNING", "resumed by a person")
+        await self.events.become("RUNNING", reason)
         if self.lifecycle.waiting:
             await self.events.become("WAITING_FOR_APPROVAL")

@@ -185,3 +185,33 @@ def test_a_link_opens_one_approval(desk: Desk, own_session: OwnSession) -> None:
     expect(card(page, "fetch linked")).to_be_focused()
     linked = desk("#" + page.url.partition("#")[2])
     expect(card(linked, "fetch linked")).to_be_focused()
+
+
+def test_two_people_are_wanted_and_a_rule_is_made_of_the_decision(desk: Desk, own_session: OwnSession) -> None:
+    page = desk("#/approvals")
+    put = """async (rules) => {
+      const authorization = `Bearer ${localStorage["townwatch.token"]}`;
+      const headers = { "content-type": "application/json", authorization };
+      const body = JSON.stringify({ rules });
+      return (await fetch("/api/villages/demo/policy", { method: "PUT", body, headers })).status;
+    }"""
+    rule = {"id": "two", "effect": "ask", "command": "npm *", "answer": {"people": 2}}
+    assert page.evaluate(put, [rule]) == 200
+    own_session("Pair", f'{ASK} --category shell --risk low "npm publish"; sleep 60')
+    asked = open_card(page, "npm publish")
+    expect(asked.get_by_test_id("terms")).to_contain_text("2 people have to allow this: 0 of 2 so far")
+    expect(asked.get_by_test_id("allow")).to_be_enabled()
+    asked.get_by_test_id("allow").click()
+    expect(asked.get_by_test_id("terms")).to_contain_text("1 of 2 so far, by ")
+    page.reload()
+    asked = open_card(page, "npm publish")
+    expect(asked.get_by_test_id("terms")).to_contain_text("1 of 2 so far, by ")
+    expect(asked.get_by_test_id("deny")).to_be_enabled()
+    asked.get_by_test_id("deny").click()
+    settled = page.get_by_test_id("approval").filter(has_text="npm publish").and_(page.locator('[data-open="false"]'))
+    settled.first.get_by_test_id("make-rule").click()
+    expect(settled.first.get_by_test_id("rule-proposal")).to_contain_text("deny: npm publish")
+    expect(settled.first.get_by_test_id("rule-trial")).to_contain_text("it would have answered")
+    settled.first.get_by_test_id("save-rule").click()
+    expect(settled.first.get_by_test_id("rule-said")).to_contain_text("Saved")
+    assert page.evaluate(put, []) == 200

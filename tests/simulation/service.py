@@ -16,6 +16,7 @@ from tests.simulation.network import Network
 from tests.simulation.parking import SimParking
 from tests.simulation.place import Place, here
 from tests.simulation.runners import OTHER_VILLAGE, VILLAGE
+from tests.support.cast import NoRules
 from townwatch.access.subject import ALL_SCOPES, ANONYMOUS, Subject
 from townwatch.actors.context import Context, NoAudit
 from townwatch.app import supervision_tree as cast
@@ -137,7 +138,8 @@ class Machine:
     ) -> None:
         server = TrioServer(engine=EngineSettings(ping_interval=5.0, ping_timeout=5.0))
         promises = self.decisions.promises
-        context = Context(log, SocketIoOutlet(server), place, self.decisions, promises, NoAudit(), measure=self.observe)
+        doors = (log, SocketIoOutlet(server), place, self.decisions, promises, NoAudit(), NoRules())
+        context = Context(*doors, measure=self.observe)
         await trio.to_thread.run_sync(restore, log, context)
         for session_id, standing in self.decisions.undelivered():  # what app/promises.py recalls
             context.decided[session_id, standing.approval_id] = standing

@@ -13,7 +13,7 @@ import trio.testing
 
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context, NoAudit
-from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Tag
+from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Tag, VillageRuling
 from townwatch.app import supervision_tree as cast
 from townwatch.config.settings import LimitsSettings
 from townwatch.contracts.decoding.runner_events import decode_event
@@ -186,6 +186,17 @@ class MemoryDecisions:
         self.confirmed.add(key)
 
 
+class NoRules:
+    """Villages without rules."""
+
+    async def of(self, session: Any, asked: Any) -> VillageRuling:
+        await trio.lowlevel.checkpoint()
+        return VillageRuling()
+
+    async def outdated(self, session: Any, asked: Any, by: str | None, ruling: VillageRuling) -> None:
+        raise AssertionError("there are no rules")
+
+
 class RecordingLink(TrioActor):
     """Where a runner's connection would be."""
 
@@ -236,7 +247,7 @@ async def open_cast(
     with EventLog.open(path / "journal.db") as log:
         async with open_world():
             decisions = MemoryDecisions()
-            context = Context(log, out, clock, decisions, decisions.promises, NoAudit())
+            context = Context(log, out, clock, decisions, decisions.promises, NoAudit(), NoRules())
             await trio.to_thread.run_sync(prepare, log, context)
             specs = cast.tree(context, LimitsSettings(), lambda _n, _s: None)
             root = Supervisor.start(specs, name=cast.ROOT, intensity=10)

@@ -26,6 +26,7 @@ from townwatch.transports.http.routes import (
     people,
     policies,
     prompts,
+    rules,
     runners,
     search,
     sessions,
@@ -43,7 +44,7 @@ PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
-        *(auth, connections, people, villages, members, policies, webhooks, audit),
+        *(auth, connections, people, villages, members, policies, rules, webhooks, audit),
         *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, search, system),
     )
     for operation in noun.routes.operations

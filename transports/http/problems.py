@@ -20,6 +20,7 @@ from townwatch.actors.messages import (
 from townwatch.actors.people.keyboard import KeyboardHeld
 from townwatch.actors.ports import TooManyPromises
 from townwatch.contracts import rest
+from townwatch.contracts.answers import AnswerDiffers, AnswerRefused
 from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.faults import FilesDamaged, TablesUnavailable
 from townwatch.runtime import ActorDeadError, MailboxFull
@@ -130,6 +131,10 @@ def problem_of(error: BaseException) -> ProblemError:
             return ProblemError(404, str(error))
         case LastOwner() | ForeignSession():
             return ProblemError(409, str(error))
+        case AnswerDiffers():
+            return ProblemError(409, str(error), "E_ANSWER_DIFFERS")
+        case AnswerRefused():
+            return ProblemError(403, str(error), "E_ANSWER_REFUSED")
         case KeyboardHeld():
             return ProblemError(409, str(error), "E_KEYBOARD")
         case AgentWaits():

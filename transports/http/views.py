@@ -111,10 +111,13 @@ def house_view(house: HouseState, roof: LastTest | None, now: float) -> rest.Hou
     )
 
 
-def pending_view(state: SessionState, approval: ApprovalRequest) -> rest.PendingApproval:
-    """A request that waits, and where it belongs."""
+def pending_view(
+    state: SessionState, approval: ApprovalRequest, answer: rest.AnswerView | None
+) -> rest.PendingApproval:
+    """A request that waits, where it belongs, and who may answer."""
     fields = attrs.asdict(approval, recurse=False)
-    return rest.PendingApproval(**fields, agent_id=state.agent_id, village_id=name_of(state.village_id))
+    village = name_of(state.village_id)
+    return rest.PendingApproval(**fields, agent_id=state.agent_id, village_id=village, answer=answer)
 
 
 def decided_view(approval: Approval, asked: ApprovalRequest, agent_id: str) -> rest.PendingApproval:

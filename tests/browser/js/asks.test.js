@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answersOf, askOf, partsOf } from "../../../dashboard/js/asks.js";
+import { answersOf, askOf, partsOf, termsOf } from "../../../dashboard/js/asks.js";
 import { EMPTY_WORLD, pendingOf, recentOf, reduce } from "../../../dashboard/js/world.js";
 
 const NOW = 1_800_000_000_000;
@@ -50,4 +50,18 @@ test("an allow that is held stays in its place, and waits again when it is taken
   const later = { ...context, asked: NOW + 10_000 };
   assert.equal(pendingOf(reduce(held, "approvals", [asked()], later).approvals).length, 1, "a list that was made later says that it waits");
   assert.equal(pendingOf(reduce(held, "approvals", [asked()], context).approvals).length, 0, "one that was made before says nothing");
+});
+
+test("who may allow it is said in words, and how far the allow is", () => {
+  assert.equal(termsOf(asked({})), "");
+  assert.match(termsOf(asked({ context: { rule: { id: "r", answer: { people: 2 } } } })), /^2 people have to allow this: 0 of 2 so far\.$/);
+  const answer = { people: 1, needed: 2, allowedBy: ["Ann"], notStarter: true, role: "owner", human: false };
+  assert.match(termsOf(asked({ answer })), /1 of 2 so far, by Ann; only an owner may allow it; the allow of the person who started/);
+});
+
+test("a counted allow is shown, and the approval waits", () => {
+  const context = { now: NOW, asked: NOW, villageId: "demo" };
+  const before = reduce(EMPTY_WORLD, "approval_requested", asked(), context);
+  const after = reduce(before, "approval_decided", { sessionId: "s1", approvalId: "a1", needed: 2, allowedBy: ["Ann"] }, context);
+  assert.deepEqual(pendingOf(after.approvals).map((one) => one.answer), [{ needed: 2, allowedBy: ["Ann"] }]);
 });

@@ -27,6 +27,11 @@ include-operation-id = "try_policy"
 expected-statuses = ["2XX", "4XX"]
 
 [[operations]]
+include-operation-id = "save_rule"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
+[[operations]]
 include-operation-id = "start_session"
 [operations.checks.not_a_server_error]
 expected-statuses = ["2XX", "4XX", 503]

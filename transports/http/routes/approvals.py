@@ -1,11 +1,18 @@
 """What agents ask for, and what people decide."""
 
+import hashlib
+import json
+
+import attrs
+
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m
+from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
+from townwatch.contracts.answers import Answerer, AnswerRefused
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
-from townwatch.store import approvals
+from townwatch.store import answers, approvals
 from townwatch.transports.http import reach, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut, unknown_cursor
@@ -27,17 +34,33 @@ async def list_approvals(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalL
         return await _decided(call)
     context = call.api.context
     waiting = [
-        views.pending_view(state, approval)
+        (state, approval)
         for state in await reach.sessions(call, call.query.village_id)
         for approval in context.undecided(state)
     ]
     page, following = cut(
         waiting,
-        lambda one: (one.requested_at, one.session_id, one.approval_id),
+        lambda one: (one[1].requested_at, one[1].session_id, one[1].approval_id),
         call.query.cursor,
         call.query.limit,
     )
-    return rest.ApprovalList(items=page, next=following)
+    items = [views.pending_view(state, asked, await _answer(call, state, asked)) for state, asked in page]
+    return rest.ApprovalList(items=items, next=following)
+
+
+async def _answer(
+    call: Call[None, rest.ApprovalQuery], state: SessionState, asked: ApprovalRequest
+) -> rest.AnswerView | None:
+    """Return who may allow it, where a rule says so."""
+    try:
+        ruling = await call.api.context.rulings.of(state, asked)
+    except AnswerRefused:
+        return None
+    if ruling.terms is None:
+        return None
+    names = await call.api.database.read(answers.names_of, state.session_id, asked.approval_id)
+    terms = attrs.asdict(ruling.terms)
+    return rest.AnswerView(**terms, needed=ruling.needed, allowed_by=names, rules=list(ruling.rules))
 
 
 async def _decided(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalList:
@@ -82,6 +105,9 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
     E_SESSION_ENDED. An approval that is not answered in time is denied. A denial refuses the one call, and the
     agent goes on; `stop` also ends the session. The list of decided approvals says how each ended. An allow with
     `holdMs` stands at once, is given to the runner after that time, and can be taken back until then.
+
+    Where a rule says who may allow it, an allow of another person is a 403 E_ANSWER_REFUSED that says why, and one that
+    needs more people is counted: the answer has `needed` and `allowedBy`, and nothing is decided yet. A denial ends it.
     """
     approval_id, wanted = call.path["approvalId"], call.body
     call.target, call.notes = approval_id[:200], {"decision": wanted.decision}
@@ -96,6 +122,7 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
         wanted.decision,
         by,
         wanted.note,
+        person=Answerer(user_id=call.user_id, name=by, signed_in=call.subject.signed_in_here, given=_digest(wanted)),
         stop=wanted.stop,
         entry=call.entry(),
         option_id=wanted.option_id,
@@ -105,12 +132,22 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
     )
     standing = await reach.tell(call, decision)
     call.noted = True  # with the decision; one that did not win decided nothing
+    if standing.counted is not None:
+        return rest.DecisionMade(needed=standing.counted.needed, allowed_by=list(standing.counted.names))
     if standing.decision != wanted.decision:
         details = {"decision": standing.decision, "resolvedBy": standing.resolved_by, "note": standing.note}
         who = standing.resolved_by or "its runner"
         message = f"it is decided already: {standing.decision} by {who}"
         raise ProblemError(409, message, "E_DECIDED", {"standing": {k: v for k, v in details.items() if v is not None}})
     return rest.DecisionMade(release_at=standing.release_ms)
+
+
+def _digest(wanted: rest.DecisionBody) -> str:
+    """Return what tells two allows apart that would give an agent something else."""
+    given = (wanted.option_id, wanted.answers, wanted.updated_input)
+    if given == (None, None, None):
+        return ""
+    return hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @routes.post(

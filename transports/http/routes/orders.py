@@ -38,4 +38,5 @@ async def get_session_order(call: Call[None, None]) -> rest.SessionOrderView:
         worktree=config.worktree,
         model=config.model,
         runner_id=row.runner_id,
+        budget=config.budget,
     )

@@ -1,16 +1,17 @@
 """Rules of a village."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import trio
 
 from townwatch.access.policy import Action
+from townwatch.actors.session.asked import request_in
+from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyBody
-from townwatch.policy.commands.paths import Place
-from townwatch.policy.requests import request_of
 from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
 from townwatch.store import approvals, policies
 from townwatch.store.approvals import Approval
@@ -33,6 +34,7 @@ async def get_policy(call: Call[None, None]) -> rest.PolicyView:
         version=found.version,
         rules=body.rules,
         variables=body.variables,
+        budget=body.budget,
         changed_by=found.changed_by,
         changed_ms=found.changed_ms,
     )
@@ -53,8 +55,11 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
     Give the `version` that you read: a change by another person in the meantime is a 409, not lost.
     """
     village_id, body = call.path["villageId"], call.body
-    kept = PolicyBody(rules=body.rules, variables=body.variables)
+    kept = PolicyBody(rules=body.rules, variables=body.variables, budget=body.budget)
     _check(kept)
+    found = await call.api.database.read(policies.of_village, village_id)
+    if found is not None:
+        check_person(call, found.body)
     try:
         version = await call.api.database.call(policies.put, village_id, kept, call.user_id, call.now_ms, body.version)
     except policies.PolicyMoved as error:
@@ -65,6 +70,7 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
         version=version,
         rules=kept.rules,
         variables=kept.variables,
+        budget=kept.budget,
         changed_by=call.user_id,
         changed_ms=call.now_ms,
     )
@@ -80,32 +86,47 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
 async def try_policy(call: Call[rest.PolicyTrial, None]) -> rest.PolicyTrialResult:
     """Say what rules would have decided about the latest questions. Nothing is changed.
 
-    Links of the runner's file system, and which agent, provider and house it was, are not known here: a rule that names
-    them may decide otherwise on the runner.
+    Links of the runner's file system, and who started a session, are not known here: a rule that depends on them may
+    decide otherwise on the runner.
     """
     _check(call.body)
-    found = await call.api.database.read(approvals.latest_of, call.path["villageId"], call.body.limit)
-    rules = [LayeredRule(rule=rule) for rule in call.body.rules]
-    items: list[rest.TriedApproval] = []
-    async with call.api.pages.place(reader_of(call)):
-        decided = await trio.to_thread.run_sync(_said, rules, found, call.body.variables)
-    for one, said in zip(found, decided, strict=True):
-        items.append(
-            rest.TriedApproval(
-                session_id=one.session_id,
-                approval_id=one.approval_id,
-                summary=str(one.request.get("summary", ""))[:200],
-                verdict=said.verdict,
-                rule=said.rule,
-                reason=said.reason[:500],
-                decision=one.decision,
-            )
-        )
+    items = await tried(call, call.path["villageId"], call.body, call.body.limit)
     counts = {verdict: sum(one.verdict == verdict for one in items) for verdict in ("allow", "ask", "deny")}
-    differ = sum(one.decision is not None and one.verdict != "ask" and one.verdict != one.decision for one in items)
     return rest.PolicyTrialResult(
-        allowed=counts["allow"], asked=counts["ask"], denied=counts["deny"], differ=differ, items=items
+        allowed=counts["allow"], asked=counts["ask"], denied=counts["deny"], differ=differing(items), items=items
     )
+
+
+def check_person(call: Call[Any, Any], present: PolicyBody) -> None:
+    """Refuse a program's change of rules that want people: it could take away what keeps it from answering."""
+    if not call.subject.signed_in_here and any(rule.answer is not None and rule.answer.human for rule in present.rules):
+        raise ProblemError(403, "a rule wants people who have signed in: only such a person changes these rules")
+
+
+def differing(items: list[rest.TriedApproval]) -> int:
+    """Return how many of these people decided otherwise."""
+    return sum(one.decision is not None and one.verdict != "ask" and one.verdict != one.decision for one in items)
+
+
+async def tried(call: Call[Any, Any], village_id: str, body: PolicyBody, limit: int) -> list[rest.TriedApproval]:
+    """Compare the latest questions of a village with rules."""
+    found = await call.api.database.read(approvals.latest_of, village_id, limit)
+    board = call.api.context.board
+    states = {one.session_id: board.session(one.session_id) for one in found}
+    async with call.api.pages.place(reader_of(call)):
+        decided = await trio.to_thread.run_sync(_said, body, found, states)
+    return [
+        rest.TriedApproval(
+            session_id=one.session_id,
+            approval_id=one.approval_id,
+            summary=str(one.request.get("summary", ""))[:200],
+            verdict=said.verdict,
+            rule=said.rule,
+            reason=said.reason[:500],
+            decision=one.decision,
+        )
+        for one, said in zip(found, decided, strict=True)
+    ]
 
 
 def _check(body: PolicyBody) -> None:
@@ -115,13 +136,16 @@ def _check(body: PolicyBody) -> None:
         raise ProblemError(400, str(error)) from None
 
 
-def _said(rules: list[LayeredRule], found: list[Approval], variables: list[str]) -> list[PolicyDecision]:
+def _said(body: PolicyBody, found: list[Approval], states: Mapping[str, SessionState | None]) -> list[PolicyDecision]:
     """Decide questions of the past, as far as they are known here. Long commands take their time: for a thread."""
-    return [_decide(rules, one.request, variables) for one in found]
+    rules = [LayeredRule(rule=rule) for rule in body.rules]
+    return [_decide(rules, one.request, states[one.session_id], body.variables) for one in found]
 
 
-def _decide(rules: list[LayeredRule], request: dict[str, Any], variables: list[str]) -> PolicyDecision:
+def _decide(
+    rules: list[LayeredRule], request: dict[str, Any], state: SessionState | None, variables: list[str]
+) -> PolicyDecision:
     try:
-        return decide_request(rules, request_of(_asked.convert(request), Place()), variables)
+        return decide_request(rules, request_in(state, _asked.convert(request)), variables)
     except ContractError:
         return PolicyDecision(verdict="ask", rule=None, reason="the question was not kept, or is of another version")

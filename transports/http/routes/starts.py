@@ -57,7 +57,7 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     runner_id = known.runner_id if known is not None else None
     if runner_id is None:
         runner_id = await _place(call.api, wanted, village, earlier)
-    config = await _config(call.api, wanted, session_id, earlier)
+    config = await _config(call, wanted, session_id, earlier)
     call.target = config.session_id
     call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": wanted.task.title}
     if not await call.api.database.call(_keep, _row(call, config, village, runner_id)):
@@ -109,7 +109,9 @@ def _machine(runner_id: str, known: list[str]) -> str:
     return next((one for one in known if runner_id.startswith(f"{one}.")), runner_id)
 
 
-async def _config(api: Api, wanted: StartSession, session_id: str, earlier: SessionState | None) -> SessionConfig:
+async def _config(
+    call: Call[StartSession, None], wanted: StartSession, session_id: str, earlier: SessionState | None
+) -> SessionConfig:
     config = SessionConfig(
         session_id=session_id,
         org_id=wanted.village_id,
@@ -125,8 +127,10 @@ async def _config(api: Api, wanted: StartSession, session_id: str, earlier: Sess
         command=wanted.command,
         worktree=wanted.worktree,
         model=wanted.model,
+        started_by=call.user_id,
+        budget=wanted.budget,
     )
-    return config if earlier is None else await _going_on(api, config, earlier)
+    return config if earlier is None else await _going_on(call.api, config, earlier)
 
 
 async def _going_on(api: Api, config: SessionConfig, earlier: SessionState) -> SessionConfig:
@@ -172,6 +176,7 @@ def _row(call: Call[StartSession, None], config: SessionConfig, village: str, ru
         created_ms=call.now_ms,
         runner_id=runner_id,
         config=to_json_values(kept),
+        created_by=call.user_id,
     )
 
 

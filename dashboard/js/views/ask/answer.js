@@ -1,6 +1,6 @@
 // The answer: nothing here can be hit by chance. Buttons wake a moment after they are drawn; a high risk has a second question, elsewhere.
 
-import { answersOf } from "../../asks.js";
+import { answersOf, termsOf } from "../../asks.js";
 import { html, useEffect, useRef, useState } from "../../html.js";
 import * as store from "../../store.js";
 import { decide } from "../../town.js";
@@ -30,12 +30,14 @@ export function Answer({ one, ask, unread }) {
   if (!store.mayDecide(one)) return html`<p class="faint">Only who may drive can answer.</p>`;
   const off = store.stale.value || verdict?.state === "sending" || !awake;
   const answers = ask.kind === "question" ? answersOf(ask.questions, given) : {};
+  const terms = termsOf(one);
   const mayAllow = !off && !ask.cut && !unread && answers !== null;
   const say = (decision, more = {}) => decide(one, decision, { note: note.trim() || undefined, ...(decision === "allow" ? answers : {}), ...more });
   const ready = (decision, more) => (decision === "allow" && one.risk === "high" ? setSure({ decision, more }) : say(decision, more));
   if (sure) return html`<${Sure} one=${one} sure=${sure} back=${() => setSure(false)} yes=${() => say(sure.decision, sure.more)} />`;
   return html`
     ${ask.questions.map((question) => html`<${Question} key=${question.key} name=${`${approvalKey(one)} ${question.key}`} question=${question} given=${given[question.key]} set=${(value) => setGiven({ ...given, [question.key]: value })} />`)}
+    ${terms ? html`<p class="ask-why is-terms" data-testid="terms" role="status"><${Literal} text=${terms} /></p>` : null}
     <div class="ask-answer">
       <label><span class="sr-only">Note to the agent about: <${Literal} text=${ask.title} /></span><input class="input" placeholder="Note to the agent (optional)" maxlength="2000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)} /></label>
       <div class="ask-buttons">

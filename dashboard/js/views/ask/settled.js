@@ -6,6 +6,7 @@ import * as store from "../../store.js";
 import { takeBack } from "../../town.js";
 import { approvalKey } from "../../world.js";
 import { Age, Glyph, Literal } from "../bits.js";
+import { MakeRule } from "./rule.js";
 
 const HOLD_MS = 5000;
 const DID = { allow: "allowed", deny: "denied", withdrawn: "withdrawn" };
@@ -33,5 +34,6 @@ export function Outcome({ one }) {
   const how = one.decision ? `${DID[one.decision] ?? one.decision} ${BY[one.resolvedBy] ?? (one.resolvedBy ? `by ${byWhom(one)}` : "")}` : "settled while you were away";
   return html`<div class="ask is-settled" data-testid="approval" data-approval=${approvalKey(one)} data-open="false"><p class="ask-outcome" data-testid="outcome">
     <span class=${`outcome-${one.decision ?? "gone"}`}>${verdict?.state === "late" ? html`<strong>${byWhom(one)} was first: </strong>` : null}<b>${how}</b></span>: <code><${Literal} text=${askOf(one).command || one.summary} /></code>${one.note ? html` <span class="soft">“<${Literal} text=${one.note} />”</span>` : null}
-    <span class="faint"> ${agent ? html`<bdi>${agent.agentName}</bdi>, ` : null}<${Age} at=${one.resolvedAt} suffix=" ago" /></span></p></div>`;
+    <span class="faint"> ${agent ? html`<bdi>${agent.agentName}</bdi>, ` : null}<${Age} at=${one.resolvedAt} suffix=" ago" /></span></p>
+    ${store.canManage.value && (one.decision === "allow" || one.decision === "deny") ? html`<${MakeRule} one=${one} />` : null}</div>`;
 }
