@@ -6,8 +6,8 @@ from townwatch.actors import messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.contracts.policy import VillagePolicy
-from townwatch.store import policies
 from townwatch.store.database import Database
+from townwatch.store.deciding import policies
 
 
 class PolicyBook:

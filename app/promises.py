@@ -13,11 +13,12 @@ from townwatch.contracts.answers import AnswerRefused, Counted
 from townwatch.contracts.codec import to_json_values
 from townwatch.contracts.link import Command
 from townwatch.contracts.lists import SeenBy
-from townwatch.store import alerts, answers, approvals, audit, commands, failures, holds, sessions
-from townwatch.store.approvals import Approval, Decided
+from townwatch.store import alerts, audit, commands, failures, sessions
 from townwatch.store.audit import Entry
 from townwatch.store.commands import PromisedCommand, TooManyOpen
 from townwatch.store.database import Database
+from townwatch.store.deciding import answers, approvals, holds
+from townwatch.store.deciding.approvals import Approval, Decided
 
 
 class StoredDecisions:

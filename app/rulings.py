@@ -14,10 +14,11 @@ from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.policy.requests import terms_in
 from townwatch.policy.village import LayeredRule, PolicyDecision, Work, decide_request
-from townwatch.store import answers, audit, sessions
+from townwatch.store import audit, sessions
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
-from townwatch.store.policies import PolicyRow
+from townwatch.store.deciding import answers
+from townwatch.store.deciding.policies import PolicyRow
 
 log = structlog.get_logger("policy")
 

@@ -10,9 +10,9 @@ from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.runtime.tasks import TaskOwner
-from townwatch.store import holds
 from townwatch.store.database import Database
-from townwatch.store.holds import Hold
+from townwatch.store.deciding import holds
+from townwatch.store.deciding.holds import Hold
 
 log = structlog.get_logger("releases")
 

@@ -10,8 +10,8 @@ from townwatch.contracts import rest, ui
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.lists import LastTest
 from townwatch.contracts.village_ids import name_of
-from townwatch.store.approvals import Approval
 from townwatch.store.audit import Entry
+from townwatch.store.deciding.approvals import Approval
 from townwatch.store.members import Member
 from townwatch.store.tokens import ApiToken
 from townwatch.store.villages import VillageOf

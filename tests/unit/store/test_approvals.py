@@ -6,9 +6,9 @@ from threading import Barrier
 
 import pytest
 
-from townwatch.store import approvals
-from townwatch.store.approvals import Approval, ApprovalNotFound
 from townwatch.store.database import Database
+from townwatch.store.deciding import approvals
+from townwatch.store.deciding.approvals import Approval, ApprovalNotFound
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
-from townwatch.store import approvals, runner_grants, sessions, villages
+from townwatch.store import runner_grants, sessions, villages
 from townwatch.store.database import Database, _url
+from townwatch.store.deciding import approvals
 from townwatch.store.migrations import (
     FIRST_GENERATION,
     LATEST,

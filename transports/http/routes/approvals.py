@@ -12,7 +12,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.answers import Answerer, AnswerRefused
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
-from townwatch.store import answers, approvals
+from townwatch.store.deciding import answers, approvals
 from townwatch.transports.http import reach, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut, unknown_cursor

@@ -13,8 +13,8 @@ from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyBody
 from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
-from townwatch.store import approvals, policies
-from townwatch.store.approvals import Approval
+from townwatch.store.deciding import approvals, policies
+from townwatch.store.deciding.approvals import Approval
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
 from townwatch.transports.http.streams import reader_of

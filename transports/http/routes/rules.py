@@ -10,7 +10,7 @@ from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyBody
 from townwatch.policy.proposals import NoRule, propose
-from townwatch.store import approvals, policies
+from townwatch.store.deciding import approvals, policies
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, not_found
 from townwatch.transports.http.routes.approvals import ONE

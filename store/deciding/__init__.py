@@ -1,0 +1,1 @@
+"""Tables of what people decide: approvals, their answers, holds, and the rules that decide for them."""
