@@ -37,7 +37,7 @@ class McpEndpoint:
         self._under_way: Counter[str] = Counter()
 
     async def __call__(self, request: Request) -> Response:
-        """OperationAnswer one request. Errors become answers, too."""
+        """Answer one request. Errors become answers, too."""
         try:
             return await self._answer(request)
         except Exception as error:
