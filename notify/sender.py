@@ -28,7 +28,7 @@ from townwatch.store.calls import deliveries, webhooks
 from townwatch.store.calls.deliveries import Delivery, WebhookMessage
 from townwatch.store.calls.webhooks import Webhook
 from townwatch.store.database import Database
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 
 log = structlog.get_logger("webhooks")
 
@@ -97,7 +97,7 @@ class WebhookSender(TaskOwner):
         self,
         context: Context,
         database: Database,
-        event_log: EventLog,
+        event_log: DurableLog,
         courier: Courier,
         retries: Retries,
         bell: SenderBell,

@@ -8,7 +8,7 @@ import trio
 
 from townwatch.app.search.index import SearchIndex
 from townwatch.runtime.tasks import TaskOwner
-from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.search.records import Found, Freshness, SearchError, Wanted
 
 log = structlog.get_logger("search")
@@ -26,7 +26,7 @@ FINDERS = 2
 class Indexer(TaskOwner):
     """Steps until it is stopped."""
 
-    def __init__(self, index: SearchIndex, event_log: EventLog) -> None:
+    def __init__(self, index: SearchIndex, event_log: DurableLog) -> None:
         super().__init__()
         self._index = index
         self._log = event_log

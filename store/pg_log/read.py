@@ -22,6 +22,10 @@ SELECT * FROM (
   ORDER BY e.seq LIMIT %s) AS part
 WHERE upto <= %s OR number = 1
 """
+_OF_TYPES = f"""
+SELECT {_COLUMNS} FROM log_event e JOIN log_session h ON h.id = e.session JOIN log_village v ON v.id = e.village
+WHERE e.position > %s AND e.position <= %s AND e.type = ANY(%s::text[]) ORDER BY e.position
+"""
 _LOST = "SELECT from_seq, to_seq, reason FROM log_lost WHERE session = {} ORDER BY from_seq"
 _SESSION = "(SELECT id FROM log_session WHERE session_id = %s)"
 
@@ -42,6 +46,11 @@ class PostgresLogReader:
         """A session's events with seq > `after`, oldest first; at least one where there is one."""
         rows = self._rows(_EVENTS, (packed(session_id), after, max(1, limit), max_bytes))
         return [LogRecord(session_id, *row[1:7], stored_ms=row[7]) for row in rows]
+
+    def of_types(self, types: Sequence[str], after: int, until: int) -> list[LogRecord]:
+        """Events of all sessions and of these types, with `after` < position <= `until`, in the order they came."""
+        rows = self._rows(_OF_TYPES, (after, until, list(types)))
+        return [LogRecord(unpacked(row[0]), *row[1:7], stored_ms=row[7]) for row in rows]
 
     def size(self, session_id: str, after: int, until: int) -> int:
         """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""

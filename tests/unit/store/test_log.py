@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.whole_log import read_all
 from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.read import LogReader
 from townwatch.store.log.records import DiskFull, LogBroken, LogInUse, LogRecord, LogTooNew, Lost
 
@@ -220,3 +221,17 @@ def test_a_snapshot_that_comes_after_its_session_was_deleted_is_not_kept(
     log.delete_session("s1")
     log.save_snapshots({"session:s1": (1, b"late"), "session:s2": (1, b"kept")})
     assert set(log.load_snapshots()) == {"session:s2"}
+
+
+@on_both
+def test_events_of_some_types_are_read_in_the_order_they_came(log: DurableLog, record: Make) -> None:
+    log.append([record(1, "s1", type="A"), record(1, "s\\2", type="B"), record(2, "s1", type="C"), record(3, type="A")])
+    found = log.of_types(["A", "B"], 1, log.position)
+    assert [(one.session_id, one.seq, one.type, one.position) for one in found] == [
+        ("s\\2", 1, "B", 2),
+        ("s1", 3, "A", 4),
+    ]
+    assert found[0].body == log.read("s\\2")[0].body
+    assert found[0].stored_ms == log.read("s\\2")[0].stored_ms
+    assert log.of_types(["A"], 0, 1)[0].position == 1
+    assert log.of_types(["D"], 0, log.position) == []
