@@ -47,6 +47,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("webhook", "Call other programs when something happens in a village."),
             ("doctor", "Check everything that the service stands on, and repair it."),
             ("backup", "Copy the databases and secrets."),
+            ("migrate", "Move everything from SQLite to PostgreSQL, or back."),
             ("tree", "Show the supervision tree, live."),
             ("chaos", "Pull plugs of a service, and prove that nothing is lost."),
         ),

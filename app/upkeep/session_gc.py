@@ -82,7 +82,7 @@ class Forgetter(TaskOwner):
             now = trio.current_time()
             waiting = [state.session_id for state in self._context.board if state.seq == 0 and not state.ended]
             self._known = {one: self._known.get(one, now) for one in waiting}
-            for session_id, since in self._known.items():
+            for session_id, since in list(self._known.items()):
                 if now - since >= UNBEGUN_SECONDS and self._unbegun(session_id):
                     with suppress(TablesUnavailable):  # the next round comes
                         await self._take_back(session_id)
@@ -95,6 +95,7 @@ class Forgetter(TaskOwner):
         await self._context.promises.void_session(session_id, "the session never began")
         await self._database.call(sessions.remove, session_id)
         await forget_session(self._context, session_id)
+        self._known.pop(session_id, None)  # should it begin now, it has its full time
         log.warning("session_never_began", session=session_id, seconds=UNBEGUN_SECONDS)
 
 

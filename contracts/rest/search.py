@@ -50,7 +50,7 @@ class SearchHit:
     seq: int
     at: int
     snippet: str
-    matches: list[tuple[int, int]]
+    matches: list[Annotated[list[int], msgspec.Meta(min_length=2, max_length=2)]]
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import Watcher
 from tests.browser.test_page import PATIENCE, agent_row, expect, screen
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -19,7 +20,10 @@ DECEIT = "echo ok \u202e/ fr- mr\u202c"
 APP = [sys.executable, "-P", "-m", "townwatch"]
 
 
-def test_it_stays_text_everywhere(desk: Callable[[str], Any], own_session: Callable[[str, str], None]) -> None:
+def test_it_stays_text_everywhere(
+    watcher: Watcher, desk: Callable[[str], Any], own_session: Callable[[str, str], None]
+) -> None:
+    watcher.expected.append("status of 409")  # it works where there is no repository: no changes can be read
     page = desk("")
     dialogs: list[str] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))

@@ -18,7 +18,6 @@ from townwatch.client import NotReached, ServiceError, SyncClient, TownwatchClie
 from townwatch.client._following import _event
 from townwatch.contracts.events import SessionEnded, TerminalChunk
 
-pytest_plugins = ("tests.integration.runner.conftest",)
 EXAMPLE = Path(__file__).parents[3] / "examples" / "drive_a_session.py"
 ASK = f"{sys.executable} -P -m townwatch ask --category shell --risk high 'rm -rf build/'"
 

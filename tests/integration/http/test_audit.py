@@ -21,8 +21,8 @@ ELSEWHERE = {
     "enable_user",
 }
 """Those that an owner's token alone does not open: below, and in the tests of each."""
-UNASKED = {"delete_village", "remove_runner", "delete_session", "clean_worktree", "take_back_approval"}
-"""Not while a session lives there, nor where there is no worktree and no held decision."""
+UNASKED = {"delete_village", "remove_runner", "delete_session", "clean_worktree", "take_back_approval", "see_failure"}
+"""Not while a session lives there, nor where there is no worktree, no held decision and no failure."""
 
 
 def test_the_two_lists_together_have_every_operation_that_is_noted():

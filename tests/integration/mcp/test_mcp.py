@@ -17,7 +17,6 @@ from tests.integration.runner.conftest import Far
 from tests.support.people import person, rest
 from tests.support.service import JS, NodeClient, Town, node, open_town
 
-pytest_plugins = ("tests.integration.runner.conftest",)
 MODERN = "2026-07-28"
 READ_AND_DRIVE = {"list_sessions", "get_session", "read_session", "wait_for_session"} | {
     "start_session", "prompt_session", "stop_session",

@@ -97,6 +97,10 @@ async def test_a_villages_key_never_leaves_the_service(tmp_path: Path) -> None:
         town, (_, _, secret) = acme.town, (await key_of(acme.town, "acme")).partition("~")
         assert len(secret) == 16
         values = {"villageId": "acme", "sessionId": "s1", "runnerId": acme.joined.runner_id}
+        (asked,) = (await acme.http.get("/api/approvals")).json()["items"]
+        hook = {"url": "https://example.org/", "kinds": ["session.ended"]}
+        made = await acme.http.post("/api/villages/acme/webhooks", json=hook)
+        values |= {"approvalId": asked["approvalId"], "webhookId": made.json()["webhook"]["webhookId"]}
         repo = (await acme.http.get("/api/villages/acme/houses")).json()["items"][0]["repoId"]
         acks = [
             await live.emit("join_village", {"villageId": "acme", "since": {}}),

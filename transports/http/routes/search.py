@@ -95,7 +95,7 @@ def _hit(match: FoundText, state: SessionState, query: Query) -> rest.SearchHit:
         seq=match.seq,
         at=match.at_ms,
         snippet=snippet,
-        matches=spans,
+        matches=[list(span) for span in spans],
     )
 
 
