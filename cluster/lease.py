@@ -63,6 +63,7 @@ class ProcessLease:
         self.seconds = seconds
         self.life = uuid.uuid4().hex
         self._connection: Any = None
+        self._closings = 0
         self._prepared = False
 
     def prepare(self) -> None:
@@ -113,6 +114,7 @@ class ProcessLease:
     def close(self) -> None:
         """Give the connection up, also while another thread waits on it. The lease stays as it is."""
         connection, self._connection = self._connection, None
+        self._closings += 1
         if connection is not None:
             postgres.cut(connection)
             if connection.lock.acquire(timeout=1.0):  # the thread that waited on it has its error by then
@@ -134,7 +136,11 @@ class ProcessLease:
     def _open(self) -> Any:
         if self._connection is None:
             # Not under the life's own name: ending a leader's connections must not end the taker-over's, ever.
+            before = self._closings
             made = postgres.connect(self._url, "townwatch lease")
+            if before != self._closings:  # it took so long that nobody waits for it any more
+                made.close()
+                raise psycopg.OperationalError("the connection was given up before it was there")
             made.autocommit = True
             self._connection = made
         return self._connection

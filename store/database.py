@@ -55,10 +55,11 @@ class Database:
         """Rows that could not be read and were set aside, since ever."""
         self._anchor: sqlite3.Connection | None = None
         """Keeps SQLite from removing the WAL between two connections: one that is gone is then always a fault."""
-        self._in_use: set[Any] = set()
+        self._open: set[Any] = set()
+        """Driver connections: also those of the pool, which are asked whether they live before they are handed out."""
         self._files = FileIdentity(Path(engine.url.database or "")) if self.is_sqlite else None
-        event.listen(engine, "checkout", self._taken)
-        event.listen(engine, "checkin", self._given_back)
+        event.listen(engine, "connect", self._opened, insert=True)
+        event.listen(engine, "close", self._closed)
 
     @classmethod
     def open(cls, url: str | Path, term: Term | None = None) -> "Database":
@@ -140,7 +141,7 @@ class Database:
         """End the waits of calls whose PostgreSQL does not answer: each fails as if the server had gone."""
         if self.is_sqlite:
             return
-        for raw in self._in_use.copy():
+        for raw in self._open.copy():
             postgres.cut(raw)
 
     def close(self) -> None:
@@ -157,11 +158,11 @@ class Database:
         """
         return self._set_aside(everything=False) if self.is_sqlite else 0
 
-    def _taken(self, raw: Any, *_more: object) -> None:
-        self._in_use.add(raw)
+    def _opened(self, raw: Any, *_more: object) -> None:
+        self._open.add(raw)
 
-    def _given_back(self, raw: Any, *_more: object) -> None:
-        self._in_use.discard(raw)
+    def _closed(self, raw: Any, *_more: object) -> None:
+        self._open.discard(raw)
 
     def _watch_files(self) -> None:
         """Record the identity of the open files: a later check fails if one was removed or replaced."""
