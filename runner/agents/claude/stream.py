@@ -181,7 +181,8 @@ class ClaudeStream:
         said.events.append(a.Turn(id=self._turn or "turn", result=result, ms=ms))
         self._spent(fields_of(message.get("modelUsage")), said)
         said.status = a.Status(status="idle")
-        said.all_over = True
+        # A turn that came to its end by itself waits for nothing: what is still asked, a background agent asks.
+        said.all_over = result != "completed"
         if result == "failed":
             why = _text(message.get("result")) or str(message.get("subtype", ""))
             said.shown += _lines(f"failed: {why}")

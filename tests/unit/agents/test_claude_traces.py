@@ -292,3 +292,15 @@ def test_a_policy_becomes_flags_and_a_star_allows_nothing_unasked() -> None:
         "--allowedTools=WebSearch",
         "--disallowedTools=Bash(rm:*)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "over"),
+    [({}, False), ({"is_error": True}, True), ({"terminal_reason": "aborted_tools"}, True)],
+    ids=["completed", "failed", "interrupted"],
+)
+def test_a_turn_that_ends_by_itself_takes_no_question_of_a_background_agent_back(
+    ending: dict[str, object], over: bool
+) -> None:
+    said = ClaudeStream().read({"type": "result", "subtype": "success", "duration_ms": 1, **ending})
+    assert said.all_over is over

@@ -1,0 +1,3 @@
+"""A whole runner, and somebody far from it."""
+
+from tests.integration.runner.conftest import far as far
