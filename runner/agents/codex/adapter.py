@@ -190,7 +190,7 @@ class CodexAdapter:
             begun = await rpc.call(method, parameters, ANSWER_SECONDS)
         except RpcError as error:
             raise AdapterOff(str(error)) from None
-        await self._follow(begun)
+        await self._follow(begun, ours=False)
         await self.prompt(order_text(order))
         thread_file, thread = trio.Path(self._thread_file), self._thread or ""
         await trio.Path(f"{thread_file}.new").write_text(thread)
@@ -224,7 +224,8 @@ class CodexAdapter:
 
         await rpc.begin("thread/resume", {"threadId": thread}, answered)
 
-    async def _follow(self, answer: Json) -> None:
+    async def _follow(self, answer: Json, *, ours: bool = True) -> None:
+        """`ours`: the thread may hold turns of this session already. One that is resumed for an order holds none."""
         thread = shape.member(answer, "thread")
         if shape.text(thread, "id") in self._watched:
             return
@@ -235,7 +236,8 @@ class CodexAdapter:
                 if turn.get("status") == "inProgress":
                     self._turn = shape.text(turn, "id")
         await self._tell(self._reader.thread(thread, answer))
-        await self._tell(self._reader.history(thread, self._began))
+        if ours:
+            await self._tell(self._reader.history(thread, self._began))
 
     def _note_thread(self, thread: Json) -> None:
         """The newest thread that a person talks in is the one that prompts go to."""
