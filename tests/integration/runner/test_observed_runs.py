@@ -88,7 +88,7 @@ async def test_the_command_itself_is_judged_by_its_own_status(bench: Bench, test
 
 
 async def test_a_failed_run_says_what_failed(bench: Bench, tests_of: Path) -> None:
-    secret = "wJalrXUtnFEMIK7MDENGbPxRfiCY"
+    secret = "ghp_" + "a1B2c3D4e5F6" * 3
     (tests_of / "bad" / "test_more.py").write_text(f"def test_d():\n    assert 'token={secret}' == ''\n")
     session = bench.start("bash", "-c", f"{PYTEST} bad; {PYTEST} bad --junitxml=out.xml > /dev/null; true")
     await bench.over(session)
