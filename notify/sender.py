@@ -20,6 +20,7 @@ from townwatch.contracts.codec import ContractError
 from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.records import LogRecord
+from townwatch.contracts.ui import default_agent_id
 from townwatch.contracts.village_ids import name_of
 from townwatch.notify.deliver import AttemptOutcome, Courier
 from townwatch.notify.occasions import EVENT_TYPES, CallOrigin, body_of, kinds_of, message_id
@@ -188,7 +189,7 @@ class WebhookSender(TaskOwner):
         state = self._context.board.session(record.session_id)
         origin = CallOrigin(
             village=name_of(record.village_id),
-            agent_id=f"runner_{record.session_id[:8]}" if state is None else state.agent_id,
+            agent_id=default_agent_id(record.session_id) if state is None else state.agent_id,
             agent_name=None if state is None else state.agent_name,
             page=self._page,
         )

@@ -7,10 +7,7 @@ import attrs
 from sqlalchemy import Connection, Row, select
 
 from townwatch.store.rows import MAX_LIMIT, RowPage, from_json, to_json
-from townwatch.store.tables import audit, users
-
-START = "session.start"
-"""Action of the entry that says who started a session."""
+from townwatch.store.tables import audit
 
 
 @attrs.frozen(kw_only=True)
@@ -53,20 +50,6 @@ def page(
     found = [_entry(row) for row in connection.execute(query.order_by(audit.c.audit_id.desc()).limit(limit + 1))]
     shown = found[:limit]
     return RowPage(shown, str(shown[-1].audit_id) if len(found) > limit else None)
-
-
-def starters(connection: Connection, session_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
-    """Session → (user id, name) of the person who started it at the service; sessions that nobody did are left out."""
-    found: dict[str, tuple[str, str | None]] = {}
-    for start in range(0, len(session_ids), MAX_LIMIT):
-        query = (
-            select(audit.c.session_id, audit.c.user_id, users.c.name)
-            .select_from(audit.outerjoin(users, users.c.user_id == audit.c.user_id))
-            .where(audit.c.session_id.in_(session_ids[start : start + MAX_LIMIT]))
-            .where(audit.c.action == START, audit.c.user_id.is_not(None))
-        )
-        found |= {row[0]: (row[1], row[2]) for row in connection.execute(query)}
-    return found
 
 
 def later(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:

@@ -196,12 +196,18 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     WEBHOOKS,
     ("CREATE TABLE service_secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL)",),  # of processes that share them
     ("CREATE INDEX audit_by_session ON audit (session_id)",),  # who started a session
-    (  # who started a session (of earlier ones it is not known), and allows of which more than one is needed
+    (  # who started a session, and allows of which more than one is needed
         "ALTER TABLE sessions ADD COLUMN created_by TEXT",
         """CREATE TABLE approval_answers (
           session_id TEXT NOT NULL, approval_id TEXT NOT NULL, user_id TEXT NOT NULL, name TEXT NOT NULL,
           signed_in BOOLEAN NOT NULL, given TEXT NOT NULL, at_ms BIGINT NOT NULL,
           PRIMARY KEY (session_id, approval_id, user_id))""",
+    ),
+    (  # the audit log knows who started earlier sessions
+        """UPDATE sessions SET created_by = (
+          SELECT min(a.user_id) FROM audit a WHERE a.session_id = sessions.session_id AND a.action = 'session.start')
+          WHERE created_by IS NULL""",
+        "DROP INDEX audit_by_session",
     ),
 )
 LATEST = len(MIGRATIONS)

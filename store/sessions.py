@@ -3,13 +3,14 @@
 The event log says what became of them; a session that was started at its runner is in the event log only.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Row, delete, select
 
-from townwatch.store.rows import from_json, insert_new, to_json
-from townwatch.store.tables import alert_resolutions, approval_answers, approvals, seen_failures, sessions
+from townwatch.store.rows import MAX_LIMIT, from_json, insert_new, to_json
+from townwatch.store.tables import alert_resolutions, approval_answers, approvals, seen_failures, sessions, users
 
 
 @attrs.frozen(kw_only=True)
@@ -46,6 +47,22 @@ def get(connection: Connection, session_id: str) -> SessionRow | None:
 def starter_of(connection: Connection, session_id: str) -> str | None:
     """Return the user who started a session; None: not known, as of one that began at its runner."""
     return connection.execute(select(sessions.c.created_by).where(sessions.c.session_id == session_id)).scalar()
+
+
+def starters(connection: Connection, session_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+    """Return session → (user id, name) of who started it, of those where that is known. The name is None for a user
+    who is gone.
+    """
+    found: dict[str, tuple[str, str | None]] = {}
+    for start in range(0, len(session_ids), MAX_LIMIT):
+        query = (
+            select(sessions.c.session_id, sessions.c.created_by, users.c.name)
+            .select_from(sessions.outerjoin(users, users.c.user_id == sessions.c.created_by))
+            .where(sessions.c.session_id.in_(session_ids[start : start + MAX_LIMIT]))
+            .where(sessions.c.created_by.is_not(None))
+        )
+        found |= {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+    return found
 
 
 def everything(connection: Connection) -> list[SessionRow]:

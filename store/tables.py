@@ -275,7 +275,6 @@ audit = Table(
     _text("address", nullable=True),
     _text("details", nullable=True),
     Index("audit_by_village", "village_id", "audit_id"),
-    Index("audit_by_session", "session_id"),
 )
 idempotency = Table(
     "idempotency",

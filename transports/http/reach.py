@@ -11,7 +11,7 @@ from townwatch.actors import commands
 from townwatch.actors.rendering import shown
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
-from townwatch.store import audit, villages
+from townwatch.store import sessions as session_rows, villages
 from townwatch.store.villages import VillageOf
 from townwatch.transports.http.operation import Call
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -84,7 +84,7 @@ async def starters(call: Call[Any, Any], states: Sequence[SessionState]) -> dict
     seen = await villages_seen(call, public_too=False)
     mine = {one.village_id for one in seen}
     asked = [one.session_id for one in states if one.village_id in mine]
-    known = await call.api.database.read(audit.starters, asked) if asked else {}
+    known = await call.api.database.read(session_rows.starters, asked) if asked else {}
     return {session: rest.StartedBy(user_id=who, name=name) for session, (who, name) in known.items()}
 
 

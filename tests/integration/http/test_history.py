@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.support.cast import event
-from townwatch.store import audit
-from townwatch.store.audit import Entry
+from townwatch.store import sessions
+from townwatch.store.sessions import SessionRow
 
 NOTHING_USED = {"agentSeconds": 0, "terminalKb": 0, "filesTouched": 0, "commandsRun": 0, "approvalsRequested": 0}
 LIST = "/api/runner/sessions"
@@ -33,15 +33,15 @@ async def filled(rest: Any) -> None:
         rest.cast.clock.now += 1000
         await rest.session(*events, session_id=session, village=village)
     for session, who, village in (("s-old", "operator", "closed"), ("s-open", "operator", "open")):
-        entry = Entry(
-            at_ms=1,
-            kind="user",
-            action="session.start",
-            user_id=f"user_{who}_1",
-            village_id=rest.keys[village],
+        row = SessionRow(
             session_id=session,
+            village_id=rest.keys[village],
+            agent_id="a",
+            provider_id="codex",
+            created_ms=1,
+            created_by=f"user_{who}_1",
         )
-        await rest.database.call(audit.add, entry)
+        await rest.database.call(sessions.create, row)
 
 
 async def found(rest: Any, who: str | None = "viewer", **query: Any) -> tuple[list[str], int]:

@@ -44,6 +44,8 @@ async def test_who_started_it_is_kept_and_secrets_are_not(rest):
     assert [(one.action, one.user_id, one.target) for one in entries] == [
         ("session.start", "user_operator_1", started["sessionId"])
     ]
+    (listed,) = (await rest.get("/api/runner/sessions")).json()["items"]
+    assert listed["startedBy"] == {"userId": "user_operator_1", "name": "Operator"}
 
 
 @pytest.mark.parametrize(

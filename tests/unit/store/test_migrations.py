@@ -91,6 +91,29 @@ def test_requested_sessions_and_approvals_stay_when_the_first_generation_goes(da
     database.close()
 
 
+def test_who_started_earlier_sessions_is_taken_from_the_audit_log(database_url: str) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, LATEST - 1)
+        connection.execute(
+            text(
+                "INSERT INTO villages (village_id, public_id, name, public, created_ms) VALUES ('v', 'v', 'V', TRUE, 1)"
+            )
+        )
+        for session in ("ordered", "at-its-runner"):
+            names = "session_id, village_id, agent_id, provider_id, created_ms"
+            connection.execute(text(f"INSERT INTO sessions ({names}) VALUES ('{session}', 'v', 'a', 'codex', 7)"))
+        for user, action in (("ada", "session.start"), ("bob", "session.stop")):
+            names = "at_ms, kind, user_id, action, village_id, session_id"
+            values = f"1, 'user', '{user}', '{action}', 'v', 'ordered'"
+            connection.execute(text(f"INSERT INTO audit ({names}) VALUES ({values})"))
+    engine.dispose()
+    database = Database.open(database_url)
+    assert database.run(sessions.starter_of, "ordered") == "ada"
+    assert database.run(sessions.starter_of, "at-its-runner") is None
+    database.close()
+
+
 def test_villages_keep_their_name_and_runners_serve_what_they_served_for_administrators(database_url: str) -> None:
     engine = create_engine(_url(database_url))
     with engine.begin() as connection:
