@@ -13,6 +13,7 @@ from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyBody
 from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
+from townwatch.store.audit import Entry
 from townwatch.store.deciding import approvals, policies
 from townwatch.store.deciding.approvals import Approval
 from townwatch.transports.http.operation import Call, Routes
@@ -29,15 +30,7 @@ async def get_policy(call: Call[None, None]) -> rest.PolicyView:
     found = await call.api.database.read(policies.of_village, call.path["villageId"])
     if found is None:
         return rest.PolicyView(version=0, rules=[], variables=[])
-    body = found.body
-    return rest.PolicyView(
-        version=found.version,
-        rules=body.rules,
-        variables=body.variables,
-        budget=body.budget,
-        changed_by=found.changed_by,
-        changed_ms=found.changed_ms,
-    )
+    return _view(found.version, found.body, found.changed_by, found.changed_ms)
 
 
 @routes.put(
@@ -54,26 +47,12 @@ async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
 
     Give the `version` that you read: a change by another person in the meantime is a 409, not lost.
     """
-    village_id, body = call.path["villageId"], call.body
+    body = call.body
     kept = PolicyBody(rules=body.rules, variables=body.variables, budget=body.budget)
     _check(kept)
-    found = await call.api.database.read(policies.of_village, village_id)
-    if found is not None:
-        check_person(call, found.body)
-    try:
-        version = await call.api.database.call(policies.put, village_id, kept, call.user_id, call.now_ms, body.version)
-    except policies.PolicyMoved as error:
-        raise ProblemError(409, str(error)) from None
-    call.notes = {"version": version, "rules": len(kept.rules)}
-    await call.api.policy_changed(village_id)
-    return rest.PolicyView(
-        version=version,
-        rules=kept.rules,
-        variables=kept.variables,
-        budget=kept.budget,
-        changed_by=call.user_id,
-        changed_ms=call.now_ms,
-    )
+    view = await keep_rules(call, call.path["villageId"], kept, body.version)
+    call.notes = {"version": view.version, "rules": len(kept.rules)}
+    return view
 
 
 @routes.post(
@@ -97,10 +76,41 @@ async def try_policy(call: Call[rest.PolicyTrial, None]) -> rest.PolicyTrialResu
     )
 
 
-def check_person(call: Call[Any, Any], present: PolicyBody) -> None:
-    """Refuse a program's change of rules that want people: it could take away what keeps it from answering."""
-    if not call.subject.signed_in_here and any(rule.answer is not None and rule.answer.human for rule in present.rules):
-        raise ProblemError(403, "a rule wants people who have signed in: only such a person changes these rules")
+async def keep_rules(
+    call: Call[Any, Any], village_id: str, body: PolicyBody, expected: int | None, entry: Entry | None = None
+) -> rest.PolicyView:
+    """Replace a village's rules, if they are at version `expected`, and tell its runners. 409 where they are not.
+
+    A program cannot replace rules that want people: it could take away what keeps it from answering. What it replaces
+    is therefore what was looked at here, whatever version it names.
+    """
+    if not call.subject.signed_in_here:
+        found = await call.api.database.read(policies.of_village, village_id)
+        if found is not None and any(rule.answer is not None and rule.answer.human for rule in found.body.rules):
+            raise ProblemError(403, "a rule wants people who have signed in: only such a person changes these rules")
+        version = 0 if found is None else found.version
+        if expected not in (None, version):
+            raise ProblemError(409, f"the policy is at version {version}, not {expected}: read it again, change that")
+        expected = version
+    try:
+        version = await call.api.database.call(
+            policies.put, village_id, body, call.user_id, call.now_ms, expected, entry
+        )
+    except policies.PolicyMoved as error:
+        raise ProblemError(409, str(error)) from None
+    await call.api.policy_changed(village_id)
+    return _view(version, body, call.user_id, call.now_ms)
+
+
+def _view(version: int, body: PolicyBody, changed_by: str | None, changed_ms: int) -> rest.PolicyView:
+    return rest.PolicyView(
+        version=version,
+        rules=body.rules,
+        variables=body.variables,
+        budget=body.budget,
+        changed_by=changed_by,
+        changed_ms=changed_ms,
+    )
 
 
 def differing(items: list[rest.TriedApproval]) -> int:

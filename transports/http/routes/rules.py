@@ -14,7 +14,7 @@ from townwatch.store.deciding import approvals, policies
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, not_found
 from townwatch.transports.http.routes.approvals import ONE
-from townwatch.transports.http.routes.policies import check_person, differing, tried
+from townwatch.transports.http.routes.policies import differing, keep_rules, tried
 
 routes = Routes("Policies")
 LATEST = 200
@@ -69,7 +69,6 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
     village, wanted = call.session.village_id, call.body
     if wanted.version not in (None, version):
         raise ProblemError(409, f"the rules are at version {version}, not {wanted.version}: ask for the proposal again")
-    check_person(call, present)
     body = attrs.evolve(present, rules=[*present.rules, *wanted.rules])
     try:
         body.check()
@@ -77,21 +76,9 @@ async def save_rule(call: Call[rest.RuleSaving, None]) -> rest.PolicyView:
         raise ProblemError(400, str(error)) from None
     call.target = call.path["approvalId"][:200]
     call.notes = {"rules": [f"{one.effect} {one.id}" for one in wanted.rules], "version": version + 1}
-    entry = call.entry()
-    try:
-        version = await call.api.database.call(policies.put, village, body, call.user_id, call.now_ms, version, entry)
-    except policies.PolicyMoved as error:
-        raise ProblemError(409, str(error)) from None
+    view = await keep_rules(call, village, body, version, call.entry())
     call.noted = True
-    await call.api.policy_changed(village)
-    return rest.PolicyView(
-        version=version,
-        rules=body.rules,
-        variables=body.variables,
-        budget=body.budget,
-        changed_by=call.user_id,
-        changed_ms=call.now_ms,
-    )
+    return view
 
 
 async def _question(call: Call[rest.RuleSaving, None] | Call[None, rest.RuleQuery]) -> ApprovalRequest | None:
