@@ -19,6 +19,7 @@ from typing import Self, TypeVar
 
 from townwatch.store.log import retention as log_retention
 from townwatch.store.log.guard import LogGuard, forget_healed, known_losses, note_losses
+from townwatch.store.log.head_memory import HeadMemory
 from townwatch.store.log.head_rows import load_heads
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import plan_batch
@@ -52,7 +53,7 @@ def _wall_clock() -> float:
     return time.time() * 1000
 
 
-class EventLog(LogReader):
+class EventLog(HeadMemory, LogReader):
     """The log, open for writing and reading. Make one with `open`; close it, or use it in a ``with``.
 
     Errors of every writing call: `DiskFull` and `LogBroken`; nothing of the call is stored then, and the next one may
@@ -240,25 +241,6 @@ class EventLog(LogReader):
                 raise translate(error, self._path) from error
 
     # --- what is there ------------------------------------------------------------------------------------------------
-
-    def heads(self) -> dict[str, Head]:
-        """Session id → head, of all sessions that were not deleted. From memory."""
-        return {session_id: head for session_id, head in self._heads.copy().items() if not head.deleted}
-
-    def head(self, session_id: str) -> Head | None:
-        """One session's head; None where it is not known or was deleted."""
-        head = self._heads.get(session_id)
-        return None if head is None or head.deleted else head
-
-    def deleted(self, session_id: str) -> bool:
-        """Return True if this session was stored and then deleted. Reads memory only."""
-        head = self._heads.get(session_id)
-        return head is not None and head.deleted
-
-    @property
-    def position(self) -> int:
-        """The position of the newest event, 0 in an empty log."""
-        return self._next_position - 1
 
     @property
     def quarantined(self) -> int:

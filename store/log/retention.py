@@ -4,7 +4,7 @@ The functions run inside the caller's transaction and keep the sums in `village`
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from townwatch.store.log.records import Removed, Retention
 
@@ -51,11 +51,7 @@ def delete_session(writer: sqlite3.Connection, session: int, session_id: str, ch
 
 def _delete(writer: sqlite3.Connection, village: int, doomed: Sequence[tuple[int, int, int]]) -> None:
     writer.executemany("DELETE FROM event WHERE position = ?", [(position,) for position, _, _ in doomed])
-    by_session: dict[int, tuple[int, int]] = {}
-    for _, session, length in doomed:
-        events, size = by_session.get(session, (0, 0))
-        by_session[session] = (events + 1, size + length)
-    for session, (events, size) in by_session.items():
+    for session, (events, size) in sums_by_session((session, length) for _, session, length in doomed).items():
         writer.execute(
             "UPDATE session_head SET events = events - ?, bytes = bytes - ?,"
             " first_seq = coalesce((SELECT min(seq) FROM event WHERE session = ?), 0) WHERE id = ?",
@@ -65,3 +61,12 @@ def _delete(writer: sqlite3.Connection, village: int, doomed: Sequence[tuple[int
     writer.execute(
         "UPDATE village SET events = events - ?, bytes = bytes - ? WHERE id = ?", (len(doomed), total, village)
     )
+
+
+def sums_by_session(removed: Iterable[tuple[int, int]]) -> dict[int, tuple[int, int]]:
+    """Return session → (events, bytes) of removed events (session, bytes)."""
+    sums: dict[int, tuple[int, int]] = {}
+    for session, length in removed:
+        events, size = sums.get(session, (0, 0))
+        sums[session] = (events + 1, size + length)
+    return sums

@@ -19,6 +19,7 @@ import psycopg
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import PASS_FENCE_TO_LOG, Term
+from townwatch.store.log.head_memory import HeadMemory
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import plan_batch
 from townwatch.store.log.port import nobody_asks
@@ -36,7 +37,7 @@ OR l.session_id IN (SELECT session_id FROM log_session WHERE deleted = 1)
 """
 
 
-class PostgresLog(PostgresLogReader):
+class PostgresLog(HeadMemory, PostgresLogReader):
     """The log, open for writing and reading. Make one with `open`; close it, or use it in a ``with``.
 
     Errors of every writing call: `LogUnreachable`, `DiskFull`, `LogBroken`, and `LogFenced` once another process leads.
@@ -183,25 +184,6 @@ class PostgresLog(PostgresLogReader):
         """Nothing to do: PostgreSQL does that."""
 
     # --- what is there ------------------------------------------------------------------------------------------------
-
-    def heads(self) -> dict[str, Head]:
-        """Session id → head, of all sessions that were not deleted. From memory."""
-        return {session_id: head for session_id, head in self._heads.copy().items() if not head.deleted}
-
-    def head(self, session_id: str) -> Head | None:
-        """One session's head; None where it is not known or was deleted."""
-        head = self._heads.get(session_id)
-        return None if head is None or head.deleted else head
-
-    def deleted(self, session_id: str) -> bool:
-        """Return True if this session was stored and then deleted. Reads memory only."""
-        head = self._heads.get(session_id)
-        return head is not None and head.deleted
-
-    @property
-    def position(self) -> int:
-        """The position of the newest event, 0 in an empty log."""
-        return self._next_position - 1
 
     def losses(self) -> list[Loss]:
         """Events that were acknowledged and are missing, as far as is known."""

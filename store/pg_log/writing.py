@@ -8,6 +8,7 @@ from townwatch.contracts.clock import epoch_ms
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import BatchPlan
 from townwatch.store.log.records import Head, Lost, Removed, Retention
+from townwatch.store.log.retention import sums_by_session
 from townwatch.store.pg_log.schema import packed, unpacked
 
 _SAVE_VILLAGES = """
@@ -163,10 +164,7 @@ def delete_session(writer: Any, session: int, session_id: str, chunk: int) -> Re
 
 def take_from_sums(writer: Any, village: int, rows: Iterable[tuple[int, int]], chunk: int = 0) -> Removed:
     """Subtract removed events (session, bytes) from the sums of their sessions and their village."""
-    by_session: dict[int, tuple[int, int]] = {}
-    for session, length in rows:
-        events, size = by_session.get(session, (0, 0))
-        by_session[session] = (events + 1, size + length)
+    by_session = sums_by_session(rows)
     for session, (events, size) in by_session.items():
         writer.execute(
             "UPDATE log_session SET events = events - %s, bytes = bytes - %s,"
