@@ -1,8 +1,10 @@
-"""kill -9 of the service right behind a 200: the stop that was promised reaches its runner all the same."""
+"""kill -9 of the service right behind a 200: what was promised to a person is kept all the same."""
 
 import signal
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -59,5 +61,42 @@ def test_a_stop_outlives_a_kill_right_behind_its_answer(tmp_path: Path) -> None:
         program.wait(timeout=90)
         with asked(house) as http:
             assert session_of(http, "COMPLETED") == session_id
+    finally:
+        house.close()
+
+
+def the_approval(http: httpx.Client) -> dict[str, Any]:
+    """The one that waits."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if items := http.get("/api/approvals").json()["items"]:
+            (found,) = items
+            return found
+        time.sleep(0.1)
+    raise AssertionError("nothing was asked")
+
+
+@pytest.mark.timeout(240)
+def test_an_allow_that_needs_a_second_person_outlives_a_kill_right_behind_its_answer(tmp_path: Path) -> None:
+    house = House(tmp_path, free_port())
+    try:
+        house.start_service()
+        rule = {"id": "two", "effect": "ask", "category": "network", "answer": {"people": 2}}
+        with asked(house) as http:
+            assert http.put("/api/villages/demo/policy", json={"rules": [rule]}).status_code == 200
+            ask = [sys.executable, "-P", "-m", "townwatch", "ask", "--category=network", "--risk=low", "send it"]
+            program = house.townwatch("run", "--", *ask, output="run.out")
+            found = the_approval(http)
+            path = f"/api/runner/sessions/{found['sessionId']}/approvals/{found['approvalId']}"
+            first = http.post(path, json={"decision": "allow"}).json()
+            assert (first["needed"], len(first["allowedBy"])) == (2, 1)
+        house.kill_service()
+        house.start_service()
+        with asked(house) as http:
+            assert the_approval(http)["answer"]["allowedBy"] == first["allowedBy"]
+            again = http.post(path, json={"decision": "allow"}).json()
+            assert again["allowedBy"] == first["allowedBy"], "the same person is no second one"
+            assert http.post(path, json={"decision": "deny"}).status_code == 200
+        assert program.wait(timeout=90) == 1
     finally:
         house.close()
