@@ -178,13 +178,18 @@ def node() -> str:
 @asynccontextmanager
 async def open_node_client(url: str, options: dict[str, Any]) -> AsyncIterator[NodeClient]:
     """Waits until it has joined, or was refused."""
-    process = await trio.lowlevel.open_process(
-        [node(), str(JS / "watch.mjs"), url, json.dumps(options)], stdin=-1, stdout=-1, cwd=str(JS)
-    )
-    try:
+    async with open_node(JS / "watch.mjs", url, json.dumps(options)) as process:
         client = NodeClient(process)
         await client.until(lambda line: "joined" in line or "error" in line)
         yield client
+
+
+@asynccontextmanager
+async def open_node(script: Path, *arguments: str) -> AsyncIterator[trio.Process]:
+    """A script of ours in Node, with pipes; killed at the end."""
+    process = await trio.lowlevel.open_process([node(), str(script), *arguments], stdin=-1, stdout=-1, cwd=str(JS))
+    try:
+        yield process
     finally:
         process.kill()
         with trio.CancelScope(shield=True):

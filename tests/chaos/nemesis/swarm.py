@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import trio
 
-from tests.support.service import JS, node
+from tests.support.service import JS, open_node
 
 SWARM = Path(__file__).with_name("swarm.mjs")
 ANSWER_SECONDS = 60
@@ -48,16 +48,8 @@ async def open_swarm(url: str, token: str, first: int, clients: int) -> AsyncGen
         "clients": clients,
         "socketio": library.as_uri(),
     }
-    process = await trio.lowlevel.open_process([node(), str(SWARM), json.dumps(options)], stdin=-1, stdout=-1)
-    try:
+    async with open_node(SWARM, json.dumps(options)) as process:
         yield Swarm(process)
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    await pipe.aclose()
 
 
 async def all_seen(swarms: Sequence[Swarm], heads: Mapping[str, int], seconds: float) -> list[str]:

@@ -15,7 +15,7 @@ import trio
 
 from tests.integration.runner.conftest import Far
 from tests.support.people import person, rest
-from tests.support.service import JS, NodeClient, Town, node, open_town
+from tests.support.service import JS, NodeClient, Town, open_node, open_town
 
 MODERN = "2026-07-28"
 READ_AND_DRIVE = {"list_sessions", "get_session", "read_session", "wait_for_session"} | {
@@ -60,19 +60,9 @@ async def official(town: Town, token: str, way: str, mode: Any) -> AsyncIterator
     if way == "stdio":
         arguments = ["-P", "-m", "townwatch", "mcp", "--state-dir", str(town.state), "--token", token]
         options = {"mode": mode, "command": sys.executable, "args": arguments, "env": {}}
-    process = await trio.lowlevel.open_process(
-        [node(), str(JS / "mcp.mjs"), json.dumps(options)], stdin=-1, stdout=-1, cwd=str(JS)
-    )
-    try:
+    async with open_node(JS / "mcp.mjs", json.dumps(options)) as process:
         client = NodeClient(process)
         yield McpClient(client, await client.line())
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    await pipe.aclose()
 
 
 @pytest.mark.parametrize(

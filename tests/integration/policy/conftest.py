@@ -1,6 +1,7 @@
 import pytest
 
 from tests.integration.policy.house import Ruled, open_ruled
+from tests.integration.runner.conftest import far as far
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Budgets of a session, on a real runner: a warning, a pause, and a question, with the service there and away."""
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import httpx
 import pytest
 import trio
 
-from tests.support.service import Town, open_town
+from tests.integration.runner.conftest import Far
+from tests.support.service import Town
 from townwatch.contracts.events import RepoRef
 from townwatch.contracts.policy import Budget
 from townwatch.contracts.tasks import SessionConfig, TaskSpec
@@ -74,18 +74,8 @@ async def over(done: Any, seconds: float = 30) -> None:
 
 
 @pytest.fixture
-async def spending(tmp_path: Path) -> AsyncIterator[Spending]:
-    directory = tmp_path / "work"
-    directory.mkdir()
-    async with open_town(tmp_path / "service") as town:
-        headers = {"authorization": f"Bearer {town.token}"}
-        async with (
-            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http,
-            open_runner(identity.load(town.state), tmp_path / "runner", slot="main") as runner,
-        ):
-            with trio.fail_after(15):
-                await runner.link.connected.wait()
-            yield Spending(town, runner, http, directory)
+def spending(far: Far) -> Spending:
+    return Spending(far.town, far.runner, far.http, far.directory)
 
 
 async def test_a_warning_then_a_pause_then_more_and_then_the_end(spending: Spending) -> None:

@@ -147,7 +147,7 @@ async def far(tmp_path: Path) -> AsyncIterator[Far]:
         known = identity.load(town.state)
         headers = {"authorization": f"Bearer {town.token}"}
         async with (
-            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False) as http,
+            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http,
             open_runner(known, tmp_path / "runner", slot="main") as runner,
         ):
             with trio.fail_after(15):

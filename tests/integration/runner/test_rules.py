@@ -1,7 +1,6 @@
 """A village's rules from the REST API to `townwatch ask` on a real runner, with the service there and away."""
 
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import httpx
 import pytest
 import trio
 
-from tests.support.service import Town, open_town
+from tests.integration.runner.conftest import Far
+from tests.support.service import Town
 from townwatch.contracts.events import RepoRef
 from townwatch.contracts.tasks import PolicySpec, SessionConfig, TaskSpec
 from townwatch.runner import identity
@@ -65,18 +65,8 @@ class RuledTown:
 
 
 @pytest.fixture
-async def ruled(tmp_path: Path) -> AsyncIterator[RuledTown]:
-    directory = tmp_path / "work"
-    directory.mkdir()
-    async with open_town(tmp_path / "service") as town:
-        headers = {"authorization": f"Bearer {town.token}"}
-        async with (
-            httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http,
-            open_runner(identity.load(town.state), tmp_path / "runner", slot="main") as runner,
-        ):
-            with trio.fail_after(15):
-                await runner.link.connected.wait()
-            yield RuledTown(town, runner, http, directory)
+def ruled(far: Far) -> RuledTown:
+    return RuledTown(far.town, far.runner, far.http, far.directory)
 
 
 def resolved(events: list[dict[str, Any]]) -> tuple[str, str]:
