@@ -138,7 +138,7 @@ class ProcessLease:
             # Not under the life's own name: ending a leader's connections must not end the taker-over's, ever.
             before = self._closings
             made = postgres.connect(self._url, "townwatch lease")
-            if before != self._closings:  # it took so long that nobody waits for it any more
+            if before != self._closings:  # given up while it was being made
                 made.close()
                 raise psycopg.OperationalError("the connection was given up before it was there")
             made.autocommit = True

@@ -31,7 +31,7 @@ class TerminalText:
         self._standing: dict[int, str] = {}
         """Row → what stood there at the last look, without what changes."""
         self._hiding = False
-        """Whether text may have been drawn so that nobody sees it; looking for that takes time."""
+        """Whether text may have been drawn invisibly; looking for that takes time."""
         self._scrolled = ""
         """The line that scrolled away last: the next row may go on from it."""
 
@@ -116,7 +116,7 @@ def _logical(buffer: Buffer, before: str, *, hiding: bool) -> list[tuple[int, st
 
 
 def _cells(line: Line, *, hiding: bool) -> str:
-    """The text of a row, without what is drawn so that nobody sees it."""
+    """Return the text of a row, without what is drawn invisibly."""
     text = line.text
     if hiding:
         text = ["" if pen.fg & INVISIBLE else cell for cell, pen in zip(text, line.pens, strict=True)]

@@ -90,7 +90,7 @@ class PostgresSearch:
         return self._run(_find, wanted)
 
     def renewed(self) -> bool:
-        """Make the tables again where somebody dropped them."""
+        """Make the tables again where they were dropped."""
         return self._run(_prepare)
 
     def tidy(self) -> bool:
