@@ -19,9 +19,12 @@ from townwatch.cli.shared import settings_of
 
 if TYPE_CHECKING:
     from townwatch.config.settings import Settings
+    from townwatch.net.http_client import Reply
 
 SECONDS = 60.0
 MAX_BYTES = 64 << 20
+WAITS, LONGEST_WAIT_SECONDS = 3, 5
+"""What a 429 may say to wait, and how often in a row."""
 SAID_NO, TROUBLE = 1, 2
 
 
@@ -64,7 +67,27 @@ class ServiceClient:
         return await self.ask("POST", path, body={} if body is None else body)
 
     async def ask(self, method: str, path: str, *, body: Any = None, query: dict[str, Any] | None = None) -> Any:
-        """Send one request and return the answer's JSON. Raises `CommandFailed`."""
+        """Send one request and return the answer's JSON. A 429 did nothing: a short wait that it names is waited.
+        Raises `CommandFailed`.
+        """
+        import trio
+
+        reply = await self._exchange(method, path, body, query)
+        for _ in range(WAITS):
+            rest = reply.headers.get("retry-after", "")
+            if reply.status != 429 or not rest.isdecimal() or int(rest) > LONGEST_WAIT_SECONDS:
+                break
+            await trio.sleep(int(rest))
+            reply = await self._exchange(method, path, body, query)
+        try:
+            found: Any = json.loads(reply.body)
+        except ValueError:
+            raise CommandFailed(f"{self.url} answered HTTP {reply.status}, and no JSON: is this a Townwatch?") from None
+        if 200 <= reply.status < 300:
+            return found
+        raise _refusal(self.url, reply.status, found)
+
+    async def _exchange(self, method: str, path: str, body: Any, query: dict[str, Any] | None) -> "Reply":
         from townwatch.net.http_client import NotAnswered, exchange
         from townwatch.net.service_url import explain
 
@@ -76,7 +99,7 @@ class ServiceClient:
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
         try:
-            reply = await exchange(
+            return await exchange(
                 method,
                 f"{self.url}{path}{'?' + urlencode(present) if present else ''}",
                 body=None if body is None else json.dumps(body).encode(),
@@ -88,13 +111,6 @@ class ServiceClient:
             )
         except (OSError, NotAnswered) as error:
             raise CommandFailed(self._not_reached(explain(self.url, str(error)))) from None
-        try:
-            found: Any = json.loads(reply.body)
-        except ValueError:
-            raise CommandFailed(f"{self.url} answered HTTP {reply.status}, and no JSON: is this a Townwatch?") from None
-        if 200 <= reply.status < 300:
-            return found
-        raise _refusal(self.url, reply.status, found)
 
     async def pages(self, path: str, **query: Any) -> AsyncIterator[dict[str, Any]]:
         """Yield all items of a list, page after page. Raises `CommandFailed`."""

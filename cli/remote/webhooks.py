@@ -121,10 +121,11 @@ def deliveries(
     """List the latest messages of a webhook; `--state dead` those that were given up."""
 
     async def work(client: ServiceClient, chosen: Where) -> None:
-        page = await client.get(f"{await _path(client, village, webhook)}/deliveries", state=state, limit=100)
+        path = f"{await _path(client, village, webhook)}/deliveries"
         if chosen.json:
-            show.emit(page["items"])
+            show.emit([one async for one in client.pages(path, state=state, limit=100)])
             return
+        page = await client.get(path, state=state, limit=100)
         rows = [
             [one["deliveryId"], show.age(one["createdAt"]), one["kind"], str(one["attempts"]), _words(one)]
             for one in page["items"]
@@ -148,16 +149,17 @@ def resend(
 
     async def work(client: ServiceClient, chosen: Where) -> None:
         path = await _path(client, village, webhook)
-        wanted = [delivery]
+        wanted, more = [delivery], ""
         if delivery == "dead":
             page = await client.get(f"{path}/deliveries", state="dead", limit=100)
             wanted = [one["deliveryId"] for one in page["items"]]
+            more = "" if page["next"] is None else "; there are more dead letters: say it again"
         for one in wanted:
             await client.post(f"{path}/deliveries/{part(one)}/resend")
         if chosen.json:
             show.emit(wanted)
         else:
-            print(f"{len(wanted)} on the way")
+            print(f"{len(wanted)} on the way{more}")
 
     return perform(where, work)
 
@@ -194,17 +196,23 @@ async def _path(client: ServiceClient, village: str | None, wanted: str) -> str:
 
 
 async def _outcome(client: ServiceClient, path: str, delivery_id: str) -> dict[str, Any]:
-    """Return a delivery after its first attempt, or as it is after a while."""
+    """Return a delivery after its first attempt, or as it is after a while. Raises `CommandFailed`."""
     import trio
 
     found: dict[str, Any] = {}
     for _ in range(100):
-        page = await client.get(f"{path}/deliveries", limit=100)
-        found = next(one for one in page["items"] if one["deliveryId"] == delivery_id)
+        found = await _delivery(client, path, delivery_id)
         if found["attempts"]:
             break
         await trio.sleep(0.2)
     return found
+
+
+async def _delivery(client: ServiceClient, path: str, delivery_id: str) -> dict[str, Any]:
+    async for one in client.pages(f"{path}/deliveries", limit=100):
+        if one["deliveryId"] == delivery_id:
+            return one
+    raise CommandFailed(f"delivery {delivery_id} is not there any more: the webhook was removed meanwhile", SAID_NO)
 
 
 def _words(one: dict[str, Any]) -> str:
