@@ -74,9 +74,10 @@ class Gate:
         """Return True if `subject` may look at a village and everything in it."""
         return await self.verdict(subject, Action.READ, "village", village_id) is Verdict.ALLOWED
 
-    async def may_drive(self, subject: Subject, village_id: str) -> bool:
-        """Return True if `subject` may type, start, stop, pause and resize in a village."""
-        return await self.verdict(subject, Action.DRIVE, "village", village_id) is Verdict.ALLOWED
+    async def may_drive(self, subject: Subject, village_id: str) -> bool | None:
+        """Return True if `subject` may type, start, stop, pause and resize there, None if it may not see it."""
+        verdict = await self.verdict(subject, Action.DRIVE, "village", village_id)
+        return None if verdict is Verdict.NOT_FOUND else verdict is Verdict.ALLOWED
 
     async def _standing(self, subject: Subject, kind: Kind, thing_id: str) -> Membership | None:
         if not _ID.fullmatch(thing_id):

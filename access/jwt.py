@@ -58,6 +58,8 @@ class Issued:
 
     token: str
     expires_ms: int
+    token_id: str
+    issued_ms: int
 
 
 class Keys(Protocol):
@@ -77,20 +79,21 @@ class OwnTokens:
 
     def issue(self, user_id: str, scopes: frozenset[str] | None = None, lifetime_s: int = LIFETIME_S) -> Issued:
         """A token for a person; `scopes` None: all that they may do."""
-        now = int(self._now_s())
+        issued = round(self._now_s(), 3)  # finer than seconds, so that signing out everywhere can be exact
+        now, token_id = int(issued), secrets.token_urlsafe(12)
         claims: dict[str, Any] = {
             "iss": OUR_ISSUER,
             "aud": OUR_AUDIENCE,
             "sub": user_id,
-            "iat": round(self._now_s(), 3),  # finer than seconds, so that signing out everywhere can be exact
+            "iat": issued,
             "nbf": now,
             "exp": now + lifetime_s,
-            "jti": secrets.token_urlsafe(12),
+            "jti": token_id,
         }
         if scopes is not None:
             claims["scope"] = " ".join(sorted(scopes))
         token = jwt.encode({"alg": "HS256", "typ": OUR_TYPE}, claims, self._key, algorithms=["HS256"])
-        return Issued(token, (now + lifetime_s) * 1000)
+        return Issued(token, (now + lifetime_s) * 1000, token_id, round(issued * 1000))
 
     def issue_device(self, account: str) -> str:
         """Return a token by which a device that signed in to an account is known again. It is no sign-in by itself."""

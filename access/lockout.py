@@ -1,4 +1,4 @@
-"""Locking a person out of the service, and letting them in again.
+"""Locking a person out of the service, letting them in again, and administrator rights.
 
 All functions take the connection first: call them through `Database.call`.
 """
@@ -39,4 +39,16 @@ def let_in(connection: Connection, user_id: str) -> User | None:
     user = users.get(connection, user_id)
     if user is not None:
         users.set_disabled(connection, user_id, False)
+    return user
+
+
+def set_administrator(connection: Connection, user_id: str, admin: bool) -> User | None:
+    """Give administrator rights, or take them; None where there is no such person. Raises `LastAdministrator`."""
+    others = {user.user_id for user in users.administrators(connection, lock=True)} - {user_id}
+    user = users.get(connection, user_id)
+    if user is None:
+        return None
+    if user.admin and not admin and not user.disabled and not others:
+        raise LastAdministrator(user)
+    users.set_admin(connection, user_id, admin)
     return user

@@ -13,6 +13,7 @@ import attrs
 import structlog
 import trio
 
+from townwatch.access.address import is_email_address
 from townwatch.access.fetch import Fetcher, NotFetched, demand_safe
 from townwatch.access.keys import FetchedKeys
 from townwatch.access.oidc_wire import (
@@ -178,7 +179,7 @@ def _person(issuer: str, claims: Mapping[str, Any], groups_claim: str) -> Person
         issuer=issuer,
         subject=claims["sub"],
         name="".join(character for character in name if character.isprintable()).strip()[:200] or "unnamed",
-        email=email[:320] if isinstance(email, str) and "@" in email else None,
+        email=email if isinstance(email, str) and is_email_address(email) else None,
         email_verified=claims.get("email_verified") is True,
         groups=None if listed is None else frozenset(str(group) for group in listed),
     )

@@ -9,12 +9,14 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from townwatch.contracts.faults import FilesDamaged
 from townwatch.store.log.schema import sync_directory
 
 API_TOKEN = "tw_"
 RUNNER_TOKEN = "twr_"
 SIGN_IN_CODE = "twc_"
 ENROLMENT_CODE = "twe_"
+CLIP = "twp_"
 
 
 def make(prefix: str) -> str:
@@ -28,12 +30,20 @@ def digest(secret: str) -> str:
 
 
 def keep_in_file(path: Path, size: int = 32) -> bytes:
-    """The secret in a file of ours (mode 0600), made at the first call. Raises ValueError for one that is too short."""
+    """Return the secret in a file of ours (mode 0600), made at the first call. Raises `FilesDamaged` for one that is
+    too short or no secret at all.
+    """
     if not path.exists():
         _make(path, secrets.token_bytes(size))
-    found = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    try:
+        found = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        found = b""
     if len(found) < size:
-        raise ValueError(f"{path}: holds less than {size} bytes of secret; remove it to make a new one")
+        raise FilesDamaged(
+            f"{path} is damaged (it holds less than {size} bytes of secret): put it back from a backup, see townwatch"
+            " doctor; or remove it to make a new one, with which everyone signs in anew and sealed addresses are lost"
+        )
     return found
 
 

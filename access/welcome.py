@@ -1,11 +1,13 @@
 """Provisioning: accounts and village roles for people who sign in at an identity provider."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import attrs
 import structlog
 from sqlalchemy import Connection
 
+from townwatch.access.lockout import LastAdministrator, set_administrator
 from townwatch.access.oidc import Person
 from townwatch.store import members, users, villages
 from townwatch.store.members import ROLES, LastOwner, Role
@@ -44,11 +46,14 @@ class ProvisioningRules:
 
 @attrs.frozen(kw_only=True)
 class Provisioned:
-    """`changed`: villages in which the role is another one now."""
+    """`changed`: villages in which the role is another one now. `administrator`: what the provider's group did to the
+    rights of an administrator; kept, where it would have taken them from the last one who can sign in.
+    """
 
     user: User
     new: bool
     changed: Sequence[str]
+    administrator: Literal["given", "taken", "kept"] | None
 
 
 def welcome(connection: Connection, person: Person, rules: ProvisioningRules, now_ms: int) -> Provisioned:
@@ -66,13 +71,26 @@ def welcome(connection: Connection, person: Person, rules: ProvisioningRules, no
             raise NotProvisioned("an account for this person is being created at this moment; sign in again")
     if user.disabled:
         raise NotProvisioned("the person is locked out")
-    if rules.admin_group and person.groups is not None:
-        admin = rules.admin_group in person.groups
-        if admin != user.admin:
-            users.set_admin(connection, user.user_id, admin)
-            user = attrs.evolve(user, admin=admin)
+    user, administrator = _administer(connection, user, person, rules)
     changed = [village for village in _wanted(rules) if _settle(connection, village, user, person, rules, now_ms)]
-    return Provisioned(user=user, new=new, changed=changed)
+    return Provisioned(user=user, new=new, changed=changed, administrator=administrator)
+
+
+def _administer(
+    connection: Connection, user: User, person: Person, rules: ProvisioningRules
+) -> tuple[User, Literal["given", "taken", "kept"] | None]:
+    """Give or take an administrator's rights, as the provider's group says."""
+    if not rules.admin_group or person.groups is None:
+        return user, None
+    admin = rules.admin_group in person.groups
+    if admin == user.admin:
+        return user, None
+    try:
+        set_administrator(connection, user.user_id, admin)
+    except LastAdministrator as error:
+        _log.warning("administrator_kept", user=user.user_id, group=rules.admin_group, reason=str(error))
+        return user, "kept"
+    return attrs.evolve(user, admin=admin), "given" if admin else "taken"
 
 
 def _check_domain(person: Person, rules: ProvisioningRules) -> None:

@@ -16,6 +16,7 @@ from townwatch.actors.log_reading import read_for_viewers
 from townwatch.actors.ports import Journal
 from townwatch.actors.rendering.compose import compose
 from townwatch.actors.rendering.terminal import LazyScreen, size_of
+from townwatch.actors.session.keeping import leaves_out
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e, scopes, ui
 from townwatch.contracts.codec import ContractError, Decoder, encode
@@ -27,8 +28,12 @@ log = structlog.get_logger("agent")
 
 MOST_BEHIND = 64 * 1024
 """Characters of output that the terminal's state may be behind; a viewer who comes waits for so much at most."""
+MOST_SCROLLED = 512 * 1024
+"""The same for lines that only scroll: of those just the last are drawn, for a viewer who comes."""
 CHECKPOINT_CHARS = 1 << 20
 """Characters of output between two stored states: what a restart has to read again."""
+SCROLLED_FACTOR = 4
+"""So many times as much of lines that only scroll: of those it draws just the last."""
 
 
 @attrs.frozen
@@ -126,6 +131,7 @@ class AgentActor(TrioActor):
             room = self._terminal_room if Scope.TERMINAL in message.scope else self._room
             outlet.publish(message.event, message.payload, (room,), (state.session_id, message.seq))
         self._context.shown[state.session_id] = fresh[-1].seq
+        self._context.measure("shown", {"by": "agent", "events": fresh})
 
     def _draw(self, events: Sequence[e.RunnerEvent]) -> None:
         for event in events:
@@ -138,10 +144,15 @@ class AgentActor(TrioActor):
 
     async def _keep_up(self) -> None:
         """After a message: not too far behind, and stored from time to time."""
-        if self._since_checkpoint >= CHECKPOINT_CHARS:
+        screen = self._screen
+        scrolls = screen is not None and screen.only_scrolls
+        if self._since_checkpoint >= CHECKPOINT_CHARS * (SCROLLED_FACTOR if scrolls else 1):
             await self._checkpoint(await self._current())
-        elif self._screen is not None and self._screen.behind > MOST_BEHIND:
-            await _catch_up(self._screen)
+        elif screen is not None and screen.behind > MOST_BEHIND:
+            if screen.only_scrolls and screen.behind > MOST_SCROLLED:
+                screen.skip()
+            if not screen.only_scrolls or screen.behind > MOST_SCROLLED:
+                await _catch_up(screen)
 
     async def _current(self) -> LazyScreen:
         """The terminal after the last event that was shown."""
@@ -171,8 +182,11 @@ class AgentActor(TrioActor):
         return screen
 
     async def _checkpoint(self, screen: LazyScreen) -> None:
-        """Store the state: a restart goes on from here."""
+        """Store the state: a restart goes on from here. Not where texts are left out: then it begins empty."""
         self._since_checkpoint = 0
+        session = self._context.board.session(self._session_id)
+        if self.village_id in self._context.leaves_out if session is None else leaves_out(self._context, session):
+            return
         cols, rows = screen.size or (None, None)
         state = StoredTerminal(self._session_id, await _snapshot(screen), cols, rows)
         seq = self._context.shown.get(self._session_id, 0)

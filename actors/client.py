@@ -20,6 +20,7 @@ from townwatch.actors.session.state import SessionState
 from townwatch.actors.timers import After
 from townwatch.contracts import joins, scopes
 from townwatch.contracts.codec import ContractError, encode, to_json_values
+from townwatch.contracts.decoding import bridge
 from townwatch.contracts.joins import Refusal
 from townwatch.contracts.village_ids import name_of
 from townwatch.runtime import MailboxSpec, TrioActor
@@ -90,6 +91,9 @@ class ClientActor(TrioActor):
             case m.PingNow():
                 await self._ping()
             case m.RecheckAccess():
+                await self._evict()
+            case m.RightsChanged(now=now):
+                self.subject = now(self.subject)
                 await self._evict()
             case m.RoomsRecovered(rooms=rooms):
                 return await self._recover(rooms)
@@ -354,11 +358,23 @@ class ClientActor(TrioActor):
         expires = self.subject.expires_ms
         if expires is not None and expires <= self._context.clock.now_ms():
             return await self._dismiss("your sign-in is over; sign in again")
+        await self._hear_bridges()
         seconds = await self._context.outlet.round_trip(self.client_id, PING_TIMEOUT_SECONDS)
         self.round_trip_ms = None if seconds is None else seconds * 1000
         if seconds is not None:
             self._context.measure("round_trip", {"seconds": seconds})
         tell_if_alive(self._context.timers, After(self._rest(), self.actor_ref, m.PingNow()))
+
+    async def _hear_bridges(self) -> None:
+        """A bridge stays connected while its command runs, and may say nothing for long: its sessions are not away."""
+        if self.subject.user_id is None or self._origin.user_agent.startswith("Mozilla/"):
+            return  # a browser, which only looks on
+        mine = bridge.runner_of(self.subject.user_id, "")
+        for state in [one for village in {*self._rooms.values()} for one in self._context.board.of_village(village)]:
+            joined = scopes.agent_room(state.village_id, state.agent_id) in self._rooms
+            if joined and not state.ended and state.runner_id.startswith(mine):
+                runner = await self._context.router_call(m.EnsureRunner(state.runner_id))
+                tell_if_alive(runner, m.HeartbeatReceived(None))
 
     async def _evict(self) -> None:
         """Membership changed: out of every room it no longer opens."""

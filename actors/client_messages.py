@@ -1,10 +1,11 @@
 """Messages to a client's actor: what it said, what changed for it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
 
+from townwatch.actors.ports import Principal
 from townwatch.runtime import System
 
 
@@ -40,6 +41,13 @@ class Dismiss(System):
     """To a client: a person closed this connection, for this reason."""
 
     reason: str
+
+
+@attrs.frozen
+class RightsChanged(System):
+    """To a client: its person has other rights than when it connected. `now`: the subject that it was → that it is."""
+
+    now: Callable[[Principal], Principal]
 
 
 @attrs.frozen

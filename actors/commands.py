@@ -55,7 +55,7 @@ def for_session(order: SessionOrder, session_id: str) -> Command:
     """Return the command that tells a runner this order; its id names the session, and is the same for a repeat."""
     claim = None if isinstance(order, orders.Stop | orders.Resize) else order.claim
     command_id = scopes.session_command(type(order).__name__.lower(), session_id, claim or uuid.uuid4().hex)
-    base = Command(command_id=command_id, command="input", session_id=session_id)
+    base = Command(command_id=command_id, command="input", session_id=session_id, traceparent=order.traceparent)
     match order:
         case orders.Input(data=data, mode=mode):
             return attrs.evolve(base, data=data, mode="line" if mode == "line" else "raw")
@@ -100,9 +100,10 @@ def check_no_dialog(state: SessionState, typed: orders.Input) -> None:
 async def visible(context: Context, access: Access, subject: Principal, session_id: str) -> SessionState:
     """Return the session that a person wants to drive. Raises `NotVisible`, `NotAllowed`."""
     state = context.board.session(session_id)
-    if state is None or not await access.may_read(subject, state.village_id):
+    may = None if state is None else await access.may_drive(subject, state.village_id)
+    if state is None or may is None:
         raise NotVisible("there is no such session, or you may not see it")
-    if not await access.may_drive(subject, state.village_id):
+    if not may:
         raise NotAllowed("watching only: typing needs the role operator or owner")
     return state
 

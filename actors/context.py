@@ -92,8 +92,13 @@ class Context:
     """session → what its runner had of it when it connected, until that has come. Written by the runner."""
     settled_alerts: dict[AlertKey, int] = attrs.field(factory=dict["AlertKey", int])
     """Alerts that people resolved → the event that had raised each: raised again, it is open again."""
+    leaves_out: set[str] = attrs.field(factory=set[str])
+    """Villages that keep texts out of the log. Written by the start from the database, and by the route that changes
+    it."""
     seen_failures: dict[str, SeenBy] = attrs.field(factory=dict[str, SeenBy])
     """Failed sessions that a person who drives has seen."""
+    house_names: dict[tuple[str, str], str] = attrs.field(factory=dict[tuple[str, str], str])
+    """(village, house) → the name that a person gave it. Written by REST and by the start from the database."""
     due: list[Any] = attrs.field(factory=list)
     """The timers that are set. Written by their actor alone; kept over a crash of the Timers actor, of which no other
     actor learns.

@@ -1,6 +1,8 @@
 """Read a session's durable events: as they are, or as viewers may have them."""
 
+import re
 from collections.abc import Sequence
+from typing import Any, cast
 
 import attrs
 import structlog
@@ -8,15 +10,18 @@ import trio
 
 from townwatch.actors.context import Context
 from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
-from townwatch.contracts import events as e
-from townwatch.contracts.codec import ContractError
+from townwatch.contracts import events as e, translate
+from townwatch.contracts.codec import ContractError, decode_json, encode
 from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.contracts.records import LogRecord
+from townwatch.contracts.secrets.shapes import REFERENCES
 
 log = structlog.get_logger("session")
 
 READ_LIMIT = 1000
 READ_BYTES = 4 << 20
+_ACTS = re.compile(rb"\\u001b|\xc2[\x80-\x9f]")
+"""The beginnings of control sequences, in JSON."""
 INLINE_CHARS = 8192
 """Output beyond this is filtered in a worker thread, unless it is plain: a sequence may take some microseconds."""
 
@@ -44,7 +49,7 @@ async def read_for_viewers(
     """The same as viewers may have it. What was unfinished at `after` goes on in the first of them."""
     events = await read_events(context, session_id, after, limit)
     if not any(isinstance(event, e.TerminalChunk) for event in events):
-        return events
+        return await filtered(events, ViewerFilter())
     return await filtered(events, await filter_after(context, session_id, after))
 
 
@@ -63,18 +68,54 @@ async def filtered(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter)
     """Do what `for_viewers` does; much output that needs a closer look is filtered in a worker thread."""
     texts = [event.data for event in events if isinstance(event, e.TerminalChunk)]
     if sum(map(len, texts)) <= INLINE_CHARS or all(map(viewer_filter.leaves, texts)):
-        return for_viewers(events, viewer_filter)
+        bodies = [_acting(event) for event in events]
+        if all(body is None or len(body) <= INLINE_CHARS for body in bodies):
+            return _shown(events, bodies, viewer_filter)
     return await trio.to_thread.run_sync(for_viewers, events, viewer_filter)
 
 
 def for_viewers(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) -> list[e.RunnerEvent]:
-    """Terminal output without what acts on a viewer's terminal; everything else as it is."""
-    return [_for_viewers(event, viewer_filter) if isinstance(event, e.TerminalChunk) else event for event in events]
+    """Every text without what acts on a viewer's terminal; ids as they are."""
+    return _shown(events, [_acting(event) for event in events], viewer_filter)
 
 
-def _for_viewers(chunk: e.TerminalChunk, viewer_filter: ViewerFilter) -> e.TerminalChunk:
+def _acting(event: e.RunnerEvent) -> bytes | None:
+    """Return an event's JSON where one of its texts acts on a terminal; None for output, which is part of a stream."""
+    if isinstance(event, e.TerminalChunk | e.UsageTick) or translate.is_kept_diff(event):
+        return None  # usage has no text, and a kept diff one that no viewer gets
+    body = encode(event)
+    return None if _ACTS.search(body) is None else body
+
+
+def _shown(
+    events: Sequence[e.RunnerEvent], bodies: Sequence[bytes | None], viewer_filter: ViewerFilter
+) -> list[e.RunnerEvent]:
+    return [
+        _shown_chunk(event, viewer_filter)
+        if isinstance(event, e.TerminalChunk)
+        else (event if body is None else decode_event(_cleaned(body)))
+        for event, body in zip(events, bodies, strict=True)
+    ]
+
+
+def _shown_chunk(chunk: e.TerminalChunk, viewer_filter: ViewerFilter) -> e.TerminalChunk:
     shown = viewer_filter.feed(chunk.data)
     return chunk if shown == chunk.data else attrs.evolve(chunk, data=shown)
+
+
+def _cleaned(body: bytes) -> bytes:
+    """An event's JSON with each text filtered by itself: it is no part of a stream. Without recursion."""
+    event = decode_json(body, max_bytes=len(body))
+    held: list[dict[Any, Any] | list[Any]] = [event]
+    while held:
+        holder: Any = held.pop()
+        places: Any = holder.items() if hasattr(holder, "items") else enumerate(holder)
+        for place, value in list(places):
+            if isinstance(value, dict | list):
+                held.append(cast("dict[Any, Any] | list[Any]", value))
+            elif isinstance(value, str) and place not in REFERENCES:
+                holder[place] = ViewerFilter().feed(value)
+    return encode(event)
 
 
 def decode_records(records: Sequence[LogRecord]) -> list[e.RunnerEvent]:

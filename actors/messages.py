@@ -13,8 +13,14 @@ from townwatch.actors.client_messages import (
     FromClient as FromClient,
     PingNow as PingNow,
     RecheckAccess as RecheckAccess,
+    RightsChanged as RightsChanged,
     RoomsRecovered as RoomsRecovered,
     TokenEnded as TokenEnded,
+)
+from townwatch.actors.house_messages import (
+    HouseRenamed as HouseRenamed,
+    Houses as Houses,
+    ShowHouse as ShowHouse,
 )
 from townwatch.actors.orders import (
     AgentWaits as AgentWaits,
@@ -28,12 +34,14 @@ from townwatch.actors.orders import (
     Ordered as Ordered,
     Pause as Pause,
     Released as Released,
+    Reported as Reported,
     Resize as Resize,
     Resume as Resume,
     RunnerOffline as RunnerOffline,
     SessionLost as SessionLost,
     SessionOver as SessionOver,
     SettleAgain as SettleAgain,
+    StillAsked as StillAsked,
     Stop as Stop,
     TakeBack as TakeBack,
     UnknownApproval as UnknownApproval,
@@ -63,9 +71,8 @@ class IncomingEvent:
 
 @attrs.frozen
 class Batch:
-    """To a session: events in order. `link` gets the acks. `lenient`: a hole is recorded, not sent again (ack-less
-    dialect). `follows`: the seq that the runner sent before the first of these; a hole after it is the runner's own
-    (recorded), a hole before it is ours: a session restarted in between and must ask again.
+    """To a session: events in order. `link` gets the acks. `lenient`: a hole is recorded, not asked for. `follows`: the
+    seq that the runner sent before the first of these; a hole after it is the runner's own, one before it is ours.
     """
 
     link: Ref
@@ -120,7 +127,9 @@ class SendCommand(System):
 
 @attrs.frozen
 class PoliciesChanged(System):
-    """To a runner, and from it to its link: the rules of villages that it serves were changed."""
+    """To a runner, and from it to its link: rules of villages that it serves changed, or only leases of budgets."""
+
+    allowances: bool = False
 
 
 @attrs.frozen
@@ -205,9 +214,7 @@ class LinkUp:
 
 @attrs.frozen
 class HeartbeatReceived:
-    """To a runner: its heartbeat. None: its connection stands, and it is we who do not read it now. What it says of
-    its sessions counts only where it says it.
-    """
+    """To a runner: its heartbeat, for its sessions. None: its connection stands, and we do not read it now."""
 
     heartbeat: Heartbeat | None
 
@@ -296,15 +303,15 @@ class ShowNotice:
 
 @attrs.frozen
 class EnsureSession:
-    """To the router: the session's actor, made if need be. Raises `ForeignSession` where it belongs to another
-    runner.
-    """
+    """To the router: the session's actor, made if need be. Raises `ForeignSession` where it belongs to another runner.
+    `provider_id`: what an ordered one will run."""
 
     session_id: str
     village_id: str
     runner_id: str
     agent_id: str | None = None
     agent_name: str | None = None
+    provider_id: str | None = None
 
 
 @attrs.frozen
@@ -366,19 +373,6 @@ class Entered:
 
     positions: Mapping[str, int]
     screen: Sequence[UiFrame] = ()
-
-
-@attrs.frozen
-class ShowHouse:
-    """To a village: let this client into the repo room and send it the house's activity."""
-
-    client_id: str
-    repo_id: str
-
-
-@attrs.frozen
-class Houses:
-    """To a village: its houses. Answer: a list of `HouseActivity` with their names."""
 
 
 @attrs.frozen

@@ -1,8 +1,10 @@
 """Orders of people to a session, with answers and refusals: messages to the session's actor."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
+import trio
 
 from townwatch.contracts import events as e
 from townwatch.contracts.answers import Answerer
@@ -18,6 +20,8 @@ class Input:
     claim: str | None = None
     by: str | None = None
     """The user who types."""
+    traceparent: str | None = None
+    """Place in a trace; of the other orders as well."""
 
 
 @attrs.frozen
@@ -26,6 +30,7 @@ class Resize:
     rows: int
     by: str | None = None
     """The user whose terminal has this size."""
+    traceparent: str | None = None
 
 
 @attrs.frozen
@@ -37,18 +42,21 @@ class Stop:
     graceful: bool = True
     by: str | None = None
     entry: Any = None
+    traceparent: str | None = None
 
 
 @attrs.frozen
 class Pause:
     entry: Any = None
     claim: str | None = None
+    traceparent: str | None = None
 
 
 @attrs.frozen
 class Resume:
     entry: Any = None
     claim: str | None = None
+    traceparent: str | None = None
 
 
 @attrs.frozen
@@ -102,6 +110,14 @@ class Decide:
     updated_input: Any = None
     hold_ms: int = 0
     """How long an allow is kept back; it can be taken back until then."""
+    traceparent: str | None = None
+
+
+@attrs.frozen
+class StillAsked(System):
+    """To a session: what waits in it for a decision, as its runner asks it."""
+
+    approvals: Sequence[e.ApprovalRequest]
 
 
 class JudgeAgain(System):
@@ -147,6 +163,19 @@ class Released(Exception):
 @attrs.frozen
 class WorktreeRemoved:
     """To a session that has ended: its runner has removed the worktree that was made for it."""
+
+
+@attrs.define(eq=False)
+class Reported:
+    """To a session: what a bridge reports of it, masked, in order; the session numbers it. Answer: the last number.
+    Raises `SessionOver`.
+    """
+
+    events: Sequence[e.RunnerEvent]
+    durable: trio.Event = attrs.field(factory=trio.Event)
+    """Set when all of them are on the disk."""
+    first: int | None = None
+    """The number of the first one: kept where the message is handled again after a crash."""
 
 
 @attrs.frozen

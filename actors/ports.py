@@ -206,11 +206,12 @@ class Promises(Protocol):
         expires_ms: int | None = None,
         session_id: str | None = None,
         entry: Any = None,
+        leave_out: bool = False,
     ) -> "Promise":
         """Durable when it returns. The same command, open or done, is promised once. Raises `TooManyPromises`.
 
         `session_id`: the session with whose end the command is void; None for a command that outlives it. `entry`: into
-        the audit log, in the same transaction.
+        the audit log, in the same transaction. `leave_out`: its texts are kept in memory alone.
         """
         ...
 
@@ -277,7 +278,9 @@ class Access(Protocol):
 
     async def may_read(self, subject: Principal, village_id: str) -> bool: ...
 
-    async def may_drive(self, subject: Principal, village_id: str) -> bool: ...
+    async def may_drive(self, subject: Principal, village_id: str) -> bool | None:
+        """Return False where the subject may only look, None where it may not even see the village."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -296,6 +299,8 @@ class Deciding:
     terms: AnswerTerms | None = None
     """Who may allow it; None: anyone who may decide. With terms, the person who allows it is in `person`."""
     person: Answerer | None = None
+    leave_out: bool = False
+    """Whether what is asked and said is left out of what is stored."""
 
 
 @attrs.frozen(kw_only=True)

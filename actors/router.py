@@ -121,6 +121,7 @@ class SessionRouter(TrioActor):
                 runner_id=wanted.runner_id,
                 agent_id=wanted.agent_id or ui.default_agent_id(wanted.session_id),
                 agent_name=wanted.agent_name,
+                provider_id=wanted.provider_id,
                 created_at=self._context.clock.now_ms(),
             )
             await self._keep_owner(state)

@@ -21,6 +21,7 @@ from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
+from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
@@ -65,6 +66,9 @@ class _Waiting:
     """The link that it was last sent on."""
     row: bool = False
     """True if the command is a row of the promises; it is dropped when the row is settled."""
+    began_ms: int = 0
+    sent_ms: int | None = None
+    """When it was first given to a link."""
     done: trio.Event = attrs.field(factory=trio.Event)
     result: Result | None = None
 
@@ -168,6 +172,7 @@ class RunnerActor(TrioActor):
         self._context.heard[self.runner_id] = self._status, self._heard
         if self._status == "offline":
             self._become("online")
+            self._check_later()  # it may fall silent again without its connection ending, as a bridge has none
 
     def _check_later(self) -> None:
         tell_if_alive(self._context.timers, After(OFFLINE_SECONDS, self.actor_ref, m.OfflineCheck(0)))
@@ -202,7 +207,8 @@ class RunnerActor(TrioActor):
         if command.command_id not in self._waiting:
             if len(self._waiting) >= COMMANDS_KEPT:
                 raise m.RunnerOffline(f"runner {self.runner_id} has {COMMANDS_KEPT} unanswered commands")
-            self._waiting[command.command_id] = _Waiting(command, row=message.promised)
+            began_ms = self._context.clock.now_ms()
+            self._waiting[command.command_id] = _Waiting(command, row=message.promised, began_ms=began_ms)
         waiting = self._waiting[command.command_id]
         if waiting.link is not self._link:
             self._tell(waiting)
@@ -210,10 +216,14 @@ class RunnerActor(TrioActor):
 
     def _tell(self, waiting: _Waiting) -> None:
         waiting.link = self._link
+        if self._link is not None and waiting.sent_ms is None:
+            waiting.sent_ms = self._context.clock.now_ms()
         tell_if_alive(self._link, m.SendCommand(waiting.command))
 
     def _check_can(self, command: str) -> None:
         """Raises `Unsupported` where this runner cannot do that, as far as it has said."""
+        if is_bridge(self.runner_id):
+            raise m.Unsupported("the session is reported by a bridge, which takes no orders: stop it where it runs")
         if self._hello is None:
             return
         if self._lenient and command not in ACKLESS:
@@ -236,10 +246,10 @@ class RunnerActor(TrioActor):
             if waiting.row and command_id not in known:
                 del self._waiting[command_id]
                 void = ErrorBody(code="E_VOID", message="the session has ended, or the command's time is over")
-                waiting.result = Result(command_id=command_id, ok=False, error=void)
-                waiting.done.set()
+                self._over(waiting, Result(command_id=command_id, ok=False, error=void))
+        now = self._context.clock.now_ms()
         for command in promised:
-            waiting = self._waiting.setdefault(command.command_id, _Waiting(command, row=True))
+            waiting = self._waiting.setdefault(command.command_id, _Waiting(command, row=True, began_ms=now))
             if self._link is not None and waiting.link is not self._link:
                 self._tell(waiting)
 
@@ -283,8 +293,15 @@ class RunnerActor(TrioActor):
             log.warning(
                 "command_failed", runner=self.runner_id, command=waiting.command.command, reason=result.error.message
             )
+        self._over(waiting, result)
+
+    def _over(self, waiting: _Waiting, result: Result) -> None:
         waiting.result = result
         waiting.done.set()
+        times = {"began_ms": waiting.began_ms, "sent_ms": waiting.sent_ms}
+        self._context.measure(
+            "command", {"runner": self.runner_id, "command": waiting.command, "result": result, **times}
+        )
 
     def _describe(self) -> RunnerState:
         return RunnerState(

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import structlog
 
 from townwatch.actors import messages as m
@@ -84,6 +85,8 @@ class VillageActor(TrioActor):
                 return self._show_house(message)
             case m.Houses():
                 return self._all_houses()
+            case m.HouseRenamed(repo_id=repo_id):
+                return self._renamed(repo_id)
             case m.RunnerStatus(runner_id=runner_id, status=status):
                 self._runner_status(runner_id, status)
             case m.Announce(event=event, payload=payload, agent_id=agent_id, village=village):
@@ -136,6 +139,7 @@ class VillageActor(TrioActor):
                 outlet.publish(message.event, message.payload, rooms, tag)
         self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
         self._context.published[state.session_id] = fresh[-1].seq
+        self._context.measure("shown", {"by": "village", "events": fresh})
         self._notice(state, fresh)
 
     def _positions(self, room: str) -> dict[str, int]:
@@ -231,7 +235,10 @@ class VillageActor(TrioActor):
     def _house_of(self, state: SessionState) -> HouseState:
         found = self._houses.get(state.repo_id)
         if found is None:
-            found = HouseState(repo_id=state.repo_id, village_id=self.village_id, repo_path=state.repo_path)
+            label = self._context.house_names.get((self.village_id, state.repo_id))
+            found = HouseState(
+                repo_id=state.repo_id, village_id=self.village_id, repo_path=state.repo_path, label=label
+            )
             waiting = (
                 scopes.approval_key(one.session_id, approval_id)
                 for one in self._context.board.of_village(self.village_id)
@@ -285,6 +292,15 @@ class VillageActor(TrioActor):
             if state.repo_path:
                 self._house_of(state)
         return list(self._houses.values())
+
+    def _renamed(self, repo_id: str) -> HouseState | None:
+        """A name that was taken away is told as "": the pages then say the folder's again."""
+        self._all_houses()
+        house = self._houses.get(repo_id)
+        if house is not None:
+            name = self._context.house_names.get((self.village_id, repo_id), "")
+            self._change(attrs.evolve(house, label=name, version=house.version + 1))
+        return self._houses.get(repo_id)
 
     def _show_house(self, message: m.ShowHouse) -> bool:
         """Let a client into a repository's room and send it the house; return False if there is no such house."""

@@ -5,14 +5,21 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-from townwatch.access.address import is_loopback
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.messages import RecheckAccess
 from townwatch.app import supervision_tree as cast
+from townwatch.app.budgets.port import BudgetsOverRest
+from townwatch.app.calls import call_port, webhook_port
 from townwatch.app.health.disk_room import DiskRoom
 from townwatch.app.health.liveness import Health
-from townwatch.app.identity import open_provider_door, person_signed_out, provider_of, token_ended
+from townwatch.app.identity import (
+    administrator_changed,
+    open_provider_door,
+    person_signed_out,
+    provider_of,
+    token_ended,
+)
 from townwatch.app.lockout import locked_out
 from townwatch.app.resources import Resources
 from townwatch.app.rights import rates
@@ -20,15 +27,16 @@ from townwatch.app.search.indexer import Finder
 from townwatch.app.upkeep.authority import end_all_of
 from townwatch.app.upkeep.ending import village_deleted
 from townwatch.app.upkeep.session_gc import delete_session, forget_session
-from townwatch.app.webhooks import webhook_port
 from townwatch.config.settings import Settings
+from townwatch.contracts.networks import is_loopback
+from townwatch.contracts.tracing import context as trace_context
 from townwatch.dashboard import ROOT as PAGE
 from townwatch.runtime import whereis
 from townwatch.store import runners
 from townwatch.supervision import ChildError, Supervisor
 from townwatch.transports.control import ControlDeps, ControlEndpoint
 from townwatch.transports.http.app import mount
-from townwatch.transports.http.deps import Api
+from townwatch.transports.http.deps import Api, Ceilings
 from townwatch.transports.runners import DialTarget, LinkDeps, LinkSettings, RunnerEndpoint, dial_specs
 
 
@@ -42,13 +50,18 @@ async def open_runner_door(base: Resources, settings: Settings) -> RunnerEndpoin
         grants=base.grants.of,
         recognize=base.rights.certified,
         settings=LinkSettings(
-            window=set_.window, heartbeat_ms=set_.heartbeat_ms, ackless=set_.ackless, policies=base.policies.for_runner
+            window=set_.window,
+            heartbeat_ms=set_.heartbeat_ms,
+            ackless=set_.ackless,
+            policies=base.policies.for_runner,
+            allowing=base.accountant.desk,
         ),
     )
     door = RunnerEndpoint(links)
     base.edge.websocket("/runner", door.serve)
     targets = [DialTarget(url=dial.url, token=dial.token, runner_id=dial.runner_id) for dial in set_.dial]
-    await base.database.call(runners.ensure, [target.runner_id for target in targets], base.context.clock.now_ms())
+    if targets:
+        await base.database.call(runners.ensure, [target.runner_id for target in targets], base.context.clock.now_ms())
     for spec in dial_specs(links, targets):
         supervisor = whereis(cast.LINKS)
         assert supervisor is not None  # the tree has started
@@ -56,7 +69,7 @@ async def open_runner_door(base: Resources, settings: Settings) -> RunnerEndpoin
     return door
 
 
-def open_control_door(base: Resources, settings: Settings, stack: AsyncExitStack) -> None:
+def open_control_door(base: Resources, settings: Settings, stack: AsyncExitStack) -> ControlEndpoint:
     """/ws."""
     rights = base.rights
     control = ControlEndpoint(
@@ -65,14 +78,17 @@ def open_control_door(base: Resources, settings: Settings, stack: AsyncExitStack
             clients=cast.CLIENTS,
             authenticate=rights.person,
             access=rights,
-            allow_origin=partial(own_origin, tuple(settings.server.allowed_origins)),
+            allow_origin=partial(own_origin, settings.server.origins),
         )
     )
     base.edge.websocket("/ws", control.serve)
     stack.callback(control.shutdown)
+    return control
 
 
-async def open_api(base: Resources, settings: Settings, root: Any, door: RunnerEndpoint, health: Health) -> Api:
+async def open_api(
+    base: Resources, settings: Settings, root: Any, door: RunnerEndpoint, control: ControlEndpoint, health: Health
+) -> Api:
     """REST and the page."""
     context = base.context
     room = DiskRoom(settings.state, lambda: base.event_log.reserve_in_use)
@@ -89,6 +105,8 @@ async def open_api(base: Resources, settings: Settings, root: Any, door: RunnerE
         chaos=settings.server.chaos,
         reasons_not_ready=partial(not_ready, context, health, base, room),
         warnings=base.damage.warnings,
+        cluster=lambda: None if base.member is None else base.member.words,
+        replicas=lambda: [] if base.member is None else base.member.views(),
         registry=base.metrics.registry,
         metrics_open=for_this_machine(settings),
         forget_session=partial(forget_session, context),
@@ -103,13 +121,24 @@ async def open_api(base: Resources, settings: Settings, root: Any, door: RunnerE
         token_ended=partial(token_ended, context),
         person_signed_out=partial(person_signed_out, context),
         person_locked_out=partial(locked_out, context),
+        administrator_changed=partial(administrator_changed, context),
+        broadcast=control.announce,
         webhooks=webhook_port(base, settings),
+        calls=call_port(base, settings),
+        budgets=BudgetsOverRest(base.accountant, base.policy_keeper),
         keep_audit=base.trail.keep,
         search=Finder(base.search),
         oidc=provider_of(settings),
-        public_url=settings.server.public_url,
-        allowed_origins=tuple(settings.server.allowed_origins),
+        public_url=settings.server.public_address,
+        path=settings.server.path,
+        allowed_origins=settings.server.origins,
+        trace=base.tracing.maker.place if base.tracing is not None else trace_context.read,
         rates=rates(settings.limits),
+        ceilings=Ceilings(
+            connections_per_user=settings.limits.connections_per_user,
+            connections=settings.limits.connections,
+            runners=settings.limits.runners,
+        ),
     )
     await mount(base.edge, api, PAGE)
     open_provider_door(base.edge, api, settings)

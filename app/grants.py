@@ -9,6 +9,7 @@ import trio
 
 from townwatch.actors.context import Context
 from townwatch.app.upkeep.ending import end_session
+from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.village_ids import name_of
 from townwatch.runtime.tasks import TaskOwner
@@ -71,7 +72,8 @@ class GrantKeeper:
         async with self._lock:
             await self._book.refresh(self._database)
             for state in self._context.board:
-                if state.runner_id and not state.ended and not self._book.serves(state.runner_id, state.village_id):
+                ours = not state.runner_id or is_bridge(state.runner_id)  # a bridge reports by its person's rights
+                if not ours and not state.ended and not self._book.serves(state.runner_id, state.village_id):
                     await end_session(self._context, state, REASON)
 
     async def changed(self, runner_id: str) -> None:

@@ -1,7 +1,10 @@
 """Token issuers, the OpenID Connect client and enrolment codes for runners, built from the settings."""
 
+from functools import partial
 from pathlib import Path
+from typing import cast
 
+import attrs
 import trio
 from sqlalchemy import Connection
 
@@ -9,22 +12,25 @@ from townwatch.access.bootstrap import OWNER_ID, token_secret
 from townwatch.access.grants import issue_enrolment_code
 from townwatch.access.jwt import IssuerTokens, OwnTokens, SharedSecretTokens
 from townwatch.access.keys import FetchedKeys, FixedKeys
+from townwatch.access.newcomers import CannotAdd, Newcomer, add_person
 from townwatch.access.oidc import Oidc
 from townwatch.access.oidc_wire import OidcClient
-from townwatch.access.sign_in import SignIn, SignInResult, issue_sign_in_code
-from townwatch.access.subject import ALL_SCOPES
+from townwatch.access.sign_in import CODE_LIFETIME_MS, ClientPlace, SignIn, SignInResult
+from townwatch.access.subject import ALL_SCOPES, Subject
 from townwatch.access.welcome import Grant, ProvisioningRules
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
-from townwatch.actors.messages import Dismiss, TokenEnded
+from townwatch.actors.messages import Dismiss, RightsChanged, TokenEnded
+from townwatch.actors.ports import Principal
 from townwatch.config.settings import ConfigError, IssuerSettings, Settings
 from townwatch.contracts.clock import epoch_ms
 from townwatch.runner import identity
-from townwatch.store import audit, members, users, villages
+from townwatch.store import audit, villages
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
 from townwatch.store.engine.fence import Term
 from townwatch.store.members import Role
+from townwatch.store.tokens import CodeWay
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http.deps import Api
 from townwatch.transports.http.oidc_door import PREFIX, OidcEndpoint
@@ -87,11 +93,7 @@ def welcome_rules(settings: Settings) -> ProvisioningRules:
 def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
     """Mount the endpoint that redirects browsers to the provider and receives them back."""
     if api.oidc is not None:
-        edge.http(PREFIX, OidcEndpoint(api, api.oidc, welcome_rules(settings), settings.server.public_url))
-
-
-class CannotAdd(Exception):
-    """A person cannot be added so; one line says why."""
+        edge.http(PREFIX, OidcEndpoint(api, api.oidc, welcome_rules(settings), settings.server.public_address))
 
 
 async def new_person(
@@ -104,36 +106,20 @@ async def new_person(
         raise CannotAdd(f"{settings.state} has no service yet: start it once with townwatch serve") from None
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
-        code = await database.call(_add_person, name, email, village, role, admin, epoch_ms())
+        new = Newcomer(name=name, email=email, admin=admin, role=role)
+        code = await database.call(_add_person, new, village, epoch_ms())
     finally:
         database.close()
-    return f"{settings.server.public_url.rstrip('/') or url}/?code={code}"
+    return f"{settings.server.public_address or url + settings.server.path}/?code={code}"
 
 
-def _add_person(
-    connection: Connection,
-    name: str,
-    email: str | None,
-    village: str | None,
-    role: Role,
-    admin: bool,
-    now_ms: int,
-) -> str:
-    if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise CannotAdd("a name has 1 to 200 printable characters")
-    if email is not None and ("@" not in email or len(email) > 320):
-        raise CannotAdd(f"{email} is no e-mail address")
-    if email is not None and users.by_email(connection, email) is not None:
-        raise CannotAdd(f"{email} belongs to another account; use another address")
+def _add_person(connection: Connection, new: Newcomer, village: str | None, now_ms: int) -> str:
     key = None if village is None else villages.key_of(connection, village)
     if village is not None and key is None:
         raise CannotAdd(f"there is no village {village!r}")
-    user = users.create(connection, name.strip(), now_ms, email=email, admin=admin)
-    if key is not None:
-        members.put(connection, key, user.user_id, role, now_ms)
-    entry = Entry(at_ms=now_ms, kind="user", action="user.add", village_id=key, target=user.user_id)
-    audit.add(connection, entry)
-    return issue_sign_in_code(connection, user.user_id, now_ms)
+    made = add_person(connection, attrs.evolve(new, village=key), now_ms, CODE_LIFETIME_MS)
+    audit.add(connection, Entry(at_ms=now_ms, kind="user", action="user.add", village_id=key, target=made.user_id))
+    return made.code
 
 
 class UnknownVillage(Exception):
@@ -159,7 +145,7 @@ def _issue(connection: Connection, village: str | None, name: str | None, now_ms
 async def new_link(settings: Settings) -> str:
     """A sign-in link for the service of this state directory, which may be running."""
     url, code = await _owner_code(settings)
-    return f"{settings.server.public_url.rstrip('/') or url}/?code={code}"
+    return f"{settings.server.public_address or url + settings.server.path}/?code={code}"
 
 
 async def local_access(settings: Settings) -> tuple[str, str]:
@@ -169,18 +155,23 @@ async def local_access(settings: Settings) -> tuple[str, str]:
 
 async def owner_sign_in(settings: Settings) -> SignInResult:
     """Sign the owner in at the service of this state directory, which may be running."""
-    _, code = await _owner_code(settings)
+    _, code = await _owner_code(settings, "machine")
     database = await trio.to_thread.run_sync(open_database, settings)
+    here = ClientPlace(user_agent="townwatch, on the service's machine")
     try:
-        return await SignIn(database, OwnTokens(token_secret(settings.state))).exchange(code)
+        return await _sign_in(database, settings).exchange(code, here)
     finally:
         database.close()
 
 
-async def _owner_code(settings: Settings) -> tuple[str, str]:
+def _sign_in(database: Database, settings: Settings) -> SignIn:
+    return SignIn(database, OwnTokens(token_secret(settings.state)), kept_days=settings.people.sign_ins_kept_days)
+
+
+async def _owner_code(settings: Settings, way: CodeWay = "link") -> tuple[str, str]:
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
-        code = await SignIn(database, OwnTokens(token_secret(settings.state))).issue_code(OWNER_ID)
+        code = await _sign_in(database, settings).issue_code(OWNER_ID, way=way)
     finally:
         database.close()
     return _address(settings), code
@@ -205,4 +196,14 @@ async def token_ended(context: Context, token_id: str) -> None:
 async def person_signed_out(context: Context, user_id: str) -> None:
     """Close all of a person's live connections: everyone who used their sign-in must sign in again."""
     for connection in context.directory.of_user(user_id):
-        tell_if_alive(connection.ref, Dismiss("the password was changed: sign in again"))
+        tell_if_alive(connection.ref, Dismiss("all your sign-ins were ended: sign in again"))
+
+
+async def administrator_changed(context: Context, user_id: str, admin: bool) -> None:
+    """Let a person's live connections have the rights that the person has now."""
+    for connection in context.directory.of_user(user_id):
+        tell_if_alive(connection.ref, RightsChanged(partial(_with_rights, admin=admin)))
+
+
+def _with_rights(subject: Principal, admin: bool) -> Principal:
+    return cast("Principal", attrs.evolve(cast("Subject", subject), admin=admin))

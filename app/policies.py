@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+import attrs
+
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
+from townwatch.app.budgets.book import BudgetBook
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.store.database import Database
 from townwatch.store.deciding import policies
@@ -13,12 +16,16 @@ from townwatch.store.deciding import policies
 class PolicyBook:
     """Village key → its rules as they are sent to runners. Read by links, written by `refresh` alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, budgets: BudgetBook) -> None:
+        self._budgets = budgets
         self._of: Mapping[str, policies.PolicyRow] = {}
 
     def for_runner(self, villages: Mapping[str, str]) -> list[VillagePolicy]:
         """Return the rules of the villages (name → key) that a runner serves."""
-        return [_as_sent(name, self._of.get(key)) for name, key in villages.items()]
+        return [
+            attrs.evolve(_as_sent(name, self._of.get(key)), shared=self._budgets.sent(key))
+            for name, key in villages.items()
+        ]
 
     def of(self, village_id: str) -> policies.PolicyRow | None:
         """Return the rules of the village of this key; None where it never had any."""

@@ -1,6 +1,6 @@
 """Promised decisions and commands, behind the ports of `actors`: they are rows before they are answered."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -9,23 +9,32 @@ from sqlalchemy import Connection
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Clock, Deciding, Decision, Promise, TooManyPromises
 from townwatch.actors.session.state import SessionState
+from townwatch.app.budgets.raising import budget_asked, raise_budget
+from townwatch.app.held.commands import HeldCommands
 from townwatch.contracts.answers import AnswerRefused, Counted
 from townwatch.contracts.codec import to_json_values
 from townwatch.contracts.link import Command
 from townwatch.contracts.lists import SeenBy
-from townwatch.store import alerts, audit, commands, failures, sessions
+from townwatch.contracts.scopes import AlertKey
+from townwatch.contracts.secrets import left_out
+from townwatch.store import alerts, audit, commands, failures, sessions, villages
 from townwatch.store.audit import Entry
+from townwatch.store.budgets import rows
 from townwatch.store.commands import PromisedCommand, TooManyOpen
 from townwatch.store.database import Database
 from townwatch.store.deciding import answers, approvals, holds
 from townwatch.store.deciding.approvals import Approval, Decided
+from townwatch.store.showing import house_names
 
 
 class StoredDecisions:
     """`townwatch.actors.ports.Decisions` in the database: one conditional update, the first decision wins."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, budget_raised: Callable[[], None], held: HeldCommands) -> None:
+        """`budget_raised`: called when a decision added to a budget, or was taken back."""
         self._database = database
+        self._budget_raised = budget_raised
+        self._held = held
 
     async def record(
         self,
@@ -37,13 +46,20 @@ class StoredDecisions:
         at_ms: int,
         deciding: Deciding | None = None,
     ) -> Decision:
+        if deciding is not None and deciding.leave_out:
+            stored = None if deciding.command is None else self._held.stored(deciding.command)
+            deciding, note = attrs.evolve(deciding, command=stored), left_out.note(resolved_by, note)
         made = await self._database.call(_record, session_id, approval_id, decision, resolved_by, note, at_ms, deciding)
         if isinstance(made, Counted):
             return Decision(approval_id=approval_id, decision="", resolved_by=None, note=None, counted=made)
+        if made.won and deciding is not None and budget_asked(deciding.asked) is not None:
+            self._budget_raised()
         return standing_of(made.standing, won=made.won)
 
     async def take_back(self, session_id: str, approval_id: str, entry: Any = None) -> bool:
-        return await self._database.call(_take_back, session_id, approval_id, entry)
+        done = await self._database.call(_take_back, session_id, approval_id, entry)
+        self._budget_raised()
+        return done
 
     async def unconfirmed(self, session_id: str) -> Sequence[Decision]:
         return [standing_of(one) for one in await self._database.read(approvals.unconfirmed, session_id)]
@@ -59,6 +75,8 @@ class StoredDecisions:
         deciding: Deciding | None = None,
     ) -> None:
         village_id, asked = _where(deciding)
+        if deciding is not None and deciding.leave_out:
+            note = left_out.note(resolved_by, note)
         await self._database.call(
             approvals.confirm,
             session_id,
@@ -113,6 +131,8 @@ def _record(
                 decided = attrs.evolve(decided, standing=approvals.get(connection, session_id, approval_id))
         if deciding.entry is not None:
             audit.add(connection, deciding.entry)
+        if decision == "allow":
+            raise_budget(connection, session_id, approval_id, by, now_ms, deciding)
     return decided
 
 
@@ -125,6 +145,7 @@ def _take_back(connection: Connection, session_id: str, approval_id: str, entry:
     done = holds.take_back(connection, session_id, approval_id)
     if done:
         answers.forget(connection, session_id, approval_id)
+        rows.take_back(connection, session_id, approval_id)
     if done and entry is not None:
         audit.add(connection, entry)
     return done
@@ -133,7 +154,10 @@ def _take_back(connection: Connection, session_id: str, approval_id: str, entry:
 def _where(deciding: Deciding | None) -> tuple[str | None, Any]:
     if deciding is None:
         return None, None
-    return deciding.village_id, None if deciding.asked is None else to_json_values(deciding.asked)
+    asked = deciding.asked
+    if asked is not None and deciding.leave_out:
+        asked = left_out.request(asked)
+    return deciding.village_id, None if asked is None else to_json_values(asked)
 
 
 def standing_of(approval: Approval, *, won: bool = False) -> Decision:
@@ -153,9 +177,10 @@ def standing_of(approval: Approval, *, won: bool = False) -> Decision:
 class StoredPromises:
     """`townwatch.actors.ports.Promises` in the database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, held: HeldCommands) -> None:
         self._database = database
         self._clock = clock
+        self._held = held
 
     async def promise(
         self,
@@ -165,22 +190,27 @@ class StoredPromises:
         expires_ms: int | None = None,
         session_id: str | None = None,
         entry: Any = None,
+        leave_out: bool = False,
     ) -> Promise:
         now = self._clock.now_ms()
+        stored = self._held.stored(command) if leave_out else command
         try:
-            made = await self._database.call(_promise, runner_id, command, now, expires_ms, session_id, entry)
+            made = await self._database.call(_promise, runner_id, stored, now, expires_ms, session_id, entry)
         except TooManyOpen as error:
             raise TooManyPromises(str(error)) from None
-        return Promise(command=made.command, open=made.row.open)
+        return Promise(command=self._held.whole(made.command) or made.command, open=made.row.open)
 
     async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
         now = self._clock.now_ms()
         await self._database.call(commands.settle, command_id, "ok" if ok else "failed", error, now)
+        self._held.forget(command_id)
 
     async def open_of(self, runner_id: str) -> Sequence[Command]:
-        return await self._database.read(commands.open_of, runner_id, self._clock.now_ms())
+        found = await self._database.read(commands.open_of, runner_id, self._clock.now_ms())
+        return [whole for stored in found if (whole := self._held.whole(stored)) is not None]
 
     async def void_session(self, session_id: str, why: str) -> None:
+        self._held.forget_session(session_id)
         await self._database.call(commands.void, why, self._clock.now_ms(), session_id=session_id)
 
 
@@ -199,23 +229,54 @@ def _promise(
     return made
 
 
+@attrs.frozen
+class StoredMatters:
+    """Rows that a start reads into memory."""
+
+    undelivered: Sequence[Approval]
+    leaving_out: set[str]
+    settled_alerts: dict[AlertKey, int]
+    failures: Sequence[failures.SeenFailure]
+    house_names: dict[tuple[str, str], str]
+    sessions: Sequence[sessions.SessionRow]
+
+
+def read_back(connection: Connection) -> StoredMatters:
+    """Read them."""
+    return StoredMatters(
+        undelivered=approvals.undelivered(connection),
+        leaving_out=villages.leaving_out(connection),
+        settled_alerts=alerts.settled(connection),
+        failures=failures.all_seen(connection),
+        house_names=house_names.everything(connection),
+        sessions=sessions.everything(connection),
+    )
+
+
 async def recall(database: Database, context: Context) -> None:
-    """After a restart: which decisions are on their way, which alerts people have done with, which failures they have
-    seen, and which sessions were
-    started and have not begun. A held allow is held for its full time again.
+    """Read after a restart which decisions are on their way, which alerts people have done with, which failures they
+    have seen, how they call houses, which villages keep texts out of the log, and which sessions were started and have
+    not begun. A held allow is held for its full time again.
     """
-    await database.call(holds.begin_again, context.clock.now_ms())
-    for one in await database.read(approvals.undelivered):
+    found = await database.call(_begin_again, context.clock.now_ms())
+    for one in found.undelivered:
         state = context.board.session(one.session_id)
         if state is not None and one.approval_id in state.pending:
             context.decided[one.session_id, one.approval_id] = standing_of(one)
-    context.settled_alerts.update(await database.read(alerts.settled))
-    for seen in await database.read(failures.all_seen):
+    context.leaves_out.update(found.leaving_out)
+    context.settled_alerts.update(found.settled_alerts)
+    for seen in found.failures:
         context.seen_failures[seen.session_id] = SeenBy(name=seen.seen_by, at=seen.seen_ms)
-    for row in await database.read(sessions.everything):
+    context.house_names.update(found.house_names)
+    for row in found.sessions:
         unbegun = row.runner_id and context.board.session(row.session_id) is None
         if unbegun and not context.journal_log.deleted(row.session_id):
             context.board.post(_created(row))
+
+
+def _begin_again(connection: Connection, now_ms: int) -> StoredMatters:
+    holds.begin_again(connection, now_ms)
+    return read_back(connection)
 
 
 def _created(row: sessions.SessionRow) -> SessionState:

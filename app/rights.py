@@ -34,7 +34,7 @@ class Rights:
     async def may_read(self, subject: Principal, village_id: str) -> bool:
         return await self._gate.may_read(cast(AccessSubject, subject), village_id)
 
-    async def may_drive(self, subject: Principal, village_id: str) -> bool:
+    async def may_drive(self, subject: Principal, village_id: str) -> bool | None:
         return await self._gate.may_drive(cast(AccessSubject, subject), village_id)
 
     async def person(self, token: str | None) -> Principal:

@@ -8,10 +8,12 @@ import trio
 from townwatch.actors.ports import VillageRuling
 from townwatch.actors.session.asked import request_in, work_of
 from townwatch.actors.session.state import SessionState
+from townwatch.app.budgets.raising import budget_asked
 from townwatch.app.policies import PolicyBook
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.events import ApprovalRequest
+from townwatch.contracts.policy import AnswerTerms
 from townwatch.policy.requests import terms_in
 from townwatch.policy.village import LayeredRule, PolicyDecision, Work, decide_request
 from townwatch.store import audit, sessions
@@ -23,6 +25,10 @@ from townwatch.store.deciding.policies import PolicyRow
 log = structlog.get_logger("policy")
 
 _Key = tuple[str, str, int]
+NOT_KEPT = (
+    "what it asks was left out of the database by the village's setting, and the service has restarted since: answer "
+    "it in its terminal, or deny it"
+)
 KEPT = 2000
 """Rulings that are remembered: a question is asked for again at each key that is typed while it waits."""
 
@@ -40,8 +46,10 @@ class StoredRulings:
         )
 
     async def of(self, session: SessionState, asked: ApprovalRequest) -> VillageRuling:
+        if asked.left_out:
+            raise AnswerRefused(NOT_KEPT)
         row = self._book.of(session.village_id)
-        told = terms_in(asked)
+        told = _told(asked)
         if (row is None or not row.body.rules) and not told:
             return VillageRuling()
         key = (session.session_id, asked.approval_id, 0 if row is None else row.version)
@@ -79,12 +87,20 @@ class StoredRulings:
             raise AnswerRefused("the village's rules could not be evaluated for this: it can only be denied") from None
         if found is not None and found.verdict == "deny":
             return VillageRuling(denied=(found.rule or "none", found.reason[:500]))
-        terms, rules = terms_in(asked), found.terms_rules if found is not None else ()
+        terms, rules = _told(asked), found.terms_rules if found is not None else ()
         if found is not None and found.terms is not None:
             terms = terms.also(found.terms)
         if not terms:
             return VillageRuling()
         return VillageRuling(terms=terms, rules=rules, needed=answers.needed(terms, starter))
+
+
+def _told(asked: ApprovalRequest) -> AnswerTerms:
+    """Return the terms that come with a question. More of a budget that sessions share is its owner's to give, whatever
+    its runner says.
+    """
+    terms = terms_in(asked)
+    return terms if budget_asked(asked) is None else terms.also(AnswerTerms(role="owner"))
 
 
 def _decide(

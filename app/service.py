@@ -1,10 +1,12 @@
 """The composition root: opens what lasts, restores what was, starts who lives, listens; and undoes it in reverse."""
 
 import gc
+import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -18,6 +20,8 @@ from townwatch.access.sign_in import SignIn
 from townwatch.actors.context import Context
 from townwatch.app import supervision_tree as cast
 from townwatch.app.audit_writer import AuditWriter
+from townwatch.app.budgets.accountant import BudgetRounds
+from townwatch.app.calls import sender_spec
 from townwatch.app.deadline import Deadline
 from townwatch.app.demo import DemoRunner
 from townwatch.app.endpoints import deleted_village, open_api, open_control_door, open_runner_door
@@ -37,10 +41,11 @@ from townwatch.app.upkeep.authority import Authority
 from townwatch.app.upkeep.retention import Keeper, retention
 from townwatch.app.upkeep.session_gc import Forgetter
 from townwatch.app.waiting_room import StoppedWaiting
-from townwatch.app.webhooks import sender_spec
 from townwatch.chaos.faults.sabotage import FaultInjection, lifted
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
+from townwatch.contracts.codec import prepare_decoders
+from townwatch.net.shown import reachable_from_a_phone, shown
 from townwatch.runner import identity
 from townwatch.runtime import open_world
 from townwatch.store.database import Database
@@ -56,6 +61,8 @@ STOOD_DOWN = 75
 STOP_SECONDS = 5.0
 """The longest time from SIGTERM to the end of the process."""
 DRAIN_SECONDS = 1.0
+MOST_FILES = 65_536
+"""Open files that the service asks the system for; the unit in packaging/systemd allows as many."""
 GREETING = """
   Townwatch {version} is up. This link signs you in, once, within a quarter of an hour:
 
@@ -82,15 +89,21 @@ class RunningService:
 
     async def link(self) -> str:
         """A link that signs the owner in, once."""
-        return f"{self.url}/?code={await self.sign_in.issue_code(OWNER_ID)}"
+        return f"{self.url}{self.settings.server.path}/?code={await self.sign_in.issue_code(OWNER_ID)}"
+
+    async def link_elsewhere(self) -> str | None:
+        """The same at an address for other machines; None where the settings name none."""
+        server = self.settings.server
+        base = server.public_address or (f"{self.url}{server.path}" if reachable_from_a_phone(self.url) else "")
+        return f"{base}/?code={await self.sign_in.issue_code(OWNER_ID)}" if base else None
 
 
-async def run_service(settings: Settings, demo_seed: int | None = None) -> int:
+async def run_service(settings: Settings, demo_seed: int | None = None, qr: bool = False) -> int:
     """`townwatch serve`: until SIGTERM or SIGINT, then in order and within `STOP_SECONDS`. Raises OSError at the
-    start.
+    start. `qr`: show the sign-in link as a code also where only this machine can open it.
     """
     try:
-        return await _run_service(settings, demo_seed)
+        return await _run_service(settings, demo_seed, qr)
     except ExceptionGroup as group:
         raise _only_one(group) from None
 
@@ -100,7 +113,9 @@ def _only_one(group: ExceptionGroup[Exception]) -> Exception:
     return group.exceptions[0] if len(group.exceptions) == 1 else group
 
 
-async def _run_service(settings: Settings, demo_seed: int | None) -> int:
+async def _run_service(settings: Settings, demo_seed: int | None, qr: bool) -> int:
+    _allow_more_files()
+    prepare_decoders()
     began, gave_up, replaced, told = time.monotonic(), False, False, trio.Event()
     deadline = Deadline(STOP_SECONDS)
     # Before the service listens: one that is told to stop in its first moment stops in order, too.
@@ -111,7 +126,7 @@ async def _run_service(settings: Settings, demo_seed: int | None) -> int:
                 async with open_service(settings, demo_seed, told) as service:
                     log.info("listening", url=service.url, ms=round((time.monotonic() - began) * 1000))
                     _calm_the_collector()
-                    await _greet(service)
+                    await _greet(service, qr)
                     ended = service.root.actor_stopped
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(_until_told, told, nursery.cancel_scope)
@@ -120,10 +135,21 @@ async def _run_service(settings: Settings, demo_seed: int | None) -> int:
                     deadline.begin()
                     gave_up, replaced = ended.is_set(), service.replaced.is_set()
             except StoppedWaiting:
-                pass
+                gc.freeze()  # the end of the interpreter need not look through everything once more
             listening.cancel_scope.cancel()
     log.info("stopped", reason=_why(gave_up, replaced))
     return STOOD_DOWN if replaced and not told.is_set() else 1 if gave_up else 0
+
+
+def _allow_more_files() -> None:
+    """Raise the process's own limit of open files as far as the system lets it: 1024, the usual one, is fewer than the
+    connections that `[limits] connections` allows.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _why(gave_up: bool, replaced: bool) -> str:
@@ -132,14 +158,19 @@ def _why(gave_up: bool, replaced: bool) -> str:
     return "the supervision tree gave up" if gave_up else "told to"
 
 
-async def _greet(service: RunningService) -> None:
-    """A link that signs the owner in; making one needs a database that can be written to."""
+async def _greet(service: RunningService, qr: bool) -> None:
+    """A link that signs the owner in; making one needs a database that can be written to. On a terminal, another one
+    as a QR code, where a phone can open it.
+    """
     try:
         link = await service.link()
+        elsewhere = await service.link_elsewhere() if sys.stdout.isatty() else None
     except Exception as error:
         log.error("no_sign_in_link", reason=str(error), advice="make one with townwatch link, when that is mended")
         return
     print(GREETING.format(version=version("townwatch"), link=link), flush=True)
+    if code := shown(elsewhere or link, sys.stdout, qr):
+        print(f"  On a phone, once as well: {elsewhere}\n\n{code}\n" if elsewhere else f"{code}\n", flush=True)
 
 
 def _calm_the_collector() -> None:
@@ -148,7 +179,7 @@ def _calm_the_collector() -> None:
     young are looked at a little more often than the middle and the old: what of them is garbage is memory that waits.
     """
     gc.freeze()  # what is there now stays for ever
-    gc.set_threshold(5_000, 80, 20)
+    gc.set_threshold(5_000, 20, 80)
 
 
 async def _until_signal(signals: Any, told: trio.Event) -> None:
@@ -198,9 +229,9 @@ class open_service:
         base = await lay(settings, stack, sabotage, self._told)
         root = await self._start(base)
         door = await open_runner_door(base, settings)
-        open_control_door(base, settings, stack)
+        control = open_control_door(base, settings, stack)
         health = Health()
-        api = await open_api(base, settings, root, door, health)
+        api = await open_api(base, settings, root, door, control, health)
         if sabotage:
             instruments = Instruments(
                 registry=base.metrics.registry,
@@ -209,6 +240,9 @@ class open_service:
                 reasons_not_ready=api.reasons_not_ready,
             )
             await sabotage.open(root, base.edge, api, base.context, instruments)
+        if base.member is not None:
+            await base.member.close_port()
+            base.member.serves = True
         url = await self._listen(root, base.edge)
         await self._watch(root, base, health)
         await self._local_runner(root, url)
@@ -266,8 +300,12 @@ class open_service:
                 args=(base.context, base.database, self._settings.runners.end_detached_hours),
                 backoff=cast.BACKOFF,
             ),
+            ChildSpec(id="budgets", actor=BudgetRounds, args=(base.accountant,), backoff=cast.BACKOFF),
             sender_spec(base, self._settings),
         ]
+        if base.tracing is not None:
+            run = base.tracing.exporter.run
+            specs.append(ChildSpec(id="spans", actor=Hosted, args=(run,), shutdown=1.5, backoff=cast.BACKOFF))
         keep = retention(self._settings.journal)
         if keep is not None:
             specs.append(ChildSpec(id="keeper", actor=Keeper, args=(base.context, base.event_log, keep)))

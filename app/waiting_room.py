@@ -1,28 +1,34 @@
 """A start while the tables database is away, while the disk is so full that not even reading is possible, or while
-another process leads: the port answers that the service lives and is not ready, until it is.
+another process leads: the port answers that the service lives and is not ready, until it is. Connections are handed on
+to the process that leads, if there is one.
 
 `townwatch serve` waits for ever; SIGTERM ends it at once. Each attempt is a line in the log.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import structlog
 import trio
 
+from townwatch.app.health.replica_metrics import FollowerMetrics
+from townwatch.app.member import ClusterMember
 from townwatch.app.systemd import ALIVE, READY, notify
+from townwatch.contracts import rest
+from townwatch.contracts.codec import encode
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.log.records import DiskFull
 from townwatch.transports.edge.connection import Connection
-from townwatch.transports.edge.http import Request, Response, error_response
+from townwatch.transports.edge.http import HttpHandler, Request, Response, WebSocketHandler, error_response
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.websocket.handshake import HandshakeRejected, reject
 
 log = structlog.get_logger("service")
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
-STANDBY_WAIT = 0.25
+STANDBY_WAIT = 0.02
+"""The try itself waits, until there is something to do."""
 RETRY_AFTER = 5
 STANDBY_RETRY_AFTER = 1
 """The leader is at another address, and this process may take over within seconds."""
@@ -36,27 +42,63 @@ class StoppedWaiting(Exception):
     """The service was told to stop before its database was there."""
 
 
+JSON, LAST = [("content-type", "application/json")], [("connection", "close")]
+"""The next request on this connection is another replica's to answer, perhaps."""
 T = TypeVar("T")
 _PASSING = (TablesUnavailable, DiskFull)
 
 
-async def wait_for(open_it: Callable[[], T], edge: Edge, told: trio.Event) -> T:
-    """Open a database; while it is away, answer on the port and try again. `told`: the service is to stop.
+async def wait_for(
+    open_it: Callable[[], T],
+    edge: Edge,
+    told: trio.Event,
+    member: ClusterMember | None = None,
+    meanwhile: Callable[[], Awaitable[None]] | None = None,
+) -> T:
+    """Open a database; while it is away, answer on the port and try again. `told`: the service is to stop. `member`:
+    where another process may lead, to which connections are handed on. Its port stays open when this process leads.
+    `meanwhile` runs as long as this waits, and must not raise.
 
     Raises `StoppedWaiting`, and where waiting would not help `TablesRefused`, `FilesDamaged` and other OSErrors.
     """
     try:
         return await trio.to_thread.run_sync(open_it)
     except _PASSING as error:
-        room = _WaitingRoom(error)
+        failed = error
     found: list[T] = []
     async with trio.open_nursery() as nursery:
-        await nursery.start(edge.serve_meanwhile, room.pages, room.sockets)
-        failure = await _try_on(room, open_it, told, found)
+        if meanwhile is not None:
+            nursery.start_soon(meanwhile)
+        if member is not None and not member.leads and member.relaying is not None:
+            failure = await _relay_and_try_on(_WaitingRoom(failed, member), member, edge, told, open_it, found)
+        else:
+            if member is not None:
+                await member.close_port()
+            room = _WaitingRoom(failed, None)
+            await nursery.start(edge.serve_meanwhile, room.pages, room.sockets)
+            failure = await _try_on(room, open_it, told, found)
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure  # outside the nursery, which would wrap it
     return found[0]
+
+
+async def _relay_and_try_on(
+    room: "_WaitingRoom",
+    member: ClusterMember,
+    edge: Edge,
+    told: trio.Event,
+    open_it: Callable[[], T],
+    found: list[T],
+) -> Exception | None:
+    await member.open_port(edge, room.pages, room.sockets)
+    failure = await _try_on(room, open_it, told, found)
+    if failure is not None:
+        if isinstance(failure, StoppedWaiting) and member.relaying is not None:
+            edge.stop_listening()
+            await member.relaying.drain()
+        await member.close_port()
+    return failure
 
 
 async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Event, found: list[T]) -> Exception | None:
@@ -106,27 +148,34 @@ async def _cancel_when(told: trio.Event, scope: trio.CancelScope) -> None:
 class _WaitingRoom:
     """Answers on the port until the service is ready."""
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: OSError, member: ClusterMember | None) -> None:
         self.reason, self.is_standby, self.said = "", False, ""
+        self._member = member
         self.note(error)
-        self.pages = {"/healthz": self._healthz, "/readyz": self._readyz, "/": self._nothing}
-        self.sockets = {"/": self._no_socket}
+        self.pages: dict[str, HttpHandler] = {"/healthz": self._healthz, "/readyz": self._readyz, "/": self._nothing}
+        if member is not None:
+            self.pages["/metrics"] = FollowerMetrics(member).answer
+        self.sockets: dict[str, WebSocketHandler] = {"/": self._no_socket}
 
     def note(self, error: OSError) -> None:
         """Keep why the last attempt failed."""
         self.reason, self.is_standby = str(error), isinstance(error, AnotherLeads)
 
     async def _healthz(self, _request: Request) -> Response:
-        return Response(200, b'{"status":"ok"}', [("content-type", "application/json")])
+        return Response(200, b'{"status":"ok"}', [*JSON, *LAST])
 
     async def _readyz(self, _request: Request) -> Response:
+        member = self._member
+        if member is not None and member.not_ready() is None:
+            ready = rest.Ready(ready=True, cluster=member.words)
+            return Response(200, encode(ready), [*JSON, *LAST])
         return self._answer("E_NOT_READY", {"ready": False, "reasons": [self._text()]})
 
     async def _nothing(self, _request: Request) -> Response:
         return self._answer("E_UNAVAILABLE", None)
 
     def _answer(self, code: str, details: Any) -> Response:
-        answer = error_response(503, code, self._text(), [("retry-after", str(self._retry_after()))])
+        answer = error_response(503, code, self._text(), [("retry-after", str(self._retry_after())), *LAST])
         if details is not None:
             answer.body = json.dumps({"error": {"code": code, "message": self._text(), "details": details}}).encode()
         return answer
@@ -138,6 +187,11 @@ class _WaitingRoom:
         return STANDBY_RETRY_AFTER if self.is_standby else RETRY_AFTER
 
     def _text(self) -> str:
+        member = self._member
+        if member is not None and member.leads:
+            return "this process begins to lead"
+        if member is not None and member.door is not None and (why := member.not_ready()):
+            return f"standby; {why}"
         if self.is_standby:
             return f"standby; {self.reason}"
         return f"the service is starting and waits for its database: {self.reason}"

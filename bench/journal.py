@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.whole_log import read_all
 from townwatch.contracts.records import LogRecord
 from townwatch.store.log.event_log import EventLog
+from townwatch.store.log.port import DurableLog
 from townwatch.store.log.schema import Synchronous
 
 BODY = (
@@ -36,18 +37,22 @@ def batches(size: int, sessions: int, seqs: list[int]) -> list[LogRecord]:
     return records
 
 
-def append_rate(home: Path, synchronous: Synchronous, size: int, sessions: int, seconds: float) -> str:
-    """Events a second, and how long a commit takes."""
-    log = EventLog.open(home / f"{synchronous}-{size}-{sessions}.db", synchronous)
-    seqs, times, events = [0] * sessions, list[float](), 0
-    begun = time.perf_counter()
+def timed_appends(log: DurableLog, size: int, sessions: int, seqs: list[int], seconds: float) -> list[float]:
+    """Append batches of this size for so long; the seconds that each took."""
+    times, begun = list[float](), time.perf_counter()
     while time.perf_counter() - begun < seconds:
         batch = batches(size, sessions, seqs)
         before = time.perf_counter()
         log.append(batch)
         times.append(time.perf_counter() - before)
-        events += size
-    inside = sum(times)
+    return times
+
+
+def append_rate(home: Path, synchronous: Synchronous, size: int, sessions: int, seconds: float) -> str:
+    """Events a second, and how long a commit takes."""
+    log = EventLog.open(home / f"{synchronous}-{size}-{sessions}.db", synchronous)
+    times = timed_appends(log, size, sessions, [0] * sessions, seconds)
+    events, inside = size * len(times), sum(times)
     log.close()
     cut = statistics.quantiles(times, n=100)
     return (

@@ -84,12 +84,12 @@ class Viewer:
         return taken
 
 
-def start(town: Town, *command: str) -> tuple[str, str]:
-    """(session, agent), once its runner is there."""
+def start(town: Town, place: Path, *command: str) -> tuple[str, str]:
+    """(session, agent), once it runs in `place`; what it looks on is not what service and runner write."""
     body = {
         "providerId": "command",
         "command": list(command),
-        "repoRef": {"provider": "local", "path": str(town.state)},
+        "repoRef": {"provider": "local", "path": str(place)},
         "task": {"title": "keys", "goal": "keys"},
     }
     until = time.monotonic() + 30
@@ -101,7 +101,10 @@ def start(town: Town, *command: str) -> tuple[str, str]:
                 raise
             time.sleep(0.2)
         else:
-            return answer["sessionId"], answer["agentId"]
+            break
+    while town.ask(f"/api/runner/sessions/{answer['sessionId']}")["state"] != "RUNNING":
+        time.sleep(0.1)
+    return answer["sessionId"], answer["agentId"]
 
 
 def measure(viewer: Viewer, session_id: str, keys: int, rate: float) -> list[float]:
@@ -135,9 +138,11 @@ def main() -> None:
         with (Path(name) / "runner.log").open("wb") as log:
             runner = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         try:
-            session_id, agent_id = start(town, "cat")
+            place = Path(name) / "work"
+            place.mkdir()
+            session_id, agent_id = start(town, place, "cat")
             if asked.beside:
-                start(town, "yes")
+                start(town, place, "yes")
             viewer = Viewer(town.url, town.token())
             viewer.emit("join_agent", {"agentId": agent_id, "terminal": True})
             measure(viewer, session_id, 10, asked.rate)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from townwatch.runner.identity import Identity
 
 T = TypeVar("T")
+SWITCH_SECONDS = 0.0005
+"""How long a worker thread that computes may keep the event loop from going on. Each call of the system is a chance to
+lose the turn, and there are ten in the way of a key: Python's own 5 ms make 50 of it.
+"""
 
 
 def settings_of(config: str | None, state_dir: str | None) -> Settings:
@@ -33,13 +37,15 @@ def service_settings(config: str | None, state_dir: str | None) -> Settings:
     """Return the settings for a command that needs the state of a service of this machine.
 
     Raises:
-        SystemExit: with one line, before anything is made, where no service was ever started there.
+        SystemExit: with one line, before anything is made, where no service is, or its tables are elsewhere.
     """
     from townwatch.config import place
 
     found = settings_of(config, state_dir)
     if not place.has_service(found.state):
         raise SystemExit(complain(place.no_service(found.state)))
+    if elsewhere := place.tables_elsewhere(found.state, found.database.url):
+        raise SystemExit(complain(elsewhere))
     return found
 
 
@@ -64,6 +70,7 @@ def run_async(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     """Return what `trio.run` does. trio is imported here: a command that only shows its help does without it."""
     import trio
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     return trio.run(function, *args)
 
 
@@ -71,6 +78,13 @@ def complain(message: str) -> int:
     """The line, and the exit status."""
     print(f"townwatch: {message}", file=sys.stderr)
     return 2
+
+
+def line_of(error: BaseException) -> str:
+    """Return an error in one line, an OSError without its number: which file, and what about it."""
+    if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
+        return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def log_to_stderr(found: Settings) -> None:

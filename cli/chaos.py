@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from townwatch.cli.shared import ConfigFile, StateDir, complain, log_to_file, run_async, service_settings, settings_of
+from townwatch.cli.shared import (
+    ConfigFile,
+    StateDir,
+    complain,
+    line_of,
+    log_to_file,
+    run_async,
+    service_settings,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from townwatch.chaos.campaign.campaign import CampaignResult, Options
@@ -65,12 +74,17 @@ def chaos(
     """
     from townwatch.chaos.campaign import picture, report as reports
     from townwatch.chaos.campaign.campaign import CannotBegin, Options
+    from townwatch.net.service_url import BadServiceUrl, service_base
     from townwatch.runner import identity
 
     found = settings_of(config, state_dir) if fresh or url else service_settings(config, state_dir)
     try:
+        if url is not None:
+            service_base(url)
         if url is not None and token is None:
             return complain(f"{url}: a token is needed, --token")
+        if duration <= 0 or clients < 0:
+            return complain(f"--duration {duration:g}, --clients {clients}: seconds above 0, and clients 0 or more")
         options = Options(
             seed=random.SystemRandom().randrange(1_000_000) if seed is None else seed,
             seconds=duration,
@@ -85,8 +99,8 @@ def chaos(
         log_to_file(found, "chaos.log")
         result = run_async(_conduct, found, options, folder.absolute(), None if fresh else (url, token))
         page = picture.write(result, folder)
-    except (CannotBegin, identity.NotEnrolled, OSError) as error:
-        return complain(str(error))
+    except (BadServiceUrl, CannotBegin, identity.NotEnrolled, OSError) as error:
+        return complain(line_of(error))
     print(reports.text(result))
     print(f"The report: {page}")
     return 130 if result.interrupted else 0 if result.held else 1

@@ -3,7 +3,7 @@
 import json as json_
 from pathlib import Path
 
-from townwatch.cli.shared import ConfigFile, Json, StateDir, complain, service_settings, settings_of
+from townwatch.cli.shared import ConfigFile, Json, StateDir, complain, line_of, service_settings, settings_of
 from townwatch.config import place
 
 
@@ -53,10 +53,12 @@ def backup(target: str, *, json: Json = False, state_dir: StateDir = None, confi
     from townwatch.app.upkeep.backup import BackupFailed, back_up
 
     settings = service_settings(config, state_dir)
+    if not target.isprintable():
+        return complain(f"{target!r}: give a directory whose name is text")
     try:
         done = back_up(settings.state, Path(target))
     except (BackupFailed, OSError) as error:
-        return complain(str(error))
+        return complain(line_of(error))
     if json:
         print(json_.dumps({"files": [str(file) for file in done], "postgres": bool(settings.database.url)}))
         return 0

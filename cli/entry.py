@@ -38,10 +38,6 @@ def main() -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    from townwatch.cli import quick
-
-    if arguments and arguments[0] in quick.COMMANDS:
-        return quick.run(arguments)
     if arguments == ["--version"]:
         from townwatch import __version__
 
@@ -52,6 +48,10 @@ def _run(arguments: list[str]) -> int:
 
         print(text())
         return 0
+    from townwatch.cli import quick
+
+    if arguments[0] in quick.COMMANDS:
+        return quick.run(arguments)
     if arguments[0] == "run":
         from townwatch.cli import run as running
 

@@ -25,6 +25,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("stop", "Stop a session."),
             ("end", "Declare a session lost that its runner will never end."),
             ("open", "Open the page in a browser."),
+            ("acp", "Let an editor drive sessions, over the Agent Client Protocol."),
             ("mcp", "Let an agent or editor do this, over the Model Context Protocol."),
         ),
     ),
@@ -44,10 +45,14 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
             ("policy", "Say what the rules decide that people need not."),
+            ("budget", "What sessions of a village may use together."),
             ("webhook", "Call other programs when something happens in a village."),
+            ("channel", "Say how you are called when something needs you."),
             ("doctor", "Check everything that the service stands on, and repair it."),
             ("backup", "Copy the databases and secrets."),
             ("migrate", "Move everything from SQLite to PostgreSQL, or back."),
+            ("conformance", "Check a runner, or a service, that speaks our protocols."),
+            ("schema", "Print JSON Schemas or TypeScript types of the wires."),
             ("tree", "Show the supervision tree, live."),
             ("chaos", "Pull plugs of a service, and prove that nothing is lost."),
         ),
@@ -61,6 +66,6 @@ def text() -> str:
     lines = ["Usage: townwatch COMMAND", "", "The control room for coding agents."]
     for title, commands in GROUPS:
         lines += ["", f"{title}:"]
-        lines += [f"  {name:9} {summary}" for name, summary in commands]
+        lines += [f"  {name:11} {summary}" for name, summary in commands]
     lines += ["", "townwatch COMMAND --help says more, townwatch --version which one this is.", STATUSES]
     return "\n".join(lines)

@@ -5,28 +5,35 @@ wrongly.
 import errno
 import logging
 import os
+import shlex
 import sys
 from typing import Annotated
 
 import attrs
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from townwatch import __version__
 from townwatch.cli import quick, run as running
 from townwatch.cli.adopt import adopt as adopt_command
 from townwatch.cli.chaos import chaos as chaos_command
+from townwatch.cli.conformance import conformance_app
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
 from townwatch.cli.migrate import migrate as migrate_command
 from townwatch.cli.policy import policy_app
 from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.remote.acp import acp as acp_command
+from townwatch.cli.remote.budgets import budget_app
+from townwatch.cli.remote.channels import channel_app
 from townwatch.cli.remote.mcp import mcp as mcp_command
 from townwatch.cli.remote.webhooks import webhook_app
 from townwatch.cli.runner import runner_app
+from townwatch.cli.schema import schema as schema_command
 from townwatch.cli.shared import (
     ConfigFile,
     Json,
     StateDir,
     complain as _complain,
+    line_of,
     log_to_file as _log_to_file,
     log_to_stderr as _log_to_stderr,
     own_runner,
@@ -50,17 +57,22 @@ app = App(
 
 app.command(adopt_command)
 app.command(chaos_command)
+app.command(conformance_app)
 app.command(backup_command)
+app.command(acp_command)
 app.command(mcp_command)
 app.command(doctor_command)
 app.command(migrate_command)
 app.command(policy_app)
 app.command(runner_app)
+app.command(schema_command)
 app.command(user_app)
 session_commands.add_to(app)
 attach_commands.add_to(app)
 login_commands.add_to(app)
 app.command(webhook_app)
+app.command(budget_app)
+app.command(channel_app)
 
 
 @app.command
@@ -74,6 +86,7 @@ def serve(
     seed: int = 1,
     chaos: bool = False,
     keep: bool = False,
+    qr: bool = False,
 ) -> int:
     """Run the service.
 
@@ -91,6 +104,8 @@ def serve(
         let administrators break parts of it, over /api/chaos
     keep
         start it again whenever it dies; ends when it is told to
+    qr
+        show the sign-in link as a QR code as well, also where only this machine can open it
     """
     from townwatch.app.service import STOOD_DOWN, run_service
     from townwatch.config.settings import ConfigError
@@ -104,7 +119,7 @@ def serve(
     if found.state_dir == default_state_dir() and (former := former_state(found.state)) is not None:
         return _complain(
             f"{former} holds a service of an earlier version, {found.state} none: "
-            f"--state-dir {former} goes on with it, or move it there"
+            f"--state-dir {shlex.quote(str(former))} goes on with it, or move it there"
         )
     if keep:
         from townwatch.cli.watchdog import keep_running
@@ -116,7 +131,7 @@ def serve(
             return status
     _log_to_stderr(found)
     try:
-        status = run_async(run_service, found, seed if demo else None)
+        status = run_async(run_service, found, seed if demo else None, qr)
         return _stand_by_again() if status == STOOD_DOWN and not keep else status  # --keep starts it again itself
     except ConfigError as error:
         return _complain(str(error))
@@ -124,10 +139,13 @@ def serve(
         _complain(str(error))
         return 1
     except OSError as error:
+        where = f"{found.server.host}:{found.server.port}"
+        why, while_binding, _ = line_of(error).partition(" (while attempting to bind")
         if error.errno == errno.EADDRINUSE:
-            where = f"{found.server.host}:{found.server.port}"
             return _complain(f"{where} is in use: stop what listens there, or choose another one with --port")
-        _complain(str(error))
+        if while_binding:
+            return _complain(f"{where}: {why}; --host and --port say where to listen (below 1024 is root's)")
+        _complain(line_of(error))
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130
@@ -145,6 +163,7 @@ def run_command(
     name: str | None = None,
     plain: bool = False,
     quiet: bool = False,
+    qr: bool = False,
     state_dir: StateDir = None,
     config: ConfigFile = None,
 ) -> int:
@@ -160,8 +179,12 @@ def run_command(
         watch an agent's CLI (claude …) as any other command: only its terminal
     quiet
         do not print the session's address on the page first
+    qr
+        print it as a QR code as well, also where only this machine can open it
     """
-    return running.run(list(command), name=name, plain=plain, quiet=quiet, state_dir=state_dir, config=config)
+    if command and command[0].startswith("-") and "--" not in sys.argv:
+        return _complain(f"unknown option {command[0]}; see townwatch run --help (a command goes after --)")
+    return running.run(list(command), name=name, plain=plain, quiet=quiet, qr=qr, state_dir=state_dir, config=config)
 
 
 @app.command
@@ -194,11 +217,22 @@ for _name in quick.COMMANDS:
 
 
 @app.command
-def link(*, json: Json = False, state_dir: StateDir = None, config: ConfigFile = None) -> int:
-    """Print a new one-time link that signs the owner in on another device."""
-    from townwatch.app.identity import new_link
+def link(*, qr: bool = False, json: Json = False, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+    """Print a new one-time link that signs the owner in on another device.
 
-    return tell("link", run_async(new_link, service_settings(config, state_dir)), json)
+    Parameters
+    ----------
+    qr
+        as a QR code as well, also where only this machine can open it
+    """
+    from townwatch.app.identity import new_link
+    from townwatch.net.shown import shown
+
+    made = run_async(new_link, service_settings(config, state_dir))
+    status = tell("link", made, json)
+    if not json and (code := shown(made, sys.stdout, qr)):
+        print(code)
+    return status
 
 
 @app.command
@@ -220,7 +254,7 @@ def tree(
     token
         an administrator's token (default: the owner's, of the state directory)
     once
-        print it and end
+        print it and end, as it does where the output is no terminal
     json
         as the API has it
     """
@@ -229,7 +263,7 @@ def tree(
 
     async def work() -> None:
         client = await connect(Where(url=url, token=token, state_dir=state_dir, config=config))
-        await show(client.url, client.token, once=once, as_json=json)
+        await show(client.url, client.token, once=once or not sys.stdout.isatty(), as_json=json)
 
     try:
         run_async(work)
@@ -252,6 +286,21 @@ def _named(words: list[str]) -> str:
     return "".join(known)
 
 
+def _worded(error: CycloptsError) -> str:
+    """The error in one line, in the words of a person who types commands."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"Too many words: {', '.join(map(repr, error.unused_tokens))} (quote what has blanks)."
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        info = error.argument.field_info
+        name = error.argument.name if info.is_keyword_only else info.name.upper()
+        if not any(word.partition("=")[0] in error.argument.names for word in sys.argv):
+            return f"{name} is missing."
+    said = " ".join(str(error).split())
+    if said.startswith('Unknown command "-'):
+        return said.replace("Unknown command", "Options come after the command; no command is", 1)
+    return said
+
+
 def run() -> int:
     """Run the command line of `sys.argv` and return its exit status."""
     open_missing_descriptors()
@@ -261,7 +310,7 @@ def run() -> int:
     try:
         status = app(result_action="return_value", print_error=False, exit_on_error=False)
     except CycloptsError as error:
-        status = _complain(f"{' '.join(str(error).split())} See townwatch {_named(sys.argv[1:])}--help")
+        status = _complain(f"{_worded(error)} See townwatch {_named(sys.argv[1:])}--help")
     except (TablesUnavailable, TablesRefused, FilesDamaged) as error:
         status = _complain(str(error))
     return status if isinstance(status, int) else 0

@@ -2,7 +2,7 @@
 
 import json as json_
 
-from townwatch.cli.shared import ConfigFile, Json, StateDir, complain, settings_of
+from townwatch.cli.shared import ConfigFile, Json, StateDir, complain, line_of, settings_of
 
 
 def migrate(target: str, *, json: Json = False, state_dir: StateDir = None, config: ConfigFile = None) -> int:
@@ -31,7 +31,7 @@ def migrate(target: str, *, json: Json = False, state_dir: StateDir = None, conf
     except MigrationRefused as error:
         return complain(str(error))
     except FAILURES as error:
-        complain(f"nothing was copied: {str(error).splitlines()[0]}")
+        complain(f"nothing was copied: {line_of(error)}")
         return 1
     after = f"unset [database] url and start it: it goes on in {settings.state}"
     if not back:

@@ -1,14 +1,21 @@
 """`townwatch ask`, `alert` and `usage`: one request to the runner of this session, with the standard library alone.
 
-The other side, and the wire between them, is `runner/session/agent_socket.py`: one JSON line there, one back.
+The other side, and the wire between them, is `runner/session/agent_socket.py`: one JSON line there, one back. Agents
+run these at every tool, so the question is sent before `json` is imported, and `socket` never is: together they cost as
+much as the interpreter's whole start.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import socket
 import sys
+
+try:  # what `socket` and `json` are made of in CPython
+    from _json import encode_basestring_ascii as _quoted
+    from _socket import socket
+except ImportError:
+    from json import dumps as _quoted
+    from socket import socket
 
 TYPE_CHECKING = False  # `import typing` alone costs a quarter of the whole start
 if TYPE_CHECKING:
@@ -71,6 +78,12 @@ def _money(text: str) -> float:
     return value
 
 
+NUMBERS: dict[Callable[[str], Any], str] = {
+    _seconds: "number of seconds above 0",
+    _count: "whole number, 0 or more",
+    _money: "amount, 0 or more",
+}
+
 COMMANDS: dict[str, CliCommand] = {
     "ask": CliCommand(
         "Ask for approval, from inside a session: status 0 when allowed, 1 when denied, 2 when no answer could be had.",
@@ -110,6 +123,7 @@ COMMANDS: dict[str, CliCommand] = {
             "input-tokens": Option("inputTokens", "tokens sent to the model", _count, default=0),
             "output-tokens": Option("outputTokens", "tokens received from it", _count, default=0),
             "cost-usd": Option("costUsd", "what they cost, in US dollars, where it is known", _money),
+            "model": Option("model", "the model; without --cost-usd a table of prices says what it costs"),
         },
     ),
 }
@@ -128,7 +142,8 @@ def run(arguments: list[str]) -> int:
     except UsageError as error:
         return _complain(f"{error}; see townwatch {name} --help")
     except (OSError, ValueError) as error:
-        return _complain(f"the runner of this session does not answer: {error}")
+        why = getattr(error, "strerror", None) or error
+        return _complain(f"the runner of this session does not answer: {why}")
     if not answer.get("ok"):
         return _complain(str(answer.get("error")))
     if command is not COMMANDS["ask"]:
@@ -187,7 +202,7 @@ def _convert(key: str, option: Option, value: str) -> Any:
     try:
         return option.kind(value)
     except ValueError:
-        raise UsageError(f"--{key} {value!r} is not a number in range; see --help") from None
+        raise UsageError(f"--{key} {value!r} is no {NUMBERS[option.kind]}") from None
 
 
 def usage(name: str) -> str:
@@ -217,20 +232,38 @@ def request(action: str, fields: Mapping[str, Any], environ: Mapping[str, str] =
     if not (address and session and token):
         raise UsageError("this is no session of Townwatch: start the command with `townwatch run -- COMMAND`")
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS) as connection:
+    connection = socket()  # TCP over IPv4, as the runner listens
+    try:
+        connection.settimeout(CONNECT_SECONDS)
+        connection.connect((host, int(port)))
         connection.settimeout(None)  # an answer takes as long as a person does
-        line = {"session": session, "token": token, "action": action, **fields}
-        connection.sendall(json.dumps(line).encode() + b"\n")
+        connection.sendall(_line({"session": session, "token": token, "action": action, **fields}))
+        import json
+
         answer = b""
         while not answer.endswith(b"\n"):
             piece = connection.recv(65536)
             if not piece:
                 raise ConnectionResetError("it ended before it answered")
             answer += piece
+    finally:
+        connection.close()
     found: Any = json.loads(answer)
     if not isinstance(found, dict):
         raise ValueError("its answer is no JSON object")
     return found  # pyright: ignore[reportUnknownVariableType]
+
+
+def _line(fields: Mapping[str, str | float | None]) -> bytes:
+    """Return one line of JSON, as `json.dumps` writes it."""
+    pairs = (f"{_quoted(name)}: {_value(value)}" for name, value in fields.items())
+    return f"{{{', '.join(pairs)}}}\n".encode("ascii")
+
+
+def _value(value: str | float | None) -> str:
+    if value is None:
+        return "null"
+    return _quoted(value) if isinstance(value, str) else repr(value)
 
 
 def _complain(message: str) -> int:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 from townwatch.cli.base import complain, log_to_file, own_runner, run_async, settings_of
 
 VALUES = ("--name", "--state-dir", "--config", "-c")
-FLAGS = ("--plain", "--quiet")
+FLAGS = ("--plain", "--quiet", "--qr")
 
 
 def parse(words: list[str]) -> tuple[dict[str, str | bool], list[str]] | None:
@@ -35,32 +39,48 @@ def run(
     name: str | None = None,
     plain: bool = False,
     quiet: bool = False,
+    qr: bool = False,
     state_dir: str | None = None,
     config: str | None = None,
 ) -> int:
     """Run the command as a session and return its exit status."""
     if not command:
         return complain("which command? e.g. townwatch run -- bash")
-    _leave_out_rich()
-    from townwatch.runner import commands
+    gc.disable()  # nothing that is imported is garbage, and looking for some takes a tenth of the start
+    try:
+        _import_structlog()
+        from townwatch.runner import commands
 
-    found = settings_of(config, state_dir)
-    known = own_runner(found)
-    log_to_file(found, "run.log")
-    run_as = found.runner.run_as
+        found = settings_of(config, state_dir)
+        known = own_runner(found)
+        log_to_file(found, "run.log")
+        run_as = found.runner.run_as
+    finally:
+        gc.freeze()
+        gc.enable()
     return run_async(
         lambda: commands.run_command(
-            known, found.state, command, name=name, plain=plain, run_as=run_as, say_link=not quiet
+            known, found.state, command, name=name, plain=plain, run_as=run_as, say_link=not quiet, qr=qr
         )
     )
 
 
-def _leave_out_rich() -> None:
-    """Keep structlog from importing rich, which it uses in development only: that takes as long as all else here."""
-    if "rich" in sys.modules or "structlog" in sys.modules:
+def _import_structlog() -> None:
+    """Import structlog without what it imports and we never use: rich and asyncio take as long as all else here."""
+    if "structlog" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+    aside = [name for name in ("asyncio", "rich") if name not in sys.modules]
+    for name in aside:
+        sys.modules[name] = _Later(name) if name == "asyncio" else None  # type: ignore[assignment]  # pyright: ignore
     try:
         import structlog  # noqa: F401  # pyright: ignore[reportUnusedImport]
     finally:
-        del sys.modules["rich"]
+        for name in aside:
+            del sys.modules[name]
+
+
+class _Later(ModuleType):
+    """A module that is imported when something is looked up in it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(self.__name__), name)

@@ -14,6 +14,7 @@ from townwatch.cli.shared import (
     Json,
     StateDir,
     complain,
+    line_of,
     log_to_stderr,
     own_runner,
     run_async,
@@ -70,13 +71,17 @@ def runner(
     from townwatch.net.service_url import BadServiceUrl, runner_endpoint
     from townwatch.runner import commands
 
+    if max_sessions < 0:
+        return complain(f"--max-sessions {max_sessions}: 0 or more")
+    if spool_mb < 1:
+        return complain(f"--spool-mb {spool_mb}: 1 or more")
     found = settings_of(config, state_dir)
     try:
         endpoint = runner_endpoint(url) if url is not None else None
         known = _enrolment(found, endpoint, token, runner_id, {"ca": ca, "certificate": cert, "key": key})
         known.tls.context()
     except (BadServiceUrl, OSError) as error:
-        return complain(str(error))
+        return complain(line_of(error))
     log_to_stderr(found)
     wanted = found.runner.run_as if run_as is None else run_as
     return run_async(

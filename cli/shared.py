@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from townwatch.cli.base import (
     complain,
+    line_of,
     log_to_file,
     log_to_stderr,
     own_runner,
@@ -22,6 +23,7 @@ __all__ = [
     "Json",
     "StateDir",
     "complain",
+    "line_of",
     "log_to_file",
     "log_to_stderr",
     "own_runner",

@@ -38,7 +38,8 @@ def add(
     admin
         let them run the service itself
     """
-    from townwatch.app.identity import CannotAdd, new_person
+    from townwatch.access.newcomers import CannotAdd
+    from townwatch.app.identity import new_person
 
     found = service_settings(config, state_dir)
     try:

@@ -135,6 +135,10 @@ class RemoteSession:
         body = {"text": text, "mode": mode}
         return (await self.asking.ask(rest.TakenPrompt, "POST", self._path("prompts"), body)).prompt_id
 
+    async def interrupt(self) -> None:
+        """End the turn that the agent is at; what it asks meanwhile is withdrawn. Nothing happens where it is idle."""
+        await self.prompt("", "interrupt")
+
     async def type(self, text: str, *, enter: bool = True) -> None:
         """Type into the session's terminal."""
         body = {"data": text, "mode": "line" if enter else "raw"}

@@ -60,6 +60,10 @@ class SyncSession:
         """As `RemoteSession.prompt`."""
         return trio.run(self.session.prompt, text, mode)
 
+    def interrupt(self) -> None:
+        """As `RemoteSession.interrupt`."""
+        trio.run(self.session.interrupt)
+
     def type(self, text: str, *, enter: bool = True) -> None:
         """As `RemoteSession.type`."""
         trio.run(partial(self.session.type, text, enter=enter))

@@ -11,6 +11,8 @@ log = structlog.get_logger("cluster")
 
 RENEWALS = 5
 """In the time of one lease."""
+FIRST_RETRY = 0.02
+"""Seconds; twice as many after each failure. A leader whose connections were ended renews at once, or is replaced."""
 
 
 class Leadership:
@@ -40,13 +42,24 @@ class Leadership:
     async def keep(self) -> None:
         """Renew the lease until it is lost, or until cancelled."""
         every = self._lease.seconds / RENEWALS
+        retry = FIRST_RETRY
         while not self.lost.is_set():
-            await trio.sleep(every)
+            await self._pause(min(retry, every) if self._trouble else every)
             with trio.move_on_after(self._lease.seconds / 2) as scope:
                 await self._renew()
             if scope.cancelled_caught:
                 self._trouble = "PostgreSQL does not answer"
                 self._lease.close()  # ends the call that is left in its thread; the next one connects anew
+            retry = retry * 2 if self._trouble else FIRST_RETRY
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, or until the connection of the lease ends."""
+        line = self._lease.line
+        with trio.move_on_after(seconds):
+            if line is None:
+                await trio.sleep_forever()
+            else:
+                await trio.lowlevel.wait_readable(line)
 
     async def give_back(self) -> None:
         """Release the lease, when nothing of this process writes any more: a standby need not wait for its end."""

@@ -3,32 +3,50 @@
     lease = ProcessLease(url, "house-1:8787", seconds=5)
     lease.prepare()
     taken = lease.take()        # a Term, or the Leader that holds it
+    lease.watch(1.0)            # as a standby: until the leader is gone, or so long
     lease.renew(taken)          # every second; False: another process took over
     lease.release(taken)        # at the end, when nothing writes any more
+
+The leader's lease connection also holds a lock, its **life sign**. When its process is killed, PostgreSQL frees that
+lock at once, and a standby need not wait for the end of the lease. It takes over before only where all of this holds:
+
+- on one and the same connection of the standby, the life sign was seen held and then free. PostgreSQL that restarts, or
+  a standby that is cut off itself, ends that connection: what it saw before counts no more;
+- the leader has no other connection either: one that lost its lease connection alone is at work;
+- for `GONE_SECONDS` it stays so, and the lease is not renewed: a leader whose connections were all ended (by an
+  administrator, or a pooler that restarts) sees that at once, connects anew and renews.
+
+A wrong guess is harmless: the fence refuses whatever the replaced one writes. A frozen process keeps its life sign, and
+so does, for PostgreSQL, a machine that lost its power: their lease runs out.
 
 Everything here blocks and is for one thread at a time.
 """
 
+import time
 import uuid
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import attrs
-import psycopg
 
-from townwatch.store.engine import postgres
-from townwatch.store.engine.fence import LEASE_SCHEMA, LOCK_FENCE, Term, application_of
+from townwatch.store.engine import driver, postgres
+from townwatch.store.engine.fence import HOLD_LIFE_SIGN, LEASE_SCHEMA, LOCK_FENCE, Term, application_of
 from townwatch.store.engine.outage import postgres_fault
 
 LOCK_MS = 2000
 """Time for transactions of the last leader to end, once its connections were ended."""
 _LOOK = "SELECT epoch, holder, name, since, expires < clock_timestamp() FROM lease WHERE id = 1"
-_TAKE = """
+_FREE = "id = 1 AND (expires < clock_timestamp() OR expires = %s)"
+_HOLDER = f"SELECT holder FROM lease WHERE {_FREE} FOR UPDATE"
+_TAKE = f"""
 UPDATE lease SET epoch = epoch + 1, holder = %s, name = %s, since = clock_timestamp(),
   expires = clock_timestamp() + make_interval(secs => %s)
-WHERE id = 1 AND expires < clock_timestamp() RETURNING epoch
+WHERE {_FREE} RETURNING epoch
 """
+_WATCH = "SELECT held, gone FROM townwatch_watch(%s, %s, %s)"
+RETURN_SECONDS = 2.0
+"""Where PostgreSQL was away, its leader has so long to come back before its lease counts as run out, or half of it."""
 _RENEW = """
 UPDATE lease SET expires = clock_timestamp() + make_interval(secs => %s) WHERE id = 1 AND epoch = %s RETURNING epoch
 """
@@ -64,7 +82,14 @@ class ProcessLease:
         self.life = uuid.uuid4().hex
         self._connection: Any = None
         self._closings = 0
+        self._connected = 0.0
         self._prepared = False
+        self._holds = False
+        """Whether this connection holds the life sign."""
+        self._seen = 0
+        """The epoch whose life sign this connection saw."""
+        self._gone: datetime | None = None
+        """The end of the lease whose leader is gone."""
 
     def prepare(self) -> None:
         """Make the row and the fence where they are not there. Raises `TablesUnavailable` and `TablesRefused`."""
@@ -84,37 +109,51 @@ class ProcessLease:
 
         What the last leader has open is ended first: a frozen process may have been in the middle of a transaction.
         """
+        gone, self._gone = self._gone, None
         with _Translated(self):
             leader = self._look()
-            if not leader.expired:
+            if gone is None and not (leader.expired and self._may_judge(leader)):
                 return leader
-            connection = self._open()
             try:
-                with connection.transaction():
-                    (holder,) = connection.execute("SELECT holder FROM lease WHERE id = 1").fetchone()
-                    if holder is not None:
-                        connection.execute(_END_CONNECTIONS, (application_of(holder),))
-                    connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
-                    connection.execute(LOCK_FENCE)
-                    row = connection.execute(_TAKE, (self.life, self.name, self.seconds)).fetchone()
-            except psycopg.errors.LockNotAvailable:
+                row = self._replace(gone)
+            except driver.LockNotAvailable:
                 return leader
-            return self._look() if row is None else Term(row[0], self.life)
+            if row is None:
+                return self._look()
+            term = Term(row[0], self.life)
+            self._hold(term)
+            return term
+
+    def watch(self, seconds: float) -> None:
+        """Return when the next `take` may succeed, or after so long."""
+        with _Translated(self):
+            epoch = self._look().epoch
+            held, self._gone = self._open().execute(_WATCH, (epoch, self._seen == epoch, seconds)).fetchone()
+            self._seen = epoch if held else 0
 
     def renew(self, term: Term) -> bool:
         """Extend the lease; False where another process leads. Raises `TablesUnavailable` where it cannot be known."""
         with _Translated(self):
-            return self._open().execute(_RENEW, (self.seconds, term.epoch)).fetchone() is not None
+            if self._open().execute(_RENEW, (self.seconds, term.epoch)).fetchone() is None:
+                return False
+            self._hold(term)
+            return True
 
     def release(self, term: Term) -> None:
         """Give the lease back, so that another process need not wait for its end."""
         with _Translated(self):
             self._open().execute(_RELEASE, (term.epoch,))
 
+    @property
+    def line(self) -> int | None:
+        """The connection's file descriptor; it becomes readable when the connection ends. None: there is none."""
+        return None if self._connection is None or self._connection.closed else self._connection.fileno()
+
     def close(self) -> None:
         """Give the connection up, also while another thread waits on it. The lease stays as it is."""
         connection, self._connection = self._connection, None
         self._closings += 1
+        self._holds, self._seen, self._gone = False, 0, None
         if connection is not None:
             postgres.cut(connection)
             if connection.lock.acquire(timeout=1.0):  # the thread that waited on it has its error by then
@@ -133,6 +172,31 @@ class ProcessLease:
         epoch, holder, name, since, expired = self._open().execute(_LOOK).fetchone()
         return Leader(epoch, name or "no process", since if holder else None, expired)
 
+    def _may_judge(self, leader: Leader) -> bool:
+        """Return whether a lease that ran out says something of its leader: where this process was cut off from
+        PostgreSQL itself, the leader may have been, too, and is about to come back.
+        """
+        patience = min(RETURN_SECONDS, self.seconds / 2)
+        return leader.since is None or self._closings == 0 or time.monotonic() - self._connected >= patience
+
+    def _replace(self, gone: datetime | None) -> Any:
+        """Return the row with the new epoch, or None where the lease was renewed meanwhile."""
+        connection = self._open()
+        with connection.transaction():
+            found = connection.execute(_HOLDER, (gone,)).fetchone()
+            if found is None:
+                return None
+            if found[0] is not None:
+                connection.execute(_END_CONNECTIONS, (application_of(found[0]),))
+            connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
+            connection.execute(LOCK_FENCE)
+            return connection.execute(_TAKE, (self.life, self.name, self.seconds, gone)).fetchone()
+
+    def _hold(self, term: Term) -> None:
+        if not self._holds:
+            self._open().execute(HOLD_LIFE_SIGN, (term.epoch,))
+            self._holds = True
+
     def _open(self) -> Any:
         if self._connection is None:
             # Not under the life's own name: ending a leader's connections must not end the taker-over's, ever.
@@ -140,9 +204,9 @@ class ProcessLease:
             made = postgres.connect(self._url, "townwatch lease")
             if before != self._closings:  # given up while it was being made
                 made.close()
-                raise psycopg.OperationalError("the connection was given up before it was there")
+                raise driver.OperationalError("the connection was given up before it was there")
             made.autocommit = True
-            self._connection = made
+            self._connection, self._connected = made, time.monotonic()
         return self._connection
 
 
@@ -159,5 +223,5 @@ class _Translated:
         if error is None:
             return
         self._lease.close()
-        if isinstance(error, psycopg.Error):
+        if isinstance(error, driver.Error):
             raise postgres_fault(error, self._lease.place) or error

@@ -9,6 +9,9 @@ FORMER = ".townwatch"
 OF_A_SERVICE = ("token.secret", "journal.db")
 """Files that a started service has, and a runner's state directory has not."""
 
+ELSEWHERE = "tables.elsewhere"
+"""Says where the tables of the last service were, where that is not the state directory."""
+
 
 def default_state_dir(environ: Mapping[str, str] | None = None) -> str:
     """Return `$XDG_STATE_HOME/townwatch`, else `~/.local/state/townwatch`: the same from every directory.
@@ -37,6 +40,34 @@ def no_service(state: Path) -> str:
     return f"{why}{_hint(state)}"
 
 
+def note_tables(state: Path, database_url: str) -> None:
+    """Note where the service of a state directory has its tables, so that no command takes others for them. Nothing is
+    written where it is noted already. Raises OSError.
+    """
+    where = state / ELSEWHERE
+    if not database_url:
+        where.unlink(missing_ok=True)
+        return
+    from urllib.parse import urlsplit  # here: commands that agents call at every tool import this module
+
+    parts = urlsplit(database_url)
+    told = f"{parts.hostname or 'this machine'}{parts.path}\n"  # without user and password
+    if not where.exists() or where.read_text(encoding="utf-8") != told:
+        where.write_text(told, encoding="utf-8")
+
+
+def tables_elsewhere(state: Path, database_url: str) -> str | None:
+    """Return one line for a command that would use the tables in the state directory where its service has others."""
+    where = state / ELSEWHERE
+    if database_url or not where.exists():
+        return None
+    there = where.read_text(encoding="utf-8").strip()
+    return (
+        f"the service of {state} has its tables in PostgreSQL ({there}), and this command was not told so: give it the "
+        "service's --config, or TOWNWATCH_DATABASE_URL"
+    )
+
+
 def not_enrolled(state: Path) -> str:
     """Return one line for a command that needs this machine's runner and found none."""
     return f"there is no runner in the state directory {state}: runner.json is not there{_hint(state, join=True)}"
@@ -53,6 +84,9 @@ def former_state(state: Path) -> Path | None:
 def _hint(state: Path, join: bool = False) -> str:
     former = former_state(state)
     if former is not None:
-        return f"; there is one in {former}: --state-dir {former}, or TOWNWATCH_STATE_DIR={former}"
+        import shlex
+
+        quoted = shlex.quote(str(former))  # it is there to be copied
+        return f"; there is one in {former}: --state-dir {quoted}, or TOWNWATCH_STATE_DIR={quoted}"
     another = ", or townwatch runner join URL --code CODE" if join else ""
     return f"; start it with townwatch serve, or name its directory with --state-dir or TOWNWATCH_STATE_DIR{another}"

@@ -11,12 +11,15 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 import attrs
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
+from townwatch.config.calling import CallsSettings, MailSettings, WebhookSettings
 from townwatch.config.place import default_state_dir
+from townwatch.config.telemetry import TelemetrySettings
 
 DEFAULT_FILE = "townwatch.toml"
 ENV_PREFIX = "TOWNWATCH_"
@@ -36,6 +39,8 @@ class ServerSettings:
     """TCP port; 0 lets the system choose one (it is printed)."""
     public_url: str = ""
     """Address by which browsers reach the service (https://name), for redirects to it. Empty: as the request says."""
+    path: str = ""
+    """Path below which a proxy publishes the service (/tw); the proxy may keep it or strip it. Empty: the root."""
     allowed_hosts: list[str] = attrs.field(factory=list)
     """Host names that requests may name beside localhost and `host`. Empty: those only."""
     allowed_origins: list[str] = attrs.field(factory=list)
@@ -56,6 +61,18 @@ class ServerSettings:
     """Seconds without progress after which the reader of an answer is cut. A slow one that goes on is waited for."""
     chaos: bool = False
     """Let administrators break the service on purpose, over /api/chaos (docs/chaos.md)."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Origins of pages that may connect beside the one that the request's Host names: a proxy may not pass it."""
+        public = urlsplit(self.public_url)
+        return (*self.allowed_origins, *([f"{public.scheme}://{public.netloc}"] if public.netloc else []))
+
+    @property
+    def public_address(self) -> str:
+        """Return `public_url` with `path`, without a slash at its end; empty where `public_url` is."""
+        known = self.public_url.rstrip("/")
+        return known if not known or known.endswith(self.path) else f"{known}{self.path}"
 
 
 @attrs.frozen(kw_only=True)
@@ -153,7 +170,11 @@ class DatabaseSettings:
     lease_seconds: float = 5.0
     """PostgreSQL only: a leader that has not renewed its lease for so long is replaced by a standby. More than 1."""
     process_name: str = ""
-    """PostgreSQL only: this process, as a standby names its leader. Empty: host name, port and process id."""
+    """PostgreSQL only: this process, as others name it. Empty: host name, port and process id."""
+    address: str = ""
+    """PostgreSQL only: host:port where the other processes reach this one's port, to hand connections on to it. Empty:
+    [server] host and port; where host is every interface, the address from which this machine reaches PostgreSQL.
+    """
 
 
 @attrs.frozen(kw_only=True)
@@ -216,6 +237,8 @@ class PeopleSettings:
 
     may_create_villages: Literal["admins", "everyone"] = "admins"
     """People who may make villages. everyone: each person that is signed in, with a token that has the scope manage."""
+    sign_ins_kept_days: int = 90
+    """Days that a person's list of past sign-ins has one that is over. 0: it is forgotten as soon as it is over."""
 
 
 @attrs.frozen(kw_only=True)
@@ -223,20 +246,6 @@ class IdentitySettings:
     """Issuers of identity tokens beside this service."""
 
     issuers: list[IssuerSettings] = attrs.field(factory=list)
-
-
-@attrs.frozen(kw_only=True)
-class WebhookSettings:
-    """Calls to addresses that the people of villages name."""
-
-    private_networks: list[str] = attrs.field(factory=list)
-    """Networks (10.1.0.0/16) of private addresses, or of this machine, that may be called. Empty: public ones only."""
-    seconds: float = 15.0
-    """Seconds that one attempt may take."""
-    attempts: int = 9
-    """Attempts until a message is a dead letter. 0 and 1: one."""
-    retry_seconds: float = 5.0
-    """Seconds between the first two attempts; then four times as long each time, ten hours at most."""
 
 
 @attrs.frozen(kw_only=True)
@@ -261,7 +270,10 @@ class Settings:
     identity: IdentitySettings = attrs.field(factory=IdentitySettings)
     people: PeopleSettings = attrs.field(factory=PeopleSettings)
     webhooks: WebhookSettings = attrs.field(factory=WebhookSettings)
+    calls: CallsSettings = attrs.field(factory=CallsSettings)
+    mail: MailSettings = attrs.field(factory=MailSettings)
     log: LoggingSettings = attrs.field(factory=LoggingSettings)
+    telemetry: TelemetrySettings = attrs.field(factory=TelemetrySettings)
 
     @property
     def state(self) -> Path:
@@ -289,7 +301,7 @@ def _read(path: Path) -> dict[str, Any]:
 _TABLES = (list[DialSettings], list[OidcGrant], list[IssuerSettings])
 """Options that are tables themselves: a file sets them, no variable can."""
 OTHER_VARIABLES = frozenset(
-    "ASK ASK_TOKEN SESSION KEPT DEBUG URL TOKEN TEST_ALL_AGENTS CHROMIUM KILLS POWER_CUTS SEED".split()
+    "ASK ASK_TOKEN OTLP SESSION KEPT DEBUG URL TOKEN TEST_ALL_AGENTS CHROMIUM KILLS POWER_CUTS SEED".split()
 )
 """Variables that are no settings: of sessions, of this program itself, of the command line, of the tests."""
 
@@ -319,7 +331,7 @@ def _did_you_mean(name: str, known: list[str]) -> str:
     ending = name.removeprefix(ENV_PREFIX.rstrip("_"))
     close = [one for one in known if one.endswith(ending)] or difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     close = close or difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]}?" if close else "config/settings.py lists them; unset it"
+    return f"did you mean {' or '.join(close)}?" if close else "config/settings.py lists them; unset it"
 
 
 def _parse(text: str, kind: Any) -> Any:

@@ -10,17 +10,19 @@ The messages are attrs classes with snake_case fields; the wire is camelCase. Tw
 A field whose default is ``None`` is optional: left out of the wire when it is ``None``, never sent as null.
 """
 
-import re
 import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
+from weakref import WeakSet
 
 import attrs
 import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from townwatch.contracts.decoding.wording import camel as camel, in_json_words
 
 T = TypeVar("T")
 
@@ -38,12 +40,6 @@ class ContractError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.message}" if self.field else self.message
-
-
-def camel(name: str) -> str:
-    """``session_id`` → ``sessionId``."""
-    head, *tail = name.rstrip("_").split("_")
-    return head + "".join(part.title() for part in tail)
 
 
 # --- twins ---------------------------------------------------------------------------------------
@@ -176,34 +172,35 @@ def _exact_struct(cls: type[Any]) -> type[msgspec.Struct]:
 
 # --- decode and encode ---------------------------------------------------------------------------
 
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
-_MISSING = re.compile(r"missing required field `([^`]+)`")
 
-
-def contract_error(error: Exception) -> ContractError:
+def contract_error(error: Exception, *classes: type[Any]) -> ContractError:
     """Return msgspec's error in the contract's words: the wire's path to the field, and what was wrong with it."""
-    text = str(error)
-    path, message = "", text
-    if found := _PATH.search(text):
-        path, message = found[1], text[: found.start()]
-    if found := _MISSING.search(message):
-        path = f"{path}.{found[1]}" if path else found[1]
-        message = "is required"
-    return ContractError(path, message.replace("`", ""))
+    return ContractError(*in_json_words(str(error), classes))
 
 
 class Decoder(Generic[T]):
     """bytes → an instance of one of `classes` (told apart by their `TYPE` when there are several).
 
-    Raises `ContractError` for anything else: bad JSON, a wrong type, a missing field, too long, too deep.
+    Raises `ContractError` for anything else: bad JSON, a wrong type, a missing field, too long, too deep. Twins are
+    made at the first use: a command that decodes three kinds of message does not wait for those of all the others.
     """
 
     def __init__(self, *classes: type[T], max_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        structs = tuple(twin(cls).struct for cls in classes)
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[structs])  # noqa: UP007
         self._classes = classes
-        self._types = Union[structs]  # noqa: UP007
         self._max_bytes = max_bytes
+        _decoders.add(self)
+
+    def prepare(self) -> None:
+        """Make now what the first use would."""
+        _ = self._decoder, self._exact
+
+    @cached_property
+    def _types(self) -> Any:
+        return Union[tuple(twin(cls).struct for cls in self._classes)]  # noqa: UP007
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[Any]:
+        return msgspec.json.Decoder(self._types)
 
     @cached_property
     def _exact(self) -> msgspec.json.Decoder[Any]:
@@ -227,7 +224,7 @@ class Decoder(Generic[T]):
         try:
             struct = self._decoder.decode(data)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise contract_error(error) from None
+            raise contract_error(error, *self._classes) from None
         return _ATTRS_OF[type(struct)].to_attrs(struct)
 
     def convert(self, value: Any) -> T:
@@ -235,8 +232,17 @@ class Decoder(Generic[T]):
         try:
             struct = msgspec.convert(value, self._types)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-            raise contract_error(error) from None
+            raise contract_error(error, *self._classes) from None
         return _ATTRS_OF[type(struct)].to_attrs(struct)
+
+
+_decoders: WeakSet[Decoder[Any]] = WeakSet()
+
+
+def prepare_decoders() -> None:
+    """Make what the first use of each decoder would: a service that listens has no such moments."""
+    for decoder in list(_decoders):
+        decoder.prepare()
 
 
 _encoder = msgspec.json.Encoder()

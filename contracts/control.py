@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import attrs
 
 from townwatch.contracts.codec import Decoder
-from townwatch.contracts.token_scopes import Scope
+from townwatch.contracts.scopes import TokenScope as Scope
 
 ControlCode = Literal[
     "UNKNOWN_MESSAGE_TYPE",
@@ -95,10 +95,16 @@ class TerminalMessage:
     timestamp: str
 
 
+OWN_EVENTS = frozenset({"connected", "authenticated", "subscribed", "unsubscribed", "runner_status"})
+"""Events that the service says itself."""
+
+
 @attrs.frozen(kw_only=True)
 class EventMessage:
+    """`event`: connected, authenticated, subscribed, unsubscribed, runner_status; others are an administrator's."""
+
     TYPE: ClassVar[str] = "event"
-    event: Literal["connected", "authenticated", "subscribed", "unsubscribed", "runner_status"]
+    event: str
     data: dict[str, Any]
     timestamp: str
 

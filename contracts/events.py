@@ -67,6 +67,11 @@ def is_transition(previous: str, new: str) -> bool:
     return new in TRANSITIONS.get(previous, frozenset())
 
 
+def default_agent_id(session_id: str) -> str:
+    """The agent of a session that was not started with one."""
+    return f"runner_{session_id[:8]}"
+
+
 @attrs.frozen(kw_only=True)
 class RepoRef:
     """Reference to a repository. A local one has a path, the others owner and name."""
@@ -111,7 +116,13 @@ class UsageMetrics:
     cache_read_tokens: NonNegative | None = None
     model: str | None = None
     source: Literal["agent", "price_table", "none"] | None = None
-    """Who said what it cost: the agent's CLI itself, or a table of prices."""
+    """Who said what it cost: the agent's CLI itself, or a table of prices. none: its tokens have no price."""
+    listed_usd: NonNegativeNumber | None = None
+    """The part of `cost_usd` that is from a table of prices."""
+    unpriced_tokens: NonNegative | None = None
+    """Tokens whose cost is not known."""
+    prices_as_of: str | None = None
+    """The day of the table of prices, ``2026-11-10``."""
 
     @classmethod
     def zero(cls) -> "UsageMetrics":
@@ -123,7 +134,7 @@ class UsageMetrics:
         sums: dict[str, Any] = {}
         for name in attrs.fields_dict(UsageMetrics):
             mine, theirs = getattr(self, name), getattr(other, name)
-            if name in ("model", "source"):
+            if name in ("model", "source", "prices_as_of"):
                 sums[name] = theirs or mine
             else:
                 sums[name] = None if mine is None and theirs is None else (mine or 0) + (theirs or 0)
@@ -135,7 +146,7 @@ class ApprovalRequest:
     """An agent's request to a person. Without an answer before `timeout_at`, it is denied.
 
     `truncated`: something of it was too long or odd, and is shown shortened or replaced. `asked_as`: the id under which
-    the runner knows it, where that is not `approval_id`.
+    the runner knows it, where that is not `approval_id`. `left_out`: what it asks is not kept (secrets/left_out.py).
     """
 
     approval_id: ItemId
@@ -154,6 +165,7 @@ class ApprovalRequest:
     option_id: str | None = None
     truncated: bool | None = None
     asked_as: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
+    left_out: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -166,11 +178,16 @@ class DiffFile:
     deletions: NonNegative
 
 
+GREATEST_OF_RUNNERS = 2**53 - 1 - 2**20
+"""The greatest seq that a runner may use: behind it the service itself can say that the session has ended."""
+
+
 @attrs.frozen(kw_only=True)
 class RunnerEvent:
     """The envelope. `seq` counts from 1 within a session, is given once by the runner and never used again.
     `truncated`: some value was too long or odd, and is shown shortened or replaced. `reported_ts`: what the runner's
-    clock said, where the service has set `ts` right.
+    clock said, where the service has set `ts` right. `left_out`: texts of it were not kept, by the village's setting.
+    `more`: fields that are not known here, as of a newer runner.
     """
 
     TYPE: ClassVar[str]
@@ -181,6 +198,8 @@ class RunnerEvent:
     repo_ref: RepoRef | None = None
     truncated: bool | None = None
     reported_ts: EpochMs | None = None
+    left_out: bool | None = None
+    more: dict[str, Any] | None = None
 
     @property
     def said_at(self) -> float:
@@ -197,6 +216,8 @@ class SessionStarted(RunnerEvent):
     room_path: str | None = None
     agent_id: Id | None = None
     agent_name: str | None = None
+    traceparent: str | None = None
+    """Its place in the trace of what started it (W3C Trace Context)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -205,6 +226,8 @@ class SessionStateChanged(RunnerEvent):
     previous_state: State
     new_state: State
     reason: str | None = None
+    provider_id: Id | None = None
+    """In a session's first event: its agent can be shown before SESSION_STARTED says the rest."""
 
 
 @attrs.frozen(kw_only=True)

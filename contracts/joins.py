@@ -8,7 +8,7 @@ import msgspec
 
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import Id, NonNegative
-from townwatch.contracts.token_scopes import Scope
+from townwatch.contracts.scopes import TokenScope as Scope
 
 ErrorCode = Literal[
     "E_UNAUTH",

@@ -5,8 +5,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import attrs
 import msgspec
 
-from townwatch.contracts.codec import Decoder
-from townwatch.contracts.events import Decision, EpochMs, Id, NonNegative, NonNegativeNumber
+from townwatch.contracts.budgets import SessionAllowances
+from townwatch.contracts.codec import ContractError, Decoder
+from townwatch.contracts.events import ApprovalRequest, Decision, EpochMs, Id, NonNegative, NonNegativeNumber
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.contracts.tasks import SessionConfig
 
@@ -32,6 +33,8 @@ class AgentInfo:
 
 POLICY_ENFORCEMENT = "policy_enforcement"
 """The feature of a runner that obeys the rules of its villages: the others are sent none."""
+SHARED_BUDGETS = "shared_budgets"
+"""The feature of a runner that holds its sessions to allowances: the others are sent none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -135,7 +138,9 @@ class ResumePoint:
 
 @attrs.frozen(kw_only=True)
 class Welcome:
-    """The answer to hello. `lost`: sessions the service believes are on this runner and hello did not name."""
+    """The answer to hello. `lost`: sessions the service believes are on this runner and hello did not name.
+    `tell_open`: send `OpenQuestions` of each session in which something waits for a decision.
+    """
 
     TYPE: ClassVar[str] = "welcome"
     runner_id: Id
@@ -143,6 +148,7 @@ class Welcome:
     window: int
     sessions: list[ResumePoint] = attrs.field(factory=list)
     lost: list[str] = attrs.field(factory=list)
+    tell_open: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -222,6 +228,10 @@ class Command:
     """Of a diff: the one file that is asked for."""
     discard: bool | None = None
     """Of a clean_worktree: whether what only the tree has may be lost."""
+    traceparent: str | None = None
+    """Place in a trace (W3C Trace Context). Of a start: the session's processes have it as TRACEPARENT."""
+    in_memory: str | None = None
+    """Of a stored command, never on the wire: its texts are in the service's memory alone, under this key."""
 
 
 @attrs.frozen(kw_only=True)
@@ -232,9 +242,64 @@ class Policies:
     policies: list[VillagePolicy] = attrs.field(factory=list[VillagePolicy])
 
 
-FromRunner = Hello | Events | Heartbeat | Result
-FromService = Welcome | Ack | Nack | Command | Policies | LinkError
+@attrs.frozen(kw_only=True)
+class Allowances:
+    """What each of the runner's live sessions may still use of budgets that it shares with others: behind the policies,
+    and whenever that changes. All of them each time. Answered with AllowancesHeld; until then the service counts on the
+    larger of the old and the new.
+    """
 
-decode_from_runner: Decoder[Any] = Decoder(Hello, Events, Heartbeat, Result, max_bytes=4 << 20)
+    TYPE: ClassVar[str] = "allowances"
+    version: NonNegative
+    sessions: list[SessionAllowances] = attrs.field(factory=list[SessionAllowances])
+
+
+@attrs.frozen(kw_only=True)
+class AllowancesHeld:
+    """From the runner: these allowances hold now, and no earlier ones. `counted`: session → the number of its event by
+    which all that it used before is told: until the service has that one, more may be used than it knows of.
+    """
+
+    TYPE: ClassVar[str] = "allowances_held"
+    version: NonNegative
+    counted: dict[Id, NonNegative] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class OpenQuestions:
+    """From the runner, where welcome's `tellOpen` asked for it: what waits for a decision in a session, whole. The
+    service has lost what of it its village's setting kept out of the log.
+    """
+
+    TYPE: ClassVar[str] = "open_questions"
+    session_id: Id
+    approvals: Annotated[list[ApprovalRequest], msgspec.Meta(max_length=1000)]
+
+
+FromRunner = Hello | Events | Heartbeat | Result | AllowancesHeld | OpenQuestions
+FromService = Welcome | Ack | Nack | Command | Policies | Allowances | LinkError
+
+decode_from_runner: Decoder[Any] = Decoder(
+    Hello, Events, Heartbeat, Result, AllowancesHeld, OpenQuestions, max_bytes=4 << 20
+)
 """At most 4 MiB a frame: a window's worth of events may come in one."""
-decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, Policies, LinkError)
+decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, Policies, Allowances, LinkError)
+
+
+@attrs.frozen(kw_only=True)
+class _AnyCommand:
+    """What every command has, of whatever version its service is."""
+
+    TYPE: ClassVar[str] = "command"
+    command_id: Id
+
+
+_decode_any_command: Decoder[_AnyCommand] = Decoder(_AnyCommand)
+
+
+def command_id_of(data: bytes | str) -> str | None:
+    """Return the id of a command, also of one that this version cannot read; None for other messages."""
+    try:
+        return _decode_any_command.decode(data).command_id
+    except ContractError:
+        return None

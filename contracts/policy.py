@@ -1,10 +1,14 @@
 """A village's rules, as they are stored, sent to runners, and edited over REST."""
 
+import ipaddress
+import re
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 import msgspec
 
+from townwatch.contracts.budgets import SharedBudget
 from townwatch.contracts.codec import ContractError
 
 RuleText = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
@@ -12,7 +16,23 @@ RuleId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A
 Effect = Literal["allow", "ask", "deny"]
 TestsState = Literal["passed", "failed", "running", "unknown", "none"]
 MAX_RULES = 500
+START = "start"
+"""Category of rules about starts of sessions; no question of an agent is of it."""
 RuleHours = Annotated[str, msgspec.Meta(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+_HOST_NAME = re.compile(r"\*|(\*\.)?[^\s/:@*?#\\%\[\]]+")
+
+
+def is_host_pattern(text: str) -> bool:
+    """Return True for what a host can be compared with: a name, ``*.example.com``, an address, a network."""
+    if _HOST_NAME.fullmatch(text):
+        return True
+    try:
+        ipaddress.ip_network(text.strip("[]"), strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +81,9 @@ class PolicyRule:
     risk: list[Literal["low", "med", "high"]] = attrs.field(factory=list)
     """Empty: any."""
     hours: RuleHours | None = None
-    """``08:00-18:00`` in UTC; over midnight where the end is before the start."""
+    """``08:00-18:00``; over midnight where the end is before the start."""
+    zone: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
+    """Of the hours, ``Europe/Berlin``: with its summer time. None: UTC."""
     tests: list[TestsState] = attrs.field(factory=list)
     """What the session's latest test run came to; none: there was no run. Empty: any."""
     lines_over: Annotated[int, msgspec.Meta(ge=0)] | None = None
@@ -78,7 +100,7 @@ class Budget:
     """What one session may use. Left out: no limit."""
 
     usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
-    """US dollars, by the agent's own figures."""
+    """US dollars: by the agent's own figures, else by the table of prices."""
     tokens: Annotated[int, msgspec.Meta(gt=0, le=1_000_000_000_000)] | None = None
     """Read and written."""
     minutes: Annotated[float, msgspec.Meta(gt=0, le=525_600)] | None = None
@@ -116,10 +138,39 @@ class PolicyBody:
                 raise ContractError(
                     f"rules[{index}].answer", f"says who may answer; a rule that {rule.effect}s has none"
                 )
+            if rule.category == START:
+                _check_start(rule, f"rules[{index}]")
             if sum(one is not None for one in (rule.command, rule.path, rule.host)) > 1:
                 raise ContractError(
                     f"rules[{index}]", "names more than one of command, path and host: make it two rules"
                 )
+            if rule.host is not None and not is_host_pattern(rule.host):
+                raise ContractError(
+                    f"rules[{index}].host",
+                    f"{rule.host!r} would never be met: a name, *.example.com, an address or a network, without port",
+                )
+            if rule.hours is not None and rule.hours[:5] == rule.hours[6:11]:
+                raise ContractError(f"rules[{index}].hours", "ends when it begins: leave it out for the whole day")
+            if rule.zone is not None and rule.hours is None:
+                raise ContractError(f"rules[{index}].zone", "is about hours, and the rule has none")
+            if rule.zone is not None and not _is_zone(rule.zone):
+                raise ContractError(f"rules[{index}].zone", f"{rule.zone!r} is no time zone that this machine knows")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
+def _check_start(rule: PolicyRule, field: str) -> None:
+    unknown = (rule.path, rule.host, rule.tool, rule.touches, rule.lines_over, rule.tests or None, rule.risk or None)
+    if any(one is not None for one in unknown):
+        raise ContractError(field, "is about starts, which have no path, host, tool, risk, tests or changes")
+    if rule.answer is not None and (rule.answer.people > 1 or rule.answer.not_starter):
+        raise ContractError(f"{field}.answer", "a start is one person's: role and human can be wanted, not more people")
 
 
 @attrs.frozen(kw_only=True)
@@ -131,3 +182,5 @@ class VillagePolicy:
     rules: list[PolicyRule] = attrs.field(factory=list[PolicyRule])
     variables: list[str] = attrs.field(factory=list)
     budget: Budget | None = None
+    shared: list[SharedBudget] = attrs.field(factory=list[SharedBudget])
+    """Budgets of which sessions need a lease (contracts/budgets.py)."""

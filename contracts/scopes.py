@@ -8,15 +8,18 @@ Parts are percent-escaped before they are joined with ``:``. So no two different
 characters a runner puts into an id: ``("a:b", "c")`` is ``a%3Ab:c``, ``("a", "b:c")`` is ``a:b%3Ac``.
 
 On the wire a room has the short name that clients know (``agent:<agentId>``): `wire_room` makes it.
+
+The scopes that a token can be limited to are `TokenScope`.
 """
 
 import hashlib
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 from townwatch.contracts.village_ids import name_of
 
+TokenScope: TypeAlias = Literal["read", "drive", "decide", "manage", "admin"]
 AgentKey: TypeAlias = tuple[str, str]
 """(villageId, agentId)"""
 RepoKey: TypeAlias = tuple[str, str]

@@ -46,6 +46,11 @@ class TaskSpec:
     room_path: str | None = None
     branch_name: str | None = None
 
+    @property
+    def words(self) -> list[str]:
+        """The title and the goal, or the goal alone where it begins with the title."""
+        return [self.goal] if self.goal.startswith(self.title) else [self.title, self.goal]
+
 
 Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^-\s]\S*$")]
 """A model by the name that the agent's CLI knows it by."""

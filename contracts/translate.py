@@ -11,6 +11,7 @@ import attrs
 
 from townwatch.contracts import agent_events as a, events as e, ui
 from townwatch.contracts.codec import camel, to_json_values
+from townwatch.contracts.decoding import bridge
 from townwatch.contracts.lists import SessionDiff
 from townwatch.contracts.ui import VILLAGE_AND_AGENT, Scope, UiMessage
 
@@ -23,6 +24,10 @@ class EventSource:
     agent_id: str
     agent_name: str
     repo_path: str
+    provider_id: str | None = None
+    """None: not known yet."""
+    started: bool = True
+    """Whether its provider has started."""
 
 
 # What of an event becomes the payload of its work_stream_event: the kind, and the fields taken over as they are.
@@ -55,9 +60,9 @@ _camel = cache(camel)
 
 
 def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent | None:
-    """The event's line in the work stream; None for those that have none (alerts, usage, a kept diff)."""
+    """The event's line in the work stream; None for those that have none (alerts, usage, a kept diff, a repeat)."""
     row = WORK_STREAM.get(type(event))
-    if row is None or _is_kept_diff(event):
+    if row is None or is_kept_diff(event) or is_repeat(event):
         return None
     kind, names = row
     payload = {_camel(n): to_json_values(v) for n in names if (v := getattr(event, n)) is not None}
@@ -69,10 +74,17 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
         case e.ProviderEventForwarded(provider_event={"type": str() as inner} as said) if inner in a.TYPES:
             kind = inner.replace(".", "_")
             payload = {name: value for name, value in said.items() if name not in a.ENVELOPE}
+        case e.ProviderEventForwarded(provider_event=said) if (told := bridge.kind_of(said)) is not None:
+            kind = told
+            payload = {name: value for name, value in said.items() if name not in bridge.ENVELOPE}
         case _:
             pass
     if event.truncated:
         payload["truncated"] = True
+    if event.left_out:
+        payload["leftOut"] = True
+    if event.more:
+        payload = {**event.more, **payload}
     return ui.WorkStreamEvent(
         agent_id=agent_id,
         session_id=event.session_id,
@@ -83,7 +95,12 @@ def work_stream_event(event: e.RunnerEvent, agent_id: str) -> ui.WorkStreamEvent
     )
 
 
-def _is_kept_diff(event: e.RunnerEvent) -> bool:
+def is_repeat(event: e.RunnerEvent) -> bool:
+    """Return whether it has the text of a TERMINAL_CHUNK once more, as the original's runner sends it."""
+    return isinstance(event, e.ProviderEventForwarded) and event.provider_event.get("type") == "PROVIDER_MESSAGE"
+
+
+def is_kept_diff(event: e.RunnerEvent) -> bool:
     """Return whether it is the text of a session's changes: large, and read on request only."""
     return isinstance(event, e.ProviderEventForwarded) and event.provider_event.get("type") == SessionDiff.TYPE
 
@@ -113,7 +130,7 @@ def for_village(
 ) -> list[UiMessage]:
     """Those that the village's room gets, most of them the agent's room too."""
     messages: list[UiMessage] = []
-    if isinstance(event, e.SessionStarted):
+    if _appears(event, origin):
         messages.append(_spawn(event, origin))
     if (line := work_stream_event(event, origin.agent_id)) is not None:
         messages.append(UiMessage("work_stream_event", line, VILLAGE_AND_AGENT))
@@ -215,12 +232,25 @@ def _usage(event: e.UsageTick, agent_id: str) -> UiMessage:
     return UiMessage("usage_tick", tick, Scope.AGENT)
 
 
-def _spawn(event: e.SessionStarted, origin: EventSource) -> UiMessage:
-    """The agent appears when its provider is known."""
+def _appears(event: e.RunnerEvent, origin: EventSource) -> bool:
+    """An agent appears with its session's first event where its provider is known by then, and when that has started;
+    one whose provider never started appears before it goes, else its failure would not be seen.
+    """
+    match event:
+        case e.SessionStarted():
+            return True
+        case e.SessionEnded():
+            return not origin.started
+        case _:
+            return event.seq == 1 and origin.provider_id is not None
+
+
+def _spawn(event: e.RunnerEvent, origin: EventSource) -> UiMessage:
+    provider = event.provider_id if isinstance(event, e.SessionStarted) else origin.provider_id
     spawn = ui.AgentSpawn(
         agent_id=origin.agent_id,
         session_id=event.session_id,
-        agent_type=ui.agent_type(event.provider_id),
+        agent_type=ui.agent_type(provider or ""),
         agent_name=origin.agent_name,
         repo_path=origin.repo_path,
         timestamp=ui.iso(event.ts),
@@ -293,7 +323,7 @@ def readable(event: e.RunnerEvent) -> str | None:
             return f"approval: {decision}" + (f" by {who}" if who else "")
         case e.AlertRaised(severity=severity, title=title):
             return f"{severity}: {title}"
-        case e.ProviderEventForwarded(provider_event=inner) if not _is_kept_diff(event):
-            return a.readable(inner)
+        case e.ProviderEventForwarded(provider_event=inner) if not (is_kept_diff(event) or is_repeat(event)):
+            return a.readable(inner) if bridge.kind_of(inner) is None else bridge.line_of(inner)
         case _:
             return None

@@ -11,7 +11,12 @@ from typing import Any, Literal
 
 import attrs
 
-from townwatch.contracts.events import ApprovalRequest, Severity, UsageMetrics
+from townwatch.contracts.events import (
+    ApprovalRequest,
+    Severity,
+    UsageMetrics,
+    default_agent_id as default_agent_id,
+)
 
 AgentType = Literal["claude", "codex", "custom"]
 
@@ -41,11 +46,6 @@ class UiMessage:
 def repo_id(village_id: str, repo_path: str) -> str:
     """The id of a house: the same for the same repository of the same village, on every machine."""
     return "house_" + hashlib.sha256(f"{village_id}\n{repo_path}".encode()).hexdigest()[:12]
-
-
-def default_agent_id(session_id: str) -> str:
-    """The agent of a session that was not started with one."""
-    return f"runner_{session_id[:8]}"
 
 
 def agent_type(provider_id: str) -> AgentType:
@@ -300,3 +300,5 @@ class HouseActivity:
     version: int
     indicators: Indicators
     house_id: str | None = None
+    name: str | None = None
+    """The name that a person gave it; absent: as its repository's folder is called."""

@@ -12,6 +12,10 @@ import trio
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 _NAT64 = ip_network("64:ff9b::/96")
+_UNICAST = ip_network("2000::/3")
+"""What of IPv6 is given out to the public. The rest is private, reserved, or another way to write an IPv4 address."""
+_NOT_PUBLIC = (ip_network("3fff::/20"), ip_network("192.88.99.0/24"))
+"""Documentation, and relays that are no more; the interpreter's own list does not have them."""
 
 
 class AddressRefused(ValueError):
@@ -70,11 +74,17 @@ def _demand_public(found: Sequence[Address], allowed: Sequence[Network]) -> None
         inner = _inner(address)
         if any(inner in network for network in allowed if network.version == inner.version):
             continue
-        if not inner.is_global or inner.is_multicast:
+        if not _is_public(inner):
             raise AddressRefused(
                 f"{inner} is an address of a private network or of this machine; an administrator may allow it"
                 " with [webhooks] private_networks"
             )
+
+
+def _is_public(address: Address) -> bool:
+    if not address.is_global or address.is_multicast or any(address in network for network in _NOT_PUBLIC):
+        return False
+    return address.version == 4 or address in _UNICAST
 
 
 def _inner(address: Address) -> Address:

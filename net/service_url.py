@@ -4,6 +4,7 @@ from urllib.parse import SplitResult, urlsplit
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SCHEMES = {"http": "http", "ws": "http", "https": "https", "wss": "https"}
+ENDPOINTS = ("/runner", "/ws", "/index.html", "/api/docs")
 NO_TLS_THERE = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "RECORD_LAYER_FAILURE", "UNSUPPORTED_PROTOCOL")
 
 
@@ -12,7 +13,7 @@ class BadServiceUrl(Exception):
 
 
 def service_base(url: str) -> str:
-    """Return http(s)://host[:port] for any address of a service.
+    """Return http(s)://host[:port][/prefix] for any address of a service, without the name of its page or endpoint.
 
     An address without a scheme is https, on this machine itself http: `townwatch serve` speaks plain HTTP there.
 
@@ -20,7 +21,10 @@ def service_base(url: str) -> str:
         BadServiceUrl: another scheme, no host, or a port that is none.
     """
     parts = _split(url)
-    return f"{SCHEMES[parts.scheme]}://{parts.netloc.rpartition('@')[2]}"
+    prefix = parts.path.rstrip("/")
+    for name in ENDPOINTS:
+        prefix = prefix.removesuffix(name).rstrip("/")
+    return f"{_origin(parts)}{prefix}"
 
 
 def runner_endpoint(url: str) -> str:
@@ -31,7 +35,7 @@ def runner_endpoint(url: str) -> str:
     """
     parts = _split(url)
     path = parts.path if parts.path not in ("", "/") else "/runner"
-    return f"ws{service_base(url).removeprefix('http')}{path}"
+    return f"ws{_origin(parts).removeprefix('http')}{path}"
 
 
 def is_loopback(url: str) -> bool:
@@ -46,6 +50,10 @@ def explain(base: str, trouble: str) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in trouble:
         return f"its certificate is not trusted here; name who signs it with --ca FILE ({trouble})"
     return trouble
+
+
+def _origin(parts: SplitResult) -> str:
+    return f"{SCHEMES[parts.scheme]}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _split(url: str) -> SplitResult:

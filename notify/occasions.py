@@ -67,7 +67,7 @@ def body_of(event: RunnerEvent, kind: str, origin: CallOrigin, stored_ms: int) -
         **_about(event),
     }
     if origin.page:
-        data["link"] = f"{origin.page}/{_place(event, origin)}"
+        data["link"] = f"{origin.page}/{place_of(event, origin)}"
     return cloud_event(message_id(event.session_id, event.seq, kind), kind, origin, stored_ms, data, event.session_id)
 
 
@@ -108,7 +108,8 @@ def _about(event: RunnerEvent) -> dict[str, Any]:
             return {}
 
 
-def _place(event: RunnerEvent, origin: CallOrigin) -> str:
+def place_of(event: RunnerEvent, origin: CallOrigin) -> str:
+    """Return where the page shows it."""
     if isinstance(event, ApprovalRequested):
         return f"#/approvals/{quote(event.session_id, safe='')}/{quote(event.approval.approval_id, safe='')}"
     return f"#/a/{quote(origin.agent_id, safe='')}"

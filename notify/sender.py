@@ -1,4 +1,4 @@
-"""The sender of webhooks: reads the event log, keeps each message as a row, delivers the rows.
+"""The sender of calls: reads the event log, keeps each message as a row, delivers the rows to webhooks and to people.
 
 The log is read by its own positions, and the position is moved in the transaction that stores the messages: a service
 that is killed at any moment makes each message once. A message is sent at least once: killed between the receiver's
@@ -6,6 +6,7 @@ answer and the row that says so, the service sends it again, with the same id.
 """
 
 import random
+from collections.abc import Mapping
 from functools import partial
 
 import attrs
@@ -16,31 +17,26 @@ from sqlalchemy import Connection
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
-from townwatch.contracts.codec import ContractError
-from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.contracts.faults import TablesUnavailable
-from townwatch.contracts.records import LogRecord
-from townwatch.contracts.ui import default_agent_id
-from townwatch.contracts.village_ids import name_of
-from townwatch.notify.deliver import AttemptOutcome, Courier
-from townwatch.notify.occasions import EVENT_TYPES, CallOrigin, body_of, kinds_of, message_id
+from townwatch.notify.deliver import AttemptOutcome, Caller, PlannedAttempt, SendPlan
+from townwatch.notify.occasions import EVENT_TYPES
+from townwatch.notify.reader import audiences, messages_of
 from townwatch.runtime.tasks import TaskOwner
-from townwatch.store.calls import deliveries, webhooks
-from townwatch.store.calls.deliveries import Delivery, WebhookMessage
-from townwatch.store.calls.webhooks import Webhook
+from townwatch.store.calls import deliveries, links, targets, webhooks
+from townwatch.store.calls.deliveries import Delivery
 from townwatch.store.database import Database
 from townwatch.store.log.port import DurableLog
 
-log = structlog.get_logger("webhooks")
+log = structlog.get_logger("calls")
 
 LOOK_SECONDS = 0.25
 """How often the log's position is looked at, which is a number in memory."""
 STEP = 5000
 """Events of the log that are looked through at a time."""
-AT_ONCE, AT_ONCE_EACH = 32, 4
-"""Attempts under way, over all webhooks and of one; one that fails has a single one."""
+AT_ONCE = 32
+"""Attempts under way, over all targets; one that fails has a single one."""
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 300.0
-"""A webhook that failed is left alone for so long, twice as long each time: it keeps no place from others."""
+"""A target that failed is left alone for so long, twice as long each time: it keeps no place from others."""
 AGAIN_SECONDS = 1.0
 """After which the tables are tried again while they are away."""
 GROWTH, LONGEST_RETRY_SECONDS = 4, 36_000.0
@@ -67,10 +63,12 @@ class Retries:
 
 
 @attrs.frozen
-class WebhooksChanged:
-    """A webhook was made or changed, or something is to be sent now. `webhook_id`: it is not left alone any more."""
+class TargetsChanged:
+    """A webhook or channel was made or changed, or something is to be sent now. `target_id`: it is not left alone any
+    more.
+    """
 
-    webhook_id: str | None = None
+    target_id: str | None = None
 
 
 @attrs.define(eq=False)
@@ -79,9 +77,9 @@ class SenderBell:
 
     sender: Ref | None = None
 
-    def ring(self, webhook_id: str | None = None) -> None:
+    def ring(self, target_id: str | None = None) -> None:
         """Tell the sender to look again; a sender that is away looks when it starts."""
-        tell_if_alive(self.sender, WebhooksChanged(webhook_id))
+        tell_if_alive(self.sender, TargetsChanged(target_id))
 
 
 @attrs.define
@@ -91,34 +89,37 @@ class _Pause:
     failures: int
 
 
-class WebhookSender(TaskOwner):
-    """Message: WebhooksChanged. The rows are the truth; what is in memory here may be lost at any moment."""
+class CallSender(TaskOwner):
+    """Message: TargetsChanged. The rows are the truth; what is in memory here may be lost at any moment."""
 
     def __init__(
         self,
         context: Context,
         database: Database,
         event_log: DurableLog,
-        courier: Courier,
+        callers: Mapping[str, Caller],
         retries: Retries,
         bell: SenderBell,
         page: str = "",
     ) -> None:
-        """`page`: scheme and host of the page, "" where that is not known."""
+        """`callers`: by what the ids of their targets begin with. `page`: scheme and host of the page, "" where that
+        is not known.
+        """
         super().__init__()
         self._context = context
         self._database = database
         self._event_log = event_log
-        self._courier = courier
+        self._callers = callers
         self._retries = retries
         self._page = page
         self._bell = bell
         self._changed, self._due = trio.Event(), trio.Event()
         self._idle = False
-        """Whether there was no webhook that is on, when they were read last."""
+        """Whether there was no target that is on, when they were read last."""
         self._changes = 0
         self._under_way: dict[int, str] = {}
-        """Delivery → webhook."""
+        """Delivery → target."""
+        self._attempts = 0
         self._pauses: dict[str, _Pause] = {}
 
     def on_start(self) -> None:
@@ -127,9 +128,9 @@ class WebhookSender(TaskOwner):
         self.tasks.start_soon(self._send_on)
         self.tasks.start_soon(self._forget_on)
 
-    def on_receive(self, message: WebhooksChanged) -> None:
-        if message.webhook_id is not None:
-            self._pauses.pop(message.webhook_id, None)
+    def on_receive(self, message: TargetsChanged) -> None:
+        if message.target_id is not None:
+            self._pauses.pop(message.target_id, None)
         self._idle = False
         self._changes += 1
         self._changed.set()
@@ -146,7 +147,7 @@ class WebhookSender(TaskOwner):
                     position = await self._database.read(webhooks.position)
                 position = await self._read(position)
             except (TablesUnavailable, OSError) as error:
-                log.error("webhooks_wait", reason=str(error))
+                log.error("calls_wait", reason=str(error))
                 rest = AGAIN_SECONDS
             with trio.move_on_after(rest):
                 await self._changed.wait()
@@ -155,59 +156,29 @@ class WebhookSender(TaskOwner):
         """Make rows of what came after `position`; return the new one."""
         end = self._event_log.position
         if end < position:  # the log is another one: its positions begin anew
-            log.warning("webhooks_log_replaced", was=position, now=end)
+            log.warning("calls_log_replaced", was=position, now=end)
             await self._database.call(webhooks.move, end)
             return end
         if end == position or self._idle:
             return position
         changes = self._changes
-        on = await self._database.read(webhooks.enabled)
-        if not on:
+        oldest = await self._database.read(targets.oldest)
+        if oldest is None:
             self._idle = changes == self._changes  # else one may have been made while the rows were read
             return position
-        oldest = min(one.from_position for hooks in on.values() for one in hooks)
         position = max(position, min(oldest, end))
         while position < end:
             until = min(position + STEP, end)
             records = await trio.to_thread.run_sync(self._event_log.of_types, EVENT_TYPES, position, until)
-            found = [message for record in records for message in self._messages(record, on)]
+            villages = list(dict.fromkeys(record.village_id for record in records))
+            told = await self._database.read(audiences, villages) if villages else {}
+            found = [one for record in records for one in messages_of(record, told, self._context, self._page)]
             now = self._context.clock.now_ms()
             await self._database.call(deliveries.take, found, now, until)
             position = until
             if found:
                 self._due.set()
         return position
-
-    def _messages(self, record: LogRecord, on: dict[str, list[Webhook]]) -> list[WebhookMessage]:
-        hooks = [one for one in on.get(record.village_id, ()) if one.from_position < record.position]
-        if not hooks:
-            return []
-        try:
-            event = decode_event(record.body)
-        except ContractError:  # it was logged when it was read first
-            return []
-        state = self._context.board.session(record.session_id)
-        origin = CallOrigin(
-            village=name_of(record.village_id),
-            agent_id=default_agent_id(record.session_id) if state is None else state.agent_id,
-            agent_name=None if state is None else state.agent_name,
-            page=self._page,
-        )
-        found: list[WebhookMessage] = []
-        for kind in kinds_of(event):
-            wanted = [one for one in hooks if kind in one.kinds.split()]
-            body = body_of(event, kind, origin, record.stored_ms) if wanted else ""
-            for one in wanted:
-                found.append(
-                    WebhookMessage(
-                        webhook_id=one.webhook_id,
-                        message_id=message_id(record.session_id, record.seq, kind),
-                        kind=kind,
-                        body=body,
-                        session_id=record.session_id,
-                    )
-                )
-        return found
 
     # --- rows become requests ---------------------------------------------------------------------
 
@@ -224,59 +195,81 @@ class WebhookSender(TaskOwner):
     async def _begin_what_is_due(self) -> float:
         """Begin attempts; return the seconds until there may be another one."""
         now_ms, now = self._context.clock.now_ms(), trio.current_time()
-        hooks, later = await self._database.read(deliveries.waiting_hooks, now_ms)
+        found, later = await self._database.read(deliveries.waiting_targets, now_ms)
         rest = float("inf") if later is None else (later - now_ms) / 1000
-        random.shuffle(hooks)  # where places are few, none is always the last
-        for webhook_id in hooks:
-            pause = self._pauses.get(webhook_id)
+        random.shuffle(found)  # where places are few, none is always the last
+        for target_id in found:
+            pause = self._pauses.get(target_id)
             if pause is not None and pause.until > now:
                 rest = min(rest, pause.until - now)
                 continue
-            busy = [one for one, hook in self._under_way.items() if hook == webhook_id]
-            room = (AT_ONCE_EACH if pause is None else 1) - len(busy)
-            room = min(room, AT_ONCE - len(self._under_way))
+            caller = self._callers[target_id.partition("_")[0]]
+            busy = [one for one, target in self._under_way.items() if target == target_id]
+            failing = pause is not None and pause.failures > 0
+            room = min((1 if failing else caller.at_once) - len(busy), AT_ONCE - self._attempts)
             if room > 0:
-                await self._begin(webhook_id, now_ms, room, busy)
+                wait = await self._begin(caller, target_id, now_ms, room, busy)
+                rest = min(rest, float("inf") if wait is None else wait)
         return max(rest, 0.01)
 
-    async def _begin(self, webhook_id: str, now_ms: int, room: int, busy: list[int]) -> None:
-        webhook = await self._database.read(webhooks.by_id, webhook_id)
-        due = await self._database.read(deliveries.due_of, webhook_id, now_ms, room, busy)
-        if webhook is None or not webhook.enabled:
-            return
-        for one in due:
-            self._under_way[one.delivery_id] = webhook_id
-            self.tasks.start_soon(self._attempt, webhook, one)
+    async def _begin(self, caller: Caller, target_id: str, now_ms: int, room: int, busy: list[int]) -> float | None:
+        """Begin attempts for one target; return the seconds that it is left alone."""
+        wanted = room if caller.at_once > 1 else caller.looks_at
+        due = await self._database.read(deliveries.due_of, target_id, now_ms, wanted, busy)
+        plan = await caller.plan(target_id, due, now_ms)
+        if plan.void or plan.postponed:
+            await self._database.call(_put_off, plan, now_ms)
+        for attempt in plan.attempts[:room]:
+            self._under_way.update((one.delivery_id, target_id) for one in attempt.deliveries)
+            self._attempts += 1
+            self.tasks.start_soon(self._attempt, target_id, attempt)
+        if plan.rest is not None:
+            self._pauses[target_id] = _Pause(trio.current_time() + plan.rest, 0)
+        return 0.0 if plan.void or plan.postponed else plan.rest  # there may be more to look at
 
-    async def _attempt(self, webhook: Webhook, delivery: Delivery) -> None:
+    async def _attempt(self, target_id: str, attempt: PlannedAttempt) -> None:
         try:
-            outcome = await self._courier.deliver(webhook, delivery, self._context.clock.now_ms())
-            self._note(webhook.webhook_id, outcome)
-            await self._database.call(partial(self._settle, webhook, delivery, outcome))
+            outcome = await attempt.send()
+            self._note(target_id, outcome)
+            await self._database.call(partial(self._settle_all, target_id, attempt, outcome))
         except TablesUnavailable:  # it is still waiting: the receiver gets it once more
-            self._note(webhook.webhook_id, AttemptOutcome(error="the tables are away"))
+            self._note(target_id, AttemptOutcome(error="the tables are away"))
         finally:
-            del self._under_way[delivery.delivery_id]
+            self._attempts -= 1
+            for one in attempt.deliveries:
+                del self._under_way[one.delivery_id]
             self._due.set()
 
-    def _note(self, webhook_id: str, outcome: AttemptOutcome) -> None:
-        """Leave a webhook that failed alone for a while."""
+    def _note(self, target_id: str, outcome: AttemptOutcome) -> None:
+        """Leave a target that failed alone for a while."""
         if outcome.error is None:
-            self._pauses.pop(webhook_id, None)
+            self._pauses.pop(target_id, None)
             return
-        pause = self._pauses.setdefault(webhook_id, _Pause(0.0, 0))
+        pause = self._pauses.setdefault(target_id, _Pause(0.0, 0))
         seconds = min(PAUSE_SECONDS * 2**pause.failures, LONGEST_PAUSE_SECONDS)
         pause.failures, pause.until = min(pause.failures + 1, 20), trio.current_time() + seconds
 
-    def _settle(self, webhook: Webhook, delivery: Delivery, outcome: AttemptOutcome, connection: Connection) -> None:
+    def _settle_all(
+        self, target_id: str, attempt: PlannedAttempt, outcome: AttemptOutcome, connection: Connection
+    ) -> None:
+        for one in attempt.deliveries:
+            self._settle(target_id, one, outcome, connection)
+        if outcome.gone:
+            targets.switch_off(connection, target_id, outcome.error or "")
+
+    def _settle(self, target_id: str, delivery: Delivery, outcome: AttemptOutcome, connection: Connection) -> None:
         now = self._context.clock.now_ms()
         state, then = "delivered", now
         if outcome.error is not None:
-            wait = None if outcome.gone else self._retries.after(delivery.attempts + 1, outcome.retry_after)
+            wait = (
+                None
+                if outcome.gone or outcome.hopeless
+                else self._retries.after(delivery.attempts + 1, outcome.retry_after)
+            )
             state, then = ("dead", now) if wait is None else ("waiting", now + int(wait * 1000))
             log.warning(
-                "webhook_failed",
-                webhook=webhook.webhook_id,
+                "call_failed",
+                target=target_id,
                 message=delivery.message_id,
                 attempt=delivery.attempts + 1,
                 reason=outcome.error,
@@ -290,14 +283,20 @@ class WebhookSender(TaskOwner):
             status=outcome.status,
             error=outcome.error,
         )
-        if outcome.gone:
-            webhooks.switch_off(connection, webhook.webhook_id, outcome.error or "")
 
     async def _forget_on(self) -> None:
         while True:
             now = self._context.clock.now_ms()
             try:
                 await self._database.call(deliveries.forget, now - KEPT_DELIVERED_MS, now - KEPT_DEAD_MS)
+                await self._database.call(links.forget, now)
             except TablesUnavailable as error:
-                log.warning("webhooks_not_tidied", reason=str(error))
+                log.warning("calls_not_tidied", reason=str(error))
             await trio.sleep(FORGET_SECONDS)
+
+
+def _put_off(connection: Connection, plan: SendPlan, now_ms: int) -> None:
+    for delivery_id, why in plan.void:
+        deliveries.withdraw(connection, delivery_id, why, now_ms)
+    for delivery_id, until in plan.postponed:
+        deliveries.postpone(connection, delivery_id, until)

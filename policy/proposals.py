@@ -48,6 +48,8 @@ def _narrow(
     base = PolicyRule(id="x", effect=effect, category=request.category, tool=request.tool)
     if request.paths:
         return [attrs.evolve(base, path=_path(one, request.place)) for one in dict.fromkeys(request.paths)]
+    if "" in request.hosts:
+        raise NoRule("the host cannot be told from the address: a rule would be about every one")
     if request.hosts:
         return [attrs.evolve(base, host=_plain(one, "host")) for one in dict.fromkeys(request.hosts)]
     if request.category in ("edit", "network", "question", "plan", "other"):

@@ -1,18 +1,21 @@
 """What a question asks for, in the terms of the rules: the same reading on the runner and in the service. Pure."""
 
-import re
 import shlex
-import time
 from typing import Any, cast
 
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import AnswerTerms
+from townwatch.policy.commands.branches import leaves_branch
 from townwatch.policy.commands.paths import Place
+from townwatch.policy.urls import hosts_in_text, hosts_of_address
 from townwatch.policy.village import UNKNOWN_WORK, PolicyRequest, Work
 
 _terms = Decoder(AnswerTerms).convert
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s?#]+)", re.IGNORECASE)
+CHECKED_OUT = "checkedOut"
+"""Field of a question's context: the branch that is checked out where it would be done. Runners write it, where a rule
+names a branch; what an agent writes there is taken out.
+"""
 _PATHS = ("file_path", "path", "notebook_path", "filePath", "abs_path", "target_file")
 
 
@@ -31,21 +34,23 @@ def request_of(
     """
     context = _mapping(asked.context)
     given = _mapping(context.get("input"))
-    now = time.gmtime(asked.requested_at / 1000)
+    command, branch = _command(asked, given), context.get(CHECKED_OUT)
+    known = isinstance(branch, str) and bool(branch) and (command is None or leaves_branch(command))
     return PolicyRequest(
         category=asked.category,
         place=place,
-        command=_command(asked, given),
+        command=command,
         tool=str(context["tool"]) if context.get("tool") else None,
         paths=tuple(str(given[name]) for name in _PATHS if isinstance(given.get(name), str)),
         hosts=tuple(_hosts(asked, given)),
         agent=agent,
         provider=provider,
         house=house,
+        branch=branch if known else None,
         person=person,
         work=work,
         risk=asked.risk,
-        minute=now.tm_hour * 60 + now.tm_min,
+        at=asked.requested_at / 1000,
     )
 
 
@@ -73,13 +78,11 @@ def _command(asked: ApprovalRequest, given: dict[str, Any]) -> str | None:
 def _hosts(asked: ApprovalRequest, given: dict[str, Any]) -> list[str]:
     if asked.category != "network":
         return []
-    texts = [given.get("url"), given.get("host"), asked.summary if not given else None]
     found: list[str] = []
-    for text in texts:
+    for text in (given.get("url"), given.get("host")):
         if isinstance(text, str):
-            urls = [match.group(1).rpartition("@")[2].partition(":")[0] for match in _URL.finditer(text)]
-            found += urls or ([text] if text is given.get("host") else [])
-    return found
+            found += hosts_of_address(text)
+    return found if given else hosts_in_text(asked.summary)
 
 
 def terms_in(asked: ApprovalRequest) -> AnswerTerms:

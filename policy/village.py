@@ -13,11 +13,13 @@ import attrs
 
 from townwatch.contracts.policy import AnswerTerms, PolicyRule
 from townwatch.contracts.tasks import PolicySpec
+from townwatch.policy.clock import within
 from townwatch.policy.commands.findings import CommandPolicy
 from townwatch.policy.commands.hosts import host_matches, normal_host
 from townwatch.policy.commands.matching import CommandRule, compile_rule
 from townwatch.policy.commands.paths import Place, matches
 from townwatch.policy.rules import decide_command, examine_command
+from townwatch.policy.work import UNKNOWN_WORK as UNKNOWN_WORK, Work as Work
 
 Layer = Literal["village", "session", "repository"]
 _BOOST = {"village": 1000, "session": 0, "repository": 0}
@@ -26,23 +28,8 @@ _STRICTER = 2000
 
 
 @attrs.frozen(kw_only=True)
-class Work:
-    """What a session has done so far: tests and changes. `files`: None where it is not known which. `cut`: there
-    are more files than these.
-    """
-
-    tests: str = "none"
-    lines: int | None = 0
-    files: tuple[str, ...] | None = ()
-    cut: bool = False
-
-
-UNKNOWN_WORK = Work(tests="unknown", lines=None, files=None)
-
-
-@attrs.frozen(kw_only=True)
 class PolicyRequest:
-    """What is to be done, by whom, where and when. `minute`: minutes of the day, UTC."""
+    """What is to be done, by whom, where and when. `at`: epoch seconds."""
 
     category: str
     place: Place
@@ -57,7 +44,7 @@ class PolicyRequest:
     branch: str | None = None
     person: str | None = None
     risk: str = "med"
-    minute: int = 0
+    at: float = 0
     work: Work = UNKNOWN_WORK
 
 
@@ -237,8 +224,10 @@ def _holds(rule: PolicyRule, request: PolicyRequest) -> bool:
             return False
     if rule.risk and request.risk not in rule.risk:
         return False
-    if rule.hours is not None and not _within(rule.hours, request.minute):
-        return False
+    if rule.hours is not None:
+        now = within(rule.hours, rule.zone, request.at)
+        if not (unknown if now is None else now):
+            return False
     return not _gated(rule) or _gate(rule, request, unknown=unknown)
 
 
@@ -259,11 +248,6 @@ def _gate(rule: PolicyRule, request: PolicyRequest, *, unknown: bool) -> bool:
     if any(matches(pattern, place.absolute(one, place.root)) for one in work.files or ()):
         return True
     return unknown and (work.files is None or work.cut)
-
-
-def _within(hours: str, minute: int) -> bool:
-    start, end = (int(one[:2]) * 60 + int(one[3:]) for one in hours.split("-"))
-    return start <= minute < end if start <= end else minute >= start or minute < end
 
 
 def _commands(rules: Sequence[LayeredRule], request: PolicyRequest, variables: Iterable[str]) -> CommandPolicy:

@@ -9,12 +9,13 @@ from urllib.parse import quote
 import structlog
 import trio
 
-from townwatch.contracts.ui import default_agent_id
+from townwatch.contracts.events import default_agent_id
 from townwatch.runner import account as accounts, local
 from townwatch.runner.account import Account, CannotRunAs
 from townwatch.runner.agents import catalog
 from townwatch.runner.identity import Identity, new_session_id
 from townwatch.runner.opening import DEFAULT_SESSIONS, open_runner
+from townwatch.runner.runner import Runner
 from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.session import Session
 from townwatch.runner.slots import SlotTaken
@@ -36,10 +37,12 @@ async def run_command(
     plain: bool = False,
     run_as: str = "",
     say_link: bool = False,
+    qr: bool = False,
 ) -> int:
     """`townwatch run -- COMMAND`: a session whose keyboard and screen are here. Returns the command's exit status.
     An agent's CLI that we know gets its adapter beside it, unless `plain`. `say_link`: a person's screen first shows
-    where the session is on the page.
+    where the session is on the page, and in the end whether the service knows of it. `qr`: as a code as well, also
+    where no other machine can open that.
     """
     try:
         account = _account(run_as, state_dir)
@@ -63,13 +66,15 @@ async def run_command(
 
     screen = local.LocalScreen()
     if say_link and local.is_interactive():
-        print(f"townwatch: {page_of(identity, default_agent_id(plan.session_id))}", file=sys.stderr, flush=True)
+        _say_link(page_of(identity, default_agent_id(plan.session_id)), qr)
 
     def prepare(session: Session) -> None:
         session.output.screen = screen.show
         session.output.local_answers = local.has_keyboard() and local.has_screen()
 
-    async with open_runner(identity, state_dir, dispatch=False, account=account) as runner:
+    async with open_runner(
+        identity, state_dir, dispatch=False, account=account, agents=not plain and catalog.is_agent(command)
+    ) as runner:
         with local.raw_keyboard():
             session = runner.start(plan, prepare)
             async with trio.open_nursery() as nursery:
@@ -82,6 +87,8 @@ async def run_command(
             await screen.finish()
             if session.exit is None or session.exit.signal is not None or session.lifecycle.state == "FAILED":
                 await screen.put_back()
+    if say_link and not runner.told and local.is_interactive():
+        _say_not_told(identity, runner)
     if session.exit is None:
         return TROUBLE
     if (session.lifecycle.reason or "").startswith("could not start"):
@@ -89,10 +96,28 @@ async def run_command(
     return session.exit.shell_code
 
 
+def _say_link(link: str, qr: bool) -> None:
+    from townwatch.net.shown import shown
+
+    print(f"townwatch: {link}", file=sys.stderr, flush=True)
+    if code := shown(link, sys.stderr, qr):
+        print(code, file=sys.stderr, flush=True)
+
+
 def page_of(identity: Identity, agent_id: str) -> str:
     """Return the address of an agent on the service's page."""
     base = identity.url.replace("ws", "http", 1).removesuffix("/runner")
     return f"{base}/#/a/{quote(agent_id, safe='')}"
+
+
+def _say_not_told(identity: Identity, runner: Runner) -> None:
+    """Say that the service does not know all of the session, why, and what becomes of it."""
+    why = f" ({runner.link.trouble})" if runner.link.trouble else ""
+    print(
+        f"townwatch: the service at {identity.url} was not told all of this{why}; it is kept on this machine, and told "
+        "by the next townwatch runner or townwatch run that reaches it",
+        file=sys.stderr,
+    )
 
 
 async def _pass_on_signals(session: Session) -> None:

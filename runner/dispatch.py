@@ -1,35 +1,44 @@
 """What a runner starts: the command of an order, and the host of an agent beside its command."""
 
+from __future__ import annotations
+
+import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
 from townwatch.runner.agents import catalog
-from townwatch.runner.agents.adapter import Adapter, Launch
-from townwatch.runner.agents.host import AgentHost
-from townwatch.runner.agents.http import AgentHttp
 from townwatch.runner.session import workspace
+from townwatch.runner.session.agent_socket import TOKEN_VARIABLE
+from townwatch.runner.session.environment import TRACEPARENT
 from townwatch.runner.session.lifecycle import NotPossible
 from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.session import Session
+
+if TYPE_CHECKING:
+    from townwatch.runner.agents.adapter import Adapter
+    from townwatch.runner.agents.host import AgentHost
+    from townwatch.runner.agents.http import AgentHttp
 
 DISPATCHED_COLS, DISPATCHED_ROWS = 120, 32
 """The terminal of a session that is started from afar."""
 
 
 async def plan_for(
-    config: SessionConfig, directory: Path, account: Account | None, busy: Collection[str]
+    config: SessionConfig, directory: Path, account: Account | None, busy: Collection[str], traceparent: str | None
 ) -> SessionSpec:
     """Return what to run for an order, its directory and its worktree made. `busy`: worktrees that sessions are in.
+    `traceparent`: place of the order in a trace, which its processes find in their environment.
 
     Raises `ContractError`, `NotPossible`, `git.GitError`.
     """
     path = None if account is None else account.environment()["PATH"]
-    command = command_line(config, path, adapted=account is None)
-    adapter = adapter_for(config) if account is None else None
+    command = command_line(config, path)
+    adapter = adapter_for(config)
     if adapter is None and (config.model is not None or config.cli_session_id is not None):
         raise ContractError("config.providerId", "a model, or a session that goes on, needs the agent's adapter, which "
                             f"{config.provider_id} does not have here")  # fmt: skip
@@ -48,12 +57,26 @@ async def plan_for(
         agent_id=config.agent_id,
         agent_name=config.agent_name,
         room_path=config.room_path,
-        env=config.env,
+        env=config.env if traceparent is None else {TRACEPARENT: traceparent, **config.env},
     )
+
+
+def plain_telemetry(plan: SessionSpec, http: AgentHttp, env: dict[str, str]) -> Callable[[Session], None] | None:
+    """Say in `env` where a command without an adapter sends its telemetry; return what counts that of its session."""
+    if plan.adapter is not None:
+        return None
+    from townwatch.runner.agents.otlp import plain
+
+    token = env[TOKEN_VARIABLE]
+    env |= plain.environment(plan, http, token, os.environ if plan.account is None else plan.account.environment())
+    return lambda session: plain.count(session, http, token)
 
 
 def host_for(session: Session, directory: Path, http: AgentHttp) -> AgentHost:
     """Return the host of the agent that a session's plan names an adapter for. `directory`: for the files of agents."""
+    from townwatch.runner.agents.adapter import Launch
+    from townwatch.runner.agents.host import AgentHost
+
     plan = session.plan
     assert plan.adapter is not None
     launch = Launch(
@@ -79,9 +102,9 @@ def adapter_for(config: SessionConfig) -> type[Adapter] | None:
     return catalog.for_order(config.provider_id) if not config.command or config.provider_id == "acp" else None
 
 
-def command_line(config: SessionConfig, path: str | None = None, *, adapted: bool = True) -> list[str]:
-    """Return what to run for a provider, looked for in `path` (None: our own). `adapted`: whether an adapter gives the
-    agent its task; else the task is on the command line. Raises `ContractError` where it is not on this machine.
+def command_line(config: SessionConfig, path: str | None = None) -> list[str]:
+    """Return what to run for a provider, looked for in `path` (None: our own). An adapter gives its agent the task;
+    else that is on the command line. Raises `ContractError` where it is not on this machine.
     """
     if config.provider_id in ("command", "acp"):
         if not config.command:
@@ -91,6 +114,6 @@ def command_line(config: SessionConfig, path: str | None = None, *, adapted: boo
     program = shutil.which(name, path=config.env.get("PATH", path))
     if program is None:
         raise ContractError("config.providerId", f"{name} is not installed on this machine")
-    if adapted and catalog.for_order(config.provider_id) is not None and not config.command:
+    if catalog.for_order(config.provider_id) is not None and not config.command:
         return [program]
-    return [program, *(config.command or [f"{config.task.title}\n\n{config.task.goal}"])]
+    return [program, *(config.command or ["\n\n".join(config.task.words)])]

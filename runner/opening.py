@@ -1,6 +1,6 @@
 """Opening a runner in its slot and closing it: its services in order, and what an earlier process left behind."""
 
-import shutil
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,10 +10,11 @@ import attrs
 import trio
 
 from townwatch.runner.account import Account, acting
+from townwatch.runner.agents.shared_files import remove_directory
 from townwatch.runner.identity import Identity, load
 from townwatch.runner.link.link import Link
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.runner import AGENT_FILES, Runner
+from townwatch.runner.runner import Runner
 from townwatch.runner.slots import DRAIN_SECONDS, Slot, drain_others, take_slot
 from townwatch.runner.spool.spool import DEFAULT_LIMIT_BYTES, Spool
 
@@ -37,17 +38,19 @@ async def open_runner(
     max_sessions: int = DEFAULT_SESSIONS,
     spool_bytes: int = DEFAULT_LIMIT_BYTES,
     account: Account | None = None,
+    agents: bool = True,
 ) -> AsyncGenerator[Runner, None]:
     """A runner at work. Leaving the block ends its sessions truly; what the service has not, the spool keeps.
+    `agents`: whether a session of it has an agent's adapter.
 
     Raises `SlotTaken`.
     """
     taken = await trio.to_thread.run_sync(take_slot, state_dir, slot)
     try:
         most = max_sessions if dispatch else 0
-        opened = _open_in(taken, identity, state_dir, most, spool_bytes, account)
+        opened = _open_in(taken, identity, state_dir, most, spool_bytes, account, agents)
         async with opened as runner, trio.open_nursery() as nursery:
-            drain = partial(_drain, identity, state_dir, runner.link)
+            drain = partial(_drain, identity, state_dir, account, runner.link)
             nursery.start_soon(drain_others, state_dir, taken.name, drain)
             yield runner
             nursery.cancel_scope.cancel()
@@ -63,6 +66,7 @@ async def _open_in(
     max_sessions: int,
     spool_bytes: int = DEFAULT_LIMIT_BYTES,
     account: Account | None = None,
+    agents: bool = False,
 ) -> AsyncGenerator[Runner, None]:
     """A runner on a slot that is taken."""
     name = slot.name
@@ -75,13 +79,15 @@ async def _open_in(
                 own_directories=[state_dir], account=account, policies=policies,
             )  # fmt: skip
             runner.link.renew = lambda: _in_slot(load(state_dir), name)
-            await trio.to_thread.run_sync(lambda: shutil.rmtree(slot.directory / AGENT_FILES, ignore_errors=True))
             await services.start(runner.asks.run)
-            await services.start(runner.agent_http.run)
-            if max_sessions:
-                runner.discovery.start(services)
+            if agents:
+                await services.start(runner.agent_http.run)
+                runner.hears_agents = True
             services.start_soon(runner.recorder.run)
             was = acting.set(account)  # of the shared observers too: their git never has the runner's rights
+            await trio.to_thread.run_sync(remove_directory, runner.agent_files)
+            if max_sessions:
+                runner.discovery.start(services, os.environ if account is None else account.environment())
             await services.start(runner.shared.trees.run)
             services.start_soon(runner.shared.processes.run)
             acting.reset(was)
@@ -95,19 +101,19 @@ async def _open_in(
                     sessions.cancel_scope.cancel()
                     for session in list(runner.sessions.values()):
                         await session.over.wait()
-                    await runner.sent_all(GOODBYE_SECONDS if runner.link.online else NOBODY_SECONDS)
+                    runner.told = await runner.sent_all(GOODBYE_SECONDS if runner.link.online else NOBODY_SECONDS)
                 services.cancel_scope.cancel()
     finally:
         spool.close()
 
 
-async def _drain(identity: Identity, state_dir: Path, link: Link, slot: Slot) -> bool:
+async def _drain(identity: Identity, state_dir: Path, account: Account | None, link: Link, slot: Slot) -> bool:
     """Tell the service what a runner process that is gone has left in its spool, and end what it left running. Returns
     whether nothing is left.
     """
     left = await trio.to_thread.run_sync(slot.left_behind)
     if left.live or (left.events and link.online):
-        async with _open_in(slot, identity, state_dir, 0) as runner:
+        async with _open_in(slot, identity, state_dir, 0, account=account) as runner:
             if link.online:
                 await runner.sent_all(DRAIN_SECONDS)
         left = await trio.to_thread.run_sync(slot.left_behind)

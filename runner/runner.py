@@ -1,12 +1,14 @@
 """A runner: its spool, its link and its sessions; started by the daemon, by `townwatch run` and by the demo alike."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import structlog
@@ -15,14 +17,11 @@ import trio
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
-from townwatch.contracts.link import POLICY_ENFORCEMENT
-from townwatch.contracts.lists import SessionDiff
+from townwatch.contracts.link import POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner import dispatch
 from townwatch.runner.account import Account, acting
-from townwatch.runner.agents.discovery import Discovery
-from townwatch.runner.agents.events import Answer
-from townwatch.runner.agents.http import AgentHttp
+from townwatch.runner.allowances import AllowanceShelf
 from townwatch.runner.identity import Identity
 from townwatch.runner.link.link import Link, held
 from townwatch.runner.observers.git import GitError
@@ -30,8 +29,9 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import worktrees
+from townwatch.runner.session import requests, worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
+from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END
 from townwatch.runner.session.lifecycle import NotPossible
 from townwatch.runner.session.plan import SessionSpec
@@ -41,16 +41,21 @@ from townwatch.runner.session.session import GRACE_SECONDS, Session
 from townwatch.runner.spool.recorder import Recorder, now_ms
 from townwatch.runner.spool.spool import Spool, SpoolSession
 
+if TYPE_CHECKING:
+    from townwatch.contracts.lists import SessionDiff
+    from townwatch.runner.agents.discovery import Discovery
+    from townwatch.runner.agents.http import AgentHttp
+
 log = structlog.get_logger("runner")
 
 AGENT_FILES = "agents"
-"""Below a slot's directory: what sessions of agents need while they run."""
+"""What sessions of agents need while they run: below a slot's directory, or in the home of `run_as`."""
 LOST = "runner process lost"
 SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-FEATURES = ["resize", "pause", "ask", "worktree", "model", "resume_of", "diff", POLICY_ENFORCEMENT]
+FEATURES = ["resize", "pause", "ask", "worktree", "model", "resume_of", "diff", POLICY_ENFORCEMENT, SHARED_BUDGETS]
 
 
 class Runner:
@@ -74,6 +79,8 @@ class Runner:
         self.identity = identity
         self.account = account
         self.sessions: dict[str, Session] = {}
+        self.told = False
+        """Whether the service has had everything, known when the runner has ended."""
         self._spool = spool
         self._nursery = nursery
         self._directory = directory
@@ -83,22 +90,51 @@ class Runner:
         self._results: dict[str, wire.Result] = {}
         self._under_way: dict[str, trio.Event] = {}
         self.policies = policies or PolicyShelf(directory)
-        self.link = Link(self.identity, self._hello, spool, self._handle, self.policies.replace)
+        self.allowances = AllowanceShelf()
+        self.link = Link(self.identity, self._hello, spool, self._handle, self._take_rules, self._counted)
+        self._to_count: set[str] = set()
+        self._counting = trio.Lock()
+        self.link.open_questions = self._open_questions
         self.recorder = Recorder(spool, self.link.wake)
         self.asks = AskServer(self._asked)
-        self.agent_http = AgentHttp()
         self.shared = Shared(Trees(own_directories), ProcessWatch(ProcessTable()))
-        self.discovery = Discovery()
+        self.hears_agents = False  # whether the port for agents is open
+
+    @cached_property
+    def agent_http(self) -> AgentHttp:
+        """The port for agents' hooks; a runner that has no agents does without."""
+        from townwatch.runner.agents.http import AgentHttp
+
+        return AgentHttp()
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """Return what knows the agents on this machine; only a runner that takes orders asks."""
+        from townwatch.runner.agents.discovery import Discovery
+
+        return Discovery()
 
     # --- sessions ---------------------------------------------------------------------------------------------------
+
+    @property
+    def agent_files(self) -> Path:
+        """The directory of what sessions of agents need while they run: the session's user's."""
+        if self.account is None:
+            return self._directory / AGENT_FILES
+        return self.account.home / ".townwatch" / AGENT_FILES / self.identity.runner_id
 
     def start(self, plan: SessionSpec, prepare: Callable[[Session], None] = lambda _session: None) -> Session:
         """Begin a session; it runs in the runner's nursery until its command ends."""
         plan = attrs.evolve(plan, account=self.account)
         rules = SessionRules(plan, self.policies.of)
-        session = Session(plan, self.recorder, self.asks.environment(plan.session_id), self.shared, rules)
-        if plan.adapter is not None and self.account is None:  # an adapter's files and hooks are the runner's user's
-            session.agent = dispatch.host_for(session, self._directory / AGENT_FILES, self.agent_http)
+        leases = partial(self.allowances.of, plan.session_id)
+        env = self.asks.environment(plan.session_id)
+        plain = dispatch.plain_telemetry(plan, self.agent_http, env) if self.hears_agents else None
+        session = Session(plan, self.recorder, env, self.shared, rules, leases)
+        if plan.adapter is not None:
+            session.agent = dispatch.host_for(session, self.agent_files, self.agent_http)
+        elif plain is not None:
+            plain(session)
         prepare(session)
         self.sessions[plan.session_id] = session
         self._nursery.start_soon(self._run, session, name=f"session {plan.session_id}")
@@ -113,7 +149,29 @@ class Runner:
         finally:
             self.sessions.pop(session.plan.session_id, None)
             self.asks.forget(session.plan.session_id)
+            if self.hears_agents:
+                self.agent_http.forget(session.plan.session_id)
+            self.allowances.forget(session.plan.session_id)
             session.over.set()
+
+    async def _take_rules(self, found: wire.Policies | wire.Allowances) -> None:
+        if isinstance(found, wire.Policies):
+            await self.policies.replace(found)
+        else:
+            self._to_count |= set(self.allowances.replace(found))
+        for session in self.sessions.values():
+            session.budget.wake()
+
+    async def _counted(self) -> dict[str, int]:
+        """Session → the event by which all is told that it used before its allowance became smaller."""
+        async with self._counting:
+            for session_id in list(self._to_count):
+                if session_id in self.sessions:
+                    await self.sessions[session_id].say_usage()
+                self._to_count.discard(session_id)
+            await self.recorder.settle()
+            known = await trio.to_thread.run_sync(self._spool.sessions)
+            return {one.session_id: one.last_seq for one in known if one.session_id in self.sessions}
 
     async def report_lost(self) -> None:
         """Sessions whose runner process was killed: end what is left of them, and say truly what happened."""
@@ -143,9 +201,7 @@ class Runner:
         await self.recorder.settle()
 
     async def stop_all(self) -> None:
-        """Every session is asked to end, and read to its last line. Who takes too long is left as it is.
-        None begins any more.
-        """
+        """Every session is asked to end, and read to its last line, within a time. None begins any more."""
         self._draining = True
         with trio.move_on_after(GRACE_SECONDS + STOP_SECONDS):
             async with trio.open_nursery() as nursery:
@@ -163,7 +219,12 @@ class Runner:
 
     # --- the service's side -----------------------------------------------------------------------------------------
 
+    def _open_questions(self) -> list[wire.OpenQuestions]:
+        waiting = {key: session.approvals.waiting() for key, session in self.sessions.items()}
+        return [wire.OpenQuestions(session_id=key, approvals=asked) for key, asked in waiting.items() if asked]
+
     def _hello(self) -> wire.Hello:
+        acting.set(self.account)  # of this worker thread, which looks for the agents
         env = os.environ if self.account is None else self.account.environment()
         agents = self.discovery.agents(env) if self._max_sessions else []
         return wire.Hello(
@@ -237,7 +298,7 @@ class Runner:
             case "start":
                 if command.config is None:
                     raise ContractError("config", "is required")
-                await self._start(command.config)
+                await self._start(command.config, command.traceparent)
             case "drain":
                 self._draining = True
             case "diff":
@@ -273,9 +334,9 @@ class Runner:
                 await session.approvals.decide(
                     command.approval_id, command.decision, command.resolved_by, command.note, stop=stop, answer=more
                 )
-            case "prompt" if command.prompt_id and command.data:
+            case "prompt" if command.prompt_id and (command.data or command.mode == "interrupt"):
                 mode = command.mode if command.mode in ("send", "queue", "interrupt") else "send"
-                await dispatch.agent_of(session).prompt(command.prompt_id, command.data, mode, command.by)
+                await dispatch.agent_of(session).prompt(command.prompt_id, command.data or "", mode, command.by)
             case "withdraw_prompt" if command.prompt_id:
                 await dispatch.agent_of(session).prompts.withdraw(command.prompt_id)
             case _:
@@ -287,7 +348,7 @@ class Runner:
             raise NotPossible(f"there is no live session {command.session_id} on this runner")
         return session
 
-    async def _start(self, config: SessionConfig) -> None:
+    async def _start(self, config: SessionConfig, traceparent: str | None) -> None:
         self._check_not_draining()
         if len(self.sessions) >= self._max_sessions:
             raise NotPossible(f"this runner has {len(self.sessions)} of {self._max_sessions} sessions")
@@ -297,7 +358,7 @@ class Runner:
             raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
         async with self._preparing:  # of two orders for one branch, the second finds the first one's session in it
             busy = {one.plan.tree.path for one in self.sessions.values() if one.plan.tree is not None}
-            plan = await dispatch.plan_for(config, self._directory, self.account, busy)
+            plan = await dispatch.plan_for(config, self._directory, self.account, busy, traceparent)
             try:
                 self._check_not_draining()  # it may have begun meanwhile
             except NotPossible:
@@ -329,7 +390,7 @@ class Runner:
             raise ContractError("session", "has ended")
         match request.get("action"):
             case "ask":
-                return await session.approvals.ask(request)
+                return await session.approvals.ask(requests.question(request))
             case "alert":
                 await session.alert(request)
             case "usage":

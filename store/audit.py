@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from townwatch.store.rows import MAX_LIMIT, RowPage, from_json, to_json
 from townwatch.store.tables import audit
@@ -27,6 +27,34 @@ class Entry:
     audit_id: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class Filter:
+    """Conditions for entries, all of which must hold. `villages`: None is all, and the service. `action`: what an
+    action begins with. `since_ms`, `until_ms`: at or after, and before.
+    """
+
+    villages: Sequence[str] | None
+    user_id: str | None = None
+    action: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def clauses(self) -> list[ColumnElement[bool]]:
+        """Return them for the database."""
+        found: list[ColumnElement[bool]] = []
+        if self.villages is not None:
+            found.append(audit.c.village_id.in_(self.villages))
+        if self.user_id is not None:
+            found.append(audit.c.user_id == self.user_id)
+        if self.action is not None:
+            found.append(audit.c.action.startswith(self.action, autoescape=True))
+        if self.since_ms is not None:
+            found.append(audit.c.at_ms >= self.since_ms)
+        if self.until_ms is not None:
+            found.append(audit.c.at_ms < self.until_ms)
+        return found
+
+
 def add(connection: Connection, entry: Entry) -> int:
     """Keep it; returns its number."""
     values = attrs.asdict(entry, recurse=False)
@@ -35,14 +63,10 @@ def add(connection: Connection, entry: Entry) -> int:
     return connection.execute(audit.insert().values(**values).returning(audit.c.audit_id)).scalar_one()
 
 
-def page(
-    connection: Connection, village_ids: Sequence[str] | None, *, cursor: str | None = None, limit: int = 50
-) -> RowPage[Entry]:
-    """Newest first, of these villages or (None) of all and of the service. A senseless cursor is a ValueError."""
+def page(connection: Connection, wanted: Filter, *, cursor: str | None = None, limit: int = 50) -> RowPage[Entry]:
+    """Newest first. A senseless cursor is a ValueError."""
     limit = max(1, min(limit, MAX_LIMIT))
-    query = select(audit)
-    if village_ids is not None:
-        query = query.where(audit.c.village_id.in_(village_ids))
+    query = select(audit).where(*wanted.clauses())
     if cursor is not None:
         if not cursor.isdecimal() or len(cursor) > 18:
             raise ValueError("cursor: must be one that this list returned")
@@ -50,6 +74,12 @@ def page(
     found = [_entry(row) for row in connection.execute(query.order_by(audit.c.audit_id.desc()).limit(limit + 1))]
     shown = found[:limit]
     return RowPage(shown, str(shown[-1].audit_id) if len(found) > limit else None)
+
+
+def count(connection: Connection, wanted: Filter, at_most: int) -> int:
+    """Return how many entries there are, and no more than `at_most`: counting all of a long log takes its time."""
+    some = select(audit.c.audit_id).where(*wanted.clauses()).limit(at_most).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
 def later(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:

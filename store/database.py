@@ -9,6 +9,7 @@ Every function of `store` that is called so takes the connection first; the call
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
@@ -17,9 +18,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
-from townwatch.contracts.faults import FilesDamaged, TablesUnavailable
+from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
 from townwatch.store.engine import postgres
-from townwatch.store.engine.fence import Term, pass_fence
+from townwatch.store.engine.fence import Term, application_of, pass_fence
 from townwatch.store.engine.file_identity import FileIdentity
 from townwatch.store.engine.outage import Outage, damaged, is_undecodable, stops_reading, translate
 from townwatch.store.engine.quarantine import quarantined, set_aside
@@ -33,6 +34,8 @@ BUSY_MS = 5000
 SQLITE_THREADS = 2
 """One reads while the other writes. More only wait for each other, and each has a cache of its own."""
 POSTGRES_THREADS = 16
+READY_CONNECTIONS = 3
+"""That a standby keeps open."""
 PROBE_BUSY_MS = 500
 QUICK_CHECK_BYTES = 64 << 20
 """A larger file is not read through at every start; `townwatch doctor` does that."""
@@ -74,7 +77,7 @@ class Database:
             engine = create_engine(target, connect_args={"timeout": BUSY_MS / 1000}, pool_size=SQLITE_THREADS)
             _prepare_sqlite(engine)
         else:
-            engine = _postgres_engine(target, term)
+            engine = _postgres_engine(target, term.application if term is not None else None)
         database = cls(engine, term)
         try:
             database.run(_examine)
@@ -85,6 +88,32 @@ class Database:
             engine.dispose()
             raise
         return database
+
+    @classmethod
+    def stand_by(cls, url: str, life: str) -> "Database":
+        """Open a PostgreSQL for reading, in a process that may `lead` later: it migrates nothing, and has connections
+        that are ready. Blocks. Raises as `open`.
+        """
+        database = cls(_postgres_engine(_url(url), application_of(life)))
+        try:
+            database.refresh_connections()
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def refresh_connections(self) -> None:
+        """Have some connections that live. Blocks."""
+        try:
+            with ExitStack() as stack:
+                for _ in range(READY_CONNECTIONS):
+                    stack.enter_context(self.engine.connect())
+        except SQLAlchemyError as error:
+            raise translate(error, self.name) or error from error
+
+    def lead(self, term: Term) -> None:
+        """Begin to write in this term. The caller migrates."""
+        self._term = term
 
     @property
     def is_sqlite(self) -> bool:
@@ -226,20 +255,21 @@ def _url(url: str | Path) -> URL:
         return URL.create("sqlite", database=str(url))
     made = postgres.parse(url)
     if made.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ValueError(f"database: {made.get_backend_name()} is not supported, use sqlite or postgresql")
+        raise TablesRefused(f"database: {made.get_backend_name()} is not supported, use sqlite or postgresql")
     return made
 
 
-def _postgres_engine(target: URL, term: Term | None) -> Engine:
-    given = postgres.connect_args(target, term.application if term is not None else None)
+def _postgres_engine(target: URL, application: str | None) -> Engine:
+    given = postgres.connect_args(target, application)
     try:
         engine = create_engine(target, pool_size=POSTGRES_THREADS, pool_pre_ping=True, connect_args=given)
     except ModuleNotFoundError:
-        raise ValueError("database: PostgreSQL needs psycopg; install townwatch[postgres]") from None
+        raise TablesRefused("database: PostgreSQL needs psycopg: pip install 'townwatch[postgres]'") from None
 
     @event.listens_for(engine, "connect")
     def connected(raw: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
         postgres.prepare(raw)
+        postgres.replace_nul(raw)
 
     return engine
 

@@ -89,6 +89,96 @@ WEBHOOKS = (
 )
 """Webhooks, their deliveries (what waits, what was delivered, dead letters), and how far the event log was read."""
 
+PEOPLES_CALLS = (
+    """CREATE TABLE call_deliveries (
+      delivery_id {auto}, target_id TEXT NOT NULL, message_id TEXT NOT NULL, kind TEXT NOT NULL, session_id TEXT,
+      body TEXT NOT NULL, state TEXT NOT NULL, attempts INTEGER NOT NULL, created_ms BIGINT NOT NULL,
+      next_ms BIGINT NOT NULL, status INTEGER, error TEXT)""",
+    """INSERT INTO call_deliveries (target_id, message_id, kind, session_id, body, state, attempts, created_ms, next_ms,
+        status, error)
+      SELECT webhook_id, message_id, kind, session_id, body, state, attempts, created_ms, next_ms, status, error
+      FROM webhook_deliveries ORDER BY delivery_id""",
+    "DROP TABLE webhook_deliveries",
+    "CREATE UNIQUE INDEX call_deliveries_once ON call_deliveries (target_id, message_id)",
+    "CREATE INDEX call_deliveries_due ON call_deliveries (state, target_id, next_ms)",
+    """CREATE TABLE channels (
+      channel_id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users ON DELETE CASCADE, form TEXT NOT NULL,
+      name TEXT NOT NULL, shown TEXT NOT NULL, address TEXT NOT NULL, kinds TEXT NOT NULL, villages TEXT NOT NULL,
+      after_seconds INTEGER NOT NULL, enabled BOOLEAN NOT NULL, confirm_hash TEXT, confirm_tries INTEGER NOT NULL,
+      from_position BIGINT NOT NULL, dropped INTEGER NOT NULL, trouble TEXT, created_ms BIGINT NOT NULL)""",
+    "CREATE INDEX ix_channels_user_id ON channels (user_id)",
+    """CREATE TABLE call_preferences (
+      user_id TEXT PRIMARY KEY REFERENCES users ON DELETE CASCADE, time_zone TEXT NOT NULL, quiet_from INTEGER,
+      quiet_until INTEGER, quiet_escalations BOOLEAN NOT NULL, digest_calls INTEGER NOT NULL,
+      digest_minutes INTEGER NOT NULL)""",
+    """CREATE TABLE village_escalations (
+      village_id TEXT PRIMARY KEY REFERENCES villages ON DELETE CASCADE, minutes INTEGER NOT NULL, people TEXT NOT NULL,
+      changed_by TEXT NOT NULL, changed_ms BIGINT NOT NULL)""",
+    """CREATE TABLE call_links (
+      hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users ON DELETE CASCADE, channel_id TEXT NOT NULL,
+      village_id TEXT NOT NULL, session_id TEXT NOT NULL, approval_id TEXT NOT NULL, created_ms BIGINT NOT NULL,
+      expires_ms BIGINT NOT NULL, used_ms BIGINT)""",
+    "CREATE INDEX ix_call_links_user_id ON call_links (user_id)",
+    "CREATE INDEX ix_call_links_expires_ms ON call_links (expires_ms)",
+)
+"""People's channels, their quiet hours, escalation and links; one table of deliveries for them and for webhooks."""
+BUDGETS = (
+    """CREATE TABLE budgets (
+      budget_id TEXT PRIMARY KEY, village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+      scope TEXT NOT NULL, target TEXT, unit TEXT NOT NULL, amount DOUBLE PRECISION NOT NULL, period TEXT NOT NULL,
+      changed_by TEXT, changed_ms BIGINT NOT NULL, created_ms BIGINT NOT NULL)""",
+    "CREATE INDEX ix_budgets_village_id ON budgets (village_id)",
+    """CREATE TABLE budget_raises (
+      raise_id TEXT PRIMARY KEY, budget_id TEXT NOT NULL REFERENCES budgets (budget_id) ON DELETE CASCADE,
+      subject TEXT NOT NULL, period TEXT NOT NULL, amount DOUBLE PRECISION NOT NULL, raised_by TEXT NOT NULL,
+      raised_ms BIGINT NOT NULL, from_ms BIGINT NOT NULL, session_id TEXT, approval_id TEXT)""",
+    "CREATE INDEX ix_budget_raises_budget_id ON budget_raises (budget_id)",
+    """CREATE TABLE budget_leases (
+      session_id TEXT NOT NULL, budget_id TEXT NOT NULL REFERENCES budgets (budget_id) ON DELETE CASCADE,
+      cap DOUBLE PRECISION NOT NULL, PRIMARY KEY (session_id, budget_id))""",
+    """CREATE TABLE budget_notices (
+      budget_id TEXT NOT NULL REFERENCES budgets (budget_id) ON DELETE CASCADE, subject TEXT NOT NULL,
+      period TEXT NOT NULL, kind TEXT NOT NULL, session_id TEXT NOT NULL, title TEXT NOT NULL,
+      description TEXT NOT NULL, raised_ms BIGINT NOT NULL, over_ms BIGINT,
+      PRIMARY KEY (budget_id, subject, period, kind))""",
+    """CREATE TABLE spending (
+      session_id TEXT NOT NULL, day TEXT NOT NULL,
+      village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE,
+      agent TEXT NOT NULL, agent_id TEXT NOT NULL, house TEXT, person TEXT, started INTEGER NOT NULL,
+      usd DOUBLE PRECISION NOT NULL, listed_usd DOUBLE PRECISION NOT NULL, tokens BIGINT NOT NULL,
+      unpriced BIGINT NOT NULL, seconds DOUBLE PRECISION NOT NULL, PRIMARY KEY (session_id, day))""",
+    "CREATE INDEX spending_by_village ON spending (village_id, day)",
+)
+"""Budgets that sessions share, what each session used on which day, and its leases."""
+SIGN_INS = (
+    """CREATE TABLE sign_ins (
+      sign_in_id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE,
+      token_id TEXT NOT NULL, way TEXT NOT NULL, address TEXT, user_agent TEXT, created_ms BIGINT NOT NULL,
+      expires_ms BIGINT, ended_ms BIGINT)""",
+    "CREATE INDEX ix_sign_ins_user_id ON sign_ins (user_id)",
+    "CREATE INDEX ix_sign_ins_token_id ON sign_ins (token_id)",
+    "ALTER TABLE codes ADD COLUMN way TEXT",
+)
+"""Past sign-ins, and by which way a one-time code was given out."""
+CLIPS = (
+    """CREATE TABLE clips (
+      clip_id TEXT PRIMARY KEY, hash TEXT NOT NULL UNIQUE,
+      village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE, session_id TEXT NOT NULL,
+      user_id TEXT NOT NULL REFERENCES users (user_id) ON DELETE CASCADE, from_seq BIGINT NOT NULL,
+      to_seq BIGINT NOT NULL, screen TEXT, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL)""",
+    "CREATE INDEX ix_clips_village_id ON clips (village_id)",
+    "CREATE INDEX ix_clips_session_id ON clips (session_id)",
+    "CREATE INDEX ix_clips_user_id ON clips (user_id)",
+)
+"""Parts of recordings that were shared by a link."""
+HOUSE_NAMES = (
+    """CREATE TABLE house_names (
+      village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE, repo_id TEXT NOT NULL,
+      name TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL, PRIMARY KEY (village_id, repo_id))""",
+)
+"""Names that people gave to houses."""
+
+
 MIGRATIONS: tuple[Sequence[str], ...] = (
     (
         """CREATE TABLE users (
@@ -209,6 +299,12 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
           WHERE created_by IS NULL""",
         "DROP INDEX audit_by_session",
     ),
+    PEOPLES_CALLS,
+    BUDGETS,
+    ("ALTER TABLE villages ADD COLUMN leave_out_texts BOOLEAN NOT NULL DEFAULT false",),
+    SIGN_INS,
+    CLIPS,
+    HOUSE_NAMES,
 )
 LATEST = len(MIGRATIONS)
 

@@ -10,7 +10,7 @@ import attrs
 from sqlalchemy import Connection, Row, delete, select
 
 from townwatch.store.rows import MAX_LIMIT, from_json, insert_new, to_json
-from townwatch.store.tables import alert_resolutions, approval_answers, approvals, seen_failures, sessions, users
+from townwatch.store.tables import alert_resolutions, approval_answers, approvals, clips, seen_failures, sessions, users
 
 
 @attrs.frozen(kw_only=True)
@@ -77,10 +77,11 @@ def remove(connection: Connection, session_id: str) -> bool:
 
 
 def delete_all_of(connection: Connection, session_id: str) -> None:
-    """The row, its approvals and what was said of its alerts and its end, for good; the events are the log's to
-    delete.
+    """The row, its approvals, the links to its parts, and what was said of its alerts and its end, for good; the
+    events are the log's to delete.
     """
     connection.execute(delete(seen_failures).where(seen_failures.c.session_id == session_id))
+    connection.execute(delete(clips).where(clips.c.session_id == session_id))
     connection.execute(delete(alert_resolutions).where(alert_resolutions.c.session_id == session_id))
     connection.execute(delete(approvals).where(approvals.c.session_id == session_id))
     connection.execute(delete(approval_answers).where(approval_answers.c.session_id == session_id))

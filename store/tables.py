@@ -1,24 +1,15 @@
 """The tables, as SQLAlchemy Core sees them. What makes them is `migrations`; a test compares the two.
 
-Times are epoch milliseconds (``_ms``). Ids are text. JSON is text, made and read by the module of its noun. Secrets of
+Times are epoch milliseconds . Ids are text. JSON is text, made and read by the module of its noun. Secrets of
 any kind are kept as hashes only, but for `service_secrets`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, Table, Text, false
 
-metadata = MetaData()
-
-AutoId = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite numbers rows by itself only in a column declared INTEGER."""
-
-
-def _ms(name: str, *, nullable: bool = True) -> Column[int]:
-    return Column(name, BigInteger, nullable=nullable)
-
-
-def _text(name: str, *, nullable: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=nullable)
-
+# All tables are known where these are.
+import townwatch.store.budgets.tables  # pyright: ignore[reportUnusedImport]
+import townwatch.store.calls.tables  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from townwatch.store.columns import AutoId, metadata, ms as _ms, text as _text
 
 users = Table(
     "users",
@@ -50,6 +41,7 @@ villages = Table(
     _text("name"),
     Column("public", Boolean, nullable=False),
     _ms("created_ms", nullable=False),
+    Column("leave_out_texts", Boolean, nullable=False, server_default=false()),
 )
 removed_villages = Table(  # deleted, and not yet gone from the log and from memory
     "removed_villages",
@@ -64,48 +56,6 @@ village_policies = Table(  # none: no rules were ever set
     _text("body"),
     _text("changed_by", nullable=True),
     _ms("changed_ms", nullable=False),
-)
-webhooks = Table(
-    "webhooks",
-    metadata,
-    Column("webhook_id", Text, primary_key=True),
-    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False, index=True),
-    _text("name"),
-    _text("url"),
-    _text("kinds"),  # separated by blanks
-    Column("enabled", Boolean, nullable=False),
-    _text("secret"),  # encrypted: it has to be read again, to sign with
-    _text("old_secret", nullable=True),  # signs, too, until old_until_ms
-    _ms("old_until_ms"),
-    _ms("from_position", nullable=False),  # of the event log: what came later is told
-    Column("dropped", Integer, nullable=False),  # how many messages found the queue full
-    _text("trouble", nullable=True),  # why it was switched off by the service
-    _text("created_by"),
-    _ms("created_ms", nullable=False),
-)
-webhook_deliveries = Table(
-    "webhook_deliveries",
-    metadata,
-    Column("delivery_id", AutoId, primary_key=True, autoincrement=True),
-    Column("webhook_id", Text, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False),
-    _text("message_id"),  # the same over every attempt
-    _text("kind"),
-    _text("session_id", nullable=True),
-    _text("body"),  # as it is sent
-    _text("state"),  # waiting | delivered | dead
-    Column("attempts", Integer, nullable=False),
-    _ms("created_ms", nullable=False),
-    _ms("next_ms", nullable=False),  # not before; of one that is done, when that was
-    Column("status", Integer),
-    _text("error", nullable=True),
-    Index("webhook_deliveries_once", "webhook_id", "message_id", unique=True),
-    Index("webhook_deliveries_due", "state", "webhook_id", "next_ms"),
-)
-webhook_cursor = Table(  # one row: up to which position of the event log the deliveries were made
-    "webhook_cursor",
-    metadata,
-    Column("cursor_id", Integer, primary_key=True),
-    _ms("position", nullable=False),
 )
 members = Table(
     "members",
@@ -237,6 +187,42 @@ ended_tokens = Table(  # access tokens that were signed out before they ended by
     Column("token_id", Text, primary_key=True),
     _ms("expires_ms", nullable=False),
 )
+sign_ins = Table(  # how people came in and from where; whether it still opens anything: see store/sign_ins.py
+    "sign_ins",
+    metadata,
+    Column("sign_in_id", Text, primary_key=True),
+    Column("user_id", Text, ForeignKey("users.user_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_id", Text, nullable=False, index=True),
+    _text("way"),
+    _text("address", nullable=True),
+    _text("user_agent", nullable=True),
+    _ms("created_ms", nullable=False),
+    _ms("expires_ms"),
+    _ms("ended_ms"),
+)
+house_names = Table(  # names that people gave to houses; none: as the repository's folder is called
+    "house_names",
+    metadata,
+    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), primary_key=True),
+    Column("repo_id", Text, primary_key=True),
+    _text("name"),
+    _text("changed_by", nullable=True),
+    _ms("changed_ms", nullable=False),
+)
+clips = Table(  # parts of recordings that were shared by a link
+    "clips",
+    metadata,
+    Column("clip_id", Text, primary_key=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("village_id", Text, ForeignKey("villages.village_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("session_id", Text, nullable=False, index=True),
+    Column("user_id", Text, ForeignKey("users.user_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("from_seq", BigInteger, nullable=False),
+    Column("to_seq", BigInteger, nullable=False),
+    _text("screen", nullable=True),
+    _ms("created_ms", nullable=False),
+    _ms("expires_ms", nullable=False),
+)
 runner_tokens = Table(
     "runner_tokens",
     metadata,
@@ -259,6 +245,7 @@ codes = Table(
     _ms("created_ms", nullable=False),
     _ms("expires_ms", nullable=False),
     _ms("used_ms"),
+    _text("way", nullable=True),  # sign_in: link | oidc | machine
 )
 audit = Table(
     "audit",

@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 from sqlalchemy import Connection, bindparam, delete, select, update
 
+from townwatch.store import sign_ins
 from townwatch.store.rows import insert_new, to_attrs
 from townwatch.store.tables import api_tokens, codes, ended_tokens, runner_tokens
 
@@ -17,6 +18,8 @@ USED_EVERY_MS = 60_000
 """`used_ms` is written at most this often: a token in use is not a write per request."""
 
 CodeKind = Literal["sign_in", "enrolment"]
+CodeWay = Literal["link", "oidc", "machine"]
+"""By which way a person is signed in with it (see `townwatch.store.sign_ins.Way`)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,7 +53,7 @@ class RunnerToken:
 
 @attrs.frozen(kw_only=True)
 class Code:
-    """A code that is good once. `user_id`: who signs in with it, or who invited the runner."""
+    """A code that is good once. `user_id`: who signs in with it, or who invited the runner. `way`: of a sign-in."""
 
     hash: str = attrs.field(repr=False)
     kind: CodeKind
@@ -60,6 +63,7 @@ class Code:
     created_ms: int
     expires_ms: int
     used_ms: int | None = None
+    way: CodeWay | None = None
 
 
 # --- API tokens ------------------------------------------------------------------------------------------------------
@@ -86,7 +90,10 @@ def api_tokens_of(connection: Connection, user_id: str) -> list[ApiToken]:
 def revoke_api_token(connection: Connection, user_id: str, token_id: str, now_ms: int) -> bool:
     """End a person's token; False where they have no such token that still lives."""
     mine = (api_tokens.c.token_id == token_id) & (api_tokens.c.user_id == user_id) & api_tokens.c.revoked_ms.is_(None)
-    return connection.execute(update(api_tokens).where(mine).values(revoked_ms=now_ms)).rowcount > 0
+    revoked = connection.execute(update(api_tokens).where(mine).values(revoked_ms=now_ms)).rowcount > 0
+    if revoked:
+        sign_ins.token_ended(connection, token_id, now_ms)
+    return revoked
 
 
 def api_token_used(connection: Connection, token_id: str, now_ms: int) -> None:
@@ -100,6 +107,7 @@ def api_token_used(connection: Connection, token_id: str, now_ms: int) -> None:
 def end_access_token(connection: Connection, token_id: str, expires_ms: int, now_ms: int) -> bool:
     """End an access token before its time; return False if it was ended before. Deletes the rows of expired ones."""
     connection.execute(delete(ended_tokens).where(ended_tokens.c.expires_ms < now_ms))
+    sign_ins.token_ended(connection, token_id, now_ms)
     return insert_new(connection, ended_tokens, {"token_id": token_id, "expires_ms": expires_ms})
 
 

@@ -1,7 +1,9 @@
 """Villages, by key and by name."""
 
+from typing import Any
+
 import attrs
-from sqlalchemy import Connection, bindparam, delete, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, or_, select, true, update
 
 from townwatch.contracts.village_ids import new_key
 from townwatch.store.rows import insert_new, to_attrs
@@ -32,6 +34,8 @@ class Village:
     name: str
     public: bool
     created_ms: int
+    leave_out_texts: bool = False
+    """Whether texts are kept out of the log (townwatch.contracts.secrets.left_out)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,6 +46,7 @@ class VillageOf:
     name: str
     public: bool
     role: str | None
+    leave_out_texts: bool = False
 
 
 def create(
@@ -72,9 +77,22 @@ def get(connection: Connection, village_id: str) -> Village | None:
     return to_attrs(Village, row) if row else None
 
 
-def change(connection: Connection, village_id: str, *, name: str | None = None, public: bool | None = None) -> bool:
+def leaving_out(connection: Connection) -> set[str]:
+    """Return the keys of the villages that keep texts out of the log."""
+    return set(connection.execute(select(villages.c.village_id).where(villages.c.leave_out_texts)).scalars())
+
+
+def change(
+    connection: Connection,
+    village_id: str,
+    *,
+    name: str | None = None,
+    public: bool | None = None,
+    leave_out_texts: bool | None = None,
+) -> bool:
     """Set what is not None; False where there is no such village."""
-    values = {key: value for key, value in (("name", name), ("public", public)) if value is not None}
+    wanted = {"name": name, "public": public, "leave_out_texts": leave_out_texts}
+    values = {key: value for key, value in wanted.items() if value is not None}
     if not values:
         return get(connection, village_id) is not None
     statement = update(villages).where(villages.c.village_id == village_id).values(**values)
@@ -110,14 +128,19 @@ def of_user(
     connection: Connection, user_id: str | None, *, public_too: bool = True, all_of_them: bool = False
 ) -> list[VillageOf]:
     """Return the villages that a person may see, by key; None is the anonymous. `all_of_them`: an administrator."""
+    query = _ALL if all_of_them else _OWN_AND_PUBLIC if public_too else _OWN
+    return [to_attrs(VillageOf, row) for row in connection.execute(query, {"user_id": user_id or ""})]
+
+
+def _seen_by_user(visible: ColumnElement[bool]) -> Select[Any, Any, Any, Any, Any]:
     joined = villages.outerjoin(
-        members, (members.c.village_id == villages.c.village_id) & (members.c.user_id == (user_id or ""))
+        members, (members.c.village_id == villages.c.village_id) & (members.c.user_id == bindparam("user_id"))
     )
-    visible = members.c.role.is_not(None)
-    if all_of_them:
-        visible = true()
-    elif public_too:
-        visible = or_(visible, villages.c.public)
-    query = select(villages.c.village_id, villages.c.name, villages.c.public, members.c.role).select_from(joined)
-    rows = connection.execute(query.where(visible).order_by(villages.c.village_id))
-    return [to_attrs(VillageOf, row) for row in rows]
+    shown = (villages.c.village_id, villages.c.name, villages.c.public, villages.c.leave_out_texts, members.c.role)
+    return select(*shown).select_from(joined).where(visible).order_by(villages.c.village_id)
+
+
+_OWN = _seen_by_user(members.c.role.is_not(None))
+_OWN_AND_PUBLIC = _seen_by_user(or_(members.c.role.is_not(None), villages.c.public))
+_ALL = _seen_by_user(true())
+"""Made once: making such a statement takes as long as three of its executions."""

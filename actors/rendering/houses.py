@@ -35,10 +35,12 @@ class HouseState:
     """(session, run) of the test runs that go on."""
     outcome: e.Verdict | None = None
     """The worst verdict of the runs beside each other that have ended."""
+    label: str | None = None
+    """The name that a person gave it."""
 
     @property
     def name(self) -> str:
-        return self.repo_path.rstrip("/").rsplit("/", 1)[-1] or self.repo_path
+        return self.label or self.repo_path.rstrip("/").rsplit("/", 1)[-1] or self.repo_path
 
     def snapshot(self, now: float) -> HouseActivity:
         """house.activity as it is sent."""
@@ -50,6 +52,7 @@ class HouseState:
             village_id=name_of(self.village_id),
             version=self.version,
             indicators=indicators,
+            name=None if self.label is None else self.name,
         )
 
 

@@ -22,23 +22,22 @@ from townwatch.actors.people.keyboard import KeyboardHeld
 from townwatch.actors.people.leases import KeyboardLeases
 from townwatch.actors.ports import Ref, TooManyPromises
 from townwatch.actors.rendering.terminal import ViewerFilter
-from townwatch.actors.session import signs, state as session_state
+from townwatch.actors.session import signs
 from townwatch.actors.session.approvals import SessionApprovals, resolutions
 from townwatch.actors.session.ending import body_of, end_events, why_late
 from townwatch.actors.session.fold import QUIET, active, fold_all
+from townwatch.actors.session.keeping import SessionKeeping
 from townwatch.actors.session.state import SessionState
 from townwatch.actors.timers import After
 from townwatch.contracts import events as e, scopes
 from townwatch.contracts.answers import AnswerRefused
+from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.link import Command
-from townwatch.contracts.records import LogRecord
 from townwatch.runtime import ActorDeadError, MailboxSpec, TrioActor
 
 log = structlog.get_logger("session")
 
-SNAPSHOT_EVERY = 500
-"""Events between two snapshots; a restart reads at most about this many events a session."""
 SETTLE_SECONDS = 3.0
 """How long to wait before the decisions are looked at again while the tables are away."""
 SEND_SECONDS = 5.0
@@ -67,12 +66,14 @@ class SessionActor(TrioActor):
         self._accepted = self._state.seq
         self._waiting: deque[m.IncomingEvent] = deque()
         self._link: Ref | None = None
-        self._snapshot_at = self._state.seq
+        self._keeping = SessionKeeping(context, self._state.seq)
         self._filter = ViewerFilter()
         self._approvals = SessionApprovals(context, self._tell)
         self._keyboard = KeyboardLeases(context, lambda: self.actor_ref)
         self._settles_later = False
         self._over = trio.Event()
+        self._reports: list[tuple[int, trio.Event]] = []
+        """Last number of a bridge's report → set when it is durable."""
         self._end_from: int | None = None
         """The first number of the end that the service writes."""
 
@@ -81,6 +82,8 @@ class SessionActor(TrioActor):
         self._context.directory.sessions[self._state.session_id] = self.actor_ref
         self._filter = await filter_after(self._context, self._state.session_id, self._state.seq)
         while (tail := await self._read_tail())[0]:
+            if any(event.left_out for event in tail[0]):
+                self._state = attrs.evolve(self._state, texts_left_out=True)
             await self._forward(*tail)
         self._context.board.post(self._state)
         if self._state.resolved:
@@ -99,6 +102,8 @@ class SessionActor(TrioActor):
                 await self._take(message)
             case m.Durable(seq=seq):
                 await self._durable(seq)
+            case m.Reported():
+                return await self._report(message)
             case m.ResumeSession(link=link, first_seq=first_seq):
                 return await self._held(link, first_seq)
             case m.SettleAgain():  # the tables were away
@@ -107,6 +112,10 @@ class SessionActor(TrioActor):
                 await self._judge()
                 if self._state.ended:
                     await self._close()
+            case m.StillAsked(approvals=approvals):
+                self._state = self._approvals.known_again(self._state, approvals)
+                self._context.board.post(self._state)
+                await self._judge()
             case m.JudgeAgain():
                 await self._judge()
             case m.SessionLost():
@@ -147,6 +156,7 @@ class SessionActor(TrioActor):
             self._accepted = seq
             fresh.append(incoming)
         if fresh:
+            self._context.measure("received", {"events": fresh})
             self._waiting.extend(fresh)
             await self._append(fresh)
         elif batch.events:  # nothing but repeats: the ack was lost, say it again
@@ -163,13 +173,29 @@ class SessionActor(TrioActor):
         return seq > self._accepted + 1 and self._accepted > 0
 
     async def _append(self, fresh: Sequence[m.IncomingEvent]) -> None:
-        records = [self._record(incoming) for incoming in fresh]
-        assert self._context.journal is not None  # started before any session
-        await self._context.journal.send(m.Append(records, self.actor_ref))
+        await self._keeping.append(self._state, fresh, self.actor_ref)
 
-    def _record(self, incoming: m.IncomingEvent) -> LogRecord:
-        event = incoming.event
-        return LogRecord(event.session_id, event.seq, self._state.village_id, event.TYPE, event.ts, incoming.body)
+    async def _report(self, report: m.Reported) -> int:
+        """Give a bridge's events the numbers that a runner would have given them."""
+        if self._state.ended or self._state.session_id in self._context.closing:
+            raise m.SessionOver(f"the session has ended ({self._state.state})")
+        report.first = report.first or self._accepted + 1
+        numbered = [attrs.evolve(event, seq=report.first + place) for place, event in enumerate(report.events)]
+        last = report.first + len(numbered) - 1
+        fresh = [m.IncomingEvent(event, body_of(event)) for event in numbered if event.seq > self._accepted]
+        self._reports.append((last, report.durable))
+        self._accepted = max(self._accepted, last)
+        if fresh:
+            self._waiting.extend(fresh)
+            await self._append(fresh)
+        self._tell_reporters()
+        return last
+
+    def _tell_reporters(self) -> None:
+        for seq, durable in self._reports:
+            if seq <= self._state.seq:
+                durable.set()
+        self._reports = [one for one in self._reports if one[0] > self._state.seq]
 
     async def _durable(self, seq: int) -> None:
         """The journal has it: acknowledge, then show it."""
@@ -178,10 +204,12 @@ class SessionActor(TrioActor):
             ready.append(self._waiting.popleft().event)
         if not ready:
             return
+        self._context.measure("durable", {"events": ready})
         theirs = [event.seq for event in ready if self._end_from is None or event.seq < self._end_from]
         if theirs:  # the service's own end has numbers that the runner never gave
             tell_if_alive(self._link, m.Acked(self._state.session_id, theirs[-1]))
         await self._forward(ready)
+        self._tell_reporters()
 
     def _taken(self, events: Sequence[e.RunnerEvent]) -> list[float]:
         """Return the time (ms) at which the service counts each of these events as received."""
@@ -195,8 +223,10 @@ class SessionActor(TrioActor):
         before = self._state
         events = await filtered(events, self._filter)
         after = fold_all(before, events, self._taken(events) if taken is None else taken)
+        after = self._keeping.marked(after)
         for kind, number in Counter(event.TYPE for event in events).items():
             self._context.measure("event", {"type": kind, "count": number})
+        self._context.measure("folded", {"before": before, "state": after, "events": events})
         if after.violations > before.violations:
             self._context.measure("violation", {"count": after.violations - before.violations})
             log.warning("protocol_violation", session=after.session_id, state=before.state, new_state=after.state)
@@ -211,7 +241,7 @@ class SessionActor(TrioActor):
             await self._judge()
         if after.ended and not before.ended:
             await self._close()
-        await self._snapshot(important=any(type(event) not in QUIET for event in events))
+        await self._keeping.snapshot(after, important=any(type(event) not in QUIET for event in events))
 
     async def _close(self) -> None:
         """Handle the session's durable end: settle what was promised of it, and wake all that wait for its end."""
@@ -221,27 +251,13 @@ class SessionActor(TrioActor):
             await self._context.promises.void_session(self._state.session_id, "the session ended")
         self._over.set()
 
-    async def _snapshot(self, *, important: bool) -> None:
-        """The first one at once: it says which runner and agent the session has, and the events do not."""
-        behind = self._state.seq - self._snapshot_at
-        due = behind >= SNAPSHOT_EVERY or not self._snapshot_at
-        if due or (important and (self._state.ended or behind >= SNAPSHOT_EVERY // 10)):
-            await self._save()
-
-    async def _save(self) -> None:
-        self._snapshot_at = self._state.seq
-        body = session_state.dump(self._state)
-        assert self._context.journal is not None
-        key = f"session:{self._state.session_id}"
-        await self._context.journal.send(m.SaveSnapshot(key, self._state.seq, body))
-
     async def _worktree_removed(self) -> None:
         """After the end there are no events of it any more: the snapshot is what remembers this."""
         if self._state.worktree is not None:
             gone = attrs.evolve(self._state.worktree, status="removed", reason=None)
             self._state = attrs.evolve(self._state, worktree=gone)
             self._context.board.post(self._state)
-            await self._save()
+            await self._keeping.save(self._state)
 
     async def _read_tail(self) -> tuple[list[e.RunnerEvent], list[float]]:
         """Read the durable events that the state does not contain yet, and when the log took each."""
@@ -331,7 +347,7 @@ class SessionActor(TrioActor):
             raise m.SessionOver(f"the session has ended ({state.state})")
         if state.session_id in self._context.closing and self._waiting:
             return self._over  # said already, and on its way to the disk
-        if message.stop:  # whatever of it still runs somewhere is not to go on unseen
+        if message.stop and not is_bridge(state.runner_id):  # what of it still runs is not to go on unseen
             stop = Command(
                 command_id=scopes.session_command("stop", state.session_id, "ended"),
                 command="stop",

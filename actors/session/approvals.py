@@ -13,8 +13,9 @@ from townwatch.actors.people import holds
 from townwatch.actors.ports import Deciding, Decision
 from townwatch.actors.session.ending import SESSION_END
 from townwatch.actors.session.fold import undecided
+from townwatch.actors.session.keeping import leaves_out
 from townwatch.actors.session.state import SessionState
-from townwatch.contracts import events as e
+from townwatch.contracts import events as e, ui
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.link import Command
 
@@ -59,6 +60,7 @@ class SessionApprovals:
                 option_id=message.option_id,
                 answers=message.answers,
                 updated_input=message.updated_input,
+                traceparent=message.traceparent,
             )
         held = message.hold_ms if decision == "allow" and message.hold_ms > 0 else None
         deciding = Deciding(
@@ -71,6 +73,7 @@ class SessionApprovals:
             release_ms=None if held is None else holds.release_at(request, held, now),
             terms=terms,
             person=message.person,
+            leave_out=leaves_out(self._context, state),
         )
         standing = await self._context.decisions.record(
             approval_id, state.session_id, decision, by, note, now, deciding
@@ -137,6 +140,20 @@ class SessionApprovals:
         self._context.decided.pop((state.session_id, approval_id), None)
         self._show(state, approval_id, None)
 
+    def known_again(self, state: SessionState, told: Sequence[e.ApprovalRequest]) -> SessionState:
+        """Return the state with what its questions ask, where the memory of that was lost. People are told."""
+        known: dict[str, e.ApprovalRequest] = {}
+        for asked in told:
+            lost = state.pending.get(asked.approval_id)
+            if lost is not None and lost.left_out:
+                times = {"requested_at": lost.requested_at, "timeout_at": lost.timeout_at}
+                known[asked.approval_id] = attrs.evolve(asked, **times, session_id=state.session_id, left_out=None)
+        village = self._context.directory.villages.get(state.village_id)
+        for asked in known.values():
+            shown = ui.approval_message(asked, state.agent_id, self._context.clock.now_ms())
+            tell_if_alive(village, m.Announce("approval_requested", shown, state.agent_id))
+        return attrs.evolve(state, pending={**state.pending, **known})
+
     def _show(self, state: SessionState, approval_id: str, decision: Decision | None) -> None:
         said = holds.decided(state, approval_id, decision, self._context.clock.now_ms())
         told = m.Announce("approval_decided", said, state.agent_id)
@@ -156,7 +173,8 @@ class SessionApprovals:
         for done in resolved:
             if done.decision is None:
                 continue
-            deciding = Deciding(village_id=state.village_id, asked=state.resolved.get(done.approval_id))
+            asked, leave_out = state.resolved.get(done.approval_id), leaves_out(self._context, state)
+            deciding = Deciding(village_id=state.village_id, asked=asked, leave_out=leave_out)
             now, by = self._context.clock.now_ms(), done.resolved_by
             await self._context.decisions.confirm(
                 state.session_id, done.approval_id, done.decision, by, done.note, now, deciding

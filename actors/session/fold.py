@@ -165,6 +165,7 @@ def _started(state: SessionState, event: e.SessionStarted) -> SessionState:
         workspace_path=event.workspace_path,
         started_at=state.started_at or event.ts,
         agent_name=event.agent_name or state.agent_name,
+        traceparent=event.traceparent or state.traceparent,
     )
 
 
@@ -175,16 +176,18 @@ def _moved(state: SessionState, event: e.SessionStateChanged) -> SessionState:
         state,
         state=event.new_state,
         reason=event.reason,
+        provider_id=state.provider_id or event.provider_id,
         violations=state.violations + (not legal),
         ended_at=event.ts if event.new_state in e.FINAL_STATES else state.ended_at,
     )
 
 
 def _ended(state: SessionState, event: e.SessionEnded) -> SessionState:
+    before = None if state.state == "WAITING_FOR_APPROVAL" else state.reason  # what it waited for ended nothing
     return attrs.evolve(
         state,
         state=event.final_state,
-        reason=event.reason or state.reason,
+        reason=event.reason or before,
         exit_code=event.exit_code,
         ended_by=event.ended_by,
         ended_at=event.ts,

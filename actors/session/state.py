@@ -8,6 +8,7 @@ from townwatch.actors.session.signs import Signs
 from townwatch.contracts import agent_events as a, events as e, ui
 from townwatch.contracts.codec import Decoder, encode
 from townwatch.contracts.lists import Verdict
+from townwatch.contracts.secrets import left_out
 from townwatch.contracts.translate import EventSource
 
 
@@ -119,6 +120,9 @@ class SessionState:
     """alertId → those of error and critical that are open, as far as the session says."""
     agent: AgentState | None = None
     worktree: a.Worktree | None = None
+    traceparent: str | None = None
+    texts_left_out: bool = False
+    """Its village keeps texts out of the log, or did so once since it began: they are in memory alone."""
 
     @property
     def ended(self) -> bool:
@@ -142,6 +146,8 @@ class SessionState:
             agent_id=self.agent_id,
             agent_name=self.agent_name or self.agent_id,
             repo_path=self.repo_path,
+            provider_id=self.provider_id,
+            started=self.started_at is not None,
         )
 
     @property
@@ -155,7 +161,31 @@ _decoder: Decoder[SessionState] = Decoder(SessionState, max_bytes=16 << 20)
 
 def dump(state: SessionState) -> bytes:
     """The state as a snapshot."""
-    return encode(state)
+    return encode(_without_texts(state) if state.texts_left_out else state)
+
+
+def _without_texts(state: SessionState) -> SessionState:
+    """The state as it may be stored where texts are left out."""
+
+    def untold(run: TestRun | None) -> TestRun | None:
+        return None if run is None else attrs.evolve(run, command=left_out.text(run.command))
+
+    agent = state.agent
+    if agent is not None:
+        prompts = {key: attrs.evolve(one, text=left_out.LEFT_OUT) for key, one in agent.prompts.items()}
+        waits_for = left_out.text(agent.status_for) if agent.status == "waiting" else agent.status_for
+        agent = attrs.evolve(agent, prompts=prompts, status_for=waits_for)
+    return attrs.evolve(
+        state,
+        pending={key: left_out.request(one) for key, one in state.pending.items()},
+        resolved={key: left_out.request(one) for key, one in state.resolved.items()},
+        last_test=untold(state.last_test),
+        finished_test=untold(state.finished_test),
+        testing={key: attrs.evolve(run, command=left_out.LEFT_OUT) for key, run in state.testing.items()},
+        reason=left_out.text(state.reason) if state.state == "WAITING_FOR_APPROVAL" else state.reason,
+        signs=attrs.evolve(state.signs, line="", tail=""),
+        agent=agent,
+    )
 
 
 def load(body: bytes) -> SessionState:

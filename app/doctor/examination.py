@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shlex
 import shutil
 import stat
 import time
@@ -76,14 +77,14 @@ def _directory(state: Path) -> Iterator[Finding]:
     if about.st_uid != os.geteuid():
         yield Finding(name, "fail", f"{state} belongs to user {about.st_uid}", "run as that user, or chown it")
     elif stat.S_IMODE(about.st_mode) & 0o077:
-        yield Finding(name, "warn", f"{state} can be read by others", f"chmod 700 {state}")
+        yield Finding(name, "warn", f"{state} can be read by others", f"chmod 700 {shlex.quote(str(state))}")
     elif not os.access(state, os.W_OK):
         yield Finding(name, "fail", f"{state} cannot be written", "remount it, or change its mode")
     else:
         yield Finding(name, "ok", f"{state}, private and writable")
     for file in (state / one for one in PRIVATE):
         if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
-            yield Finding(name, "fail", f"{file.name} can be read by others", f"chmod 600 {file}")
+            yield Finding(name, "fail", f"{file.name} can be read by others", f"chmod 600 {shlex.quote(str(file))}")
 
 
 def _service(state: Path) -> Iterator[Finding]:

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-import psycopg
-
 from townwatch.app.doctor.findings import Finding
-from townwatch.store.engine import postgres
+from townwatch.store.engine import driver, postgres
 from townwatch.store.pg_log.schema import has_tables
 
 NAME = "journal"
@@ -19,7 +17,7 @@ def shared_log(url: str) -> Iterator[Finding]:
     place = postgres.place_of(target)
     try:
         connection = postgres.connect(target, "townwatch doctor")
-    except (psycopg.Error, ValueError) as error:
+    except (driver.Error, ValueError) as error:
         yield Finding(NAME, "fail", f"{place}: {str(error).splitlines()[0]}", "the service waits for it at its start")
         return
     with closing(connection):

@@ -8,7 +8,7 @@ the log's word on it: a match whose events are gone is not shown, even while its
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from townwatch.contracts.clock import epoch_ms
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.store.log.records import Head, LogRecord
+from townwatch.store.search.query import excerpt
 from townwatch.store.search.records import (
     Advance,
     Found,
@@ -92,7 +93,7 @@ class SearchIndex:
         if self._store is None:
             raise SearchError(self.reason or "the search index is being opened; try again")
         found = self._store.find(wanted)
-        return attrs.evolve(found, matches=[one for one in found.matches if self._readable(one)])
+        return attrs.evolve(found, matches=[_shown(one, wanted) for one in found.matches if self._readable(one)])
 
     def freshness(self, village_ids: Collection[str]) -> Freshness:
         """Return how far the index is behind what these villages have in the log."""
@@ -164,19 +165,22 @@ class SearchIndex:
         for session_id in self._owed.copy():
             self._remove(session_id)
             self._owed.discard(session_id)
-        heads = self._log.heads()
-        behind = [head for head in heads.values() if head.last_seq > self._positions.get(head.session_id, 0)]
-        if not behind:
-            self._current_at = epoch_ms()
-            return store.tidy()
-        if self._free() < KEEP_FREE:
-            raise SearchError(
-                f"the disk has less than {KEEP_FREE >> 20} MB free; make room, or lower [journal] keep_mb"
-            )
-        advances = self._advances(behind)
-        store.add(advances, self._first_seq)
-        self._positions.update({one.session_id: one.seq for one in advances})
-        return True
+        now, heads = epoch_ms(), self._log.heads()
+        if behind := self._behind(heads.values()):
+            if self._free() < KEEP_FREE:
+                raise SearchError(
+                    f"the disk has less than {KEEP_FREE >> 20} MB free; make room, or lower [journal] keep_mb"
+                )
+            advances = self._advances(behind)
+            store.add(advances, self._first_seq)
+            self._positions.update({one.session_id: one.seq for one in advances})
+            if self._behind(behind):
+                return True
+        self._current_at = now
+        return store.tidy()
+
+    def _behind(self, heads: Iterable[Head]) -> list[Head]:
+        return [head for head in heads if head.last_seq > self._positions.get(head.session_id, 0)]
 
     def _opened(self) -> SearchStore:
         """The store; when it is opened, text of what the log does not have (any more) goes."""
@@ -252,6 +256,11 @@ class SearchIndex:
         while len(self._texts) > OPEN_SESSIONS:
             self._texts.popitem(last=False)
         return texts
+
+
+def _shown(match: FoundText, wanted: Wanted) -> FoundText:
+    snippet, spans = excerpt(match.text, wanted.query)
+    return attrs.evolve(match, snippet=snippet, spans=spans)
 
 
 def _take(texts: SessionTexts, record: LogRecord, pieces: list[Piece]) -> SessionTexts:

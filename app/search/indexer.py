@@ -14,7 +14,7 @@ from townwatch.store.search.records import Found, Freshness, SearchError, Wanted
 log = structlog.get_logger("search")
 
 LOOK_SECONDS = 0.5
-"""How often the log is looked at for something new."""
+"""How often the log is looked at for something new: a step for each line of a terminal would cost a commit each."""
 REST = 4.0
 """Times as long as a step took that nothing is done behind it: what is live comes first."""
 RETRY_SECONDS = 5.0
@@ -46,6 +46,7 @@ class Indexer(TaskOwner):
             if more:
                 await trio.sleep(max(0.01, REST * (trio.current_time() - began)))
                 continue
+            await trio.sleep(LOOK_SECONDS)
             with trio.move_on_after(EVERY_SECONDS):
                 while self._log.position == position:  # noqa: ASYNC110 - another thread writes the log
                     await trio.sleep(LOOK_SECONDS)

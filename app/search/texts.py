@@ -37,8 +37,10 @@ class SessionTexts:
 
     def take(self, event: e.RunnerEvent) -> Iterator[Piece]:
         """The pieces that are whole with this event."""
-        if isinstance(event, e.TerminalChunk):
+        if isinstance(event, e.TerminalChunk) and not event.left_out:
             yield from self._terminal_text(event, self._terminal.write(event.data))
+            return
+        if event.left_out:
             return
         size = size_of(event)
         if size is not None:

@@ -22,6 +22,8 @@ log = structlog.get_logger("restore")
 
 SNAPSHOT_PREFIX = "session:"
 PAGE = 2000
+FEW = 50
+"""Sessions whose snapshots are read one by one, and not all that there are."""
 
 
 class HeadLike(Protocol):
@@ -43,50 +45,84 @@ class StoredLog(Protocol):
 
     def heads(self) -> Mapping[str, HeadLike]: ...
     def load_snapshots(self, prefix: str = "") -> Mapping[str, SnapshotLike]: ...
+    def load_snapshot(self, key: str) -> SnapshotLike | None: ...
     def read(self, session_id: str, after: int = 0, limit: int = 0, max_bytes: int = 0) -> list[LogRecord]: ...
     def set_aside(self, position: int, why: str) -> None: ...
 
 
-def restore(stored: StoredLog, context: Context) -> int:
+def restore(stored: StoredLog, context: Context, known: Mapping[str, SessionState] | None = None) -> int:
     """Fill the board; returns how many events had to be read. Runs in a worker thread before the first connection is
-    accepted.
+    accepted. `known`: states that were read before, while this process stood by.
 
     What was durable before the restart counts as shown: who comes back says what it has seen and gets the rest.
     """
-    snapshots = stored.load_snapshots(SNAPSHOT_PREFIX)
-    read = 0
-    states: list[SessionState] = []
-    for session_id, head in stored.heads().items():
-        state = _from_snapshot(snapshots.get(SNAPSHOT_PREFIX + session_id))
-        if state is not None and state.seq > head.max_seq:  # of a log that had more: it would hide what is missing
-            log.warning("snapshot_ahead_of_log", session=session_id, snapshot=state.seq, log=head.max_seq)
-            state = None
-        if state is None:
-            state = SessionState(
-                session_id=session_id,
-                village_id=head.village_id,
-                agent_id=ui.default_agent_id(session_id),
-                runner_id="",  # its runner names itself when it comes back
-                seq=max(0, head.first_seq - 1),
-            )
-        viewers: ViewerFilter | None = None
-        while state.seq < head.max_seq:
-            records = stored.read(session_id, state.seq, PAGE, 16 << 20)
-            if not records:  # what is left of the page was set aside
-                state = attrs.evolve(state, seq=head.max_seq)
-                break
-            read += len(records)
-            events, taken = _readable(stored, records)
-            if viewers is None:
-                viewers = _viewer_filter(stored, state)
-            state = fold_all(state, for_viewers(events, viewers), taken)
-            # Reading must get on also where the last of them could not be read.
-            state = attrs.evolve(state, seq=max(state.seq, records[-1].seq))
-        states.append(state)
-        context.published[session_id] = context.shown[session_id] = state.seq
-    for state in sorted(states, key=lambda one: one.created_at or 0):  # who claimed an agentId first is first again
+    states = dict(known or {})
+    heads = stored.heads()
+    read = bring_up(stored, heads, states)
+    for session_id in heads:
+        context.published[session_id] = context.shown[session_id] = states[session_id].seq
+    posted = [states[session_id] for session_id in heads]
+    for state in sorted(posted, key=lambda one: one.created_at or 0):  # who claimed an agentId first is first again
         context.board.post(state)
     return read
+
+
+def bring_up(
+    stored: StoredLog, heads: Mapping[str, HeadLike], states: dict[str, SessionState], most: int | None = None
+) -> int:
+    """Bring the states to their heads; returns how many events were read. `most`: a session that is further behind than
+    this stays at its snapshot.
+    """
+    behind = [name for name, head in heads.items() if name not in states or states[name].seq != head.max_seq]
+    if len(behind) > FEW:
+        found = stored.load_snapshots(SNAPSHOT_PREFIX)
+        snapshots = {name: found.get(SNAPSHOT_PREFIX + name) for name in behind}
+    else:
+        snapshots = {name: stored.load_snapshot(SNAPSHOT_PREFIX + name) for name in behind}
+    read = 0
+    for session_id in behind:
+        head = heads[session_id]
+        state = _newest(session_id, head, states.get(session_id), _from_snapshot(snapshots[session_id]))
+        if most is None or head.max_seq - state.seq <= most:
+            state, count = _read_on(stored, head, state)
+            read += count
+        states[session_id] = state
+    return read
+
+
+def _newest(session_id: str, head: HeadLike, *found: SessionState | None) -> SessionState:
+    """The one that is nearest to the head. One of a log that had more would hide what is missing."""
+    for state in found:
+        if state is not None and state.seq > head.max_seq:
+            log.warning("snapshot_ahead_of_log", session=session_id, snapshot=state.seq, log=head.max_seq)
+    usable = [state for state in found if state is not None and state.seq <= head.max_seq]
+    if usable:
+        return max(usable, key=lambda one: one.seq)
+    return SessionState(
+        session_id=session_id,
+        village_id=head.village_id,
+        agent_id=ui.default_agent_id(session_id),
+        runner_id="",  # its runner names itself when it comes back
+        seq=max(0, head.first_seq - 1),
+    )
+
+
+def _read_on(stored: StoredLog, head: HeadLike, state: SessionState) -> tuple[SessionState, int]:
+    """The state at the head, and how many events were read for it."""
+    read = 0
+    viewers: ViewerFilter | None = None
+    while state.seq < head.max_seq:
+        records = stored.read(state.session_id, state.seq, PAGE, 16 << 20)
+        if not records:  # what is left of the page was set aside
+            return attrs.evolve(state, seq=head.max_seq), read
+        read += len(records)
+        events, taken = _readable(stored, records)
+        if viewers is None:
+            viewers = _viewer_filter(stored, state)
+        state = fold_all(state, for_viewers(events, viewers), taken)
+        # Reading must get on also where the last of them could not be read.
+        state = attrs.evolve(state, seq=max(state.seq, records[-1].seq))
+    return state, read
 
 
 def _readable(stored: StoredLog, records: list[LogRecord]) -> tuple[list[e.RunnerEvent], Received]:

@@ -97,6 +97,13 @@ port = 0
 """
 
 
+def exchanged(url: str, code: str) -> str:
+    """What a Socket.IO client says to be the person of a one-time code, as JSON."""
+    body, kind = json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(f"{url}/api/auth/exchange", body, kind)) as answer:
+        return json.dumps({"token": json.load(answer)["token"]}, separators=(",", ":"))
+
+
 def _townwatch(core: int) -> Iterator[Running]:
     """`townwatch serve` on a fresh state directory, as anybody would start it; only the limits are wider."""
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="state-") as state:
@@ -106,11 +113,7 @@ def _townwatch(core: int) -> Iterator[Running]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("TOWNWATCH_")}
         with _process(command, core, env=environ) as process:
             url, code = _line(process, r"(http://\S+)/\?code=(\S+)").groups()
-            request = urllib.request.Request(
-                f"{url}/api/auth/exchange", json.dumps({"code": code}).encode(), {"Content-Type": "application/json"}
-            )
-            with urllib.request.urlopen(request) as answer:
-                auth = json.dumps({"token": json.load(answer)["token"]}, separators=(",", ":"))
+            auth = exchanged(url, code)
             runner = json.loads(Path(state, "runner.json").read_text())
             yield Running(
                 pid=process.pid,

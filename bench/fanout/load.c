@@ -9,7 +9,8 @@
  *   idle SECONDS              answer pings
  *   close                     close all clients at once
  *
- * DIALECT, what a producer's message is: runner (townwatch.runner.v1), event (one runner event), or packet (the finished
+ * DIALECT, what a producer's message is: none (there is no producer), runner (townwatch.runner.v1), event (one runner
+ * event), or packet (the finished
  * Socket.IO packet, for the C baseline). Every event carries "@@number,nanoseconds@@" in its data: each client counts
  * what is lost, double or out of order, and takes the latency. Times are CLOCK_MONOTONIC, sent and received here.
  */
@@ -319,7 +320,7 @@ static void open_clients(int wanted) {
         if (closed_by_server || now_ns() - begun > 300000000000ull) die("load: %d of %d joined, %d cut", joined, wanted, closed_by_server);
     }
     double seconds = (double)(now_ns() - begun) / 1e9;
-    if (!producer.fd) {
+    if (!producer.fd && strcmp(dialect, "none")) {
         dial(&producer);
         while (producer.state != JOINED) turn(1000);
     }

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +62,17 @@ class Load:
 
     def ask(self, command: str) -> dict[str, Any]:
         """One command, one answer. Raises `RuntimeError` where the load gave up; it said why on stderr."""
+        return self.begin(command)()
+
+    def begin(self, command: str) -> Callable[[], dict[str, Any]]:
+        """Say a command; what is returned waits for its answer, as `ask` does."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
+        return partial(self._answer, command)
+
+    def _answer(self, command: str) -> dict[str, Any]:
+        assert self._process.stdout is not None
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"the load generator gave up at {command!r}")

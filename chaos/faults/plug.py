@@ -56,10 +56,10 @@ class FaultySocket:
 
     # --- as a socket --------------------------------------------------------------------------------
 
-    def recv(self, limit: int) -> bytes:
+    def recv(self, limit: int, flags: int = 0) -> bytes:
         if self.mood != "well":
             raise BlockingIOError
-        return self._sock.recv(limit)
+        return self._sock.recv(limit, flags)
 
     def send(self, data: Any) -> int:
         if self.mood == "gone":
@@ -195,8 +195,8 @@ class PluggedEdge(Edge):
         super().__init__(settings)
         self._plugs = plugs
 
-    async def _guard(self, accepted: Any, *rest: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        await super()._guard(self._plugs.take(accepted), *rest)  # pyright: ignore[reportArgumentType]
+    def _known(self, accepted: Any, nursery: trio.Nursery) -> Connection:
+        return super()._known(self._plugs.take(accepted), nursery)  # pyright: ignore[reportArgumentType]
 
     def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
         """Connections are known by what they talk."""

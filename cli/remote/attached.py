@@ -20,6 +20,7 @@ CLEAR = "\x1b[!p\x1b[?1049l\x1b[2J\x1b[3J\x1b[H"
 """Before a snapshot: it is drawn on a fresh terminal."""
 LAST_SECONDS = 0.7
 """How long the last of the terminal may come after the session's end: both take ways of their own."""
+AHEAD = 4096
 RECONNECT = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -33,6 +34,9 @@ class Attached:
         self._keys = not watch and os.isatty(0) and not as_json
         self._json = as_json
         self._live: Live | None = None
+        self._was_there = False
+        self._ahead = ""
+        """Typed before the session was there for the first time; it is the first to be sent."""
         self._status: int | None = None
         self._trouble = ""
 
@@ -66,8 +70,10 @@ class Attached:
                     open_live(self._client.url, self._client.token, self._client.ca) as live,
                     trio.open_nursery() as nursery,
                 ):
-                    nursery.start_soon(self._enter, live)
-                    await self._follow(live)
+                    over = trio.CancelScope()
+                    nursery.start_soon(self._enter, live, over)
+                    with over:
+                        await self._show(live, over)
                     nursery.cancel_scope.cancel()
             except* NotConnected as group:
                 error = _first(group)
@@ -82,22 +88,23 @@ class Attached:
                 failures += 1
                 await self._has_it_ended()
 
-    async def _enter(self, live: Live) -> None:
+    async def _enter(self, live: Live, over: trio.CancelScope) -> None:
         answer = await live.ask("join_agent", self._join)
         if not answer.get("ok"):
             raise CommandFailed(str(answer.get("error", {}).get("message", "the service let us not see it")), 1)
-        self._live = live
         if self._keys:
             await live.emit("keyboard", {"sessionId": self._id, "action": "take"})
             await self._fit(live)
-
-    async def _follow(self, live: Live) -> None:
-        """Show what comes, until the session has ended. Raises `NotConnected`."""
-        over = trio.CancelScope()
-        with over:
-            await self._show(live, over)
+        while self._ahead:
+            text, self._ahead = self._ahead, ""
+            await self._type(live, text)
+        self._live, self._was_there = live, True
+        await self._has_it_ended()  # before we were there to be told
+        if self._status is not None:
+            over.deadline = min(over.deadline, trio.current_time() + LAST_SECONDS)
 
     async def _show(self, live: Live, over: trio.CancelScope) -> None:
+        """Show what comes, until the session has ended. Raises `NotConnected`."""
         while True:
             event, payload = await live.receive()
             if payload.get("sessionId") != self._id:
@@ -112,7 +119,7 @@ class Attached:
                 over.deadline = trio.current_time() + LAST_SECONDS
 
     async def _has_it_ended(self) -> None:
-        """While there was no connection its end may have come: ask, where the service is there."""
+        """Ask whether its end came while we were not there, where the service is there."""
         try:
             found = await self._client.get(f"{SESSIONS}/{part(self._id)}")
         except CommandFailed as refused:
@@ -133,6 +140,10 @@ class Attached:
             text = decoder.decode(data)
             if text and self._live is not None:
                 await self._type(self._live, text)
+            elif text and not self._was_there and len(self._ahead) + len(text) <= AHEAD:
+                self._ahead += text
+            elif text:
+                self._title("not connected: what you type is not sent")
 
     def _leaves(self, data: bytes) -> bool:
         """Return whether the key that detaches was pressed; pressed again at once it is an ordinary key."""

@@ -99,10 +99,14 @@ class ServiceClient:
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
         try:
+            data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as wrong:
+            raise CommandFailed(f"{str(wrong.object)[:80]!r} is no UTF-8, and only text can be sent") from None
+        try:
             return await exchange(
                 method,
                 f"{self.url}{path}{'?' + urlencode(present) if present else ''}",
-                body=None if body is None else json.dumps(body).encode(),
+                body=data,
                 headers=headers,
                 seconds=SECONDS,
                 max_bytes=MAX_BYTES,
@@ -198,8 +202,11 @@ async def _remote(found: "Settings", url: str, token: str | None, saved: dict[st
 
 async def own_client(found: "Settings", token: str | None) -> ServiceClient:
     """Return the client for this machine's service, as its owner. The token is made once and kept until it ends."""
+    from townwatch.config import place
     from townwatch.runner import identity
 
+    if token is None and (elsewhere := place.tables_elsewhere(found.state, found.database.url)):
+        raise CommandFailed(elsewhere)  # a sign-in in other tables would open nothing
     try:
         url = identity.load(found.state).url.replace("ws", "http", 1).removesuffix("/runner")
     except identity.NotEnrolled as error:

@@ -119,7 +119,7 @@ async def _let_in(nursery: trio.Nursery, stream: Any, url: str, token: str) -> t
     try:
         with trio.fail_after(CONNECT_SECONDS):
             socket = await trio_websocket.wrap_client_stream(
-                nursery, stream, where.netloc, PATH, max_message_size=MAX_BYTES
+                nursery, stream, where.netloc, f"{where.path}{PATH}", max_message_size=MAX_BYTES
             )
             await _enter(socket, token)
             return socket

@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from townwatch.cli.remote import logins, show
 from townwatch.cli.remote.client import CommandFailed, ServiceClient, Where
-from townwatch.cli.shared import complain, run_async, settings_of
+from townwatch.cli.shared import complain, line_of, run_async, settings_of
 
 SCOPES = ["read", "drive", "decide", "manage"]
 DAYS = 90
@@ -22,7 +22,10 @@ def login(
     *,
     code: Annotated[str | None, Parameter(help="the code of a sign-in link")] = None,
     email: Annotated[str | None, Parameter(help="sign in with a password, which is asked for")] = None,
-    token: Annotated[str | None, Parameter(help="an API token that you have; - reads it from standard input")] = None,
+    token: Annotated[
+        str | None,
+        Parameter(help="an API token that you have; - reads it from standard input", allow_leading_hyphen=True),
+    ] = None,
     ca: Annotated[str | None, Parameter(help="PEM file of who signs its certificate")] = None,
     plain: Annotated[bool, Parameter(help="let the token travel unencrypted, in a network of your own")] = False,
     where: Where | None = None,
@@ -50,7 +53,9 @@ def login(
         code = _code_in(code) or code
         if not code:
             return complain("nothing was given; townwatch link prints a sign-in link on the service's machine")
-    password = getpass.getpass(f"Password of {email}: ") if email and not (code or token) else ""
+    password = _password(email) if email and not (code or token) else ""
+    if email and not (code or token or password):
+        return complain(f"no password of {email} was given")
     authority = str(Path(ca).absolute()) if ca else ""
     stranger = ServiceClient(url=base, token="", settings=found, ca=authority)
 
@@ -73,7 +78,7 @@ def login(
         complain(str(refused))
         return refused.status
     except OSError as error:
-        return complain(f"the login cannot be kept: {error}")
+        return complain(f"the login cannot be kept: {line_of(error)}")
     if chosen.json:
         show.emit({"url": base, "userId": me["userId"], "name": me["name"], "expiresAt": kept.expires_at})
     else:
@@ -131,6 +136,14 @@ async def _lasting(client: ServiceClient, ca: str) -> logins.Login:
 
 def _code_in(url: str) -> str | None:
     return next(iter(parse_qs(urlsplit(url).query).get("code", [])), None) if "?" in url else None
+
+
+def _password(email: str) -> str:
+    """Ask for it, unseen; without a terminal it is a line of standard input. Empty at its end."""
+    try:
+        return getpass.getpass(f"Password of {email}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
+    except EOFError:
+        return ""
 
 
 def _asked(question: str) -> str:

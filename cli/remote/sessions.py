@@ -137,6 +137,8 @@ def start(
     where: Where | None = None,
 ) -> int:
     """Start a session on a runner, and print its id."""
+    if command and command[0].startswith("-") and "--" not in sys.argv:
+        return complain(f"unknown option {command[0]}; see townwatch start --help (a command goes after --)")
     if bool(command) == bool(agent):
         return complain("what shall run? townwatch start -- COMMAND…, or townwatch start --agent claude_code --goal …")
     said = goal or " ".join(command) or title or ""

@@ -1,11 +1,13 @@
 """`townwatch webhook`: make, test and look after calls to other programs. One request or two to the REST API each."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
 from townwatch.cli.remote import show
 from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, Where, part
+from townwatch.cli.remote.named import first_attempt, path_of, switched, village_path
 from townwatch.cli.remote.sessions import perform
 
 webhook_app = App(name="webhook", help="Calls to other programs when something happens in a village.")
@@ -100,7 +102,7 @@ def test(webhook: Id, *, village: Village = None, where: Where | None = None) ->
     async def work(client: ServiceClient, chosen: Where) -> int:
         path = await _path(client, village, webhook)
         queued = await client.post(f"{path}/test")
-        found = await _outcome(client, path, queued["deliveryId"])
+        found = await first_attempt(partial(_delivery, client, path, queued["deliveryId"]))
         if chosen.json:
             show.emit(found)
         else:
@@ -175,37 +177,12 @@ def _switch(webhook: str, village: str | None, where: Where | None, *, enabled: 
 
 async def _base(client: ServiceClient, village: str | None) -> str:
     """Return the path of a village's webhooks. Raises `CommandFailed`."""
-    name = village
-    if name is None:
-        found = [one["villageId"] for one in (await client.get("/api/me"))["villages"]]
-        if len(found) != 1:
-            raise CommandFailed(f"which village? --village one of {', '.join(found[:10]) or '(you are in none)'}")
-        name = found[0]
-    return f"/api/villages/{part(name)}/webhooks"
+    return f"{await village_path(client, village)}/webhooks"
 
 
 async def _path(client: ServiceClient, village: str | None, wanted: str) -> str:
     """Return the path of one webhook. Raises `CommandFailed`."""
-    base = await _base(client, village)
-    known = [one["webhookId"] for one in (await client.get(base))["items"]]
-    fitting = [one for one in known if one.removeprefix("hook_").startswith(wanted.removeprefix("hook_"))]
-    if len(fitting) != 1:
-        told = f"{len(fitting)} webhooks begin so" if fitting else "there is none"
-        raise CommandFailed(f"webhook {wanted!r}: {told}; townwatch webhook list shows them", SAID_NO)
-    return f"{base}/{part(fitting[0])}"
-
-
-async def _outcome(client: ServiceClient, path: str, delivery_id: str) -> dict[str, Any]:
-    """Return a delivery after its first attempt, or as it is after a while. Raises `CommandFailed`."""
-    import trio
-
-    found: dict[str, Any] = {}
-    for _ in range(100):
-        found = await _delivery(client, path, delivery_id)
-        if found["attempts"]:
-            break
-        await trio.sleep(0.2)
-    return found
+    return await path_of(client, await _base(client, village), "webhook", "hook_", wanted)
 
 
 async def _delivery(client: ServiceClient, path: str, delivery_id: str) -> dict[str, Any]:
@@ -227,8 +204,7 @@ def _words(one: dict[str, Any]) -> str:
 
 
 def _cells(one: dict[str, Any]) -> list[str]:
-    state = "on" if one["enabled"] else f"off{': ' + show.plain(one['trouble']) if one.get('trouble') else ''}"
-    return [one["webhookId"][:13], state, str(one["waiting"]), str(one["dead"])]
+    return [one["webhookId"][:13], switched(one), str(one["waiting"]), str(one["dead"])]
 
 
 def _print_made(chosen: Where, made: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ ABOUT = (
 Json = dict[str, Any]
 
 
-def document(version: str) -> Json:
+def document(version: str, path: str = "") -> Json:
     """Return the whole document as JSON values."""
     classes = list(dict.fromkeys([*_classes(), *EVENT_CLASSES]))
     schemas, components = msgspec.json.schema_components([twin(cls).struct for cls in classes], ref_template=REF)
@@ -47,6 +47,7 @@ def document(version: str) -> Json:
             "service": {
                 "host": "localhost:8484",
                 "protocol": "ws",
+                **({"pathname": path} if path else {}),
                 "description": "The service that this document comes from; wss behind TLS.",
                 "security": [{"$ref": "#/components/securitySchemes/bearer"}],
             }

@@ -85,7 +85,7 @@ RUNNER = Wire(
         " until they are acknowledged; a command is repeated until its result came. docs/wire-additions.md has the"
         " rules that no schema says."
     ),
-    sent=_tagged(link.Welcome, link.Ack, link.Nack, link.Command, link.Policies, link.LinkError),
-    received=_tagged(link.Hello, link.Events, link.Heartbeat, link.Result),
+    sent=_tagged(link.Welcome, link.Ack, link.Nack, link.Command, link.Policies, link.Allowances, link.LinkError),
+    received=_tagged(link.Hello, link.Events, link.Heartbeat, link.Result, link.AllowancesHeld, link.OpenQuestions),
 )
 WIRES = (SOCKETIO, CONTROL, RUNNER)

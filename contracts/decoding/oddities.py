@@ -42,6 +42,9 @@ _ACTED_ON = frozenset(
     )
 )
 """Types of events that change what a person must do."""
+_KNOWN = frozenset(cls.TYPE for cls in e.EVENT_CLASSES)
+_TYPE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+_ENVELOPE = ("sessionId", "orgId", "repoRef", "ts", "seq")
 
 
 def mend(body: bytes, now_ms: int) -> bytes | None:
@@ -49,18 +52,35 @@ def mend(body: bytes, now_ms: int) -> bytes | None:
     value = _parsed(_text(body))
     if not isinstance(value, dict):
         return None
-    event = cast(dict[str, Any], value)
+    fields = cast(dict[str, Any], value)
+    if not isinstance(fields.get("type"), str) or fields.get("seq") in (GREATEST, -GREATEST):
+        return None  # a number that was cut to the greatest one would be another event's
+    event = _of_a_later_version(fields)
+    changed = event is fields  # an event of a later version is whole, unless something in it is odd, too
     if len(body) > MAX_MESSAGE_BYTES and event.get("type") in _ACTED_ON:
-        event = cast(dict[str, Any], _cut(event))
-    for _ in range(FIXES):
+        event, changed = cast(dict[str, Any], _cut(event)), True
+    for fixes in range(FIXES):
         try:
             check_event(event)
         except ContractError as error:
             if not _fix(event, error, now_ms):
                 return None
         else:
-            return _encoded(event)
+            return _encoded(event) if changed or fixes else _strict(event)
     return None
+
+
+def _of_a_later_version(event: dict[str, Any]) -> dict[str, Any]:
+    """An event of a type that is not known here as a provider's event, which is kept and shown to people: a runner may
+    be newer than the service.
+    """
+    kind = event.get("type")
+    if not isinstance(kind, str) or kind in _KNOWN or _TYPE.fullmatch(kind) is None:
+        return event
+    envelope = {name: event[name] for name in _ENVELOPE if name in event}
+    rest = {name: value for name, value in event.items() if name not in _ENVELOPE}
+    inner = {"providerId": "unknown", "timestamp": event.get("ts"), **rest}
+    return {"type": e.ProviderEventForwarded.TYPE, **envelope, "providerEvent": inner}
 
 
 def strict_json(frame: bytes) -> bytes | None:
@@ -221,14 +241,17 @@ def _word(instead: str) -> Fix:
 
 
 def _id(value: Any, _event: dict[str, Any], _now_ms: int) -> Any:
-    """An empty id; too long ones are refused, for the runner is told a decision under its own id."""
-    return UNNAMED if value == "" else _WRONG
+    """An empty id, or one with NUL; too long ones are refused, for the runner is told a decision under its own id."""
+    if not isinstance(value, str) or (value and "\0" not in value):
+        return _WRONG
+    return value.replace("\0", "\u2400") or UNNAMED
 
 
 def _approval_id(value: Any, event: dict[str, Any], now_ms: int) -> Any:
-    if value == "" and isinstance(event.get("approval"), dict):
+    new = _id(value, event, now_ms)
+    if new is not _WRONG:
         event["approval"]["askedAs"] = value
-    return _id(value, event, now_ms)
+    return new
 
 
 def _own_session(value: Any, event: dict[str, Any], _now_ms: int) -> Any:

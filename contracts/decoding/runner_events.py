@@ -1,11 +1,12 @@
 """From a message of a runner to one of the classes in `events`: what is checked beyond types, what is cut."""
 
+from functools import cache
 from typing import Any
 
 import attrs
 import msgspec
 
-from townwatch.contracts.codec import ContractError, Decoder, decode_json
+from townwatch.contracts.codec import ContractError, Decoder, camel, decode_json
 from townwatch.contracts.decoding.lengths import shortened
 from townwatch.contracts.events import (
     EVENT_CLASSES,
@@ -22,14 +23,29 @@ from townwatch.contracts.events import (
 )
 
 _decoder: Decoder[RunnerEvent] = Decoder(*EVENT_CLASSES)
+NUL = "has a NUL, which no database keeps in a key"
 _PROVIDER_EVENT_FIELDS = ("type", "providerId", "timestamp")
 
 
 def decode_event(data: bytes | str | msgspec.Raw) -> RunnerEvent:
     """One runner event, flat as on the wire. Raises `ContractError` that names the field."""
-    event = _decoder.decode(data)
+    event = _decoder.decode_exact(data if isinstance(data, bytes | msgspec.Raw) else data.encode())
+    if event is None:
+        event = _with_more(_decoder.decode(data), data)
     _check_beyond_types(event)
     return shown(event)
+
+
+def _with_more(event: RunnerEvent, data: bytes | str | msgspec.Raw) -> RunnerEvent:
+    """The event with the fields that are not known here."""
+    known = _names_of(type(event))
+    more = {name: value for name, value in msgspec.json.decode(data).items() if name not in known}
+    return attrs.evolve(event, more={**more, **(event.more or {})}) if more else event
+
+
+@cache
+def _names_of(cls: type[RunnerEvent]) -> frozenset[str]:
+    return frozenset({"type", *(camel(field.name) for field in attrs.fields(cls))})
 
 
 def check_event(value: Any) -> None:
@@ -62,7 +78,17 @@ def shown(event: RunnerEvent) -> RunnerEvent:
 
 def _check_beyond_types(event: RunnerEvent) -> None:
     """Check what the types alone do not express. Raises `ContractError`."""
+    if "\0" in event.session_id or "\0" in event.org_id:
+        raise ContractError("sessionId" if "\0" in event.session_id else "orgId", NUL)
     match event:
+        case SessionStarted(agent_id=str() as agent_id) if "\0" in agent_id:
+            raise ContractError("agentId", NUL)
+        case ApprovalRequested(approval=approval) if "\0" in approval.approval_id:
+            raise ContractError("approval.approvalId", NUL)
+        case ApprovalResolved(approval_id=item) if "\0" in item:
+            raise ContractError("approvalId", NUL)
+        case AlertRaised(alert_id=item) if "\0" in item:
+            raise ContractError("alertId", NUL)
         case SessionEnded(final_state=state) if state not in FINAL_STATES:
             raise ContractError("finalState", f"must be one of {', '.join(sorted(FINAL_STATES))}, not {state}")
         case ProviderEventForwarded(provider_event=inner):

@@ -42,9 +42,11 @@ class RunnerQuery:
 
 @attrs.frozen(kw_only=True)
 class RunnerView:
-    """`status` says what the service sees and people want; `connected`: it has a connection now; `heardAt`: when
-    anything was last heard of it. `villages`: those that it serves, as far as one may know of them. `clockOffsetMs`:
-    how far the service's clock is ahead of its own; null where it has not told.
+    """`status` says what the service sees and people want, `wanted` what people want; `connected`: it has a connection
+    now; `heardAt`: when anything was last heard of it. `villages`: those that it serves, as far as one may know of
+    them. `activeSessions`: of its daemon, `sessionsBeside`: of other processes of it (`townwatch run`, the demo), which
+    may be there while the daemon is not. `clockOffsetMs`: how far the service's clock is ahead of its own; `spool`:
+    what it has not delivered yet; null where it has not told.
     """
 
     runner_id: str
@@ -54,6 +56,7 @@ class RunnerView:
     version: str | None
     mode: str
     status: RunnerStatus
+    wanted: Literal["active", "draining", "maintenance"]
     connected: bool
     heard_at: float | None
     created_at: float | None
@@ -61,7 +64,9 @@ class RunnerView:
     labels: dict[str, str]
     metadata: dict[str, Any]
     active_sessions: NonNegative
+    sessions_beside: NonNegative
     load: Load | None
+    spool: SpoolSize | None
     clock_offset_ms: float | None
 
 

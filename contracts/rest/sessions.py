@@ -18,7 +18,8 @@ SessionOutcome = Literal["live", "completed", "failed"]
 @attrs.frozen(kw_only=True)
 class SessionQuery:
     """`live`: only those that have not ended; `outcome` says more. `repoId`: one house. `startedBy`: a user id, of
-    sessions that were started at the service in villages where you are a member. `since`, `until`: created from then
+    sessions that were started at the service in villages where you are a member. `runnerId`: of this runner
+    and its slots. `since`, `until`: created from then
     on, and before then.
     """
 
@@ -26,6 +27,7 @@ class SessionQuery:
     live: bool = False
     repo_id: Id | None = None
     agent_id: Id | None = None
+    runner_id: Id | None = None
     started_by: Id | None = None
     outcome: SessionOutcome | None = None
     since: EpochMs | None = None
@@ -103,10 +105,10 @@ class CleanWorktree:
 @attrs.frozen(kw_only=True)
 class PromptBody:
     """`mode` send gives it now (or when a turn under way has ended), queue when the agent is idle, interrupt ends the
-    turn under way first.
+    turn under way first; without a text, that is all it does.
     """
 
-    text: Annotated[str, msgspec.Meta(min_length=1, max_length=65_536)]
+    text: Annotated[str, msgspec.Meta(max_length=65_536)]
     mode: Literal["send", "queue", "interrupt"] = "send"
 
 
@@ -129,10 +131,20 @@ class StartedBy:
 
 
 @attrs.frozen(kw_only=True)
+class WorkspaceView:
+    """Where a session works, in the original's words, as far as it is known."""
+
+    worktree_path: str
+    repo_ref: RepoRef | None = None
+    created_at: float | None = None
+
+
+@attrs.frozen(kw_only=True)
 class SessionView:
     """A session after its event number `lastEventSeq`. `detached`: its runner is away; it has not ended. `startedBy`:
     for members of its village; null where it was started at its machine.
 
+    `pendingApprovalIds`, `workspace` and `errorMessage` (why it failed) are what the original's clients read.
     Times are of the service's clock, but `reportedAt`, the runner's at the last event. `activityAt`: the last sign of
     work (output, a file, a test, a provider's event, input); `activity`: signs in each of the last fifteen minutes.
     """
@@ -171,6 +183,34 @@ class SessionView:
     worktree: WorktreeView | None = None
     resume_of: str | None = None
     started_by: StartedBy | None
+    pending_approval_ids: list[str]
+    workspace: WorkspaceView | None = None
+    error_message: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionFilter:
+    """What sessions are counted by; as the filters of their list."""
+
+    village_id: Id | None = None
+    repo_id: Id | None = None
+    agent_id: Id | None = None
+    started_by: Id | None = None
+    outcome: SessionOutcome | None = None
+    since: EpochMs | None = None
+    until: EpochMs | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SessionCounts:
+    """Sessions by house (`repoId`), agent, person who started them (`userId`) and outcome. Each counts what all the
+    other filters leave, so that a count is what one would see by choosing it. All null: there are too many to count.
+    """
+
+    houses: dict[str, int] | None
+    agents: dict[str, int] | None
+    people: dict[str, int] | None
+    outcomes: dict[str, int] | None
 
 
 @attrs.frozen(kw_only=True)

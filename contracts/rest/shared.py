@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
-from townwatch.contracts.token_scopes import Scope as Scope
+from townwatch.contracts.scopes import TokenScope
 
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_CONTROLS)]
@@ -15,6 +15,7 @@ RunnerId = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^
 Secret = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Cursor = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Scope = TokenScope
 Role = Literal["owner", "operator", "viewer"]
 RunnerStatus = Literal["online", "offline", "draining", "maintenance"]
 

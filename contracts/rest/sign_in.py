@@ -1,6 +1,6 @@
 """Signing in, and tokens."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import attrs
 import msgspec
@@ -84,12 +84,13 @@ class SignInLink:
 
 @attrs.frozen(kw_only=True)
 class MyVillage:
-    """`role` is null for a public village of others."""
+    """`role` is null for a public village of others. `leaveOutTexts`: what is said in its sessions is not kept."""
 
     village_id: str
     name: str
     public: bool
     role: Role | None
+    leave_out_texts: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -139,4 +140,32 @@ class TokenView:
 @attrs.frozen(kw_only=True)
 class TokenList:
     items: list[TokenView]
+    next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class PastSignIn:
+    """One way in that a person used. `valid`: it still opens the service. `current`: the request came with it.
+
+    `way`: link (one-time link), password, oidc (the provider), machine (a command on the service's own machine),
+    renewed (the answer to a new password or to ending all others), token (an API token, `tokenName`), issuer (another
+    issuer's token). `address` and `userAgent`: as the request said; null: not known. `endedAt`: it was ended before
+    `expiresAt`.
+    """
+
+    sign_in_id: str
+    way: Literal["link", "password", "oidc", "machine", "renewed", "token", "issuer"]
+    token_name: str | None
+    address: str | None
+    user_agent: str | None
+    at: float
+    expires_at: float | None
+    ended_at: float | None
+    valid: bool
+    current: bool
+
+
+@attrs.frozen(kw_only=True)
+class PastSignInList:
+    items: list[PastSignIn]
     next: str | None

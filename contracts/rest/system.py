@@ -18,11 +18,13 @@ class Alive:
 @attrs.frozen(kw_only=True)
 class Ready:
     """The service takes work. `warnings`: what people should know all the same (events that are missing, rows that were
-    set aside), one line each.
+    set aside), one line each. `cluster`: where several processes share a database, what this one does: "leads", or
+    "relays to NAME, which leads since …"; absent elsewhere.
     """
 
     ready: bool
     warnings: list[str] = attrs.field(factory=list[str])
+    cluster: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +34,49 @@ class ServiceStatus:
     version: str
     uptime_ms: float
     started_at: float
+
+
+@attrs.frozen(kw_only=True)
+class ReplicaView:
+    """A process among those that share the database. `role`: the one that leads does the work, followers hand
+    connections on to it. `lagMs`: age of its last sign of life; `relayed`: connections that it hands on now; `linkMs`:
+    how long the leader took to answer it, null of the leader or where it did not. `address`: where the others reach
+    it; null for people who do not run the service.
+    """
+
+    name: str
+    role: Literal["leader", "follower"]
+    version: str
+    since: float
+    lag_ms: float
+    relayed: int
+    link_ms: float | None
+    address: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ReplicaList:
+    """Empty where one process has the database for itself."""
+
+    items: list[ReplicaView]
+
+
+@attrs.frozen(kw_only=True)
+class LimitView:
+    """A limit and how much of it is in use. `whose`: yours, or of the whole service. `perSecond`: of a rate, so many
+    come free each second; null: of places, which come free when their holder goes. `name`: the setting in [limits].
+    """
+
+    name: str
+    whose: Literal["you", "service"]
+    used: float
+    allowed: float
+    per_second: float | None = None
+
+
+@attrs.frozen(kw_only=True)
+class LimitList:
+    items: list[LimitView]
 
 
 @attrs.frozen(kw_only=True)

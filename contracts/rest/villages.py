@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import attrs
 import msgspec
 
-from townwatch.contracts.events import ApprovalRequest, State, UsageMetrics
+from townwatch.contracts.events import ApprovalRequest, EpochMs, Id, State, UsageMetrics
 from townwatch.contracts.lists import LastTest, ListedAlert, SeenBy
-from townwatch.contracts.rest.shared import Name, Role, RunnerStatus, VillageId
+from townwatch.contracts.rest.shared import Cursor, Limit, Name, Role, RunnerStatus, VillageId
 from townwatch.contracts.rest.sign_in import MyVillage
 from townwatch.contracts.ui import Indicators
 
@@ -20,19 +20,31 @@ class VillageList:
 
 @attrs.frozen(kw_only=True)
 class NewVillage:
-    """Its maker becomes its owner."""
+    """Its maker becomes its owner. `leaveOutTexts`: as in `VillageChange`."""
 
     village_id: VillageId
     name: Name
     public: bool = False
+    leave_out_texts: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class VillageChange:
-    """A field that is left out is not changed."""
+    """A field that is left out is not changed. `leaveOutTexts`: what is said in the village's sessions (prompts,
+    messages, inputs and outputs of tools, plans, questions, terminals) is shown live and not kept, from now on; a
+    session of which something was left out stays so to its end.
+    """
 
     name: Name | None = None
     public: bool | None = None
+    leave_out_texts: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HouseChange:
+    """`name`: what people call the house; null: as its repository's folder is called."""
+
+    name: Name | None
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +146,20 @@ class AuditEntry:
 
 
 @attrs.frozen(kw_only=True)
+class AuditQuery:
+    """`userId`: what this person did. `action`: what it begins with, `runner.` or `runner.drain`. `since`, `until`: at
+    or after, and before.
+    """
+
+    user_id: Id | None = None
+    action: Annotated[str, msgspec.Meta(min_length=1, max_length=100)] | None = None
+    since: EpochMs | None = None
+    until: EpochMs | None = None
+    cursor: Cursor | None = None
+    limit: Limit = 100
+
+
+@attrs.frozen(kw_only=True)
 class AuditExport:
     """`after`: the auditId of the last line one has, or the `x-next-after` of the answer before."""
 
@@ -143,5 +169,9 @@ class AuditExport:
 
 @attrs.frozen(kw_only=True)
 class AuditList:
+    """`total`: how many fit the query; with `moreThanTotal` there are more than were counted."""
+
     items: list[AuditEntry]
+    total: int
+    more_than_total: bool
     next: str | None

@@ -13,7 +13,7 @@ TEST_KIND = "webhook.test"
 WebhookName = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_CONTROLS)]
 WebhookUrl = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern=NO_CONTROLS)]
 WebhookKinds = Annotated[list[WebhookKind], msgspec.Meta(min_length=1, max_length=20)]
-DeliveryState = Literal["waiting", "delivered", "dead"]
+DeliveryState = Literal["waiting", "delivered", "dead", "void"]
 
 
 @attrs.frozen(kw_only=True)
@@ -78,7 +78,7 @@ class RotateWebhook:
 
 @attrs.frozen(kw_only=True)
 class DeliveryQuery:
-    """`state`: dead are the letters that were given up."""
+    """`state`: dead are the letters that were given up, void those that were not needed any more."""
 
     state: DeliveryState | None = None
     cursor: Cursor | None = None

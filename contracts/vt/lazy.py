@@ -16,7 +16,9 @@ SKIP_CHARS = 128 * 1024
 """From so much waiting text on it is worth looking whether most of it has scrolled away."""
 _SCROLLS = re.compile(r"(?:[^\x00-\x06\x0b\x0c\x0e-\x1f\x7f-\x9f]++|\x1b\[[0-9;:]*+[mK])++")
 """Text, line ends, colours and erased line ends: it can only move up."""
+_UNFINISHED = re.compile(r"\x1b(?:\[[0-9;:]{0,40})?\Z")
 _COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
+_LONGEST = 64
 _MARGIN_LINES = 8
 
 
@@ -29,6 +31,10 @@ class LazyScreen:
         """Columns and rows, where they are known."""
         self.behind = 0
         """Characters that wait."""
+        self.only_scrolls = True
+        """True if what waits is lines and colours: of a flood of those most has scrolled away when it is read."""
+        self._cut: str = ""
+        """The beginning of a sequence at the end of what came last."""
         self._waiting: deque[str | tuple[int, int]] = deque()
         self._read = 0
         """Characters of the first waiting text that were written to the screen."""
@@ -41,6 +47,8 @@ class LazyScreen:
             self.blank = False
             self._waiting.append(text)
             self.behind += len(text)
+            if self.only_scrolls:
+                self._look_at(text)
 
     def resize(self, cols: int, rows: int) -> None:
         self.size = size = fitted(cols, rows)
@@ -49,6 +57,7 @@ class LazyScreen:
         else:
             self._waiting.append(size)
             self.behind += 1
+            self.only_scrolls = False
 
     @property
     def resizes_next(self) -> bool:
@@ -57,6 +66,29 @@ class LazyScreen:
 
     def advance(self) -> bool:
         """One slice of work; whether there is more."""
+        more = self._advance()
+        if not more and not self.only_scrolls:
+            self.only_scrolls = self.screen.ground and self._whole
+            self._cut = ""
+        return more
+
+    def _look_at(self, text: str) -> None:
+        """Note whether it only scrolls, wherever it was cut into pieces."""
+        text = self._cut + text
+        scrolls = _SCROLLS.match(text)
+        at = scrolls.end() if scrolls is not None else 0
+        self.only_scrolls = at == len(text) or _UNFINISHED.match(text, at) is not None
+        self._cut = text[at:] if self.only_scrolls else ""
+
+    @property
+    def _whole(self) -> bool:
+        """True if a line feed on the last row scrolls the normal screen."""
+        screen, buffer = self.screen, self.screen.buffer
+        if buffer is screen.alternate or not screen.modes.wraparound:
+            return False
+        return (buffer.top, buffer.bottom) == (0, screen.rows - 1)
+
+    def _advance(self) -> bool:
         if not self._waiting:
             return False
         first = self._waiting[0]
@@ -65,12 +97,8 @@ class LazyScreen:
             self.behind -= 1
             self._resize(first)
             return bool(self._waiting)
-        if not self._read and self.behind > SKIP_CHARS:
-            self._waiting.popleft()
-            first = self._joined(first)
-            if len(first) > SKIP_CHARS:
-                first = self._skip(first)
-            self._waiting.appendleft(first)
+        if self.behind > SKIP_CHARS:
+            first = self._skipped(first)
         read = self.screen.write_some(first[self._read : self._read + SLICE_CHARS], SLICE_WORK)
         self.behind -= read
         self._read += read
@@ -78,6 +106,21 @@ class LazyScreen:
             self._waiting.popleft()
             self._read = 0
         return bool(self._waiting)
+
+    def skip(self) -> None:
+        """Leave out what has scrolled away of a flood; nothing is drawn."""
+        if self._waiting and isinstance(first := self._waiting[0], str):
+            self._skipped(first)
+
+    def _skipped(self, first: str) -> str:
+        """Return what waits up to a change of size, without what has scrolled away."""
+        if not self._read:
+            self._waiting.popleft()
+            first = self._joined(first)
+            if len(first) > SKIP_CHARS:
+                first = self._skip(first)
+            self._waiting.appendleft(first)
+        return first
 
     def _resize(self, size: tuple[int, int]) -> None:
         """Change the size, or leave it for `settle` if too much work was done already; the last wish counts."""
@@ -125,9 +168,14 @@ class LazyScreen:
 
     def _skip(self, text: str) -> str:
         """Return the part of a flood that is still visible, preceded by the pen that the skipped part set."""
-        screen, buffer = self.screen, self.screen.buffer
-        whole = (buffer.top, buffer.bottom) == (0, screen.rows - 1)
-        if buffer is screen.alternate or not whole or not screen.ground or not screen.modes.wraparound:
+        screen = self.screen
+        begun = 0  # the rest of a sequence that was begun before
+        while not screen.ground and begun < _LONGEST:
+            screen.write(text[begun])
+            begun += 1
+        self.behind -= begun
+        text = text[begun:]
+        if not self._whole or not screen.ground:
             return text
         scrolls = _SCROLLS.match(text)
         if scrolls is None:

@@ -1,5 +1,7 @@
 // REST with the bearer token. Every failure is an ApiError that can be shown to a person.
 
+import { below } from "./base.js";
+
 const TOKEN = "townwatch.token";
 
 export class ApiError extends Error {
@@ -29,6 +31,9 @@ export function keep(signedIn) {
 
 export const get = (path, query) => call("GET", path + asQuery(query));
 export const post = (path, body = {}) => call("POST", path, body);
+export const put = (path, body) => call("PUT", path, body);
+export const patch = (path, body) => call("PATCH", path, body);
+export const del = (path) => call("DELETE", path);
 
 function asQuery(query) {
   const text = new URLSearchParams(query ?? {}).toString();
@@ -47,7 +52,7 @@ async function ask(method, path, body, ms) {
   if (body !== undefined) headers["content-type"] = "application/json";
   let response;
   try {
-    response = await fetch(`/api${path}`, {
+    response = await fetch(below(`/api${path}`), {
       method,
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -88,13 +93,34 @@ export const withPassword = (email, password) => post("/auth/password", { email,
 export const setPassword = (password, current) => call("PUT", "/me/password", current ? { password, current } : { password });
 export const connections = () => list("/me/connections");
 export const closeConnection = (id) => call("DELETE", `/me/connections/${encodeURIComponent(id)}`);
-export const people = () => list("/users");
-export const setDisabled = (userId, disabled) => post(`/users/${encodeURIComponent(userId)}/${disabled ? "disable" : "enable"}`);
+export const channels = () => get("/me/channels").then((answer) => answer.items);
+export const addChannel = async (channel) => (await ask("POST", "/me/channels", channel, 30_000)).json(); // a mail server may take a while
+const atChannel = (id) => `/me/channels/${encodeURIComponent(id)}`;
+export const changeChannel = (id, change) => call("PATCH", atChannel(id), change);
+export const confirmChannel = (id, code) => post(`${atChannel(id)}/confirm`, { code });
+export const testChannel = (id) => post(`${atChannel(id)}/test`);
+export const removeChannel = (id) => call("DELETE", atChannel(id));
+/** The latest calls: {items, next}. */
+export const calls = () => get("/me/calls", { limit: 20 });
+export const callSettings = () => get("/me/call-settings");
+export const setCallSettings = (settings) => call("PUT", "/me/call-settings", settings);
+const atEscalation = (villageId) => `/villages/${encodeURIComponent(villageId)}/escalation`;
+export const escalation = (villageId) => get(atEscalation(villageId));
+export const setEscalation = (villageId, minutes, people, waits) => call("PUT", atEscalation(villageId), { minutes, people, waits });
+/** Of a link in a call: these need no token. */
+export const lookAtLink = (link) => post("/links/look", { link });
+export const decideByLink = (link, decision, holdMs) => post("/links/decide", { link, decision, holdMs });
+export const takeBackByLink = (link) => post("/links/take-back", { link });
+/** A part of a recording that was shared: needs no token. */
+export const lookAtClip = (link, after) => post("/clips/look", { link, after });
+/** part: {fromSeq, toSeq, hours}. */
+export const shareClip = (sessionId, part) => post(`${at(sessionId)}/clips`, part);
+const atClips = (villageId) => `/villages/${encodeURIComponent(villageId)}/clips`;
+export const clips = (villageId, sessionId) => list(atClips(villageId), { sessionId });
+export const endClip = (villageId, clipId) => del(`${atClips(villageId)}/${encodeURIComponent(clipId)}`);
 export const status = () => get("/status");
 export const villages = () => list("/villages");
-export const createVillage = (villageId, name) => post("/villages", { villageId, name });
 export const runners = (query) => list("/runners", query);
-export const setRunnerVillages = (runnerId, villages) => call("PUT", `/runners/${encodeURIComponent(runnerId)}/villages`, { villages });
 export const houses = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/houses`);
 /** The sessions that have not ended: the part of a long list that cannot wait for its end. */
 export const liveSessions = (villageId) => list("/runner/sessions", { villageId, live: true });
@@ -103,11 +129,20 @@ export const approvals = () => list("/approvals");
 export const session = (sessionId) => get(at(sessionId));
 /** One page: {items, next, total}. */
 export const sessionPage = (query) => get("/runner/sessions", { limit: 50, ...query });
+/** Sessions by house, agent, person and outcome, each as the other filters leave them; null where they are not counted. */
+export const sessionCounts = (query) => get("/session-counts", query);
 export const search = (query) => get("/search", { limit: 25, ...query });
 export const members = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/members`);
+const atBudgets = (villageId) => `/villages/${encodeURIComponent(villageId)}/budgets`;
+export const budgets = (villageId) => get(atBudgets(villageId)).then((answer) => answer.items ?? []);
+export const makeBudget = (villageId, body) => post(atBudgets(villageId), body);
+/** more: {amount, subject}. */
+export const raiseBudget = (villageId, budgetId, more) => post(`${atBudgets(villageId)}/${encodeURIComponent(budgetId)}/raise`, more);
+export const dropBudget = (villageId, budgetId) => call("DELETE", `${atBudgets(villageId)}/${encodeURIComponent(budgetId)}`);
 /** All of a session's events, terminal output as viewers may have it: {items, next}. */
 export const film = (sessionId, after) => get(`${at(sessionId)}/events`, { after, limit: 1000 });
 export const supervision = () => get("/supervision");
+export const replicas = () => get("/replicas");
 export const nodeEvents = (path) => get("/supervision/events", { path, limit: 60 });
 export const chaos = () => get("/chaos");
 /** Answers when the part that was killed is back, which may take a while. */

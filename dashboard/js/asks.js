@@ -42,8 +42,9 @@ export function askOf(one) {
     plan,
     questions: kind === "question" ? questionsOf(one, context) : [],
     always: kind === "question" ? [] : listOf(context.options).filter((option) => String(option?.kind ?? "").endsWith("_always") && !String(option.kind).startsWith("reject")),
-    facts: factsOf(context, input, diff !== "", kind === "question"),
+    facts: one.category === "budget" ? budgetFacts(context) : factsOf(context, input, diff !== "", kind === "question"),
     cut: isCut(one, context),
+    leftOut: one.leftOut === true,
     lines: diff ? diffLines(diff) : plan ? plan.split("\n").map((text) => ({ kind: "same", text })) : [],
   };
 }
@@ -98,6 +99,14 @@ export function answersOf(questions, given) {
   return { answers };
 }
 
+/** What a question for more of a budget is about; what is unexpected in it is shown as it is. */
+function budgetFacts(context) {
+  const { limit, used, of, more, budgetId, ...rest } = objectOf(context.budget);
+  const facts = [["used", `${textOf(used)} of ${textOf(of)} ${textOf(limit)}`], ["an allow adds", `${textOf(more)} ${textOf(limit)}`], ["budget", budgetId === undefined ? "the session's own" : textOf(budgetId)]];
+  const others = Object.fromEntries(Object.entries(context).filter(([name]) => name !== "budget"));
+  return [...(limit === undefined ? [] : facts), ...Object.entries(rest).map(([name, value]) => [name, textOf(value)]), ...factsOf(others, {}, false, false)];
+}
+
 function factsOf(context, input, hasDiff, isQuestion) {
   const facts = [];
   for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name)) facts.push([name, textOf(value)]);
@@ -113,7 +122,7 @@ const textOf = (value) => (typeof value === "string" ? value : Array.isArray(val
 /** Whether something of what is asked is not here: then it can only be denied. */
 function isCut(one, context) {
   const parts = [one.context, context.input, context.suggestions, context.questions];
-  if (one.truncated || parts.some((part) => objectOf(part).cut || objectOf(part).truncated)) return true;
+  if (one.truncated || one.leftOut || parts.some((part) => objectOf(part).cut || objectOf(part).truncated)) return true;
   return typeof context.diff === "string" && context.diff.length >= CUT_BYTES;
 }
 
@@ -161,7 +170,8 @@ export const heldFor = (one, now) => (one.decision === "allow" && one.releaseAt 
 
 /** Who may allow it, in words, or "" where anyone may who decides: a rule's terms, and how far the allow is. */
 export function termsOf(one) {
-  const terms = one.answer ?? one.context?.rule?.answer;
+  const shared = one.category === "budget" && one.context?.budget?.budgetId; // more of it is an owner's to give
+  const terms = one.answer ?? one.context?.rule?.answer ?? (shared ? { role: "owner" } : undefined);
   if (!terms) return "";
   const needed = terms.needed ?? terms.people ?? 1;
   const by = terms.allowedBy ?? [];

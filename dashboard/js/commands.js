@@ -1,7 +1,7 @@
 // What can be done from the keyboard and the palette: one table for both, and for the list of keys.
 
 import { fits } from "./finding.js";
-import { APPROVALS, SUPERVISION, toAgent, toApproval, toHistory, toHouse, toStart, toVillage } from "./routes.js";
+import { APPROVALS, CALLS, SUPERVISION, toAgent, toApproval, toGrid, toHistory, toHouse, toOperator, toStart, toVillage } from "./routes.js";
 import { nextTheme, set, settings } from "./settings.js";
 import * as store from "./store.js";
 import { askOf } from "./asks.js";
@@ -15,6 +15,9 @@ export const COMMANDS = [
   { id: "approvals", text: "Approvals", keys: "g a", act: go(APPROVALS) },
   { id: "history", text: "History", keys: "g h", act: go(toHistory()) },
   { id: "start", text: "Start work", keys: "n", act: go(toStart()) },
+  { id: "calls", text: "Calls: how you are called", keys: "g c", act: go(CALLS) },
+  { id: "grid", text: "Grid of all that need you", keys: "g g", act: () => go(toGrid({ of: "needs", v: store.villageId.peek() }))() },
+  { id: "operator", text: "Run it: runners, people, rules, audit", keys: "g o", act: go(toOperator()) },
   { id: "supervision", text: "Supervision", keys: "g s", act: go(SUPERVISION) },
   { id: "theme", text: "Light, dark, or as the system has it", keys: "t", act: () => set({ theme: nextTheme(settings.peek().theme) }) },
   { id: "search", text: "Search in this list", keys: "/", act: () => document.querySelector('main input[type="search"]')?.focus() },

@@ -43,6 +43,18 @@ export function hunksOf(patch) {
 export const placeOf = (key) => ({ side: key[0] === "o" ? "old" : "new", line: Number(key.slice(1)) });
 export const keyOf = ({ side, line }) => `${side === "old" ? "o" : "n"}${line}`;
 
+/**
+ * The lines from one key to another of the same hunk and the same side, in their order: {from, line, code, last}. `last` is the key of
+ * the last one. undefined where they are not of one hunk, or of two sides: a comment is about lines that stand together.
+ */
+export function rangeOf(hunks, one, other) {
+  const hunk = hunks.find((each) => each.lines.some((line) => line.key === one));
+  if (one[0] !== other[0] || !hunk?.lines.some((line) => line.key === other)) return undefined;
+  const [from, to] = [placeOf(one).line, placeOf(other).line].sort((a, b) => a - b);
+  const within = hunk.lines.filter((line) => line.key[0] === one[0] && placeOf(line.key).line >= from && placeOf(line.key).line <= to);
+  return { from, line: to, code: within.map((line) => line.text).join("\n"), last: within.at(-1).key };
+}
+
 /** The newest event that changed a file, as far as this page has heard: what a diff that is read now is at least as new as. */
 export function heardOf(details) {
   const wrote = Object.values(details?.files ?? {}).filter((file) => file.how !== "read").map((file) => file.seq);

@@ -10,8 +10,9 @@ export function parseRoute(hash) {
 function placeOf(page, id, more) {
   const pages = { v: "village", a: "agent", h: "house", s: "session" };
   if (pages[page]) return id ? { page: pages[page], id } : { page: "home" };
+  if (page === "operator") return { page, id: id || "runners" };
   if (page === "approvals") return more ? { page, sessionId: id, approvalId: more } : { page };
-  return ["supervision", "start", "history"].includes(page) ? { page } : { page: "home" };
+  return ["supervision", "start", "history", "calls", "grid"].includes(page) ? { page } : { page: "home" };
 }
 
 /** The address of the same place with other values in its query; empty ones are left out. */
@@ -39,5 +40,9 @@ export const toStart = (query = {}) => withQuery("#/start", query);
 /** A session in the player, at one of its events. */
 export const toSession = (id, at) => withQuery(`#/s/${encodeURIComponent(id)}`, { at: at ? String(at) : "" });
 export const toHistory = (query = {}) => withQuery("#/history", query);
+/** query: {v: village, of: needs | busy} or {v, agents: "a,b"}. */
+export const toGrid = (query = {}) => withQuery("#/grid", query);
+export const toOperator = (screen = "", query = {}) => withQuery(screen ? `#/operator/${screen}` : "#/operator", query);
 export const APPROVALS = "#/approvals";
 export const SUPERVISION = "#/supervision";
+export const CALLS = "#/calls";

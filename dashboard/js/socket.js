@@ -5,6 +5,7 @@
 // again) still works: it hangs on the Socket object, which stays.
 
 import { io } from "../vendor/socket.io-client/socket.io.js";
+import { below } from "./base.js";
 import { backoff } from "./link.js";
 import { Pacer } from "./pacer.js";
 
@@ -13,6 +14,8 @@ const PING_EVERY_MS = 4_000;
 const PING_TIMEOUT_MS = 3_500;
 const ACK_TIMEOUT_MS = 10_000;
 const FLUSH_MS = 40;
+/** What to do where the service takes this page for a stranger's. */
+const NOT_THIS_ADDRESS = `the service does not know this page's address ${location.origin}: its proxy must pass Host and X-Forwarded-Proto and be in [server] trusted_proxies, or the address be in allowed_origins`;
 /** Refusals after which trying again by itself would only annoy: the person decides. */
 const FINAL = new Set(["WS_INVALID_TOKEN", "CONNECTION_LIMIT", "E_CONNECTION_LIMIT", "WS_CONNECTION_LIMIT"]);
 const STREAMS = [
@@ -34,7 +37,7 @@ export class Live {
     this.queue = [];
     this.pacer = new Pacer();
     this.attempt = 0;
-    this.socket = io({ path: "/socket.io", transports: ["websocket", "polling"], auth: token ? { token } : {}, reconnection: false, autoConnect: false });
+    this.socket = io({ path: below("/socket.io"), transports: ["websocket", "polling"], tryAllTransports: true, auth: token ? { token } : {}, reconnection: false, autoConnect: false });
     this.listen();
     this.connect();
   }
@@ -90,7 +93,18 @@ export class Live {
       this.hooks.refused(code, error.message);
       return;
     }
-    this.later(error.message);
+    if (this.attempt !== 1 || error.data) return this.later(error.message);
+    this.originRefused().then((refused) => (refused ? this.hooks.link({ type: "refused", reason: NOT_THIS_ADDRESS }) : this.later(error.message)));
+  }
+
+  /** A browser says nothing of why a WebSocket was refused. A POST has the page's origin with it, too, and its answer can be read. */
+  async originRefused() {
+    try {
+      const answer = await fetch(below("/socket.io/?EIO=4&transport=polling"), { method: "POST", signal: AbortSignal.timeout(ACK_TIMEOUT_MS) });
+      return answer.status === 403 && (await answer.json()).code === 4;
+    } catch {
+      return false;
+    }
   }
 
   lost(reason) {

@@ -15,16 +15,17 @@ const tokensOf = (units) => (units.inputTokens ?? 0) + (units.outputTokens ?? 0)
 const sum = (a, b) => (b === undefined || b === null ? a : (a ?? 0) + b);
 const NOTHING = Object.freeze({ ticks: 0, input: undefined, output: undefined, cache: undefined, cost: undefined, unpriced: 0 });
 
-/** A tick added to a sum. `unpriced`: tokens of ticks that say no cost. */
+/** A tick added to a sum. `unpriced`: tokens whose cost is not known; a tick that does not say has all of them or none. */
 function plus(total, { units }) {
   const priced = units.costUsd !== undefined && units.costUsd !== null;
+  const unpriced = units.unpricedTokens ?? (priced ? 0 : tokensOf(units));
   return {
     ticks: total.ticks + 1,
     input: sum(total.input, units.inputTokens),
     output: sum(total.output, units.outputTokens),
     cache: sum(total.cache, units.cacheReadTokens),
     cost: sum(total.cost, units.costUsd),
-    unpriced: total.unpriced + (priced ? 0 : tokensOf(units)),
+    unpriced: total.unpriced + unpriced,
   };
 }
 
@@ -49,11 +50,11 @@ export function spendingOf(ticks, most = 40) {
 
 export const allTokens = ({ input, output, cache }) => (input ?? 0) + (output ?? 0) + (cache ?? 0);
 
-const SOURCES = { agent: "said by the agent", price_table: "from a table of prices" };
+const SOURCES = { agent: () => "said by the agent", price_table: ({ pricesAsOf }) => (pricesAsOf ? `by list prices as of ${pricesAsOf}` : "from a table of prices") };
 
 /** Who said what it cost, as far as the ticks name somebody. */
 export function sourceWords(ticks) {
-  const named = new Set(ticks.map((tick) => SOURCES[tick.units.source]).filter(Boolean));
+  const named = new Set(ticks.map(({ units }) => SOURCES[units.source]?.(units)).filter(Boolean));
   return [...named].join(" and ");
 }
 

@@ -20,8 +20,19 @@ export function titleOf(goal) {
   return line.length > TITLE ? `${line.slice(0, TITLE - 1)}…` : line;
 }
 
+const LIMITS = { usd: "US dollars", tokens: "tokens", minutes: "minutes" };
+
+/** "5", "usd" → {budget: {usd: 5}}; "" → {}; what is no number above 0 → {wrong}. */
+function budgetOf({ budget = "", budgetUnit = "usd" }) {
+  if (!budget.trim()) return {};
+  const value = Number(budget.trim().replace(",", "."));
+  if (!(value > 0)) return { wrong: `A budget is a number of ${LIMITS[budgetUnit]} above 0, or empty for none.` };
+  if (budgetUnit === "tokens" && !Number.isInteger(value)) return { wrong: "Tokens are whole numbers." };
+  return { budget: { [budgetUnit]: value } };
+}
+
 /**
- * form: {villageId, goal, provider, command, repo, tree: asis | branch | new, branch, runnerId, name, model, resumeOf, asks: [guarded], network}
+ * form: {villageId, goal, provider, command, repo, tree: asis | branch | new, branch, runnerId, name, model, resumeOf, asks: [guarded], network, budget, budgetUnit}
  * → {body} or {wrong: {field, text}}.
  */
 export function orderOf(form) {
@@ -33,6 +44,8 @@ export function orderOf(form) {
   const repoRef = repoRefOf(form.repo);
   if (repoRef === null) return wrong("repo", "A path on the runner's machine that begins with /, or github:owner/name, gitlab:owner/name, bitbucket:owner/name.");
   if (form.tree !== "asis" && !form.branch.trim()) return wrong("branch", "Name the branch.");
+  const { budget, wrong: odd } = budgetOf(form);
+  if (odd) return wrong("budget", odd);
   const goal = form.goal.trim() || form.command.trim();
   const task = { title: titleOf(goal), goal };
   return {
@@ -49,6 +62,7 @@ export function orderOf(form) {
       ...(own ? { command: form.provider === "command" ? ["sh", "-c", form.command] : form.command.trim().split(/\s+/) } : {}),
       agentName: form.name.trim() || titleOf(goal),
       ...(form.runnerId ? { runnerId: form.runnerId } : {}),
+      ...(budget ? { budget } : {}),
     },
   };
 }

@@ -1,6 +1,7 @@
 // The one state of the page. Events go in through `dispatch`, views read signals.
 
 import { heldFor } from "./asks.js";
+import { houseName } from "./history.js";
 import { batch, computed, signal } from "./html.js";
 import { FIRST_LINK, isStale, nextLink } from "./link.js";
 import { parseRoute } from "./routes.js";
@@ -94,6 +95,10 @@ export const streetHouses = computed(() =>
     .filter((house) => house.villageId === villageId.value && house.repoPath !== "") // "": sessions that have not said where they work
     .sort((a, b) => a.name.localeCompare(b.name)),
 );
+
+/** What people call the house where a session worked; one that is not there any more is called as its folder. */
+export const houseNameOf = (item) =>
+  Object.values(houses.value).find((house) => house.repoPath === item.repoPath && house.villageId === (item.villageId ?? house.villageId))?.name ?? houseName(item);
 
 /** An agent's usage: the service's total, or what the ticks since add up to where that is more. */
 export function usageOf(agent) {

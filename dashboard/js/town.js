@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { effect } from "./html.js";
+import { leavePush } from "./push.js";
 import { toVillage } from "./routes.js";
 import { Live } from "./socket.js";
 import * as store from "./store.js";
@@ -102,6 +103,7 @@ export const connectionId = () => live.id;
 
 /** Here, and at the provider where it was the way in. The token is dropped even when the service does not answer. */
 export async function signOut() {
+  await leavePush();
   const answer = await api.logout().catch(() => ({}));
   api.token.drop();
   if (answer.providerUrl) location.assign(answer.providerUrl);
@@ -126,6 +128,9 @@ async function whoAmI() {
   store.dispatch([["villages", open]]);
 }
 
+/** The villages as they are now, after one was made, changed or deleted. */
+export const follow = () => whoAmI();
+
 /** The service is away at the very start: the page stands, and asks again. */
 function retryWhoAmI() {
   setTimeout(whoAmI, 2000);
@@ -144,6 +149,7 @@ function lookWhereTheRouteSays() {
   const route = store.route.value;
   const villages = store.villages.value;
   if (route.page === "village" && villages.some((one) => one.villageId === route.id)) return enterVillage(route.id);
+  if (route.page === "grid" && villages.some((one) => one.villageId === route.query.v)) return enterVillage(route.query.v);
   if (route.page === "agent") return void openAgent(route.id);
   const current = store.villageId.peek() ?? localStorage.getItem("townwatch.village");
   const first = villages.find((one) => one.villageId === current) ?? villages[0];

@@ -323,8 +323,10 @@ export function recentOf(approvals, now, matches = () => true) {
 function houseActivity(world, e) {
   const known = world.houses[e.repoId];
   if (known?.version > e.version) return world;
-  const { houseId, ...fields } = e;
-  return { ...world, houses: { ...world.houses, [e.repoId]: { name: baseName(known?.repoPath ?? e.repoId), ...known, ...fields } } };
+  const { houseId, name, ...fields } = e;
+  const own = baseName(known?.repoPath ?? e.repoId);
+  const called = name === undefined ? {} : { name: name || own };
+  return { ...world, houses: { ...world.houses, [e.repoId]: { name: own, ...known, ...fields, ...called } } };
 }
 
 function listedHouses(world, items, context) {

@@ -3,9 +3,11 @@
 import re
 
 from townwatch.policy.commands.arguments import PYTHONS, GivenOption, Operand, ParsedCommand
+from townwatch.policy.commands.elsewhere import inside, removes_inside
 from townwatch.policy.commands.matching import CommandRule, Match
 from townwatch.policy.commands.paths import Place
-from townwatch.policy.commands.purposes import PURPOSES, inside
+from townwatch.policy.commands.purposes import PURPOSES
+from townwatch.policy.programs.spec import Spec
 from townwatch.policy.shell.expansion import Argument
 
 _SUSPICIOUS = re.compile(
@@ -14,8 +16,12 @@ _SUSPICIOUS = re.compile(
     r"export|target|prefix|root|^--dir|directory|cwd|chdir|path|home|workdir|-dir$|registry|index|proxy|host|server|remote|"
     r"compiler|linker|wrapper|launcher|render|filter|transport|rsh|askpass|env|define|include|from|template|agent|driver|"
     r"engine|backend|lib|classpath|jar|rules|report|trace|profile|delete|remove|force|in-?place|edit|upload|download|install|"
-    r"user|group|url|uri|socket|listen|bind|inspect|python|node|java|ruby|perl|sudo|password|token|key|cert|global|run"
+    r"setup|bootstrap|preset|resolver|transform|^--ui$|^--git$|user|group|url|uri|socket|listen|bind|inspect|python|node|java|ruby|perl|sudo|password|token|key|cert|global|run"
 )
+_LOADS = frozenset({"-f", "--format", "--formatter", "--reporter", "--runner"})
+"""Options of linters and of what runs tests that take a name, or a file of code."""
+_CODE = re.compile(r"(^|.*/)[^/]*\.([cm]?[jt]sx?|py|rb|php|so|dll|dylib|jar|lua|sh)", re.S)
+_HARMLESS_PROPERTY = re.compile(r"(skipTests|skipITs|skip\.\w+|maven\.test\.skip|(it\.)?test|\w+\.skip)(=[\w.#*,!-]*)?")
 _BENIGN_SHORT = frozenset("aAhHlLnNqQsStuvVykmdwz0123456789FG?#")
 SHELL_STATE = frozenset(
     {
@@ -107,6 +113,8 @@ def uncovered(
         if (reason := _option(option, command, place, directory)) is not None:
             return reason
     for operand in match.operands:
+        if command.name in ("rm", "rmdir") and removes_inside(operand.word, place, directory):
+            continue
         if not operand.word.known and not _harmless_unknown(operand, traits):
             return "a word that is not known may be an option or another file"
     return _operands(rule, command, match, place, directory)
@@ -140,13 +148,18 @@ def _option(option: GivenOption, command: ParsedCommand, place: Place, directory
             return f"the option {option.text} may leave the program's purpose" if suspicious(option.text) else None
         return f"the option {option.text} is not known for {spec.name}"
     if option.spec.escape:
+        property_ = value.text if value is not None and command.key.endswith(("mvn", "mvnw")) else ""
+        if "-D" in option.names and _HARMLESS_PROPERTY.fullmatch(property_):
+            return None
         harmless = option.spec.kind == "w" and value is not None and value.text in ("/dev/null", "-", "/dev/stdout")
         local = command.key in ("pip install", "pip3 install") and "-e" in option.names and value is not None
-        if harmless or (local and value is not None and inside(value, place, directory)):
+        if harmless or (local and value is not None and "://" not in value.text and inside(value, place, directory)):
             return None
         return f"the option {option.text} leaves the usual purpose of {command.key}"
     if value is not None and not value.known and ":plain" not in traits and (value.splits or option.spec.value != "="):
         return f"the value of {option.text} is not known"
+    if value is not None and _LOADS & set(option.names) and spec is not None and _loads(spec, value):
+        return f"{option.text} may load code"
     if value is not None and option.spec.kind == "w" and _writes(option, command):
         if value.text in ("-", "/dev/null", "/dev/stdout"):
             return None
@@ -155,6 +168,12 @@ def _option(option: GivenOption, command: ParsedCommand, place: Place, directory
         if not inside(value, place, directory):
             return f"{option.text} writes outside of the workspace"
     return None
+
+
+def _loads(spec: Spec, value: Argument) -> bool:
+    return (":own" in spec.traits or spec.name in ("eslint", "stylelint")) and (
+        value.text.startswith((".", "/")) or _CODE.fullmatch(value.text) is not None
+    )
 
 
 def _writes(option: GivenOption, command: ParsedCommand) -> bool:
@@ -226,6 +245,8 @@ def _written(command: ParsedCommand, traits: frozenset[str], place: Place, direc
         if command.name in ("rsync", "scp") and ":" in word.text:
             continue
         if word.text in ("/dev/null", "-") and command.name == "tee":
+            continue
+        if command.name in ("rm", "rmdir") and not word.known and removes_inside(word, place, directory):
             continue
         if (
             word.known

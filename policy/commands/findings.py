@@ -1,14 +1,19 @@
 """Findings about a command line, and the rules that they come from. Pure."""
 
+from collections.abc import Mapping
+
 import attrs
 
 from townwatch.policy.commands.arguments import ParsedCommand
 from townwatch.policy.commands.hosts import host_matches, hosts_of
+from townwatch.policy.commands.index import RuleIndex, index_of
 from townwatch.policy.commands.matching import CommandRule
 from townwatch.policy.commands.paths import Place, folds_to, is_parent, matches, may_match
 from townwatch.policy.commands.reach import paths_of, reads_trees
 from townwatch.policy.shell.expansion import UNKNOWN, Argument, Variables
 
+MAX_COMPARED, MAX_WALKED = 100_000, 20_000
+WORDS_A_COMPARISON, WORDS_A_STEP = 8, 4
 RANK = {"allow": 0, "ask": 1, "deny": 2}
 
 
@@ -34,6 +39,12 @@ class CommandPolicy:
     allowed_hosts: tuple[str, ...] = ()
     denied_hosts: tuple[tuple[str, str], ...] = ()
     variables: frozenset[str] = frozenset()
+    index: Mapping[str, RuleIndex] = attrs.field(init=False, eq=False, repr=False)
+    """The rules by effect and program."""
+
+    @index.default  # pyright: ignore[reportAttributeAccessIssue, reportUntypedFunctionDecorator, reportUnknownMemberType]
+    def _indexed(self) -> Mapping[str, RuleIndex]:
+        return {effect: index_of(self.rules, effect) for effect in ("allow", "ask", "deny")}
 
 
 @attrs.define
@@ -57,12 +68,38 @@ class ShellState:
         return self.directories[0] if len(self.directories) == 1 else None
 
 
+@attrs.define
+class LineEffort:
+    """Work on one command line, those inside it included: counted, and bounded whatever it is."""
+
+    compared: int = 0
+    """Rules with commands: more for a command of many words."""
+    walked: int = 0
+    """Commands that were looked at, those that wrappers run included: more for one of many words."""
+
+    def compare(self, command: ParsedCommand) -> bool:
+        """Count a comparison. Return whether there may be one more."""
+        self.compared += 1 + len(command.arguments) // WORDS_A_COMPARISON
+        return self.compared <= MAX_COMPARED
+
+    @property
+    def exhausted(self) -> bool:
+        """Return whether comparisons were left out."""
+        return self.compared > MAX_COMPARED
+
+    def walk(self, words: int) -> bool:
+        """Count a command of so many words. Return whether it may be looked at."""
+        self.walked += 1 + words // WORDS_A_STEP
+        return self.walked <= MAX_WALKED
+
+
 class Findings:
     """Collects findings, and judges what words reach: protected paths, hosts."""
 
     def __init__(self, policy: CommandPolicy) -> None:
         self.policy = policy
         self.findings: list[CommandFinding] = []
+        self.effort = LineEffort()
         self._patterns_left = 200
 
     def _ask(self, reason: str, command: str = "", rule: str | None = None) -> None:
@@ -101,7 +138,8 @@ class Findings:
             text = text[7:].removeprefix("localhost")
         directories = state.directories or (UNKNOWN,)
         for directory in directories:
-            path = place.absolute(text, directory)
+            # what is not known in front may be the root, another home or any directory
+            path = text if text.startswith(UNKNOWN) else place.absolute(text, directory)
             for pattern, name in self.policy.deny_paths:
                 if argument.known and directory != UNKNOWN:
                     if matches(pattern, path):

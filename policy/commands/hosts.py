@@ -93,8 +93,10 @@ UNKNOWN_HOST = None
 def hosts_of(command: ParsedCommand) -> Iterator[str | None]:
     """Yield each host of a command, normalised; None for one that is not known."""
     name, key = command.name, command.key
-    if command.has(*_ELSEWHERE.get(name, ())):
+    if command.has(*_ELSEWHERE.get(name, ())) or (name == "wget" and command.targets and not _stays(command)):
         yield UNKNOWN_HOST
+    for value in command.values(*_PROXIES) if name == "curl" else ():
+        yield _authority(value.text.rpartition("://")[2], value)
     if key in _REGISTRIES and not any("://" in one.word.text for one in command.targets):
         yield _REGISTRIES[key]
     for word in _words(command):
@@ -103,6 +105,14 @@ def hosts_of(command: ParsedCommand) -> Iterator[str | None]:
         yield UNKNOWN_HOST
     if key in _REMOTE:
         yield UNKNOWN_HOST
+
+
+_PROXIES = ("-x", "--proxy", "--preproxy", "--socks4", "--socks4a", "--socks5", "--socks5-hostname", "--doh-url")
+
+
+def _stays(command: ParsedCommand) -> bool:
+    """Return whether wget was told to follow no redirection, which it does by itself."""
+    return any(value.text == "0" for value in command.values("--max-redirect"))
 
 
 _REMOTE = frozenset(
@@ -231,11 +241,15 @@ def _authority(text: str, word: Argument) -> str | None:
 
 
 def normal_host(text: str) -> str | None:
-    """Return a host in one form: lower case, no last dot, numbers as an address; None for what is no host."""
-    host = unquote(text.strip()).strip("[]").partition("%")[0]
-    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".").casefold()
-    if not host or re.search(r"[\s\x00-\x1f/\\@<>^|\"'`{}]", host):
+    """Return a host in one form: lower case, no last dot, numbers as an address; None for what is no host, and for
+    letters that name one host by the rules of 2003 and another one by those of today.
+    """
+    host = unquote(text.strip()).strip("[]")
+    host = host.partition("%")[0] if host.count(":") > 1 else host  # the zone of an address
+    host = unicodedata.normalize("NFKC", host).replace("\u3002", ".").rstrip(".")
+    if not host or re.search(r"[\s\x00-\x1f/\\@<>^|\"'`{}%\u00df\u1e9e\u03c2\u200c\u200d]", host):
         return UNKNOWN_HOST
+    host = host.casefold()
     if (address := _address(host)) is not None:
         return address
     if not host.isascii():
@@ -282,16 +296,21 @@ def host_matches(pattern: str, host: str) -> bool:
         return True
     if "/" in pattern:
         try:
-            return ipaddress.ip_address(host) in ipaddress.ip_network(pattern, strict=False)
+            network = ipaddress.ip_network(pattern, strict=False)
+            if _loopback(host) and any(one in network for one in _HERE):
+                return True
+            return ipaddress.ip_address(host) in network
         except ValueError:
             return False
-    wanted = pattern.casefold().rstrip(".")
-    if wanted.startswith("*."):
-        return host.endswith(wanted[1:])
-    normal = normal_host(wanted)
+    if pattern.startswith("*."):
+        return host.endswith("." + (normal_host(pattern[2:]) or pattern[2:]))
+    normal = normal_host(pattern)
     if host == normal:
         return True
     return _loopback(host) and normal is not None and _loopback(normal)
+
+
+_HERE = (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
 
 
 def _loopback(host: str) -> bool:

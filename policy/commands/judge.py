@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Sequence
 
 from townwatch.policy.commands.arguments import ParsedCommand, read
-from townwatch.policy.commands.checks import SHELL_STATE
 from townwatch.policy.commands.environment import harmless_assignment, harmless_variable
 from townwatch.policy.commands.findings import RANK, CommandFinding, CommandPolicy, ShellState
 from townwatch.policy.commands.neutral import condition_hazard, is_neutral
 from townwatch.policy.commands.paths import matches
 from townwatch.policy.commands.ruling import MAX_JUDGED, Ruling
 from townwatch.policy.commands.wrappers import SHELLS, Inner, inner_commands_of_find, unwrap
-from townwatch.policy.shell.characters import suspicious as suspicious_character
+from townwatch.policy.shell.characters import recalls_history, suspicious as suspicious_character
 from townwatch.policy.shell.expansion import (
     UNKNOWN,
     Argument,
@@ -61,7 +60,7 @@ class Judge(Ruling):
     def _text_hazards(self, text: str, *, interactive: bool) -> None:
         if (reason := suspicious_character(text)) is not None:
             self._ask(reason)
-        if interactive and (re.search(r"!(?![\s=(]|$)", re.sub(r"'[^']*'", "", text)) or re.search(r"(?m)^\^", text)):
+        if interactive and (recalls_history(text) or re.search(r"(?m)^\^", text)):
             self._ask("history expansion of an interactive shell")
 
     def _parse_and_walk(self, text: str, state: ShellState) -> None:
@@ -82,6 +81,10 @@ class Judge(Ruling):
             self._hunt(text)
         finally:
             self._nesting -= 1
+
+    def _ask_once(self, reason: str) -> None:
+        if not any(one.reason == reason for one in self.findings[-1:]):
+            self._ask(reason)
 
     # -- the tree
 
@@ -146,7 +149,9 @@ class Judge(Ruling):
             self._ask("arithmetic that sets or evaluates variables")
         seen = list(state.directories)
         turns = 2 if node.kind in ("while", "for-arithmetic") and self._left >= 0 else 1
-        for _ in range(turns):
+        for turn in range(turns):
+            if turn and self._left < 0:
+                break
             for body in node.bodies:
                 self._script(body, state)
                 seen += state.directories
@@ -166,8 +171,11 @@ class Judge(Ruling):
         if self._left < 0:
             chosen = (None,)
         for value in chosen:
-            state.variables.values[node.name] = value
+            enough = self._left < 0
+            state.variables.values[node.name] = None if enough else value
             self._script(node.bodies[0], state)
+            if enough:  # a last look at its body with what is not known; the others would be looked at for denials only
+                break
         if not values:
             self._script(node.bodies[0], state)
 
@@ -265,6 +273,10 @@ class Judge(Ruling):
 
     def _command(self, arguments: list[Argument], state: ShellState, stdin: Sequence[Redirect] = ()) -> None:
         """Judge one command with its words known as far as they are, and add a finding."""
+        if not self.effort.walk(len(arguments)):
+            self._left = min(self._left, -1)
+            self._ask_once("more commands in it than can be looked at")
+            return
         shown = " ".join(one.plain() for one in arguments)
         if not arguments[0].known or not arguments[0].text:
             self._ask("a command whose name is not known", shown)
@@ -279,6 +291,9 @@ class Judge(Ruling):
         denied = False
         for directory in state.directories or (self.policy.place.directory,):
             denied = self._denied(command, directory, shown) or denied
+        if self.effort.exhausted:
+            self._left = min(self._left, -1)
+            self._ask_once("more to compare with the rules than can be")
         if self._left < 0:
             return  # enough was judged to ask; only a denial can change that
         self._reach(command, state, shown)
@@ -320,6 +335,7 @@ class Judge(Ruling):
             self._ruled(command, state, shown, wrapper=inner)
             return
         judge = Judge(self.policy)
+        judge.effort = self.effort
         judge._left, judge._nesting = self._left, self._nesting + 1
         self._run_inner(judge, command, inner, state)
         self._left = judge._left
@@ -374,27 +390,3 @@ class Judge(Ruling):
                 judge._command(words, local)
             finally:
                 judge._nesting -= 1
-
-    # -- effects on what follows
-
-    def _effects(self, command: ParsedCommand, state: ShellState) -> None:
-        if command.name == "set" and not command.operands:
-            state.errexit = state.errexit or command.has("-e")
-        if command.name in SHELL_STATE - {"set"}:
-            for operand in command.operands:
-                name, equals, value = operand.word.text.partition("=")
-                state.variables.values[name] = value if equals and operand.word.known else None
-        if command.name not in ("cd", "pushd", "popd"):
-            return
-        target = (
-            command.operands[0].word if command.operands else Argument(state.variables.get("HOME", None) or UNKNOWN)
-        )
-        if command.name == "popd" or not target.known or target.text == "-" or not state.directories:
-            if target.known and target.text.startswith("/") and command.name != "popd":
-                state.directories = (self.policy.place.absolute(target.text, "/"),)
-                return
-            state.directories = ()
-            return
-        state.directories = tuple(
-            dict.fromkeys(self.policy.place.absolute(target.text, one) for one in state.directories)
-        )

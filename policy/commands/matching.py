@@ -9,6 +9,7 @@ import attrs
 from townwatch.policy.commands.arguments import SAME_SUBCOMMAND, STANDARD, GivenOption, Operand, ParsedCommand, read
 from townwatch.policy.commands.paths import Place
 from townwatch.policy.commands.wrappers import Inner, unwrap
+from townwatch.policy.globs import Wild, compile_glob
 from townwatch.policy.shell.expansion import STAR, Argument
 
 
@@ -69,6 +70,9 @@ class Match:
     operands: tuple[Operand, ...]
 
 
+_ANY_WORD = Wild("star")
+
+
 def _looks_like_path(text: str) -> bool:
     return "/" in text or text.startswith((".", "~"))
 
@@ -87,7 +91,7 @@ def same_word(rule: Argument, given: Argument, place: Place, directory: str) -> 
         return False
     if rule.text == STAR:
         return True
-    pattern = "".join(r"[^\s]*" if c == STAR else re.escape(c) for c in rule.text)
+    fixed, pattern = "", rule.text
     text = given.text
     if "/../" in text or text.endswith("/..") or text.startswith("../"):
         text = place.absolute(text, directory)
@@ -95,9 +99,10 @@ def same_word(rule: Argument, given: Argument, place: Place, directory: str) -> 
         head = rule.text.partition(STAR)[0]
         base = place.absolute(posixpath.dirname(head) or ".", place.root)
         tail = posixpath.basename(head) + rule.text[len(head) :]
-        pattern = re.escape(base.rstrip("/") + "/") + "".join(r"[^\s]*" if c == STAR else re.escape(c) for c in tail)
+        fixed, pattern = base.rstrip("/") + "/", tail
         text = place.absolute(text, directory)
-    return re.fullmatch(pattern, text) is not None
+    tokens = (*fixed, *(_ANY_WORD if char == STAR else char for char in pattern))
+    return compile_glob(tokens, "blank").matches(text)
 
 
 def _subcommand(command: ParsedCommand, operand: str, index: int) -> str:

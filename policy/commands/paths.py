@@ -8,11 +8,17 @@ from functools import lru_cache
 
 import attrs
 
+from townwatch.policy.globs import Glob, Wild, compile_glob
 from townwatch.policy.shell.expansion import ANY, NUMBER, PRIVATE, SET, STAR, UNKNOWN
 
-_MAX_LINKS = 16
-_ROOTS = re.compile(r"/proc/(?:self|thread-self|\d+|\ue000)/(?:task/[^/]+/)?root(?=/|$)")
-_DIRECTORIES = re.compile(r"/proc/(?:self|thread-self|\d+|\ue000)/(?:task/[^/]+/)?cwd(?=/|$)")
+_MAX_LINKS = 40
+_ROOTS = re.compile(r"/proc/(?:self|thread-self|\d+|\ue000)/(?:task/[^/]+/)?root")
+_DIRECTORIES = re.compile(r"/proc/(?:self|thread-self|\d+|\ue000)/(?:task/[^/]+/)?cwd")
+
+
+def _pieces(path: str) -> list[str]:
+    """Return the names of a path, the last one first."""
+    return [piece for piece in reversed(path.split("/")) if piece not in ("", ".")]
 
 
 @attrs.frozen
@@ -33,33 +39,38 @@ class Place:
 
     def absolute(self, text: str, directory: str) -> str:
         """Return the path that a program opens for a word, links resolved, case folded where the file system does."""
-        path = posixpath.normpath(posixpath.join(directory, text)) if text else directory
-        path = re.sub(r"^//+", "/", path)
-        for _ in range(_MAX_LINKS):
-            if path.startswith("/proc/"):
-                path = _ROOTS.sub("", path) or "/"
-                path = _DIRECTORIES.sub(lambda _: directory, path)
-            followed = self._followed(text if _ == 0 else path, path, directory)
-            if followed == path:
-                break
-            path = followed
+        path = self._walked(text, directory) if text else directory
         return path.casefold() if self.fold_case else path
 
-    def _followed(self, text: str, path: str, directory: str) -> str:
-        """Follow the first link on the way; ``..`` behind a link goes up from its target."""
-        if not self.links:
-            return path
-        current = "/" if text.startswith("/") else directory
-        pieces = [piece for piece in text.split("/") if piece not in ("", ".")]
-        for index, piece in enumerate(pieces):
+    def _walked(self, text: str, directory: str) -> str:
+        """Go along a path as the kernel does, one name at a time: ``..`` behind a link goes up from its target."""
+        current = "/" if text.startswith("/") else posixpath.normpath(directory)
+        left = _pieces(text)
+        followed = 0
+        while left:
+            piece = left.pop()
             if piece == "..":
                 current = posixpath.dirname(current)
                 continue
             current = posixpath.join(current, piece)
-            if (target := self.links.get(current)) is not None:
-                to = posixpath.join(posixpath.dirname(current), target)
-                return posixpath.normpath(posixpath.join(to, *pieces[index + 1 :]))
-        return posixpath.normpath(current) if text else path
+            target = self._target(current, directory)
+            if target is None:
+                continue
+            followed += 1
+            if followed > _MAX_LINKS:  # the kernel opens nothing then
+                return posixpath.normpath(posixpath.join(current, *reversed(left)))
+            current = "/" if target.startswith("/") else posixpath.dirname(current)
+            left += _pieces(target)
+        return current
+
+    def _target(self, path: str, directory: str) -> str | None:
+        """Return where a link leads; None for what is none."""
+        if path.startswith("/proc/"):
+            if _ROOTS.fullmatch(path):
+                return "/"
+            if _DIRECTORIES.fullmatch(path):
+                return directory
+        return self.links.get(path) if self.links else None
 
     def inside(self, path: str) -> bool:
         """Return True for a path in the workspace, but not in its .git."""
@@ -101,12 +112,12 @@ def tokens(text: str, *, rule: bool) -> tuple[str, ...]:
     return tuple(out)
 
 
+_WILD = {"\ue004": Wild("folders"), UNKNOWN: Wild("all"), STAR: Wild("star"), ANY: Wild("any")}
+
+
 @lru_cache(maxsize=4096)
-def _regex(pattern: str) -> re.Pattern[str]:
-    out: list[str] = []
-    for token in tokens(pattern, rule=True):
-        out.append({"\ue004": "(?:.*/)?", UNKNOWN: ".*", STAR: "[^/]*", ANY: "[^/]"}.get(token) or re.escape(token))
-    return re.compile("".join(out), re.S)
+def _glob(pattern: str) -> Glob:
+    return compile_glob(tuple(_WILD.get(token, token) for token in tokens(pattern, rule=True)))
 
 
 def matches(pattern: str, path: str) -> bool:
@@ -114,8 +125,8 @@ def matches(pattern: str, path: str) -> bool:
     if pattern.endswith("/**") and path == pattern[:-3]:
         return True
     if pattern.startswith("**/") and path.startswith("/"):
-        return _regex(pattern).fullmatch(path) is not None or _regex(pattern).fullmatch(path[1:]) is not None
-    return _regex(pattern).fullmatch(path) is not None
+        return _glob(pattern).matches(path) or _glob(pattern).matches(path[1:])
+    return _glob(pattern).matches(path)
 
 
 def may_match(pattern: str, path: str) -> bool:

@@ -1,9 +1,10 @@
 """One check a program: operands that leave its usual purpose. Pure."""
 
 import re
-from collections.abc import Callable
 
+from townwatch.policy.commands import elsewhere
 from townwatch.policy.commands.arguments import Operand, ParsedCommand
+from townwatch.policy.commands.elsewhere import inside
 from townwatch.policy.commands.paths import Place
 from townwatch.policy.commands.scripts import unsafe_awk, unsafe_jq, unsafe_sed
 from townwatch.policy.shell.expansion import Argument
@@ -30,18 +31,6 @@ _MAKE_NAMES = frozenset(
         "prefix",
     }
 )
-
-
-def inside(word: Argument, place: Place, directory: str | None) -> bool:
-    """Return True for a word that is a known path of the workspace."""
-    if not word.known or directory is None:
-        return False
-    return place.inside(place.absolute(word.text, directory))
-
-
-# -- one check a program: (command, what the star covers, place, directory) → reason
-
-_Check = Callable[[ParsedCommand, list[Operand], Place, str | None], str | None]
 
 
 def _sed(command: ParsedCommand, rest: list[Operand], place: Place, directory: str | None) -> str | None:
@@ -110,6 +99,19 @@ def _date(command: ParsedCommand, rest: list[Operand], place: Place, directory: 
     return "sets the clock" if any(not one.word.text.startswith("+") for one in command.targets) else None
 
 
+_BSD = re.compile(r"[aAcCdeEfgGhjlLmMnNoOpPrsStTuUvVwWxXZ]+")
+
+
+def _processes(command: ParsedCommand, rest: list[Operand], place: Place, directory: str | None) -> str | None:
+    """``ps e``, ``ps auxeww``: letters without a hyphen."""
+    taking = {one.index + 1 for one in command.options if one.text[-1:] in "UuGgtTqpCok"}
+    if any(
+        one.index not in taking and "e" in one.word.text and _BSD.fullmatch(one.word.text) for one in command.targets
+    ):
+        return "ps shows the environment of processes"
+    return None
+
+
 def _no_operand(command: ParsedCommand, rest: list[Operand], place: Place, directory: str | None) -> str | None:
     return f"{command.name} changes a name" if command.targets else None
 
@@ -165,19 +167,6 @@ def _npm_install(command: ParsedCommand, rest: list[Operand], place: Place, dire
             "."
         ):
             return "a package that does not come from the registry"
-    return None
-
-
-def _pip_install(command: ParsedCommand, rest: list[Operand], place: Place, directory: str | None) -> str | None:
-    for one in rest:
-        text = one.word.text
-        if "://" in text or " @ " in text or "@" in text.partition("[")[0] or text.startswith("file:"):
-            return "a package that does not come from the index"
-        if ("/" in text or text.startswith(".")) and not inside(Argument(text.partition("[")[0]), place, directory):
-            return "a package from outside of the workspace"
-    for value in command.values("-r", "--requirement", "-c", "--constraint"):
-        if not inside(value, place, directory) or "://" in value.text:
-            return "a list of packages from outside of the workspace"
     return None
 
 
@@ -282,7 +271,7 @@ def _pattern_file(command: ParsedCommand, rest: list[Operand], place: Place, dir
     return "find gets words that are not known" if any(one.word.may_be_option for one in rest) else None
 
 
-PURPOSES: dict[str, _Check] = {
+PURPOSES: dict[str, elsewhere.Check] = {
     name: check
     for names, check in (
         ("sed", _sed),
@@ -292,9 +281,14 @@ PURPOSES: dict[str, _Check] = {
         ("uniq xxd", _second_is_written),
         ("less more most", _pager),
         ("man", _manual),
-        ("gcc g++ cc c++ clang clang++ javac", _no_response_file),
+        ("gcc g++ cc c++ clang clang++ javac nm objdump readelf size", _no_response_file),
+        ("clang-format", elsewhere.clang_format),
+        ("rails", elsewhere.rails),
         ("dd", _dd),
         ("date", _date),
+        ("ps", _processes),
+        ("tsc prettier black isort rustfmt eslint cmake ctest pytest patch", elsewhere.stays_inside),
+        ("mocha jest vitest ava tap jasmine karma phpunit rspec rubocop", elsewhere.stays_inside),
         ("hostname", _no_operand),
         ("yarn pnpm", _runner),
         ("apt apt-get dnf yum brew pacman apk gem bundle rake composer dpkg", _packages),
@@ -320,6 +314,28 @@ PURPOSES: dict[str, _Check] = {
     "npm add": _npm_install,
     "npm ci": _npm_install,
     "npm update": _npm_install,
-    "pip install": _pip_install,
-    "pip3 install": _pip_install,
+    "docker cp": elsewhere.copied_out,
+    "podman cp": elsewhere.copied_out,
+    "kubectl cp": elsewhere.copied_out,
+    "oc cp": elsewhere.copied_out,
+    "docker compose cp": elsewhere.copied_out,
+    "docker build": elsewhere.docker_build,
+    "podman build": elsewhere.docker_build,
+    "go run": elsewhere.go_run,
+    "go build": elsewhere.stays_inside,
+    "go test": elsewhere.stays_inside,
+    "go vet": elsewhere.stays_inside,
+    "gh api": elsewhere.gh_api,
+    "ruff check": elsewhere.stays_inside,
+    "ruff format": elsewhere.stays_inside,
+    "cargo fmt": elsewhere.configured,
+    "git bundle": elsewhere.git_bundle,
+    "git init": elsewhere.operands_inside,
+    "git mv": elsewhere.operands_inside,
+    "pip download": elsewhere.pip_download,
+    "pip wheel": elsewhere.pip_download,
+    "pip3 download": elsewhere.pip_download,
+    "pip3 wheel": elsewhere.pip_download,
+    "pip install": elsewhere.pip_install,
+    "pip3 install": elsewhere.pip_install,
 }

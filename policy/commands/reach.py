@@ -85,6 +85,6 @@ def _candidates(word: Argument) -> Iterator[Argument]:
         yield Argument(text[1:], word.splits, word.quoted)
     for separator in ("=", ":", "@", ",", "=@", "<"):
         if separator in text and len(text) < 4000:
-            for piece in text.split(separator)[1:4]:
+            for piece in text.split(separator)[0 if separator in ":," else 1 : 4]:
                 if piece and piece != UNKNOWN and not any(c.isspace() for c in piece):
                     yield Argument(piece.removeprefix("@"), word.splits, word.quoted)

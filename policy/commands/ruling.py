@@ -3,7 +3,7 @@
 import re
 
 from townwatch.policy.commands.arguments import ParsedCommand, read
-from townwatch.policy.commands.checks import uncovered
+from townwatch.policy.commands.checks import SHELL_STATE, uncovered
 from townwatch.policy.commands.findings import CommandFinding, Findings, ShellState
 from townwatch.policy.commands.matching import CommandRule, Match, match_broad, match_exact
 from townwatch.policy.commands.wrappers import SHELLS, Inner, inner_commands_of_find, unwrap
@@ -20,11 +20,13 @@ class Ruling(Findings):
     """Compares single commands with the rules."""
 
     def _denied(self, command: ParsedCommand, directory: str, shown: str) -> bool:
-        readings = readings_of(command)
-        for rule in self.policy.rules:
-            if rule.effect == "deny" and any(match_broad(rule, one, self.policy.place, directory) for one in readings):
-                self.findings.append(CommandFinding("deny", rule.name, f"is denied by {rule.name}", shown[:200]))
-                return True
+        for reading in readings_of(command):
+            for rule in self.policy.index["deny"].candidates(reading):
+                if not self.effort.compare(reading):
+                    return False
+                if match_broad(rule, reading, self.policy.place, directory):
+                    self.findings.append(CommandFinding("deny", rule.name, f"is denied by {rule.name}", shown[:200]))
+                    return True
         return False
 
     def _named_wrapper(self, command: ParsedCommand, inner: Inner, state: ShellState, shown: str) -> None:
@@ -33,14 +35,11 @@ class Ruling(Findings):
             self._ask(inner.doubt or f"{inner.wrapper} runs a script", shown)
             return
         reasons: list[str] = []
-        for rule in sorted(self.policy.rules, key=lambda one: -one.specificity):
-            if (
-                rule.effect != "allow"
-                or rule.inner is None
-                or rule.wrapper is None
-                or rule.wrapper.wrapper != inner.wrapper
-            ):
+        for rule in sorted(self.policy.index["allow"].candidates(command), key=lambda one: -one.specificity):
+            if rule.inner is None or rule.wrapper is None or rule.wrapper.wrapper != inner.wrapper:
                 continue
+            if not self.effort.compare(command):
+                break
             if (reason := self._wrapper_mismatch(rule, command, inner, state)) is None:
                 if (asked := self._best("ask", command, state)) is not None and asked.specificity >= rule.specificity:
                     return
@@ -92,11 +91,10 @@ class Ruling(Findings):
     def _best(self, effect: str, command: ParsedCommand, state: ShellState) -> CommandRule | None:
         found = [
             rule
-            for rule in self.policy.rules
-            if rule.effect == effect
-            and any(
-                match_broad(rule, reading, self.policy.place, one)
-                for reading in readings_of(command)
+            for reading in readings_of(command)
+            for rule in self.policy.index[effect].candidates(reading)
+            if any(
+                self.effort.compare(reading) and match_broad(rule, reading, self.policy.place, one)
                 for one in state.directories or (self.policy.place.directory,)
             )
         ]
@@ -107,9 +105,11 @@ class Ruling(Findings):
         place = self.policy.place
         best: CommandRule | None = None
         reasons: list[str] = []
-        for rule in self.policy.rules:
-            if rule.effect != "allow" or (best is not None and rule.specificity <= best.specificity):
+        for rule in self.policy.index["allow"].candidates(command):
+            if best is not None and rule.specificity <= best.specificity:
                 continue
+            if not self.effort.compare(command):
+                break
             reason: str | None = None
             named = True
             for directory in state.directories or (None,):
@@ -153,6 +153,29 @@ class Ruling(Findings):
             if not is_program(command.name) and any(one.word.text in guarded for one in command.operands):
                 return "a program that is not known may run its arguments"
         return uncovered(rule, command, match, self.policy.place, directory)
+
+    def _effects(self, command: ParsedCommand, state: ShellState) -> None:
+        """Note what a command changes for those after it: the directory, variables, `set -e`."""
+        if command.name == "set" and not command.operands:
+            state.errexit = state.errexit or command.has("-e")
+        if command.name in SHELL_STATE - {"set"}:
+            for operand in command.operands:
+                name, equals, value = operand.word.text.partition("=")
+                state.variables.values[name] = value if equals and operand.word.known else None
+        if command.name not in ("cd", "pushd", "popd"):
+            return
+        target = (
+            command.operands[0].word if command.operands else Argument(state.variables.get("HOME", None) or UNKNOWN)
+        )
+        if command.name == "popd" or not target.known or target.text == "-" or not state.directories:
+            if target.known and target.text.startswith("/") and command.name != "popd":
+                state.directories = (self.policy.place.absolute(target.text, "/"),)
+                return
+            state.directories = ()
+            return
+        state.directories = tuple(
+            dict.fromkeys(self.policy.place.absolute(target.text, one) for one in state.directories)
+        )
 
     def _hunt(self, text: str) -> None:
         """Look for denied commands in a text that is too deep or too long to be parsed."""

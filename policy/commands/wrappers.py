@@ -58,6 +58,8 @@ def unwrap(command: ParsedCommand) -> Inner | None:
         return _env(words)
     if name in SHELLS:
         return _shell(name, words)
+    if name == "eval" and len(words) > 1 and words[1].text == "--":
+        words = [words[0], *words[2:]]
     if name in ("eval", "."):
         return Inner(name, False, script=Argument(" ".join(one.text for one in words[1:]))) if name == "eval" else None
     if name == "find":
@@ -135,10 +137,11 @@ def _generic(key: str, words: list[Argument], start: int, entry: tuple[int, str,
             continue
         break
     rest = tuple(words[at:])
+    rest = (*(one.value for one in given if one.value is not None and one.text == "--entrypoint"), *rest)
     if "c" in flags:
         script = next((one.value for one in given if one.value is not None and one.names[0] == "-c"), None)
-    if key == "trap" and len(words) > 1:
-        return Inner(key, False, script=words[1])
+    if key == "trap" and (behind := words[2:] if words[1:2] and words[1].text == "--" else words[1:]):
+        return Inner(key, False, script=behind[0])
     if key in ("npx", "npm exec", "npm x"):
         script = next((one.value for one in given if one.value is not None and one.names[0] == "-c"), None)
     if key == "command" and any(text in ("-v", "-V") for text in (one.text for one in words[1:])):

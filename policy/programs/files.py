@@ -26,7 +26,7 @@ zcat|bzcat|xzcat|zstdcat|zgrep: :any
 rsync: :target -a,--archive -v,--verbose -r,--recursive -z,--compress -n,--dry-run -u,--update -l,--links -p,--perms -t,--times -g,--group -o,--owner -D -h,--human-readable -P --progress --partial --stats -i,--itemize-changes -c,--checksum -x,--one-file-system -q,--quiet -W,--whole-file -H,--hard-links -A -X -S --exclude=t --include=t --max-size= --info= --delete --size-only --existing --ignore-existing !-e,--rsh= !--rsync-path= !--daemon !--config= !--files-from= !--exclude-from= !--include-from= !-f,--filter= !--log-file=w !--password-file= !--temp-dir,-T=w !--backup-dir=w !--write-batch=w !--read-batch= !--remove-source-files !--dparam,-M= !--partial-dir=w !--compare-dest= !--link-dest= !--copy-dest=
 split|csplit: :ask
 patch: -p,--strip= -R,--reverse -N,--forward --dry-run -s,--quiet,--silent -l,--ignore-whitespace -f,--force -t,--batch -i,--input= -E,--remove-empty-files --verbose -b,--backup !-o,--output=w !-d,--directory= !-e,--ed !-r,--reject-file=w !-B,--prefix= !-D,--ifdef= !-g,--get=
-ex|ed|red: :ask
+ex|ed|red|hyperfine|c8|nyc: :ask
 vi|vim|nvim|view|nano|emacs|pico|micro|code|subl: :ask
 dos2unix|unix2dos: :writes -q,--quiet -k,--keepdate -f,--force
 open|xdg-open: :ask

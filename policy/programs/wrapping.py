@@ -43,7 +43,7 @@ xvfb-run 0: -a,--auto-servernum -s,--server-args= -n,--server-num= -e= -f= -w=
 rlwrap 0: -a= -c -f= -H= -r
 systemd-run 0: --user --scope -t,--pty --unit= -p,--property= --wait -q,--quiet -P,--pipe -G -d -S -M,--machine= -E,--setenv= --uid= --gid= --slice= -r -u=
 firejail 0: --quiet
-bwrap 0: --dev-bind= --ro-bind= --unshare-all
+bwrap 0: --unshare-all --die-with-parent --new-session --proc= --dev= --tmpfs= --dir= --chdir= --unshare-net --unshare-pid --share-net --clearenv
 caffeinate 0: -i -s -d -m -u -t= -w=
 entr 0 u: -r -c -d -n -p -s -z
 direnv 2:
@@ -58,6 +58,13 @@ linux64 0:
 setarch 1: -R -v
 catchsegv 0:
 chpst 0: -u= -U= -b= -/= -n= -l= -L= -m= -d= -o= -p= -f= -c= -v -P -0 -1 -2
+hyperfine 0 su: -w,--warmup= -m,--min-runs= -M,--max-runs= -r,--runs= -i,--ignore-failure -N -s,--setup= -p,--prepare= -c,--cleanup= --style= --export-json= --export-markdown=
+setpriv 0: --reuid= --regid= --clear-groups --init-groups --groups= --inh-caps= --ambient-caps= --bounding-set= --no-new-privs --reset-env --pdeathsig=
+dbus-run-session 0: --config-file= --dbus-daemon=
+dbus-launch 0: --exit-with-session --sh-syntax
+watchexec 0 s: -w,--watch= -e,--exts= -r,--restart -c,--clear -n -i,--ignore= -q,--quiet
+concurrently 0 su: -k,--kill-others -n,--names= -c,--prefix-colors= --raw -s,--success=
+nodemon 0: -x,--exec= -w,--watch= -e,--ext= -q,--quiet -i,--ignore=
 trap 0 t:
 """
 _DOCKER_RUN = (
@@ -76,6 +83,8 @@ SUBCOMMANDS = {
     "docker run": (1, "", _DOCKER_RUN),
     "docker container run": (1, "", _DOCKER_RUN),
     "podman run": (1, "", _DOCKER_RUN),
+    "nerdctl exec": (1, "", _DOCKER_EXEC),
+    "nerdctl run": (1, "", _DOCKER_RUN),
     "docker compose exec": (1, "", _DOCKER_EXEC),
     "docker compose run": (1, "", _DOCKER_RUN + " --no-deps --service-ports --build"),
     "docker-compose exec": (1, "", _DOCKER_EXEC),

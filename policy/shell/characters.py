@@ -27,3 +27,26 @@ def suspicious(text: str, *, words_only: bool = False) -> str | None:
         if category == "Zs" or 0xFE00 <= ord(c) <= 0xFE0F or 0xE0100 <= ord(c) <= 0xE01EF:
             return f"a blank or selector that looks like nothing, U+{ord(c):04X}"
     return None
+
+
+def recalls_history(text: str) -> bool:
+    """Return True where an interactive shell would put words of its history: an exclamation mark that nothing quotes.
+
+    Double quotes do not quote one, unless it is the last character in them; single quotes within double ones are text.
+    """
+    quote, index = "", 0
+    while index < len(text):
+        c = text[index]
+        following = text[index + 1 : index + 2]
+        if quote == "'":
+            quote = "" if c == "'" else quote
+        elif c == "\\":
+            index += 1
+        elif c == '"':
+            quote = "" if quote else c
+        elif c == "'" and not quote:
+            quote = c
+        elif c == "!" and following not in ("", " ", "\t", "\n", "=", "(") and not (quote and following == '"'):
+            return True
+        index += 1
+    return False

@@ -328,6 +328,8 @@ class _Fields:
         if name in ("", self._variables.user):
             home = self._variables.get("HOME", self._directory) if not name else self._variables.home
             return UNKNOWN if home is None else home
+        if name == "root":
+            return "/root"
         if name == "+":
             return self._directory or UNKNOWN
         return UNKNOWN

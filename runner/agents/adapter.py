@@ -23,14 +23,9 @@ import trio
 
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.agents.events import AgentEvent, Answer, Deliver, Fact, Question
+from townwatch.runner.session.lifecycle import AdapterOff as AdapterOff
 
 PromptMode = Literal["send", "queue", "interrupt"]
-
-
-class AdapterOff(Exception):
-    """The adapter cannot go on (an unknown shape, a channel that broke); the message says why. The session goes on as a
-    plain terminal.
-    """
 
 
 @attrs.frozen(kw_only=True)
@@ -74,6 +69,7 @@ class HttpRequest:
     path: str
     body: bytes
     gone: Callable[[], Awaitable[None]]
+    content_type: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -17,8 +17,10 @@ import attrs
 import trio
 
 from townwatch.contracts.link import AgentInfo
+from townwatch.runner.account import options_of_children
 from townwatch.runner.agents import catalog
 from townwatch.runner.agents.versions import version_in_package
+from townwatch.runner.reading import as_acting
 
 VERSION_SECONDS = 10.0
 FIRST_SECONDS = 3.0
@@ -53,6 +55,7 @@ def version_of(program: str, env: Mapping[str, str] | None = None) -> str:
             timeout=VERSION_SECONDS,
             env=None if env is None else dict(env),
             check=False,
+            **options_of_children(),
         )
     except (OSError, subprocess.SubprocessError, UnicodeError):
         return ""
@@ -64,8 +67,10 @@ def signed_in(provider: str, env: Mapping[str, str]) -> bool | None:
     """Return whether a person has signed in to a provider's CLI; None where that cannot be told."""
     files, variables = SIGNED_IN.get(provider, ((), ()))
     home = Path(env.get("HOME") or "~").expanduser()
-    there = any(env.get(name) for name in variables) or any((home / file).exists() for file in files)
-    return True if there else None
+    if any(env.get(name) for name in variables):
+        return True
+    with as_acting():
+        return True if any((home / file).exists() for file in files) else None
 
 
 def installed(env: Mapping[str, str] = os.environ) -> list[AgentInfo]:
@@ -103,16 +108,18 @@ class Discovery:
     _looking: threading.Event | None = None
     """Set when all have said their versions; None before the start."""
 
-    def start(self, nursery: trio.Nursery) -> None:
-        """Find the versions of all agents that are there, in a task of this nursery."""
+    def start(self, nursery: trio.Nursery, env: Mapping[str, str] = os.environ) -> None:
+        """Find the versions of all agents that are there, in a task of this nursery. A CLI is asked for its version as
+        the acting account.
+        """
         self._looking = threading.Event()
-        nursery.start_soon(self._run, self._looking)
+        nursery.start_soon(self._run, self._looking, env)
 
-    async def _run(self, done: threading.Event) -> None:
+    async def _run(self, done: threading.Event, env: Mapping[str, str]) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 for program in set(catalog.PROGRAMS.values()):
-                    nursery.start_soon(trio.to_thread.run_sync, self._look, program)
+                    nursery.start_soon(trio.to_thread.run_sync, self._look, program, env)
         finally:
             done.set()
 
@@ -123,10 +130,10 @@ class Discovery:
         found = _programs(env)
         return [about(one, program, self._versions.get(_state(program), ""), env) for one, program in found]
 
-    def _look(self, name: str) -> None:
-        program = shutil.which(name)
+    def _look(self, name: str, env: Mapping[str, str]) -> None:
+        program = shutil.which(name, path=env.get("PATH"))
         if program is not None:
-            self._versions[_state(program)] = version_of(program)
+            self._versions[_state(program)] = version_of(program, env)
 
 
 def _state(program: str) -> tuple[str, float]:

@@ -2,7 +2,6 @@
 their own (FILE_TOUCHED, TEST_RUN_*, USAGE_TICK, ALERT_RAISED), and what is asked of a person.
 """
 
-from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import attrs
@@ -22,7 +21,8 @@ from townwatch.contracts.agent_events import (
     Tool,
     Turn,
 )
-from townwatch.contracts.events import Category, Decision, Risk
+from townwatch.contracts.events import Category, Risk
+from townwatch.runner.session.answering import Answer, Deliver
 
 __all__ = [
     "AgentEvent",
@@ -137,21 +137,3 @@ class Question:
     questions: Any = None
     """Of category question: [{question, header, options [{label, description}], multiSelect}]."""
     timeout_seconds: float | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Answer:
-    """A person's decision on its way to the CLI. `stop`: a denial that ends the turn as well."""
-
-    decision: Decision
-    by: str | None = None
-    note: str | None = None
-    stop: bool = False
-    option_id: str | None = None
-    answers: dict[str, Any] | None = None
-    updated_input: Any = None
-
-
-Deliver = Callable[[Answer], Awaitable[bool]]
-"""Give the answer to the CLI. True: the CLI took it; False: the question was answered elsewhere, and the adapter says
-how with `Host.settle`. Raises `NotPossible` for an answer that does not fit the question, which then stays open."""

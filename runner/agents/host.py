@@ -4,7 +4,6 @@ The observer never harms the observed: whatever goes wrong with an adapter, the 
 one alert says why.
 """
 
-import shutil
 import signal
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -16,7 +15,7 @@ import trio
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.events import UsageMetrics
 from townwatch.contracts.keystrokes import is_text
-from townwatch.runner.agents import events as a
+from townwatch.runner.agents import events as a, shared_files
 from townwatch.runner.agents.adapter import Adapter, AdapterOff, HttpHandler, Launch, Prepared, PromptMode
 from townwatch.runner.agents.http import AgentHttp
 from townwatch.runner.agents.port import SessionPort
@@ -60,7 +59,7 @@ class AgentHost:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                await trio.to_thread.run_sync(self._make_directory)
+                await trio.to_thread.run_sync(shared_files.make_directory, self._launch.directory)
                 self.prepared = await self._adapter.prepare()
                 nursery.start_soon(self._teller.run)
                 await self._teller.say(a.Status(status="starting"))
@@ -81,10 +80,6 @@ class AgentHost:
             if not started:
                 self.prepared = Prepared(command=list(self._launch.command))
                 task_status.started()
-
-    def _make_directory(self) -> None:
-        self._launch.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
-        self._launch.directory.chmod(0o700)
 
     async def _step_back(self, reason: str) -> None:
         """Say once that the adapter is off. A dispatched agent that cannot be driven is stopped."""
@@ -109,7 +104,7 @@ class AgentHost:
     async def close(self) -> None:
         """Remove what was added for the CLI."""
         self._http.forget(self._session_id)
-        await trio.to_thread.run_sync(lambda: shutil.rmtree(self._launch.directory, ignore_errors=True))
+        await trio.to_thread.run_sync(shared_files.remove_directory, self._launch.directory)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -1,6 +1,7 @@
 """The runner's loopback port for agent CLIs that call by HTTP: hooks, telemetry.
 
-Each session has its paths, ``/agents/SESSION/…``, and its token, which other users of the machine do not have. A
+Each session has its paths, ``/agents/SESSION/…``, and its token, which other users of the machine do not have: as a
+header, or in the path (``/agents/SESSION/as/TOKEN/…``) for programs that are given an address alone. A
 request may be held open for as long as a person takes to answer; that its client has gone is noticed at once.
 """
 
@@ -20,6 +21,7 @@ BODY_BYTES = 32 << 20
 READ_SECONDS = 30.0
 """How long a request may take to arrive, and a connection be idle between two."""
 MAX_CONNECTIONS = 512
+KEY_PATH = "as/"
 
 
 class _Refused(Exception):
@@ -90,9 +92,20 @@ class AgentHttp:
         session_id, _, below = rest.partition("/")
         place = self._places.get(session_id) if root == "agents" else None
         given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+        if below.startswith(KEY_PATH):
+            key, _, below = below.removeprefix(KEY_PATH).partition("/")
+            given = key.encode()
         if place is None or not hmac.compare_digest(place.token.encode(), given):
             raise _Refused(401, "no such session, or not its token")
-        return await place.handler(HttpRequest(method=head.method.decode(), path=f"/{below}", body=body, gone=gone))
+        return await place.handler(
+            HttpRequest(
+                method=head.method.decode(),
+                path=f"/{below}",
+                body=body,
+                gone=gone,
+                content_type=headers.get(b"content-type", b"").decode("ascii", "replace"),
+            )
+        )
 
 
 class _Connection:

@@ -80,11 +80,14 @@ class Rpc:
             raise waiting.error
         return shape.mapping(waiting.result if waiting.result is not None else {}, f"the answer to {method}")
 
-    async def begin(self, method: str, params: Json, then: Callable[[Any, RpcError | None], Awaitable[None]]) -> None:
-        """Ask what may take as long as it likes; `then` is called by `take` with the answer or the error."""
+    async def begin(self, method: str, params: Json, then: Callable[[Any, RpcError | None], Awaitable[None]]) -> int:
+        """Ask what may take as long as it likes, and return the request's id; `then` is called by `take` with the
+        answer or the error.
+        """
         number, waiting = self._enter(method)
         waiting.then = then
         await self._say({"id": number, "method": method, "params": params})
+        return number
 
     async def notify(self, method: str, params: Json | None = None) -> None:
         """Tell without an answer."""

@@ -8,7 +8,7 @@ from townwatch.runner.agents.events import Answer, Question
 def order_text(order: SessionConfig) -> str:
     """Return the prompt for an order: title, goal, constraints and acceptance."""
     task = order.task
-    parts = [task.title, task.goal]
+    parts = task.words
     for head, lines in (("Constraints:", task.constraints), ("Done when:", task.acceptance)):
         if lines:
             parts.append("\n".join([head, *(f"- {line}" for line in lines)]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import trio
 
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.adapter import AdapterOff
 
 LINE_BYTES = 64 << 20
@@ -19,16 +20,19 @@ _SCRIPT = 'in=$1; out=$2; shift 2; exec "$@" <"$in" >"$out"'
 
 
 class Pipes:
-    """Made by `open`, before the command starts. `close` ends the CLI's standard input."""
+    """Made by `make`, before the command starts. `close` ends the CLI's standard input."""
 
-    def __init__(self, directory: Path) -> None:
-        self._in, self._out = directory / "stdin", directory / "stdout"
-        for path in (self._in, self._out):
-            os.mkfifo(path, 0o600)
-        # Both ends at once: opening never waits, and a CLI that starts later finds its other side.
-        self._to = trio.lowlevel.FdStream(os.open(self._in, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
-        self._from = trio.lowlevel.FdStream(os.open(self._out, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+    def __init__(self, directory: Path, ends: tuple[int, int]) -> None:
+        self._in, self._out = _paths(directory)
+        self._to, self._from = (trio.lowlevel.FdStream(one) for one in ends)
         self._turn = trio.Lock()
+
+    @classmethod
+    async def make(cls, directory: Path) -> "Pipes":
+        """Make both in a directory that is the session's alone. A CLI that starts later finds its other side. Raises
+        `OSError`.
+        """
+        return cls(directory, await trio.to_thread.run_sync(_make, directory))
 
     def command(self, command: Sequence[str]) -> list[str]:
         """Return the command line that runs `command` with these pipes."""
@@ -62,3 +66,17 @@ class Pipes:
         """The CLI reads the end of its input."""
         await trio.aclose_forcefully(self._to)
         await trio.aclose_forcefully(self._from)
+
+
+def _paths(directory: Path) -> tuple[Path, Path]:
+    return directory / "stdin", directory / "stdout"
+
+
+def _make(directory: Path) -> tuple[int, int]:
+    path, other = _paths(directory)
+    first = shared_files.open_new_pipe(path)
+    try:
+        return first, shared_files.open_new_pipe(other)
+    except BaseException:
+        os.close(first)
+        raise

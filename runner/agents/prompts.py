@@ -53,11 +53,13 @@ class Prompts:
         """Give the prompt now, or keep it until the agent is idle. Raises `Waiting`, `NotPossible`."""
         if prompt_id in self._known:
             return
+        if mode == "interrupt" and not text:  # no text, nothing that a dialog could take for an answer
+            await self._end_turn()
+            return
         if mode != "queue":
             self.check_no_dialog()
-        if mode == "interrupt" and self._teller.status.status != "idle":
-            await self._interrupt()
-            await self._until_idle()
+        if mode == "interrupt":
+            await self._end_turn()
         one = _Waiting(prompt_id, text, by)
         if mode != "queue" and self._teller.status.status == "idle" and not self._queue:
             async with self._turn:
@@ -125,6 +127,12 @@ class Prompts:
         await self._teller.say(a.Prompt(id=one.prompt_id, text=one.text, by=one.by))
         with trio.move_on_after(TURN_SECONDS):
             await changed.wait()
+
+    async def _end_turn(self) -> None:
+        """Raises `NotPossible` where the turn does not end."""
+        if self._teller.status.status != "idle":
+            await self._interrupt()
+            await self._until_idle()
 
     async def _until_idle(self) -> None:
         with trio.move_on_after(INTERRUPT_SECONDS):

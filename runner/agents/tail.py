@@ -6,6 +6,7 @@ from pathlib import Path
 
 import trio
 
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.shape import Json, ShapeError, mapping
 
 LOOK_SECONDS = 0.1
@@ -15,9 +16,7 @@ LINE_BYTES = 64 << 20
 def read_from(path: Path, offset: int) -> bytes:
     """Return what is in the file after an offset; nothing where there is no file yet."""
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(1 << 20)
+        return shared_files.read(path, offset, 1 << 20)
     except FileNotFoundError:
         return b""
 

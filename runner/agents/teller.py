@@ -15,6 +15,7 @@ import trio
 
 from townwatch.contracts.agent_events import to_provider_event
 from townwatch.contracts.events import UsageMetrics
+from townwatch.runner import prices
 from townwatch.runner.agents import events as a
 from townwatch.runner.agents.port import SessionPort
 from townwatch.runner.agents.shell import simple_commands
@@ -67,6 +68,9 @@ class Teller:
                 await self._forward(attrs.evolve(event, text=event.text[:TEXT_CHARS]))
             case a.Tool():
                 await self._forward(attrs.evolve(event, input=cut_input(event.input), output=cut_output(event.output)))
+            case a.CliSession(model=model):
+                self._model = model or self._model
+                await self._forward(event)
             case a.AgentEvent():
                 await self._forward(event)
             case a.FileAccess(path=path, reason=reason):
@@ -187,10 +191,15 @@ class Teller:
         await self._session.events.tell("TEST_RUN_FINISHED", duration=_now_ms() - run.began_ms, **fields)
 
     def _tokens(self, used: a.Tokens) -> None:
-        self._session.events.usage.tokens(used.input_tokens, used.output_tokens, used.cost_usd)
+        self._model = used.model or self._model
+        cost, as_of = used.cost_usd, None
+        if cost is None:
+            cost, as_of = prices.listed(
+                self._model, used.input_tokens, used.output_tokens, used.cache_read_tokens, self._provider
+            )
+        self._session.events.usage.tokens(used.input_tokens, used.output_tokens, cost, as_of)
         self._cache_read = (self._cache_read or 0) + used.cache_read_tokens
         self._cache_read_total = (self._cache_read_total or 0) + used.cache_read_tokens
-        self._model = used.model or self._model
 
     def usage(self, units: UsageMetrics) -> UsageMetrics:
         """Return the units of a tick with what the meter does not count."""
@@ -204,7 +213,7 @@ class Teller:
     def _completed(self, units: UsageMetrics, cache_read: int | None) -> UsageMetrics:
         if units.input_tokens is None and cache_read is None:
             return units
-        return attrs.evolve(units, cache_read_tokens=cache_read, model=self._model, source="agent")
+        return attrs.evolve(units, cache_read_tokens=cache_read, model=self._model)
 
     async def _alert(self, alert: a.Alert) -> None:
         await self._session.events.tell(

@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from townwatch.runner.agents import shape
+from townwatch.runner.agents import shape, shared_files
+
+PACKAGE_BYTES = 1 << 20
 
 
 def version_in_package(program: str) -> str:
@@ -12,7 +14,7 @@ def version_in_package(program: str) -> str:
     place = Path(os.path.realpath(program)).parent
     for directory in (place, *place.parents[:3]):
         try:
-            package = shape.maybe(json.loads((directory / "package.json").read_text()))
+            package = shape.maybe(json.loads(shared_files.read(directory / "package.json", most=PACKAGE_BYTES)))
         except (OSError, ValueError):
             continue
         if package.get("bin") is not None and isinstance(package.get("version"), str):

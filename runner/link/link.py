@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import attrs
 import psutil
 import structlog
 import trio
@@ -22,6 +21,8 @@ from townwatch.contracts.causes import first_cause
 from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.events import FINAL_STATES
 from townwatch.runner.identity import Identity, NotEnrolled
+from townwatch.runner.link.flights import Flights
+from townwatch.runner.link.patrol import HeardStream, patrol
 from townwatch.runner.link.redial import ReconnectPolicy
 from townwatch.runner.link.tls import open_stream
 from townwatch.runner.link.trouble import TROUBLE, Refused, brief, refusal_of
@@ -33,55 +34,14 @@ log = structlog.get_logger("link")
 CONNECT_SECONDS = 15.0
 WELCOME_SECONDS = 15.0
 WRITE_SECONDS = 30.0
-SILENCE_SECONDS = 75.0
-"""A service that has said nothing for so long (it pings every 20 s) is gone."""
 HEALTHY_SECONDS = 10.0
 """A connection that was welcome for so long is a good one, also where there was nothing to send."""
 FRAME_EVENTS, FRAME_BYTES = 256, 512 * 1024
 MAX_FRAME = 4 << 20
+OUTGOING = 4
+"""Frames that wait for the socket."""
 
 Handler = Callable[[wire.Command], Awaitable[wire.Result]]
-
-
-class _Heard(trio.abc.Stream):
-    """A stream that knows when something last came."""
-
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
-        self._ended = trio.Event()
-        self.heard_at = trio.current_time()
-
-    async def fail_at_its_end(self) -> None:
-        """Raise once the other side has hung up: during a handshake the library would wait on."""
-        await self._ended.wait()
-        raise trio.BrokenResourceError("the service hung up during the handshake")
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data)
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        data = b""
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        finally:
-            if not data:
-                self._ended.set()
-        self.heard_at = trio.current_time()
-        return data
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-@attrs.define
-class _Flight:
-    """What of a session is on its way: sent up to, acknowledged up to."""
-
-    sent: int
-    acked: int
 
 
 class Link:
@@ -93,19 +53,19 @@ class Link:
         hello: Callable[[], wire.Hello],
         spool: Spool,
         handle: Handler,
-        take_policies: Callable[[wire.Policies], Awaitable[None]] | None = None,
+        take_rules: Callable[[wire.Policies | wire.Allowances], Awaitable[None]] | None = None,
+        counted: Callable[[], Awaitable[dict[str, int]]] | None = None,
     ) -> None:
         self._identity = identity
         self._hello = hello
         self._spool = spool
         self._handle = handle
-        self._take_policies = take_policies
+        self._take_rules, self._counted = take_rules, counted
         self._news = trio.Event()
-        self._flights: dict[str, _Flight] = {}
-        self._window = wire.DEFAULT_WINDOW
-        self._window_was_full = False
-        """Whether something waits for an acknowledgement to be sent. Set before anything is awaited that an
-        acknowledgement could come in: else it would wake nothing."""
+        self._flights = Flights(wire.DEFAULT_WINDOW)
+        self._acknowledged: dict[str, int] = {}
+        """What the spool has not heard of yet."""
+        self._acks = trio.Event()
         self._out: trio.MemorySendChannel[bytes] | None = None
         self._welcomed_at = self._acked_at = float("-inf")
         self._turns: dict[str, trio.Event] = {}
@@ -113,8 +73,13 @@ class Link:
         self._heartbeat = wire.DEFAULT_HEARTBEAT_MS / 1000
         self.connected = trio.Event()
         """Set by the first welcome."""
+        self.trouble = "it was not asked yet"
+        """Why the service is not there; empty while it is."""
         self.renew: Callable[[], Identity] | None = None
         """Reads anew who we are; asked when the service refuses us, for the token may have been rotated."""
+        self.open_questions: Callable[[], list[wire.OpenQuestions]] = list
+        """What waits for a decision; asked where the service has lost what it asks."""
+        self._tell_open = False
 
     @property
     def online(self) -> bool:
@@ -133,13 +98,16 @@ class Link:
             try:
                 await self._one_connection()
             except Refused as error:
-                log.error("service_refuses", reason=str(error))
+                self.trouble = str(error)
+                log.error("service_refuses", reason=self.trouble)
                 if not await self._renewed():
                     redial.refused()
             except sqlite3.Error as error:
+                self.trouble = f"the spool cannot be used: {error}"
                 log.error("spool_cannot_be_used", reason=str(error), advice="make room on this disk; retrying")
             except TROUBLE as error:
-                log.info("not_connected", url=self._identity.url, reason=brief(error))
+                self.trouble = brief(error)
+                log.info("not_connected", url=self._identity.url, reason=self.trouble)
             self._out = None
             redial.ended(self._good_since(began))
             await trio.sleep(redial.wait(trio.current_time()))
@@ -154,7 +122,7 @@ class Link:
     async def _one_connection(self) -> None:
         try:
             with trio.fail_after(CONNECT_SECONDS):
-                stream = _Heard(await open_stream(self._identity.url, self._identity.tls))
+                stream = HeardStream(await open_stream(self._identity.url, self._identity.tls))
             try:
                 async with trio.open_nursery() as nursery:
                     socket = await self._open(nursery, stream)
@@ -165,7 +133,7 @@ class Link:
         except BaseExceptionGroup as group:
             raise refusal_of(first_cause(group)) from None
 
-    async def _open(self, nursery: trio.Nursery, stream: _Heard) -> WebSocketConnection:
+    async def _open(self, nursery: trio.Nursery, stream: HeardStream) -> WebSocketConnection:
         """The outer deadline is the one that holds: the library's own can wait for ever on a silent peer."""
         where = urlsplit(self._identity.url)
         with trio.fail_after(CONNECT_SECONDS):
@@ -210,23 +178,31 @@ class Link:
             raise Refused(f"{welcome.code}: {welcome.message}")
         if not isinstance(welcome, wire.Welcome):
             raise ContractError("type", "the service's first message is not a welcome")
-        self._window = welcome.window
-        self._flights = {p.session_id: _Flight(p.resume_from - 1, p.resume_from - 1) for p in welcome.sessions}
-        for session_id, flight in self._flights.items():
-            await trio.to_thread.run_sync(self._spool.ack, session_id, flight.acked)
+        had = {point.session_id: point.resume_from - 1 for point in welcome.sessions}
+        self._flights.begin(welcome.window, had)
+        await trio.to_thread.run_sync(self._let_go, had)
         self._heartbeat = welcome.heartbeat_ms / 1000
         self._welcomed_at = trio.current_time()
+        self._tell_open = welcome.tell_open is True
         self.connected.set()
+        self.trouble = ""
         log.info("connected", url=self._identity.url, sessions=len(welcome.sessions))
 
-    async def _talk(self, socket: WebSocketConnection, stream: _Heard) -> None:
-        self._out, outgoing = trio.open_memory_channel[bytes](64)
+    async def _talk(self, socket: WebSocketConnection, stream: HeardStream) -> None:
+        self._out, outgoing = trio.open_memory_channel[bytes](OUTGOING)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat)
             nursery.start_soon(self._write, socket, outgoing)
             nursery.start_soon(self._send_events)
-            nursery.start_soon(_patrol, stream)
+            nursery.start_soon(self._forget_acknowledged)
+            nursery.start_soon(patrol, stream, socket)
+            if self._tell_open:
+                nursery.start_soon(self._say_open)
             await self._listen(socket, nursery)
+
+    async def _say_open(self) -> None:
+        for message in self.open_questions():
+            await self._say(message)
 
     async def _beat(self) -> None:
         while True:
@@ -262,14 +238,17 @@ class Link:
                 message = wire.decode_from_service.decode(text)
             except ContractError as error:
                 log.warning("message_ignored", reason=str(error))
+                if (command_id := wire.command_id_of(text)) is not None:  # unanswered, it would be given again for ever
+                    told = wire.ErrorBody(code="NOT_POSSIBLE", message=f"this runner cannot read the command: {error}")
+                    await self._say(wire.Result(command_id=command_id, ok=False, error=told))
                 continue
             await self._take(message, nursery)
 
     async def _take(self, message: wire.FromService, nursery: trio.Nursery) -> None:
         match message:
             case wire.Ack(session_id=session_id, seq=seq, window=window):
-                self._window = self._window if window is None else window
-                await self._acked(session_id, seq)
+                self._flights.window = self._flights.window if window is None else window
+                self._acked(session_id, seq)
             case wire.Nack():
                 log.error("event_refused", session=message.session_id, seq=message.seq, reason=message.message)
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
@@ -278,37 +257,55 @@ class Link:
             case wire.Command(command="start" | "stop" | "approve" | "diff"):  # a clone, a grace period, git take time
                 nursery.start_soon(self._obey, message)
             case wire.Command():  # in order within a session: these are keys
+                self._flights.typed(message.session_id or "", trio.current_time())
                 self._obey_in_turn(message, nursery)
             case wire.LinkError():
                 log.error("service_says", code=message.code, reason=message.message)
-            case wire.Policies():
-                if self._take_policies is not None:
-                    await self._take_policies(message)
+            case wire.Policies() | wire.Allowances() if self._take_rules is not None:
+                await self._take_rules(message)
+                if isinstance(message, wire.Allowances):
+                    nursery.start_soon(self._say_held, message.version)
+            case wire.Policies() | wire.Allowances():
+                pass
             case wire.Welcome():
                 log.warning("message_ignored", reason="a second welcome")
 
-    async def _acked(self, session_id: str, seq: int) -> None:
-        flight = self._flights.setdefault(session_id, _Flight(seq, seq))
+    async def _say_held(self, version: int) -> None:
+        """Answer allowances once all that was used before is on the disk: the service counts on it then."""
+        counted = {} if self._counted is None else await self._counted()
+        await self._say(wire.AllowancesHeld(version=version, counted=counted))
+
+    def _acked(self, session_id: str, seq: int) -> None:
+        """Make room for more at once; the spool hears of it from a task of its own, for keys come behind this."""
+        flight = self._flights.of(session_id, seq)
         if seq > flight.acked:
-            flight.acked = seq
             self._acked_at = trio.current_time()
-            flight.sent = max(flight.sent, seq)
-            await trio.to_thread.run_sync(self._ack, session_id, seq)
-        if self._window_was_full:
-            self._window_was_full = False
+            self._acknowledged[session_id] = max(seq, self._acknowledged.get(session_id, 0))
+            self._acks.set()
+        flight.ack(seq)
+        if self._flights.held_back:
+            self._flights.held_back = False
             self.wake()
 
-    def _ack(self, session_id: str, seq: int) -> None:
-        self._spool.ack(session_id, seq)
-        self._spool.forget(session_id)
+    async def _forget_acknowledged(self) -> None:
+        while True:
+            await self._acks.wait()
+            self._acks = trio.Event()
+            acked, self._acknowledged = self._acknowledged, {}
+            await trio.to_thread.run_sync(self._let_go, acked)
+
+    def _let_go(self, acked: Mapping[str, int]) -> None:
+        for session_id, seq in acked.items():
+            self._spool.ack(session_id, seq)
+            self._spool.forget(session_id)
 
     async def _past(self, session_id: str) -> None:
         """Take refused events out of the window: they are no longer on their way."""
-        flight = self._flights.get(session_id)
+        flight = self._flights.find(session_id)
         if flight is not None:
             left = await trio.to_thread.run_sync(self._spool.unacked, session_id, flight.acked, 1)
             until = left[0].seq - 1 if left else flight.sent
-            flight.acked = max(flight.acked, min(until, flight.sent))
+            flight.ack(min(until, flight.sent))
             self.wake()
 
     def _obey_in_turn(self, command: wire.Command, nursery: trio.Nursery) -> None:
@@ -342,50 +339,45 @@ class Link:
 
     async def _send_some(self) -> bool:
         """Send one frame for each session that has something; return True if more can be sent at once."""
-        if self._room <= 0:
-            self._window_was_full = True
+        flights = self._flights
+        if flights.room <= 0:
+            flights.held_back = True
             return False
         more = False
-        sent = {session_id: flight.sent for session_id, flight in self._flights.items()}
-        for session, events in await trio.to_thread.run_sync(self._unsent, sent, min(self._room, FRAME_EVENTS)):
-            flight = self._flights.setdefault(session.session_id, _Flight(session.acked, session.acked))
-            events = [event for event in events if event.seq > flight.sent]  # acknowledged meanwhile: they were there
-            if self._room < len(events):
-                self._window_was_full = True
-                events = events[: max(0, self._room)]
+        limit, places = min(flights.room, FRAME_EVENTS), flights.places(trio.current_time())
+        flights.held_back = any(share <= 0 for _, share in places.values())
+        for session, events in await trio.to_thread.run_sync(self._unsent, places, limit):
+            flight = flights.of(session.session_id, session.acked)
+            share, room = flights.share(session.session_id, trio.current_time()), flights.room
             frame: list[bytes] = []
             size = 0
             for event in events:
-                if frame and size + len(event.body) > FRAME_BYTES:
+                if event.seq <= flight.sent:  # acknowledged meanwhile: they were there
+                    continue
+                if len(frame) >= room or (size and size + len(event.body) > min(share, FRAME_BYTES)):
                     break
                 frame.append(event.body)
                 size += len(event.body)
-                flight.sent = event.seq
+                flight.send(event.seq, len(event.body))
+            behind = flight.sent < session.last_seq
+            flights.held_back = flights.held_back or behind  # also where those before it took all the room
             if frame and self._out is not None:
+                flight.lively_at = trio.current_time()
                 await self._out.send(b'{"type":"events","events":[' + b",".join(frame) + b"]}")
-                more = more or flight.sent < session.last_seq
+                more = more or behind
         return more
 
-    @property
-    def _room(self) -> int:
-        """Number of events that the window has room for."""
-        return self._window - sum(flight.sent - flight.acked for flight in self._flights.values())
-
-    def _unsent(self, sent: Mapping[str, int], limit: int) -> list[tuple[SpoolSession, list[Stored]]]:
-        """Read the sessions that have something to send, with its first events, in one visit to the disk."""
+    def _unsent(self, places: Mapping[str, tuple[int, int]], limit: int) -> list[tuple[SpoolSession, list[Stored]]]:
+        """Read the sessions that have something to send and a share left, with its first events, in one visit to the
+        disk; those with the least to say come first. `places`: how far a session was sent, and its share in bytes.
+        """
         found: list[tuple[SpoolSession, list[Stored]]] = []
         for session in self._spool.sessions():
-            after = sent.get(session.session_id, session.acked)
-            if after < session.last_seq:
-                found.append((session, self._spool.unacked(session.session_id, after, limit)))
-        return found
-
-
-async def _patrol(stream: _Heard) -> None:
-    """Raises `trio.TooSlowError` when the service has said nothing at all for too long."""
-    while (silent := trio.current_time() - stream.heard_at) < SILENCE_SECONDS:  # noqa: ASYNC110 - a deadline that moves
-        await trio.sleep(SILENCE_SECONDS - silent)
-    raise trio.TooSlowError
+            after, share = places.get(session.session_id, (session.acked, FRAME_BYTES))
+            if after < session.last_seq and share > 0:
+                most = min(share, FRAME_BYTES)
+                found.append((session, self._spool.unacked(session.session_id, after, limit, most)))
+        return sorted(found, key=lambda one: sum(len(event.body) for event in one[1]))
 
 
 def held(spool: Spool) -> list[wire.HeldSession]:

@@ -4,10 +4,12 @@ import random
 
 import attrs
 
-BASE_SECONDS, LONGEST_SECONDS = 0.2, 30.0
+BASE_SECONDS, LONGEST_SECONDS = 0.1, 30.0
+FAST_TRIES = 3
+"""That are so soon: a standby takes over within a few tenths of a second."""
 SOON_SECONDS, SOON_FOR_SECONDS = 1.0, 15.0
 """A service that restarts is back within seconds: so long after the last good moment, no wait is longer than this."""
-REFUSED_FAILURES, MOST_FAILURES = 5, 8
+REFUSED_FAILURES, MOST_FAILURES = 9, 12
 """A refusal waits as long as this many failures in a row; more than the second make no wait longer."""
 
 
@@ -34,7 +36,7 @@ class ReconnectPolicy:
     def longest(self, now: float) -> float:
         """The most seconds that the next wait may be."""
         cap = SOON_SECONDS if now - self._good_at < SOON_FOR_SECONDS else LONGEST_SECONDS
-        return min(cap, BASE_SECONDS * 2**self.failures)
+        return min(cap, BASE_SECONDS * 2 ** max(0, self.failures - FAST_TRIES))
 
     def wait(self, now: float) -> float:
         """Seconds, by chance, so that a thousand runners do not come at once."""

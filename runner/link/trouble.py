@@ -4,6 +4,7 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, HandshakeError
 
+from townwatch.contracts.causes import first_cause
 from townwatch.contracts.codec import ContractError
 
 
@@ -37,4 +38,8 @@ def brief(error: BaseException) -> str:
         return f"closed: {getattr(error.reason, 'code', '')} {getattr(error.reason, 'reason', '') or ''}".strip()
     if isinstance(error, trio.TooSlowError):
         return "no answer in time"
+    if isinstance(error, OSError) and error.errno is None and error.__cause__ is not None:  # of trio.open_tcp_stream
+        error = first_cause(error.__cause__)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
     return str(error) or type(error).__name__

@@ -24,7 +24,7 @@ _BEGINS: dict[Tool, re.Pattern[str]] = {
     "cargo": re.compile(r"^failures:$|^error(?:\[|:)", re.MULTILINE),
 }
 _ENDS: dict[Tool, re.Pattern[str]] = {
-    "pytest": re.compile(r"^.*\b(?:failed|errors?)\b.* in \d+\.\d+s.*$", re.MULTILINE),
+    "pytest": re.compile(r"^(?=[^\n]{0,400}$).*\b(?:failed|errors?)\b.* in \d+\.\d+s.*$", re.MULTILINE),
     "unittest": re.compile(r"^FAILED\b.*$", re.MULTILINE),
     "jest": re.compile(r"^ *(?:Ran all test suites|Duration |Time: ).*$", re.MULTILINE),
     "go": re.compile(r"^FAIL\b.*$", re.MULTILINE),

@@ -7,14 +7,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
-from watchfiles import Change, awatch
 
 from townwatch.runner.observers.differences import THREADS
 from townwatch.runner.observers.inotify import TreeEvents, TreeWatch
 from townwatch.runner.observers.sink import Blind
 from townwatch.runner.reading import as_acting
+
+if TYPE_CHECKING:
+    from watchfiles import Change
 
 BATCH_SECONDS = 0.25
 """Changes of a file within this time are one."""
@@ -86,6 +89,8 @@ async def _in_thread(function: Callable[[], TreeEvents]) -> TreeEvents:
 
 async def _portable(root: Path, skip: Skip, beside: Sequence[Path]) -> AsyncGenerator[TreeEvents]:
     """Watch without the exact reasons why something is not seen: the system's own watcher does not report them."""
+    from watchfiles import awatch  # brings anyio; on Linux it is not used
+
     yield TreeEvents()
     watching = awatch(root, *beside, watch_filter=None, step=50, debounce=int(BATCH_SECONDS * 1000), rust_timeout=500)
     try:
@@ -96,7 +101,9 @@ async def _portable(root: Path, skip: Skip, beside: Sequence[Path]) -> AsyncGene
         yield TreeEvents(blind=[Blind("the working tree", str(error))])
 
 
-def _seen(root: Path, skip: Skip, changes: set[tuple[Change, str]]) -> TreeEvents:
+def _seen(root: Path, skip: Skip, changes: "set[tuple[Change, str]]") -> TreeEvents:
+    from watchfiles import Change
+
     events = TreeEvents()
     for change, name in changes:
         path = Path(name)

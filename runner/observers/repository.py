@@ -100,7 +100,7 @@ def configuration(repository: Repository) -> dict[str, str]:
     return values
 
 
-_HEADER = re.compile(r'\[\s*([A-Za-z0-9.-]+)\s*(?:"((?:[^"\\]|\\.)*)")?\s*\](.*)')
+_HEADER = re.compile(r'\[\s*+([A-Za-z0-9.-]++)\s*+(?:"((?:[^"\\]|\\.)*+)")?\s*+\](.*)')
 
 
 def parse_configuration(text: str) -> dict[str, str]:

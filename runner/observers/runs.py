@@ -274,23 +274,40 @@ def _directory(pid: int) -> Path | None:
 
 def _find_output(run: Run, leader: int | None) -> None:
     """Find out where the standard output of a run goes."""
-    descriptor = f"/proc/{run.pid}/fd/1"
+    descriptors = Path(f"/proc/{run.pid}/fd")
+    number = 1
     try:
-        found, target = os.stat(descriptor), os.readlink(descriptor)
+        found = (descriptors / "1").stat()
+        if stat.S_ISREG(found.st_mode) and found.st_nlink == 0:  # pytest captures what tests print
+            number = _saved_before(descriptors, found)
+            found = (descriptors / str(number)).stat()
+        target = os.readlink(descriptors / str(number))
     except OSError:
         return
     if stat.S_ISFIFO(found.st_mode) or stat.S_ISSOCK(found.st_mode):
         run.output_to = "pipe"
     elif stat.S_ISREG(found.st_mode):
-        run.output_to, run.file, run.offset = "file", Path(target), _position(run.pid, found.st_size)
+        run.output_to, run.file, run.offset = "file", Path(target), _position(run.pid, number, found.st_size)
     elif stat.S_ISCHR(found.st_mode):
         run.output_to = "terminal" if leader is None or found.st_rdev == _terminal_of(leader) else "nowhere"
 
 
-def _position(pid: int, size: int) -> int:
+def _saved_before(descriptors: Path, captured: os.stat_result) -> int:
+    """Return the descriptor that holds the standard output of a program that captures it: it was saved just before the
+    file without a name was opened that takes its place. 1 where none is found.
+    """
+    numbers = sorted(int(one) for one in os.listdir(descriptors) if int(one) > 2)
+    for number in numbers:
+        there = (descriptors / str(number)).stat()
+        if (there.st_dev, there.st_ino) == (captured.st_dev, captured.st_ino):
+            return max((one for one in numbers if one < number), default=1)
+    return 1
+
+
+def _position(pid: int, number: int, size: int) -> int:
     """Return the offset at which the process writes to the file: earlier bytes are not its output."""
     try:
-        with open(f"/proc/{pid}/fdinfo/1", encoding="ascii") as file:
+        with open(f"/proc/{pid}/fdinfo/{number}", encoding="ascii") as file:
             position = int(file.readline().partition(":")[2])
     except (OSError, ValueError):
         return 0

@@ -16,6 +16,8 @@ _STRING = re.compile(r"(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x18\x1a
 _SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b[ -/]*[0-~]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _CUT = "\ue000"
 OUTPUT_CHARS = 64 * 1024
+LINE_CHARS = 400
+"""A longer line is no summary of a test run: expressions are for lines whose length is bounded, whatever is printed."""
 """How much of the end of a run's output is searched for its summary."""
 _WRAPPERS = frozenset(
     "env time nice timeout uv poetry pipenv npx pnpm yarn npm bunx run exec sudo xvfb-run coverage -m".split()
@@ -135,14 +137,20 @@ def junit_path(command: Sequence[str]) -> str | None:
 
 def test_files(command: Sequence[str]) -> list[str] | None:
     """Files that the command line names."""
-    names = [w for w in command if re.search(r"(\.py|\.[jt]sx?|_test\.go|\.rs)(::.*)?$", w) and not w.startswith("-")]
+    words = [word for word in command if len(word) <= LINE_CHARS]
+    names = [w for w in words if re.search(r"(\.py|\.[jt]sx?|_test\.go|\.rs)(::.*)?$", w) and not w.startswith("-")]
     files = [n for n in names if "test" in PurePath(n.partition("::")[0]).name.lower() or "spec" in n.lower()]
     return files or None
 
 
 def count(tool: Tool, output: str) -> Counts | None:
     """The counts of the last summary in the output; None where there is none (it crashed, or it was something else)."""
-    return _PARSERS[tool](visible(output[-OUTPUT_CHARS:]))
+    return _PARSERS[tool](_short_lines(output))
+
+
+def _short_lines(output: str) -> str:
+    lines = visible(output[-OUTPUT_CHARS:]).split("\n")
+    return "\n".join(line if len(line) <= LINE_CHARS else "" for line in lines)
 
 
 def visible(text: str) -> str:
@@ -167,10 +175,7 @@ def _overwritten(line: str) -> str:
 
 def interrupted(tool: Tool, output: str) -> bool:
     """Return whether a run says that it was ended before its end."""
-    return (
-        tool == "pytest"
-        and re.search(r"^!+ .*KeyboardInterrupt !+$", visible(output[-OUTPUT_CHARS:]), re.M) is not None
-    )
+    return tool == "pytest" and re.search(r"^!++ .*KeyboardInterrupt !++$", _short_lines(output), re.M) is not None
 
 
 PYTEST_INTERRUPTED, PYTEST_NONE = 2, 5
@@ -206,8 +211,11 @@ def _judge_status(tool: Tool, exit_code: int, failed: bool, cut_short: bool) -> 
     return "failed", f"exit code {exit_code}"
 
 
-_ROUND_END = re.compile(r"Ran all test suites[^\n]*\n|Waiting for file changes[^\n]*|Duration\s+[\d.]+\s*m?s[^\n]*\n")
-_ROUND_BEGIN = re.compile(r"RERUN|^\s*RUNS |Determining test suites", re.MULTILINE)
+_ROUND_END = re.compile(
+    r"Ran all test suites[^\n]{0,400}\n|Waiting for file changes[^\n]{0,400}"
+    r"|Duration[ \t]{1,20}[\d.]{1,20}[ \t]{0,20}m?s[^\n]{0,400}\n"
+)
+_ROUND_BEGIN = re.compile(r"RERUN|^[ \t]*+RUNS |Determining test suites", re.MULTILINE)
 
 
 def watches(tool: Tool, command: Sequence[str], *, on_terminal: bool) -> bool:
@@ -236,7 +244,8 @@ def after_round_begins(text: str) -> str | None:
 
 
 _PYTEST = re.compile(
-    r"^=*\s*((?:\d+ [a-z]+(?: [a-z]+)?(?:, )?)+|no tests ran)(?: in [\d.]+s)?(?: \([\d:]+\))?\s*=*$", re.MULTILINE
+    r"^=*+[ \t]*+((?:\d+ [a-z]+(?: [a-z]+)?(?:, )?)+|no tests ran)(?: in [\d.]+s)?(?: \([\d:]+\))?[ \t]*+=*+$",
+    re.MULTILINE,
 )
 
 
@@ -263,7 +272,7 @@ def _unittest(text: str) -> Counts | None:
 
 
 def _jest(text: str) -> Counts | None:
-    lines = re.findall(r"^\s*Tests:?\s+(.*(?:total|passed|failed|skipped|\(\d+\)).*)$", text, re.MULTILINE)
+    lines = re.findall(r"^[ \t]*+Tests:?[ \t]++(.*(?:total|passed|failed|skipped|\(\d+\)).*)$", text, re.MULTILINE)
     if not lines:
         return None
     numbers = {word: int(n) for n, word in re.findall(r"(\d+) ([a-z]+)", lines[-1])}
@@ -273,8 +282,8 @@ def _jest(text: str) -> Counts | None:
 
 def _go(text: str) -> Counts | None:
     """Count go's tests. Without -v it names only those that failed: then every package that passed counts as one."""
-    each = re.findall(r"^\s*--- (PASS|FAIL|SKIP): ", text, re.MULTILINE)
-    packages = re.findall(r"^(ok|FAIL|\?)\s+\S+\s+(?:[\d.]+s|\(cached\)|\[)", text, re.MULTILINE)
+    each = re.findall(r"^[ \t]*+--- (PASS|FAIL|SKIP): ", text, re.MULTILINE)
+    packages = re.findall(r"^(ok|FAIL|\?)[ \t]++\S++[ \t]++(?:[\d.]+s|\(cached\)|\[)", text, re.MULTILINE)
     if "PASS" in each:
         return Counts(each.count("PASS"), each.count("FAIL"), each.count("SKIP"))
     if not packages and not each:

@@ -4,10 +4,12 @@ No answer is a no: a timeout denies, the end of the session denies. The first de
 it changes nothing.
 """
 
+from __future__ import annotations
+
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import structlog
@@ -15,12 +17,14 @@ import trio
 
 from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import ApprovalRequest, Decision, FinalDecision, State
-from townwatch.policy.village import PolicyDecision
-from townwatch.runner.agents.events import Answer, Deliver
+from townwatch.runner.session.answering import Answer, Deliver
 from townwatch.runner.session.events import SessionEvents
 from townwatch.runner.session.lifecycle import NotPossible
 from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.rules import SessionRules
+
+if TYPE_CHECKING:
+    from townwatch.policy.village import PolicyDecision
 
 log = structlog.get_logger("approvals")
 
@@ -69,12 +73,15 @@ class Approvals:
         self._open: dict[str, _Open] = {}
         self._decided: dict[str, FinalDecision] = {}
 
-    async def ask(self, fields: dict[str, Any], *, by_rule: bool = True) -> dict[str, Any]:
+    async def ask(
+        self, fields: dict[str, Any], *, by_rule: bool = True, told: Callable[[str], None] = lambda _approval_id: None
+    ) -> dict[str, Any]:
         """Ask and wait. The answer: {ok, decision, resolvedBy, note}. Raises `ContractError` for a wrong request.
-        `by_rule`: whether a rule may answer.
+        `by_rule`: whether a rule may answer. `told`: gets the approval's id, by which `settle` can end the question.
         """
         asking = _Open(self._make_request(fields))
         opened = await self._open_one(await self._ruled(asking) if by_rule else asking)
+        told(opened.request.approval_id)
         if opened.ruling is not None:
             await self._resolve(opened.request.approval_id, *_answer_of(opened.ruling))
         else:
@@ -106,7 +113,7 @@ class Approvals:
         """Compare a question with the rules. What they decide is in `ruling`; why they ask goes with the question."""
         if self.rules is None:
             return opened
-        found = await trio.to_thread.run_sync(self.rules.decide, opened.request)
+        opened.request, found = await trio.to_thread.run_sync(self.rules.look, opened.request)
         if found.verdict != "ask":
             opened.ruling = found
         elif found.rule is not None or found.terms is not None:
@@ -150,6 +157,10 @@ class Approvals:
         if events.lifecycle.state == "RUNNING" and opened.ruling is None:
             await events.become("WAITING_FOR_APPROVAL", asked.summary[:200])
         return opened
+
+    def waiting(self) -> list[ApprovalRequest]:
+        """Return what waits for a decision."""
+        return [opened.request for opened in self._open.values()]
 
     def _make_request(self, fields: dict[str, Any]) -> ApprovalRequest:
         now = time.time_ns() // 1_000_000

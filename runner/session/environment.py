@@ -14,9 +14,11 @@ _FOREIGN = re.compile(
     r" | TERMINAL_EMULATOR"
     r" | VSCODE_\w+ | KITTY_\w+ | WEZTERM_\w+ | ITERM_\w+ | ALACRITTY_\w+ | GHOSTTY_\w+ | KONSOLE_\w+ | VTE_VERSION"
     r" | WT_SESSION | WT_PROFILE_ID | COLORFGBG | NVIM | VIM | VIMRUNTIME | INSIDE_EMACS | SSH_TTY"
-    r" | GPG_TTY | XTERM_\w+"
+    r" | GPG_TTY | XTERM_\w+ | TRACEPARENT | TRACESTATE"
 )
-"""What tells of the terminal, the multiplexer or the agent in which the runner itself was started."""
+"""What tells of the terminal, the multiplexer, the agent or the trace in which the runner itself was started."""
+TRACEPARENT = "TRACEPARENT"
+"""Place of a process in a trace (W3C Trace Context), as CI systems and agent CLIs know it."""
 _UTF8 = re.compile(r"(?i)utf-?8")
 
 

@@ -9,7 +9,7 @@ import attrs
 from townwatch.contracts.agent_events import AgentEvent, to_provider_event
 from townwatch.contracts.events import DiffFile, State
 from townwatch.contracts.secrets.shapes import REFERENCES
-from townwatch.policy.village import Work
+from townwatch.policy.work import Work
 from townwatch.runner.observers.usage import UsageMeter
 from townwatch.runner.session.lifecycle import Lifecycle
 from townwatch.runner.session.plan import SessionSpec
@@ -35,6 +35,14 @@ class SessionEvents:
             fields = {name: value if name in REFERENCES else self.clean(value) for name, value in fields.items()}
         self._note(kind, fields)
         await self._recorder.record(self._plan.session_id, self._plan.village, kind, **fields)
+
+    def typed(self) -> None:
+        """Note that keys go to the session: others that print fast make room."""
+        self._recorder.typed(self._plan.session_id)
+
+    def beside_keys(self) -> bool:
+        """Return whether another session of this runner is typed into."""
+        return self._recorder.beside_keys(self._plan.session_id)
 
     def _note(self, kind: str, fields: dict[str, Any]) -> None:
         match kind:
@@ -63,7 +71,8 @@ class SessionEvents:
         if change is None:
             return
         self.lifecycle.reason = reason
-        await self.tell("SESSION_STATE_CHANGED", previousState=change[0], newState=change[1], reason=reason)
+        first = {"providerId": self._plan.provider} if change[0] == "CREATED" else {}
+        await self.tell("SESSION_STATE_CHANGED", previousState=change[0], newState=change[1], reason=reason, **first)
 
     def clean(self, value: Any) -> Any:
         """Mask the secrets in a value for the wire: a text, or JSON data that holds texts."""

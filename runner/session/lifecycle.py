@@ -23,6 +23,12 @@ class NothingToShow(NotPossible):
     code = "NOT_CHANGED"
 
 
+class AdapterOff(Exception):
+    """An agent's adapter cannot go on (an unknown shape, a channel that broke); the message says why. The session goes
+    on as a plain terminal.
+    """
+
+
 @attrs.define
 class Lifecycle:
     """Where a session is. `waiting` are its open approvals: RUNNING comes back when none is."""

@@ -10,10 +10,12 @@ from townwatch.runner.session.events import SessionEvents
 from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.redact import Redactor
 from townwatch.runner.session.size import Size
-from townwatch.runner.session.terminal import Terminal
+from townwatch.runner.session.terminal import CHUNK_BYTES, Terminal
 
 ECHO_SECONDS = 0.25
 """Little output so soon after a key is the key's echo: it is not held back for a few characters that begin a secret."""
+BESIDE_KEYS_BYTES = 16 * 1024
+"""Largest piece while another session is typed into: what is done with one holds up a key for so long."""
 
 
 class SessionOutput:
@@ -37,6 +39,7 @@ class SessionOutput:
     def typed(self) -> None:
         """Note that keys go to the terminal: what comes next is their echo."""
         self._typed_at = trio.current_time()
+        self._events.typed()
 
     async def pump(self, terminal: Terminal, pumped: trio.Event) -> None:
         """Output: to the local screen, then masked, then told. Never waits for the service."""
@@ -75,6 +78,7 @@ class SessionOutput:
                 if self._redactor.holds:
                     holding.set()
                 await self.say(shown)
+                terminal.chunk = BESIDE_KEYS_BYTES if self._events.beside_keys() else CHUNK_BYTES
             await self.say(self._redactor.flush())
             nursery.cancel_scope.cancel()
         pumped.set()

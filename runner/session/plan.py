@@ -1,14 +1,19 @@
 """What a session runs, and where."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
-from townwatch.runner.agents.adapter import Adapter
-from townwatch.runner.session.worktrees import SessionTree
+
+if TYPE_CHECKING:
+    from townwatch.runner.agents.adapter import Adapter
+    from townwatch.runner.session.worktrees import SessionTree
 
 
 @attrs.frozen(kw_only=True)
@@ -34,7 +39,7 @@ class SessionSpec:
     account: Account | None = None
     """The user that it is executed as. None: the runner's own."""
     adapter: type[Adapter] | None = None
-    """For a command that is an agent's CLI that we know. Not used where `account` is another user."""
+    """For a command that is an agent's CLI that we know."""
     tree: SessionTree | None = None
     """The worktree that was made for it."""
     order: SessionConfig | None = None

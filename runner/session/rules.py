@@ -1,8 +1,14 @@
-"""Rules at a session's questions: what is asked is compared with the village's rules before a person is bothered."""
+"""Rules at a session's questions: what is asked is compared with the village's rules before a person is bothered.
+
+The rules' grammar and tables are imported with the first question, in its thread: most commands never ask.
+"""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import structlog
@@ -10,22 +16,14 @@ import structlog
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyRule, VillagePolicy
 from townwatch.contracts.tasks import PolicySpec
-from townwatch.policy import files
-from townwatch.policy.commands.paths import Place
-from townwatch.policy.requests import directory_of, request_of
-from townwatch.policy.village import (
-    UNKNOWN_WORK,
-    LayeredRule,
-    PolicyDecision,
-    PolicyRequest,
-    Work,
-    decide_request,
-    repository_rules,
-    session_rules,
-)
+from townwatch.policy.work import UNKNOWN_WORK, Work
+from townwatch.runner.observers import repository
 from townwatch.runner.reading import as_acting, read_file
 from townwatch.runner.session.place import SessionPlace
 from townwatch.runner.session.plan import SessionSpec
+
+if TYPE_CHECKING:
+    from townwatch.policy.village import LayeredRule, PolicyDecision, PolicyRequest
 
 log = structlog.get_logger("policy")
 
@@ -65,8 +63,47 @@ class SessionRules:
         seen = place.repository is not None
         self.work = work if seen else lambda: attrs.evolve(work(), lines=None, files=None)
 
+    def look(self, asked: ApprovalRequest) -> tuple[ApprovalRequest, PolicyDecision]:
+        """Return a question with what rules need to know of it, and what they say. Run it in a thread."""
+        asked = self.placed(asked)
+        return asked, self.decide(asked)
+
     def decide(self, asked: ApprovalRequest) -> PolicyDecision:
         """Return what the rules say about a question. Reads the repository's file: run it in a thread."""
+        from townwatch.policy.village import PolicyDecision, decide_request
+
+        village, rules = self.policy(self.plan.village), self._rules()
+        try:
+            return decide_request(rules, self._request(asked), village.variables)
+        except Exception as error:  # a fault of ours is a question, never an answer
+            log.error("policy_failed", session=self.plan.session_id, reason=f"{type(error).__name__}: {error}")
+            return PolicyDecision(verdict="ask", rule=None, reason="the rules could not be evaluated")
+
+    def placed(self, asked: ApprovalRequest) -> ApprovalRequest:
+        """Return a question with the branch that is checked out where it would be done, if a rule names branches. Reads
+        files: run it in a thread.
+        """
+        from townwatch.policy.requests import CHECKED_OUT, directory_of
+
+        if not isinstance(asked.context, dict | None):
+            return asked
+        told = cast(dict[str, Any], asked.context or {})
+        known = {name: value for name, value in told.items() if name != CHECKED_OUT}
+        if any(one.rule.branch is not None for one in self._rules()):
+            with as_acting():
+                try:
+                    found = repository.find(Path(directory_of(asked) or self.plan.directory))
+                    branch = repository.branch(found) if found is not None else None
+                except (OSError, ValueError):
+                    branch = None
+            if branch is not None:
+                known[CHECKED_OUT] = branch
+        return asked if known == told else attrs.evolve(asked, context=known)
+
+    def _rules(self) -> list[LayeredRule]:
+        """Return the rules of all layers. Reads the repository's file."""
+        from townwatch.policy.village import LayeredRule, repository_rules, session_rules
+
         village = self.policy(self.plan.village)
         if self._at_start is None:
             self._at_start = self._read_file()
@@ -76,13 +113,11 @@ class SessionRules:
         elif not village.rules:
             rules += session_rules(PolicySpec())
         rules += repository_rules([*self._at_start, *self._read_file()])
-        try:
-            return decide_request(rules, self._request(asked), village.variables)
-        except Exception as error:  # a fault of ours is a question, never an answer
-            log.error("policy_failed", session=self.plan.session_id, reason=f"{type(error).__name__}: {error}")
-            return PolicyDecision(verdict="ask", rule=None, reason="the rules could not be evaluated")
+        return rules
 
     def _read_file(self) -> list[PolicyRule]:
+        from townwatch.policy import files
+
         try:
             with as_acting():
                 data = read_file(self.plan.directory / files.NAME, most=files.MAX_BYTES + 1)
@@ -95,6 +130,9 @@ class SessionRules:
         return files.read_rules(data.decode(errors="replace"))
 
     def _request(self, asked: ApprovalRequest) -> PolicyRequest:
+        from townwatch.policy.commands.paths import Place
+        from townwatch.policy.requests import directory_of, request_of
+
         plan = self.plan
         cwd = directory_of(asked)
         root = os.path.realpath(plan.directory)

@@ -1,27 +1,26 @@
 """One session: a command in a terminal next to a repository, and everything that is told about it."""
 
+from __future__ import annotations
+
 import signal
 import time
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import structlog
 import trio
 
 from townwatch.contracts import agent_events
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.events import UsageMetrics
-from townwatch.contracts.lists import SessionDiff
 from townwatch.runner.account import inherited
-from townwatch.runner.agents.adapter import AdapterOff
-from townwatch.runner.agents.host import AgentHost
 from townwatch.runner.observers.observers import NotChanged, ObservedSession, Observers, Shared
 from townwatch.runner.session import place, requests, worktrees
 from townwatch.runner.session.approvals import Approvals
-from townwatch.runner.session.budget import guard_of
-from townwatch.runner.session.environment import session_environment
+from townwatch.runner.session.budgets.guard import guard_of
+from townwatch.runner.session.budgets.shares import Leases, no_leases
+from townwatch.runner.session.environment import TRACEPARENT, session_environment
 from townwatch.runner.session.events import SessionEvents
-from townwatch.runner.session.lifecycle import NothingToShow, NotPossible
+from townwatch.runner.session.lifecycle import AdapterOff, NothingToShow, NotPossible
 from townwatch.runner.session.output import SessionOutput
 from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.redact import Redactor, secrets_of
@@ -29,7 +28,9 @@ from townwatch.runner.session.rules import SessionRules
 from townwatch.runner.session.terminal import POLL_SECONDS, CannotStart, CommandExit, Terminal
 from townwatch.runner.spool.recorder import Recorder
 
-log = structlog.get_logger("session")
+if TYPE_CHECKING:
+    from townwatch.contracts.lists import SessionDiff
+    from townwatch.runner.agents.host import AgentHost
 
 GRACE_SECONDS = 10.0
 """How long a command has to end after SIGTERM, before SIGKILL."""
@@ -54,9 +55,10 @@ class Session:
         environment: Mapping[str, str],
         shared: Shared,
         rules: SessionRules | None = None,
+        leases: Leases = no_leases,
     ) -> None:
-        """`environment`: what the session's processes need to reach us (see asks). `shared`: what the sessions of this
-        runner observe together. `rules`: what each question is compared with before a person is asked.
+        """`environment`: what its processes need to reach us (see asks). `shared`: what this runner's sessions observe
+        together. `rules`: for each question before a person is asked. `leases`: of budgets that it shares with others.
         """
         self.plan = plan
         self._env = {**session_environment(plan.own_terminal, inherited(plan.account)), **plan.env, **environment}
@@ -65,7 +67,7 @@ class Session:
         self.lifecycle, self.usage = self.events.lifecycle, self.events.usage
         self.output = SessionOutput(plan, self.events, redactor)
         self.approvals = Approvals(plan, self.events, self.stop_soon, rules)
-        self.budget = guard_of(self, plan, rules)
+        self.budget = guard_of(self, plan, rules, leases)
         self.local_size = False
         """Whether the local screen alone says how large the terminal is."""
         self.agent: AgentHost | None = None
@@ -178,9 +180,9 @@ class Session:
             workspacePath=str(plan.directory),
             roomPath=plan.room_path,
             repoRef=self._place.repo_ref,
-            agentId=plan.agent_id,
-            agentName=plan.agent_name,
-        )
+            agentId=plan.agent_id, agentName=plan.agent_name,
+            traceparent=self._env.get(TRACEPARENT),
+        )  # fmt: skip
         if plan.tree is not None:
             await self.events.provider(plan.tree.event("made"))
         if plan.order is not None and plan.order.resume_of is not None:
@@ -193,12 +195,10 @@ class Session:
                 await self._begin_agent(nursery)
                 terminal = await self._start()
             except (CannotStart, _StoppedEarly) as error:
-                self._start_error = error if isinstance(error, CannotStart) else None
-                return (
-                    CommandExit(code=error.code)
-                    if isinstance(error, CannotStart)
-                    else CommandExit(signal=signal.SIGTERM)
-                )
+                if isinstance(error, CannotStart):
+                    self._start_error = error
+                    return CommandExit(code=error.code)
+                return CommandExit(signal=signal.SIGTERM)
             pumped = trio.Event()
             nursery.start_soon(self.output.pump, terminal, pumped)
             nursery.start_soon(self._tick)
@@ -237,9 +237,10 @@ class Session:
     async def _tick(self) -> None:
         while True:
             await trio.sleep(USAGE_SECONDS)
-            await self._say_usage()
+            await self.say_usage()
 
-    async def _say_usage(self) -> None:
+    async def say_usage(self) -> None:
+        """Tell what was used since it was told last."""
         units, interval_ms = self.usage.take()
         if self.agent is not None:
             units = self.agent.usage(units)
@@ -268,7 +269,7 @@ class Session:
         for state in self.lifecycle.path_to_end(ok):
             await self.events.become(state, reason)
         if self._terminal is not None:
-            await self._say_usage()
+            await self.say_usage()
         await self.events.tell(
             "SESSION_ENDED",
             finalState=self.lifecycle.state,
@@ -293,8 +294,12 @@ class Session:
         await self.events.tell("ALERT_RAISED", **requests.alert(request, self.plan, self.events.clean))
 
     async def used(self, request: dict[str, Any]) -> None:
-        """`townwatch usage`: tokens, told with the next tick. Raises `ContractError`."""
+        """`townwatch usage`: tokens, told with the next tick, and at once where budgets are shared."""
         self.usage.tokens(*requests.tokens(request))
+        if self.budget.shares.concerned:
+            await self.say_usage()
+            await self._recorder.settle()
+        await self.budget.looked()
 
     async def changes(self, path: str | None) -> SessionDiff:
         """The text of what the session changed, of one file or of all. Raises `NotPossible`, `GitError`."""
@@ -373,8 +378,9 @@ class Session:
     async def pause(self, reason: str = "paused by a person") -> None:
         """Stop the clock for every process of it. Raises `NotPossible`."""
         await self.events.become("PAUSED_BY_HUMAN", reason)
+        self.usage.pause()
         if self._terminal is not None:
-            self._terminal.signal(signal.SIGSTOP)
+            await self._terminal.halt(lambda: self.lifecycle.state == "PAUSED_BY_HUMAN")
 
     async def resume(self) -> None:
         """Let it go on, as a person wants. Raises `NotPossible`."""
@@ -386,6 +392,7 @@ class Session:
         """Let a paused session go on. Raises `NotPossible`."""
         if self.lifecycle.state != "PAUSED_BY_HUMAN":
             raise NotPossible("the session is not paused")
+        self.usage.resume()
         if self._terminal is not None:
             self._terminal.signal(signal.SIGCONT)
         await self.events.become("RUNNING", reason)

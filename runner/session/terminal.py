@@ -30,6 +30,9 @@ CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
 COALESCE_SECONDS = 0.02
 """Pieces come at most so often. What comes after a longer silence, as the echo of a key, is one at once."""
+STEADY_SECONDS = 0.05
+"""And at most so often where nothing was typed for `TYPED_SECONDS`: each piece is an event, to be stored and shown."""
+TYPED_SECONDS = 2.0
 MOST_AHEAD = 16
 """Pieces that are read ahead of a change of size; a program that writes on and on is not waited for."""
 POLL_SECONDS = 0.02
@@ -38,6 +41,8 @@ POLL_SECONDS = 0.02
 
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 """What a shell ends with where it cannot start a command."""
+HALT_SECONDS = 5.0
+"""How long to look for processes that a session begins while it is being paused."""
 KILL_SECONDS = 10.0
 """How long SIGKILL has to work: a process that waits for a broken disk does not end before the disk answers."""
 
@@ -86,11 +91,14 @@ class Terminal:
         """The living processes of the session; its owner may know of more than those on the terminal."""
         self.on_bytes: Callable[[bytes], Awaitable[None]] | None = None
         """Hears every byte at once and as it is: the local screen."""
+        self.chunk = CHUNK_BYTES
+        """Largest piece of output."""
         self._ahead: deque[bytes | Size] = deque()
         """What was read before a change of size, and the change."""
         self._nap: trio.CancelScope | None = None
         self._given_at = -math.inf
         """When the last piece was complete."""
+        self._typed_at = -math.inf
         self.idle = False
         """Whether nothing is there to be read at this moment."""
 
@@ -166,8 +174,8 @@ class Terminal:
         what was read is never lost.
         """
         parts: list[bytes] = []
-        length, due = 0, self._given_at + COALESCE_SECONDS
-        while length < CHUNK_BYTES:
+        length, due = 0, self._given_at + self._pause()
+        while length < self.chunk:
             with trio.move_on_at(due if parts else math.inf) as moment:
                 await self._until_readable()
             if moment.cancelled_caught:
@@ -178,7 +186,7 @@ class Terminal:
                 data = self._ahead.popleft()
                 assert isinstance(data, bytes)
             else:
-                data = self._read(CHUNK_BYTES - length)
+                data = self._read_all(self.chunk - length)
             if data is None:
                 continue
             if not data:
@@ -189,6 +197,10 @@ class Terminal:
             length += len(data)
         self._given_at = trio.current_time()
         return b"".join(parts)
+
+    def _pause(self) -> float:
+        steady = trio.current_time() - self._typed_at > TYPED_SECONDS
+        return STEADY_SECONDS if steady else COALESCE_SECONDS
 
     async def _until_readable(self) -> None:
         if self._closed or self._ahead:
@@ -201,6 +213,17 @@ class Terminal:
             return
         finally:
             self.idle = False
+
+    def _read_all(self, limit: int) -> bytes | None:
+        """Read what is there: the kernel gives out 4 KiB at a time. b"" at the end, None where there is nothing."""
+        first = self._read(limit)
+        if not first:
+            return first
+        parts, length = [first], len(first)
+        while length < limit and (more := self._read(limit - length)):
+            parts.append(more)
+            length += len(more)
+        return b"".join(parts)
 
     def _read(self, limit: int) -> bytes | None:
         """b"" at the end, None where there is nothing after all."""
@@ -217,6 +240,7 @@ class Terminal:
 
     async def write(self, data: bytes) -> None:
         """Type into it. What no program reads from the terminal within 5 s is dropped."""
+        self._typed_at = trio.current_time()
         with trio.move_on_after(5):
             while data and not self._closed:
                 try:
@@ -255,7 +279,17 @@ class Terminal:
 
     def signal(self, number: int) -> None:
         """Signal every process of the session."""
-        for pid in self.members():
+        self._signal(number, self.members())
+
+    async def halt(self, wanted: Callable[[], bool]) -> None:
+        """SIGSTOP to every process of the session, and to those that it begins meanwhile, as long as it is `wanted`."""
+        with trio.move_on_after(HALT_SECONDS):
+            while wanted() and (running := [pid for pid in self.members() if not _stands_still(pid)]):
+                self._signal(signal.SIGSTOP, running)
+                await trio.sleep(POLL_SECONDS)
+
+    def _signal(self, number: int, pids: Sequence[int]) -> None:
+        for pid in pids:
             try:
                 os.kill(pid, number)
             except ProcessLookupError:  # ended meanwhile
@@ -310,6 +344,13 @@ def _session_of(pid: int) -> int:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return -1
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.Error:
+        return True
 
 
 def _is_zombie(pid: int) -> bool:

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import structlog
@@ -156,10 +156,10 @@ class Spool:
                 self._db.execute("UPDATE session SET live = 0 WHERE session = ?", (session_id,))
                 self._db.execute("DELETE FROM waiting WHERE session = ?", (session_id,))
             case "APPROVAL_REQUESTED":
-                asked = to_json_values(event["approval"])["approvalId"]
+                asked = _plain(to_json_values(event["approval"])["approvalId"])
                 self._db.execute("INSERT OR IGNORE INTO waiting VALUES (?, ?)", (session_id, asked))
             case "APPROVAL_RESOLVED":
-                answered = (session_id, event["approvalId"])
+                answered = (session_id, _plain(event["approvalId"]))
                 self._db.execute("DELETE FROM waiting WHERE session = ? AND approval = ?", answered)
             case _:
                 pass
@@ -172,17 +172,25 @@ class Spool:
             ).fetchone()
             if row is None:
                 raise KeyError(session_id)
-            stored.append(Stored(session_id, row[0], event["type"], encode({**event, "seq": row[0]})))
+            stored.append(Stored(session_id, row[0], event["type"], _encoded({**event, "seq": row[0]})))
         return stored
 
-    def unacked(self, session_id: str, after: int, limit: int) -> list[Stored]:
-        """Events with seq > `after`, oldest first."""
+    def unacked(self, session_id: str, after: int, limit: int, most_bytes: int = 2**31) -> list[Stored]:
+        """Events with seq > `after`, oldest first; none after the one with which they are `most_bytes`."""
+        found: list[Stored] = []
+        size = 0
         with self._lock:
             rows = self._db.execute(
                 "SELECT seq, type, body FROM event WHERE session = ? AND seq > ? ORDER BY seq LIMIT ?",
                 (session_id, after, limit),
-            ).fetchall()
-        return [Stored(session_id, seq, kind, bytes(body)) for seq, kind, body in rows]
+            )
+            for seq, kind, body in rows:
+                found.append(Stored(session_id, seq, kind, bytes(body)))
+                size += len(body)
+                if size >= most_bytes:
+                    break
+            rows.close()
+        return found
 
     def ack(self, session_id: str, seq: int) -> None:
         """The service has everything up to `seq`: forget it."""
@@ -285,3 +293,25 @@ class Spool:
             f"UPDATE event SET body = ?, size = ? WHERE {where} = ?", (body, len(body), first.session_id, first.seq)
         )
         return gained
+
+
+def _encoded(event: dict[str, Any]) -> bytes:
+    """The event as JSON can say it. Names of files and arguments of programs are bytes to the system, and Python's
+    stand-ins for those that are no UTF-8 are no text: they become U+FFFD.
+    """
+    try:
+        return encode(event)
+    except UnicodeEncodeError:
+        return encode(_plain(event))
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        case dict():
+            return {name: _plain(inner) for name, inner in cast(dict[str, Any], value).items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in cast(list[Any], value)]
+        case _:
+            return _plain(to_json_values(value)) if attrs.has(type(value)) else value  # pyright: ignore[reportUnknownArgumentType]

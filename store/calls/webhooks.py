@@ -1,12 +1,10 @@
 """Webhooks of villages, and how far the event log was read for them. Secrets are sealed by the caller."""
 
-from collections.abc import Sequence
-
 import attrs
 from sqlalchemy import Connection, delete, func, select, update
 
+from townwatch.store.calls.tables import call_deliveries, webhook_cursor, webhooks
 from townwatch.store.rows import new_id, to_attrs, upsert
-from townwatch.store.tables import webhook_cursor, webhook_deliveries, webhooks
 
 PER_VILLAGE = 20
 
@@ -36,14 +34,6 @@ class Webhook:
     trouble: str | None = None
     created_by: str
     created_ms: int
-
-
-@attrs.frozen(kw_only=True)
-class MessageCounts:
-    """Messages of a webhook that wait, and that were given up."""
-
-    waiting: int = 0
-    dead: int = 0
 
 
 def new_webhook_id() -> str:
@@ -94,25 +84,12 @@ def change(connection: Connection, village_id: str, webhook_id: str, **values: o
     return get(connection, village_id, webhook_id)
 
 
-def switch_off(connection: Connection, webhook_id: str, why: str) -> None:
-    """Switch one off for a reason that its people are shown."""
-    connection.execute(update(webhooks).where(webhooks.c.webhook_id == webhook_id).values(enabled=False, trouble=why))
-
-
 def remove(connection: Connection, village_id: str, webhook_id: str) -> bool:
     """Delete one with its deliveries; whether it was there."""
-    return connection.execute(delete(webhooks).where(_is(village_id, webhook_id))).rowcount > 0
-
-
-def counts(connection: Connection, webhook_ids: Sequence[str]) -> dict[str, MessageCounts]:
-    """Return what waits and what was given up, of each that has such messages."""
-    table = webhook_deliveries
-    known = table.c.webhook_id.in_(webhook_ids) & table.c.state.in_(("waiting", "dead"))
-    query = select(table.c.webhook_id, table.c.state, func.count()).where(known)
-    found: dict[str, dict[str, int]] = {}
-    for webhook_id, state, count in connection.execute(query.group_by(table.c.webhook_id, table.c.state)):
-        found.setdefault(webhook_id, {})[state] = count
-    return {one: MessageCounts(**states) for one, states in found.items()}
+    if connection.execute(delete(webhooks).where(_is(village_id, webhook_id))).rowcount == 0:
+        return False
+    connection.execute(delete(call_deliveries).where(call_deliveries.c.target_id == webhook_id))
+    return True
 
 
 def position(connection: Connection) -> int:

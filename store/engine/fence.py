@@ -21,6 +21,49 @@ _FENCE_LOCK, _LOG_LOCK = 0x7477_6601, 0x7477_6602
 """First halves of advisory locks; the second is the table ``lease`` itself, so that schemas do not meet."""
 _MADE = 0x7477_6463  # any number, the same in every process: one makes the lease, others wait
 
+_LIFE_SIGN = "('lease'::regclass::oid::bigint << 31) | mod({epoch}, 2147483648)"
+"""The lock that the leader's lease connection holds for its epoch. PostgreSQL frees it when that connection ends."""
+HOLD_LIFE_SIGN = f"SELECT pg_advisory_lock({_LIFE_SIGN.format(epoch='%s::bigint')})"
+GONE_SECONDS = 0.1
+"""A leader that lost every connection at once, and lives, has so long to renew its lease."""
+_WATCH = f"""
+CREATE OR REPLACE FUNCTION townwatch_watch(of_epoch BIGINT, seen BOOLEAN, seconds FLOAT8,
+  OUT held BOOLEAN, OUT gone TIMESTAMPTZ) LANGUAGE plpgsql AS $$
+DECLARE
+  life_sign BIGINT := {_LIFE_SIGN.format(epoch="of_epoch")};
+  until TIMESTAMPTZ := clock_timestamp() + make_interval(secs => seconds);
+  missed TIMESTAMPTZ;
+  current lease;
+BEGIN
+  held := seen;
+  LOOP
+    SELECT * INTO current FROM lease WHERE id = 1;
+    EXIT WHEN current.epoch <> of_epoch OR current.expires < clock_timestamp();
+    IF NOT pg_try_advisory_lock_shared(life_sign) THEN
+      held := true;
+      missed := NULL;
+    ELSE
+      PERFORM pg_advisory_unlock_shared(life_sign), pg_stat_clear_snapshot();
+      IF NOT held OR EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'townwatch ' || current.holder) THEN
+        missed := NULL;
+      ELSIF missed IS NULL OR gone <> current.expires THEN
+        missed := clock_timestamp();
+        gone := current.expires;
+      ELSIF missed + make_interval(secs => {GONE_SECONDS}) < clock_timestamp() THEN
+        RETURN;
+      END IF;
+    END IF;
+    EXIT WHEN missed IS NULL AND clock_timestamp() > until;
+    PERFORM pg_sleep(0.02);
+  END LOOP;
+  gone := NULL;
+END $$;
+"""
+"""Watch the leader of an epoch for so many seconds, or until there is something to do. `held`: its life sign was seen,
+in this session, now or before (`seen`). `gone`: the end of the lease of a leader that is gone: its life sign, which was
+seen, is free; none of its connections is left; and so it stayed for `GONE_SECONDS` without a renewal.
+"""
+
 LEASE_SCHEMA = f"""
 SELECT pg_advisory_xact_lock({_MADE});
 CREATE TABLE IF NOT EXISTS lease (
@@ -42,6 +85,7 @@ BEGIN
       USING ERRCODE = '{FENCED}';
   END IF;
 END $$;
+{_WATCH}
 """
 """Made by the first process that asks for the lease, before the tables are migrated: a standby migrates nothing."""
 

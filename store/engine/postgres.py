@@ -7,6 +7,8 @@ from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 
+from townwatch.contracts.faults import TablesRefused
+
 CONNECT_SECONDS = 5
 """Time limit for a connection to PostgreSQL, and for a lock there."""
 IDLE_SECONDS = 10
@@ -53,12 +55,31 @@ def prepare(raw: Any) -> None:
     raw.commit()
 
 
+def replace_nul(raw: Any) -> None:
+    """Let a connection send NUL as its symbol, U+2400: PostgreSQL refuses text with one. What others write (names, ids,
+    a note) must not make every statement fail that it gets into.
+    """
+    from psycopg.adapt import Dumper, PyFormat
+
+    encoding: str = raw.info.encoding
+
+    class WithoutNul(Dumper):
+        """Text without NUL."""
+
+        oid = raw.adapters.get_dumper(str, PyFormat.TEXT).oid
+
+        def dump(self, obj: str) -> bytes:
+            return obj.replace("\0", "\u2400").encode(encoding)
+
+    raw.adapters.register_dumper(str, WithoutNul)
+
+
 def connect(url: URL, application: str | None) -> Any:
-    """A psycopg connection of its own, settled. Raises psycopg's errors, and ValueError where psycopg is missing."""
+    """A psycopg connection of its own, settled. Raises psycopg's errors, `TablesRefused` where it is missing."""
     try:
         import psycopg
     except ModuleNotFoundError:
-        raise ValueError("database: PostgreSQL needs psycopg; install townwatch[postgres]") from None
+        raise TablesRefused("database: PostgreSQL needs psycopg: pip install 'townwatch[postgres]'") from None
     _, arguments = _dialect(url).create_connect_args(url)
     given: dict[str, Any] = {**connect_args(url, application), **arguments}
     connection = psycopg.connect(**given)

@@ -7,11 +7,11 @@ was there, bytes and all, is kept in the table ``quarantine``.
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
-from sqlalchemy import BigInteger, Boolean, Integer, Table
+from sqlalchemy import BigInteger, Boolean, Double, Integer, Table
 
 from townwatch.contracts.clock import epoch_ms
 from townwatch.store.tables import metadata
@@ -28,6 +28,14 @@ _JSON = {
 }
 _MENDABLE = frozenset({"name", "hostname", "note"})
 _INSERT = "INSERT INTO quarantine (at_ms, table_name, row_id, why, raw) VALUES (?, ?, ?, ?, ?)"
+
+_NUMBERS: dict[type[Any], tuple[bytes, ...]] = {
+    Integer: (b"integer",),
+    BigInteger: (b"integer",),
+    Boolean: (b"integer",),
+    Double: (b"real", b"integer"),
+}
+"""Type of a column of numbers → what SQLite may have in it. The other columns are text."""
 
 
 def set_aside(raw: sqlite3.Connection, *, everything: bool = False) -> int:
@@ -93,10 +101,7 @@ def _examine(raw: sqlite3.Connection, table: Table) -> int:
 def _bad_rows(raw: sqlite3.Connection, table: Table) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     there = {row[1] for row in raw.execute(f'PRAGMA table_info("{table.name}")')}
     columns = [column.name for column in table.columns if column.name in there]
-    rule = {
-        column.name: (isinstance(column.type, Integer | BigInteger | Boolean), bool(column.nullable))
-        for column in table.columns
-    }
+    rule = {column.name: (_NUMBERS.get(type(column.type), ()), bool(column.nullable)) for column in table.columns}
     names = ", ".join(f'"{name}", typeof("{name}")' for name in columns)
     before, raw.text_factory = raw.text_factory, bytes
     try:
@@ -106,8 +111,8 @@ def _bad_rows(raw: sqlite3.Connection, table: Table) -> Iterator[tuple[int, str,
     for row_id, *cells in rows:
         pairs = list(zip(columns, cells[::2], cells[1::2], strict=True))
         for name, value, kind in pairs:
-            is_number, nullable = rule[name]
-            why = _fault(value, bytes(kind), is_number=is_number, nullable=nullable)
+            numbers, nullable = rule[name]
+            why = _fault(value, bytes(kind), numbers=numbers, nullable=nullable)
             if why is None and name in _JSON.get(table.name, ()) and value is not None:
                 why = _json_fault(value)
             if why is not None:
@@ -115,11 +120,11 @@ def _bad_rows(raw: sqlite3.Connection, table: Table) -> Iterator[tuple[int, str,
                 break
 
 
-def _fault(value: Any, kind: bytes, *, is_number: bool, nullable: bool) -> str | None:
+def _fault(value: Any, kind: bytes, *, numbers: Sequence[bytes], nullable: bool) -> str | None:
     if value is None:
         return None if nullable else "is missing"
-    if is_number:
-        return None if kind == b"integer" else f"is {kind.decode()}, not a number"
+    if numbers:
+        return None if kind in numbers else f"is {kind.decode()}, not a number"
     if kind != b"text":
         return f"is {kind.decode()}, not text"
     try:

@@ -14,10 +14,8 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg
-
 from townwatch.contracts.faults import TablesUnavailable
-from townwatch.store.engine import postgres
+from townwatch.store.engine import driver, postgres
 from townwatch.store.engine.fence import PASS_FENCE_TO_LOG, Term
 from townwatch.store.log.head_memory import HeadMemory
 from townwatch.store.log.heads import Loss
@@ -25,7 +23,7 @@ from townwatch.store.log.intake import plan_batch
 from townwatch.store.log.port import nobody_asks
 from townwatch.store.log.records import AppendResult, Head, LogRecord, LogUnreachable, Lost, Removed, Retention
 from townwatch.store.log.retention import CHUNK
-from townwatch.store.pg_log import schema, writing
+from townwatch.store.pg_log import arrays, schema, writing
 from townwatch.store.pg_log.read import PostgresLogReader
 from townwatch.store.pg_log.schema import translate, unpacked
 
@@ -35,6 +33,14 @@ DELETE FROM log_loss l WHERE l.to_seq - l.from_seq + 1 <= (
   WHERE h.session_id = l.session_id AND e.seq BETWEEN l.from_seq AND l.to_seq)
 OR l.session_id IN (SELECT session_id FROM log_session WHERE deleted = 1)
 """
+
+_MEMORY = (
+    "SELECT village_id, id FROM log_village",
+    "SELECT coalesce(max(position), 0) FROM log_event",
+    "SELECT value FROM log_meta WHERE key = 'next_position'",
+    "SELECT count(*) FROM log_quarantine",
+)
+"""Beside the heads: what is kept in memory."""
 
 
 class PostgresLog(HeadMemory, PostgresLogReader):
@@ -77,6 +83,49 @@ class PostgresLog(HeadMemory, PostgresLogReader):
             log.close()
             raise
         return log
+
+    @classmethod
+    def stand_by(cls, url: str, life: str, now_ms: Callable[[], float] = lambda: time.time() * 1000) -> Self:
+        """Open the log for reading, in a process that may lead later. Raises as `open`, and `TablesUnavailable` where
+        there are no tables yet.
+        """
+        log = cls(url, Term(0, life), now_ms)
+        try:
+            log.look()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    def look(self) -> None:
+        """Read heads and counters, as a standby: they may be old when the call returns."""
+        with self._lock, self._dropped_on_error():
+            if self._writer is None:
+                self._writer = self._connected()
+            with self._writer.transaction():
+                if not schema.has_tables(self._writer):
+                    raise TablesUnavailable(f"{self._place} has no event log yet")
+                self._read_heads(self._writer)
+
+    def cut(self) -> None:
+        """End the wait of a `look` whose PostgreSQL does not answer."""
+        if self._writer is not None:
+            postgres.cut(self._writer)
+
+    def lead(self, term: Term) -> bool:
+        """Begin to write in this term; False where the connection that `look` used is lost: what was read on it may be
+        of another server. Raises as `open`.
+        """
+        with self._lock:
+            self._term = term
+            try:
+                schema.make_tables(self._writer, self._place)
+                self._load()
+                self._heal()
+            except (driver.Error, LogUnreachable):
+                self._drop_writer()
+                return False
+        return True
 
     def make_room(self) -> bool:
         """Nothing is kept back."""
@@ -210,26 +259,28 @@ class PostgresLog(HeadMemory, PostgresLogReader):
         """Have a writer, and in memory what is stored: read again wherever the last call may have ended unknown."""
         if self._writer is not None:
             return
-        try:
-            self._writer = postgres.connect(self._url, self._term.application)
+        with self._dropped_on_error():
+            self._writer = self._connected()
             schema.make_tables(self._writer, self._place)
             self._load()
-        except psycopg.Error as error:
-            self._drop_writer()
-            raise translate(error, self._place) from error
-        except BaseException:
-            self._drop_writer()
-            raise
+
+    def _connected(self) -> Any:
+        made = postgres.connect(self._url, self._term.application)
+        arrays.teach(made)
+        return made
 
     def _load(self) -> None:
         """Heads and counters from the tables, when no earlier write of this process can still be under way."""
         with self._transaction(read=True) as writer:
-            rows = writer.execute("SELECT village_id, id FROM log_village").fetchall()
-            villages = {unpacked(village_id): key for village_id, key in rows}
+            self._read_heads(writer)
+
+    def _read_heads(self, writer: Any) -> None:
+        with writer.pipeline():  # one round trip
+            asked = [writer.execute(sql) for sql in _MEMORY]
             heads = writing.load_heads(writer)
-            (newest,) = writer.execute("SELECT coalesce(max(position), 0) FROM log_event").fetchone()
-            (kept,) = writer.execute("SELECT value FROM log_meta WHERE key = 'next_position'").fetchone()
-            (self.quarantined,) = writer.execute("SELECT count(*) FROM log_quarantine").fetchone()
+            rows, *counts = [one.fetchall() for one in asked]
+        ((newest,),), ((kept,),), ((self.quarantined,),) = counts
+        villages = {unpacked(village_id): key for village_id, key in rows}
         self._villages = villages
         self._heads = {head.session_id: head for head in heads}
         self._next_key = max((head.key for head in heads), default=0) + 1
@@ -268,8 +319,20 @@ class PostgresLog(HeadMemory, PostgresLogReader):
                     writer.commit()
         except BaseException as error:
             self._drop_writer()
-            if isinstance(error, psycopg.Error):
+            if isinstance(error, driver.Error):
                 raise translate(error, self._place) from error
+            raise
+
+    @contextmanager
+    def _dropped_on_error(self) -> Generator[None]:
+        """Drop the writer where something goes wrong; the driver's errors become ours."""
+        try:
+            yield
+        except driver.Error as error:
+            self._drop_writer()
+            raise translate(error, self._place) from error
+        except BaseException:
+            self._drop_writer()
             raise
 
     def _drop_writer(self) -> None:

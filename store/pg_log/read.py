@@ -5,10 +5,9 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
 from sqlalchemy.engine import URL
 
-from townwatch.store.engine import postgres
+from townwatch.store.engine import driver, postgres
 from townwatch.store.log.read import DEFAULT_BYTES, DEFAULT_LIMIT, MAX_IDLE
 from townwatch.store.log.records import LogRecord, Lost, Snapshot
 from townwatch.store.pg_log.schema import packed, translate, unpacked
@@ -70,6 +69,11 @@ class PostgresLogReader:
         rows = self._rows("SELECT key, position, body FROM log_snapshot WHERE starts_with(key, %s)", (packed(prefix),))
         return {unpacked(key): Snapshot(position, body) for key, position, body in rows}
 
+    def snapshot_marks(self, prefix: str = "") -> dict[str, str]:
+        """key → what tells this snapshot from every other, of the keys that begin with `prefix`."""
+        rows = self._rows("SELECT key, md5(body) FROM log_snapshot WHERE starts_with(key, %s)", (packed(prefix),))
+        return {unpacked(key): mark for key, mark in rows}
+
     def load_snapshot(self, key: str) -> Snapshot | None:
         """The snapshot of one key."""
         rows = self._rows("SELECT position, body FROM log_snapshot WHERE key = %s", (packed(key),))
@@ -91,11 +95,11 @@ class PostgresLogReader:
         """A connection for one read, in autocommit. One that PostgreSQL ended meanwhile is replaced."""
         try:
             connection = self._taken()
-        except psycopg.Error as error:
+        except driver.Error as error:
             raise translate(error, self._place) from error
         try:
             yield connection
-        except psycopg.Error as error:
+        except driver.Error as error:
             connection.close()
             raise translate(error, self._place) from error
         except BaseException:
@@ -111,7 +115,7 @@ class PostgresLogReader:
             kept = self._idle.pop()
             try:
                 kept.execute("SELECT 1")
-            except psycopg.Error:
+            except driver.Error:
                 kept.close()
             else:
                 return kept

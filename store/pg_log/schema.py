@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import psycopg
-
 from townwatch.contracts.faults import TablesRefused, TablesUnavailable
+from townwatch.store.engine import driver
 from townwatch.store.engine.fence import FENCED
 from townwatch.store.engine.outage import postgres_fault
 from townwatch.store.log.records import DiskFull, LogBroken, LogError, LogFenced, LogTooNew, LogUnreachable
@@ -59,7 +58,7 @@ def has_tables(connection: Any) -> bool:
     return connection.execute("SELECT to_regclass('log_meta') IS NOT NULL").fetchone()[0]
 
 
-def translate(error: psycopg.Error, place: str) -> LogError:
+def translate(error: driver.Error, place: str) -> LogError:
     """PostgreSQL's error in our words."""
     state = error.sqlstate or ""
     text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,19 +9,20 @@ from townwatch.store.log.heads import Loss
 from townwatch.store.log.intake import BatchPlan
 from townwatch.store.log.records import Head, Lost, Removed, Retention
 from townwatch.store.log.retention import sums_by_session
+from townwatch.store.pg_log.arrays import PackedArray, bigints, bodies, floats, integers, texts
 from townwatch.store.pg_log.schema import packed, unpacked
 
 _SAVE_VILLAGES = """
 INSERT INTO log_village (id, village_id, events, bytes)
-SELECT * FROM unnest(%b::int[], %s::text[], %b::bigint[], %b::bigint[])
+SELECT * FROM unnest(%b::int[], %b::text[], %b::bigint[], %b::bigint[])
 ON CONFLICT (id) DO UPDATE
 SET events = log_village.events + excluded.events, bytes = log_village.bytes + excluded.bytes
 """
 _SAVE_HEADS = """
 INSERT INTO log_session
   (id, session_id, village, first_seq, max_seq, events, bytes, first_ts, last_ts, holes, deleted)
-SELECT * FROM unnest(%b::bigint[], %s::text[], %b::int[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
-  %b::float8[], %b::float8[], %s::text[], %b::int[])
+SELECT * FROM unnest(%b::bigint[], %b::text[], %b::int[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+  %b::float8[], %b::float8[], %b::text[], %b::int[])
 ON CONFLICT (id) DO UPDATE SET first_seq = excluded.first_seq, max_seq = excluded.max_seq, events = excluded.events,
   bytes = excluded.bytes, first_ts = excluded.first_ts, last_ts = excluded.last_ts, holes = excluded.holes,
   deleted = excluded.deleted
@@ -29,7 +30,7 @@ ON CONFLICT (id) DO UPDATE SET first_seq = excluded.first_seq, max_seq = exclude
 _INSERT = """
 INSERT INTO log_event (position, session, seq, village, type, ts, stored_at, body)
 SELECT a, b, c, d, e, f, %b::bigint, g
-FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %s::text[], %b::float8[], %b::bytea[])
+FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[], %b::int[], %b::text[], %b::float8[], %b::bytea[])
   AS t (a, b, c, d, e, f, g)
 """
 _SAVE_SNAPSHOT = """
@@ -78,7 +79,7 @@ def write_plan(
     events, sizes = [count for count, _ in sums], [size for _, size in sums]
     writer.execute(
         _SAVE_VILLAGES,
-        ([villages[one] for one in ids], [packed(one) for one in ids], events, sizes),
+        (integers([villages[one] for one in ids]), texts(map(packed, ids)), bigints(events), bigints(sizes)),
     )
     writer.execute(_SAVE_HEADS, _columns(heads, villages))
     if stored := plan.stored:
@@ -87,13 +88,13 @@ def write_plan(
             _INSERT,
             (
                 now_ms,
-                [r.position for r in stored],
-                [keys[r.session_id] for r in stored],
-                [r.seq for r in stored],
-                [villages[r.village_id] for r in stored],
-                [r.type for r in stored],
-                [float(r.ts_ms) for r in stored],
-                [r.body for r in stored],
+                bigints([r.position for r in stored]),
+                bigints([keys[r.session_id] for r in stored]),
+                bigints([r.seq for r in stored]),
+                integers([villages[r.village_id] for r in stored]),
+                texts([r.type for r in stored]),
+                floats([r.ts_ms for r in stored]),
+                bodies([r.body for r in stored]),
             ),
         )
     for gone in lost:
@@ -104,12 +105,13 @@ def write_plan(
             )
 
 
-def _columns(heads: Sequence[Head], villages: Mapping[str, int]) -> tuple[list[Any], ...]:
+def _columns(heads: Sequence[Head], villages: Mapping[str, int]) -> tuple[PackedArray, ...]:
     return (
-        [h.key for h in heads], [packed(h.session_id) for h in heads], [villages[h.village_id] for h in heads],
-        [h.first_seq for h in heads], [h.max_seq for h in heads], [h.events for h in heads],
-        [h.bytes for h in heads], [float(h.first_ts_ms) for h in heads], [float(h.last_ts_ms) for h in heads],
-        [json.dumps(h.holes) if h.holes else None for h in heads], [int(h.deleted) for h in heads],
+        bigints([h.key for h in heads]), texts([packed(h.session_id) for h in heads]),
+        integers([villages[h.village_id] for h in heads]), bigints([h.first_seq for h in heads]),
+        bigints([h.max_seq for h in heads]), bigints([h.events for h in heads]), bigints([h.bytes for h in heads]),
+        floats([h.first_ts_ms for h in heads]), floats([h.last_ts_ms for h in heads]),
+        texts([json.dumps(h.holes) if h.holes else None for h in heads]), integers([int(h.deleted) for h in heads]),
     )  # fmt: skip
 
 

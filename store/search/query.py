@@ -93,7 +93,7 @@ def to_tsvector(words: Sequence[str]) -> str:
 
 
 def excerpt(text: str, query: Query) -> tuple[str, list[Span]]:
-    """The part of a text around the first match, and the spans of all matches in it."""
+    """The part of a text around the first match, and the spans of all matches in it. Costs one look at each word."""
     spans = _matches(text, query)
     first = spans[0][0] if spans else 0
     start = max(0, first - _BEFORE_CHARS)
@@ -133,26 +133,60 @@ def _tsquery(term: Phrase) -> str:
 
 
 def _matches(text: str, query: Query) -> list[Span]:
-    """The spans of all that is wanted, in order, each character in one at most."""
-    words = list(_words(text))
-    found = sorted(
-        (words[place][1][0], words[place + len(term.words) - 1][1][1])
-        for term in query.wanted
-        for place in range(len(words) - len(term.words) + 1)
-        if _stands_at(words, place, term)
+    """The spans of what is wanted, in order, each character in one at most; as far as a snippet around the first one
+    goes.
+    """
+    terms = _TermsByLastWord(query.wanted)
+    words: list[tuple[str, Span]] = []
+    found: list[Span] = []
+    end = len(text)
+    for word, span in _words(text):
+        if span[0] >= end:
+            break
+        words.append((word, span))
+        for term in terms.ending_with(word):
+            if _stands_before(words, term):
+                if not found:
+                    end = span[1] + SNIPPET_CHARS
+                found.append((words[-len(term.words)][1][0], span[1]))
+    return _merged(sorted(found))
+
+
+class _TermsByLastWord:
+    """Finds the terms that a word may be the end of, without trying each of them."""
+
+    def __init__(self, terms: Sequence[Phrase]) -> None:
+        self._whole: dict[str, list[Phrase]] = {}
+        self._beginnings: list[Phrase] = []
+        for term in dict.fromkeys(terms):
+            if term.prefix:
+                self._beginnings.append(term)
+            else:
+                self._whole.setdefault(term.words[-1], []).append(term)
+        self._any = tuple(term.words[-1] for term in self._beginnings)
+
+    def ending_with(self, word: str) -> Sequence[Phrase]:
+        whole = self._whole.get(word, ())
+        if not word.startswith(self._any):
+            return whole
+        return [*whole, *(term for term in self._beginnings if word.startswith(term.words[-1]))]
+
+
+def _stands_before(words: Sequence[tuple[str, Span]], term: Phrase) -> bool:
+    """Return whether the words before the last of `words` are those of a term that it ends."""
+    count = len(term.words)
+    if count == 1:
+        return True
+    return len(words) >= count and all(
+        seen == word for (seen, _), word in zip(words[-count:-1], term.words[:-1], strict=True)
     )
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
     merged: list[Span] = []
-    for start, end in found:
+    for start, end in spans:
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
     return merged
-
-
-def _stands_at(words: Sequence[tuple[str, Span]], place: int, term: Phrase) -> bool:
-    last = len(term.words) - 1
-    return all(
-        words[place + n][0].startswith(word) if term.prefix and n == last else words[place + n][0] == word
-        for n, word in enumerate(term.words)
-    )

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 import attrs
 
-from townwatch.store.search.query import Query
+from townwatch.store.search.query import Query, Span
 
 Kind = Literal["prompt", "message", "tool", "terminal", "path", "approval", "test", "alert", "state"]
 VERSION = 1
@@ -42,7 +42,9 @@ class Advance:
 
 @attrs.frozen(kw_only=True)
 class FoundText:
-    """A piece that matches. `place`: orders matches by time, each has its own."""
+    """A piece that matches. `place`: orders matches by time, each has its own. `snippet`, `spans`: what is shown of it,
+    and where the matches in that are; made by the index from what a store finds.
+    """
 
     place: int
     session_id: str
@@ -51,6 +53,8 @@ class FoundText:
     from_seq: int
     seq: int
     text: str
+    snippet: str = ""
+    spans: Sequence[Span] = ()
 
     @property
     def at_ms(self) -> int:

@@ -22,6 +22,8 @@ import pytest
 LINK = re.compile(r"(http://\S+/)\?code=(\S+)")
 START_SECONDS = 150.0
 STOP_SECONDS = 15.0
+PATIENCE_MS = 20_000
+"""How long what a test expects may take: three tests run at a time, and none waits longer than its page does."""
 OF_A_SLOW_MACHINE = "task queue exceeded allotted deadline"
 """What the terminal of the page says of its own drawing."""
 CHROMIUM_ARGS = [
@@ -140,6 +142,7 @@ def chromium() -> Iterator[Any]:
     if path is None:
         pytest.skip("no Chromium: apt-get install chromium, or name one in TOWNWATCH_CHROMIUM")
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    sync_api.expect.set_options(timeout=PATIENCE_MS)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_ARGS)
         yield browser
@@ -159,9 +162,12 @@ class Watcher:
     def open(self, size: dict[str, int], state: Any = None, **options: Any) -> Any:
         """A page of a person of its own; `state`: what signing in left in another one's storage."""
         context = self.browser.new_context(viewport=size, storage_state=state, **options)
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE_MS)
         self.contexts.append(context)
-        page = context.new_page()
+        return self.listen(context.new_page())
+
+    def listen(self, page: Any) -> Any:
+        """Remember what this page complains about."""
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
         return page

@@ -66,10 +66,8 @@ def test_an_administrator_locks_somebody_out_and_lets_them_in_again(
     expect(theirs.get_by_test_id("connection")).to_contain_text("live")
 
     watcher.expected.append("401")
-    here = desk("")
-    here.get_by_test_id("person").click()
-    here.get_by_test_id("all-people").locator("summary").click()
-    row = here.get_by_test_id("people").locator("li").filter(has_text="Mallory")
+    here = desk("#/operator/people")
+    row = here.get_by_test_id("people").get_by_test_id("account").filter(has_text="Mallory")
     row.get_by_role("button", name="Lock out").click()
     row.get_by_role("button", name="Really lock out?").click()
     expect(row).to_contain_text("locked out")

@@ -224,7 +224,7 @@ def test_cost_over_time_is_what_was_said_and_unknown_where_nobody_said(
     page = desk("")
     for name, cost in (
         ("Without a price", "not known: the agent says its tokens and not what they cost"),
-        ("Costly", "$0.25"),
+        ("Costly", "$0.25, said by the agent"),
         ("Silent", "not known: the agent has said no tokens and no cost"),
     ):
         page.goto(town.url)

@@ -90,6 +90,47 @@ def test_work_starts_in_a_tree_of_its_own_and_again_like_before(
     expect(page.get_by_test_id("wrong")).to_contain_text("/no/such/place", timeout=PATIENCE)
 
 
+def test_budgets_of_the_village_and_of_one_start(desk: Desk, watcher: Watcher, runner: None, repository: Path) -> None:
+    watcher.expected.append("409")  # the start that the budget forbids
+    page = desk("#/")
+    page.get_by_test_id("new-budget").locator("summary").click()
+    page.get_by_test_id("set-budget").click()
+    expect(page.get_by_test_id("new-budget")).to_contain_text("a number above 0")
+    page.get_by_test_id("budget-scope").select_option("house")
+    page.get_by_label("Which").fill(str(repository))
+    page.get_by_test_id("budget-amount").fill("1")
+    page.get_by_test_id("budget-unit").select_option("tokens")
+    page.get_by_test_id("set-budget").click()
+    budget = page.get_by_test_id("budget").filter(has_text=str(repository))
+    expect(budget).to_contain_text("0 tokens of 1 tokens", timeout=PATIENCE)
+
+    page = start_page(desk)
+    use = f"{sys.executable} -P -m townwatch usage --input-tokens 5 --model claude-sonnet-4-5; sleep 60"
+    fill(page, "command", use, repository, "Spend")
+    page.get_by_test_id("budget").fill("0")
+    page.get_by_test_id("go").click()
+    expect(page.get_by_test_id("wrong")).to_contain_text("number of US dollars above 0")
+    page.get_by_test_id("budget").fill("2")
+    expect(page.get_by_test_id("then")).to_contain_text("Budget: 2 US dollars")
+    page.get_by_test_id("go").click()
+    expect(page).to_have_url(re.compile("#/a/"), timeout=PATIENCE)
+    card = page.get_by_test_id("approval").and_(page.locator('[data-open="true"]'))
+    expect(card).to_contain_text("5 tokens of 1 tokens are used: 1 tokens more, or stop", timeout=PATIENCE)
+    expect(card).to_contain_text("Only an owner may allow it")
+    page.get_by_role("tab", name="usage").click()
+    expect(page.get_by_test_id("cost")).to_contain_text("by list prices as of 2026-11-10", timeout=PATIENCE)
+    expect(page.get_by_test_id("budgets-of")).to_contain_text("used up")
+    page.get_by_test_id("like").click()
+    expect(page.get_by_test_id("budget")).to_have_value("2")
+    page.get_by_test_id("go").click()
+    expect(page.get_by_test_id("wrong")).to_contain_text("is used up: 5 of 1 tokens", timeout=PATIENCE)
+
+    page = desk("#/")
+    page.get_by_test_id("drop-budget").click()
+    page.get_by_test_id("drop-budget").click()
+    expect(page.get_by_test_id("budget")).to_have_count(0, timeout=PATIENCE)
+
+
 def test_an_agent_is_told_what_is_next_and_its_story_is_read(desk: Desk, runner: None, repository: Path) -> None:
     page = start_page(desk)
     fill(page, "acp", f"{sys.executable} -I -S {fake_acp_path()} tool", repository, "Make it")

@@ -156,7 +156,9 @@ def test_told_to_stop_it_removes_what_it_made(service: Running) -> None:
 
 
 class Thief:
-    """Between the campaign and its service; of one client's connection, it takes away the n-th line of work."""
+    """Between the campaign and its service; of one client's connection, it takes away the n-th line of work, or the
+    first behind it that is output.
+    """
 
     def __init__(self, port: int, nth: int) -> None:
         self._upstream, self._nth = port, nth
@@ -196,7 +198,7 @@ class Thief:
                     waiting.clear()
                 while frames and (frame := _take_frame(waiting)):
                     seen += b'["work_stream_event"' in frame
-                    if seen == self._nth and self.stolen is None and b'"output"' in frame:
+                    if seen >= self._nth and self.stolen is None and b'"output"' in frame:
                         self.stolen = frame
                     else:
                         target.sendall(frame)

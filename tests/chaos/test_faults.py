@@ -170,7 +170,7 @@ async def test_every_fault_is_in_the_audit_log(tmp_path: Path) -> None:
         await saboteur.pull("kill-router")
         from townwatch.store import audit
 
-        page = await saboteur.town.service.database.read(audit.page, None)
+        page = await saboteur.town.service.database.read(audit.page, audit.Filter(villages=None))
         assert (page.items[0].action, page.items[0].target) == ("chaos.fault", "townwatch/router")
 
 

@@ -1,8 +1,9 @@
-"""Two services on one PostgreSQL: whichever is frozen beyond its lease, killed or stopped, and however PostgreSQL is
+"""Three services on one PostgreSQL: whichever is frozen beyond its lease, killed or stopped, and however PostgreSQL is
 restarted, nothing acknowledged is lost, nothing is doubled, and no write of a replaced process is accepted.
 
 Two `townwatch runner` with real programs that write numbered lines and ask for approval, official clients, people who
-decide against each other, all behind a proxy that follows readiness. By hand, for longer:
+decide against each other, all behind a proxy that sends each connection to the next one of the three: most of them come
+to one that does not lead, which hands them on. By hand, for longer:
 
 TOWNWATCH_KILLS=100 TOWNWATCH_SEED=2 python -m pytest -s tests/chaos/test_replaced_leaders.py
 """
@@ -16,7 +17,7 @@ import pytest
 import trio
 
 from tests.chaos.nemesis.judge import Judge
-from tests.chaos.nemesis.pair import LEASE_SECONDS, FollowingProxy, Pair, plan_of, stored_events
+from tests.chaos.nemesis.pair import LEASE_SECONDS, Pair, SpreadingProxy, plan_of, stored_events
 from tests.chaos.nemesis.swarm import Swarm, all_seen, open_swarm
 from tests.chaos.nemesis.town import Member, Town
 from tests.chaos.nemesis.workload import Workload
@@ -25,7 +26,7 @@ from tests.chaos.test_service_killed import free_port
 from tests.support import postgres
 
 pytestmark = pytest.mark.node
-DEEDS = int(os.environ.get("TOWNWATCH_KILLS", "3"))
+DEEDS = int(os.environ.get("TOWNWATCH_KILLS", "4"))
 SEED = int(os.environ.get("TOWNWATCH_SEED", "1"))
 RUNNERS, CLIENTS = ("red", "green"), 6
 
@@ -39,7 +40,7 @@ async def test_whichever_leader_goes_nothing_is_lost_or_doubled(
     with postgres.server() as server:
         url = server.fresh_schema("pair")
         monkeypatch.setenv("TOWNWATCH_DATABASE_URL", url)  # for the commands that are run beside the services
-        pair = Pair(dict(_service(tmp_path, url, name) for name in ("one", "two")), server, SEED)
+        pair = Pair(dict(_service(tmp_path, url, name) for name in ("one", "two", "three")), server, SEED)
         findings, summary = await _live(tmp_path, pair)
     print(f"\n{dict(pair.deeds)}, seed {SEED}: {summary}\n" + "\n".join(f"{d}: {s:.2f} s" for d, s in pair.takeovers))
     assert not findings, "\n".join(findings[:60])
@@ -61,7 +62,7 @@ def _service(folder: Path, url: str, name: str) -> tuple[int, Member]:
 async def _live(folder: Path, pair: Pair) -> tuple[Sequence[str], str]:
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         ports = list(pair.members)
-        for_runners, for_clients = FollowingProxy(0, ports=ports), FollowingProxy(0, ports=ports)
+        for_runners, for_clients = SpreadingProxy(0, ports=ports), SpreadingProxy(0, ports=ports)
         town = Town(folder, 0, pair.members[ports[0]], {}, for_runners, for_clients)
         stack.push_async_callback(_end_all, pair, town)
         workload = Workload(town, SEED)

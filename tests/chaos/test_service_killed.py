@@ -69,7 +69,7 @@ class House:
         return process
 
     def start_service(self) -> None:
-        """Returns when it listens."""
+        """Returns when it listens and a command of this machine finds its runner."""
         self.service = self.townwatch("serve", f"--port={self.port}", output="serve.log")
         deadline = time.monotonic() + 90
         while True:
@@ -77,9 +77,11 @@ class House:
             assert time.monotonic() < deadline, "the service does not listen"
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
+                if (self.state / "runner.json").exists():
+                    return
             except OSError:
-                time.sleep(0.02)
+                pass
+            time.sleep(0.02)
 
     def kill_service(self) -> None:
         assert self.service is not None

@@ -13,17 +13,20 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 const socket = io(url, {
   transports: options.transports,
-  auth: options.token === undefined ? {} : { token: options.token },
+  auth: options.auth ?? (options.token === undefined ? {} : { token: options.token }),
   query: options.query,
+  extraHeaders: options.headers,
+  tryAllTransports: options.tryAll ?? false,
   reconnection: options.reconnection ?? false,
   reconnectionDelay: 50,
   reconnectionDelayMax: 200,
   timeout: options.timeout ?? 20000,
+  path: options.path ?? "/socket.io",
 });
 const engine = () => socket.io.engine?.transport?.name;
 
 socket.on("connect", async () => {
-  if (options.transports.length > 1 && engine() !== "websocket") await new Promise((done) => socket.io.engine.once("upgrade", done));
+  if (!options.tryAll && options.transports.length > 1 && engine() !== "websocket") await new Promise((done) => socket.io.engine.once("upgrade", done));
   say({ connected: engine(), recovered: socket.recovered, id: socket.id });
   if (socket.recovered) return;
   for (const [event, payload] of options.joins ?? []) say({ ack: await socket.timeout(10000).emitWithAck(event, payload), to: event });

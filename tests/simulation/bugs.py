@@ -344,13 +344,13 @@ def a_silent_runner_is_never_given_up() -> list[Patch]:
     async def patient(self: Any) -> None:
         pass
 
-    async def patience(_stream: Any) -> None:
+    async def patience(_stream: Any, _socket: Any) -> None:
         await trio.sleep_forever()
 
     return [
         (MessageSocket, "_pulse", patient),
         (MessageSocket, "_watch_stall", lambda _self: None),
-        (townwatch.runner.link.link, "_patrol", patience),
+        (townwatch.runner.link.link, "patrol", patience),
     ]
 
 

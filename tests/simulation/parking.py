@@ -5,12 +5,14 @@ from contextlib import suppress
 
 import trio
 
-from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.idle import IdlePoller, Resume, readable_until
 from townwatch.transports.edge.server import Connection
 
 
 class SimParking(IdlePoller[Connection]):
     """What is parked goes on as in the product, and when the product says."""
+
+    takes_new = False
 
     def __init__(self, nursery: trio.Nursery, go_on: Callable[[Connection, Resume], Awaitable[None]]) -> None:
         self._nursery, self._go_on = nursery, go_on
@@ -23,6 +25,9 @@ class SimParking(IdlePoller[Connection]):
         self._waiting[self._count] = connection, resume
         self._nursery.start_soon(self._wait, connection, self._count)
         return self._count
+
+    async def readable(self, connection: Connection, ends: float) -> None:
+        await readable_until(connection.sock, ends)
 
     async def _wait(self, connection: Connection, ticket: int) -> None:
         with suppress(trio.ClosedResourceError):  # it has been roused, then

@@ -29,7 +29,7 @@ from townwatch.transports.control import ControlDeps, ControlEndpoint
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.runners import LinkDeps, LinkSettings, RunnerEndpoint
 from townwatch.transports.runners.ports import InvalidToken, RunnerIdentity
-from townwatch.transports.socketio import EngineSettings, TrioServer
+from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 from townwatch.transports.socketio.handlers import ClientHandlers, SocketIoOutlet
 
 LIMITS = LimitsSettings(connections_per_user=3, connections_per_address=3, connections=8, runners=8)
@@ -65,7 +65,7 @@ class Everybody:
         await trio.lowlevel.checkpoint()
         return True
 
-    async def may_drive(self, subject: Any, village_id: str) -> bool:
+    async def may_drive(self, subject: Any, village_id: str) -> bool | None:
         await trio.lowlevel.checkpoint()
         return subject.user_id is not None
 
@@ -136,7 +136,7 @@ class Machine:
     async def _serve(
         self, place: Place, log: SimLog, scope: trio.CancelScope, task_status: trio.TaskStatus[House]
     ) -> None:
-        server = TrioServer(engine=EngineSettings(ping_interval=5.0, ping_timeout=5.0))
+        server = TrioServer(engine=EngineSettings(ping_interval=5.0, ping_timeout=5.0), recovery=RecoverySettings())
         promises = self.decisions.promises
         doors = (log, SocketIoOutlet(server), place, self.decisions, promises, NoAudit(), NoRules())
         context = Context(*doors, measure=self.observe)

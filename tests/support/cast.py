@@ -114,6 +114,7 @@ class MemoryPromises:
         expires_ms: int | None = None,
         session_id: str | None = None,
         entry: Any = None,
+        leave_out: bool = False,
     ) -> Promise:
         await trio.lowlevel.checkpoint()
         if command.command_id in self.done:

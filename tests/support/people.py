@@ -132,3 +132,10 @@ async def connected(town: Town, kind: Kind, token: str | None, **headers: str) -
             if answer["type"] == "error":
                 raise Refused(answer)
         yield live
+
+
+async def sign_in(town: Town, name: str, role: str | None = None, village: str = "demo") -> str:
+    """Somebody new, who signed in: the token of a sign-in, which may make new ways in. Their id is ``user_<name>``."""
+    await person(town, name, role, village)
+    sign_in = town.service.sign_in
+    return (await sign_in.exchange(await sign_in.issue_code(f"user_{name}"))).token

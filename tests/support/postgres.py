@@ -35,18 +35,19 @@ def _unprivileged() -> str | None:
 class Server:
     """A server that a test may stop, start, freeze and thaw."""
 
-    def __init__(self, home: Path, user: str | None) -> None:
+    def __init__(self, home: Path, user: str | None, fsync: bool = False) -> None:
         programs = binaries()
         assert programs is not None
         self.home = home
         self._user = user
+        self._fsync = "on" if fsync else "off"
         data = home / "data"
         command = [programs / "initdb", "-D", data, "-A", "trust", "-U", "tw", "--no-sync", "-E", "UTF8", "--locale=C"]
         subprocess.run(command, check=True, user=user, capture_output=True, cwd=home)
         self._control = [programs / "pg_ctl", "-D", data, "-w", "-t", "30"]
 
     def start(self) -> None:
-        options = "-c listen_addresses='' -c fsync=off -c max_connections=100"
+        options = f"-c listen_addresses='' -c fsync={self._fsync} -c max_connections=100"
         self._run([*self._control, "-l", self.home / "log", "-o", f"-k {self.home} {options}", "start"])
 
     def stop(self) -> None:
@@ -86,14 +87,14 @@ class Server:
 
 
 @contextlib.contextmanager
-def server() -> Generator[Server]:
-    """A running server of its own."""
+def server(fsync: bool = False) -> Generator[Server]:
+    """A running server of its own. `fsync`: for what is measured; tests do without."""
     user = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="tw-pg-"))
     try:
         if user is not None:
             os.chown(home, pwd.getpwnam(user).pw_uid, -1)
-        made = Server(home, user)
+        made = Server(home, user, fsync)
         made.start()
         try:
             yield made

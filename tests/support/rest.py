@@ -25,6 +25,12 @@ from townwatch.access.sign_in import SignIn
 from townwatch.access.subject import ALL_SCOPES
 from townwatch.actors import messages as m
 from townwatch.actors.ports import Ref
+from townwatch.app.budgets.accountant import Accountant
+from townwatch.app.budgets.book import BudgetBook
+from townwatch.app.budgets.desk import LeaseDesk
+from townwatch.app.budgets.port import BudgetsOverRest
+from townwatch.app.held.commands import HeldCommands
+from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises
 from townwatch.app.search.index import SearchIndex
 from townwatch.app.search.indexer import Finder
@@ -37,7 +43,7 @@ from townwatch.store.runners import RunnerRow
 from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.http.app import mount
-from townwatch.transports.http.deps import Api, Rates, WebhookPort
+from townwatch.transports.http.deps import Api, CallPort, ChannelAddress, Rates, WebhookPort
 
 PEOPLE = ("owner", "operator", "viewer", "stranger")
 """Of the village `closed`: its members by role, and somebody who is none."""
@@ -131,8 +137,9 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
     database = await trio.to_thread.run_sync(Database.open, path / "townwatch.db")
     try:
         async with open_cast(path) as cast:
-            cast.context.decisions = StoredDecisions(database)
-            cast.context.promises = StoredPromises(database, cast.clock)
+            held = HeldCommands()
+            cast.context.decisions = StoredDecisions(database, lambda: None, held)
+            cast.context.promises = StoredPromises(database, cast.clock, held)
             now = cast.clock.now_ms()
             await database.call(bootstrap, path, now)
             own = OwnTokens(b"x" * 32, lambda: cast.clock.now_ms() / 1000)
@@ -154,6 +161,8 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
             )  # fmt: skip
             for name in acts:
                 options.setdefault(name, _nothing)  # what acts on live connections is tested over the whole service
+            options.setdefault("administrator_changed", lambda _user, _admin: _nothing(""))
+            options.setdefault("broadcast", lambda _event, _data, _user: 0)
             api = Api(
                 context=cast.context,
                 database=database,
@@ -172,6 +181,18 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
                     changed=lambda _webhook: None,
                     test_body=lambda _message, _village, _now: "{}",
                 ),
+                calls=CallPort(
+                    sealer=Sealer(b"x" * 32),
+                    push_key="",
+                    mail=False,
+                    position=lambda: 0,
+                    address=lambda new: ChannelAddress(stored=new.address or "", shown="shown"),
+                    confirm=_no_mail,
+                    check_zone=lambda _zone: None,
+                    changed=lambda _channel: None,
+                    test_body=lambda _now: "{}",
+                ),
+                budgets=_budgets(cast, database),
                 **options,
             )
             edge = Edge(EdgeSettings(port=0))
@@ -185,6 +206,16 @@ async def open_rest(path: Path, **options: Any) -> AsyncIterator[Rest]:
             assert edge.failed_connections == 0
     finally:
         database.close()
+
+
+async def _no_mail(_address: str, _code: str) -> str | None:
+    return None
+
+
+def _budgets(cast: Cast, database: Database) -> BudgetsOverRest:
+    book = BudgetBook()
+    accountant = Accountant(cast.context, database, book, LeaseDesk())
+    return BudgetsOverRest(accountant, PolicyKeeper(cast.context, PolicyBook(book), database))
 
 
 async def _nothing(_id: str) -> None:

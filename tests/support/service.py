@@ -55,8 +55,10 @@ class Town:
         return self.service.url
 
     @asynccontextmanager
-    async def runner(self, sessions: list[dict[str, Any]] | None = None) -> AsyncIterator["ScriptedRunner"]:
-        """A connection that has said hello and was welcomed."""
+    async def runner(
+        self, sessions: list[dict[str, Any]] | None = None, **more: Any
+    ) -> AsyncIterator["ScriptedRunner"]:
+        """A connection that has said hello and was welcomed. `more`: of the hello."""
         known = identity.load(self.state)
         headers = [(b"authorization", f"Bearer {known.token}".encode())]
         where = urlsplit(known.url)
@@ -69,7 +71,7 @@ class Town:
                     nursery, stream, host, where.path, extra_headers=headers
                 )
                 hello = {"type": "hello", "runnerId": known.runner_id, "name": "scripted", "version": "1"}
-                await socket.send_message(json.dumps({**hello, "sessions": sessions or []}))
+                await socket.send_message(json.dumps({**hello, "sessions": sessions or [], **more}))
                 runner = ScriptedRunner(socket)
                 runner.welcome = await runner.next("welcome")
                 yield runner
@@ -127,7 +129,7 @@ class NodeClient:
 
     async def line(self) -> dict[str, Any]:
         """The next line."""
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             while b"\n" not in self._buffer:
                 assert self._process.stdout is not None
                 data = await self._process.stdout.receive_some(65536)

@@ -1,19 +1,25 @@
 """Engine.IO and Socket.IO by hand, over real sockets: what the official protocol suites do, restated."""
 
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
 import httpx
+import pytest
 import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
+from townwatch.transports.edge.connection import Connection
+from townwatch.transports.edge.relay.wire import RelayClaim
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 from townwatch.transports.socketio.engine import Engine
 from townwatch.transports.socketio.message import Message
+from townwatch.transports.trunk.far_end import FarEnd
+from townwatch.transports.trunk.lines import Trunk
 
 FAST = EngineSettings(ping_interval=0.3, ping_timeout=0.2)
 
@@ -79,7 +85,7 @@ async def socketio_place(
     **options: Any,
 ) -> AsyncIterator[Place]:
     """A Socket.IO server; recovery is off unless it is asked for."""
-    server = TrioServer(engine=settings, recovery=recovery, recover=recovery is not None, **options)
+    server = TrioServer(engine=settings, recovery=recovery, **options)
     prepare(server)
     edge = Edge(EdgeSettings(port=0))
     server.mount(edge)
@@ -92,9 +98,59 @@ async def _serve(edge: Edge, run: Any) -> AsyncIterator[str]:
     async with trio.open_nursery() as nursery:
         await nursery.start(run)
         (address,) = await nursery.start(edge.serve)
-        yield f"127.0.0.1:{address[1]}"
+        async with _front(edge, address[1]) as port:
+            yield f"127.0.0.1:{port}"
         assert edge.failed_connections == 0
         nursery.cancel_scope.cancel()
+
+
+WAYS = ["own port", "carried"]
+
+
+@pytest.fixture(autouse=True, params=WAYS)
+def way(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For suites that run twice: at the service's own port, and at that of another process that carries them there."""
+    CarryingEdge.used = request.param == WAYS[1]
+    yield
+    CarryingEdge.used = False
+
+
+class CarryingEdge(Edge):
+    """A port whose connections are all carried to another edge."""
+
+    used = False
+    """Whether clients are told of such a port."""
+
+    far_end: FarEnd
+
+    async def _begin(self, connection: Connection) -> None:
+        await self.far_end.carry(connection, RelayClaim(peer=connection.peer), b"")
+
+
+@asynccontextmanager
+async def _front(edge: Edge, port: int) -> AsyncIterator[int]:
+    """The port that clients are told of: the edge's own, or another one whose connections are carried there."""
+    if not CarryingEdge.used:
+        yield port
+        return
+    front = CarryingEdge(EdgeSettings(port=0))
+    async with trio.open_nursery() as nursery:
+        ours, theirs = (Connection(sock, nursery) for sock in pair())
+        front.far_end = FarEnd(theirs, nursery)
+        nursery.start_soon(Trunk(ours, edge, nursery).run)
+        nursery.start_soon(front.far_end.run)
+        (address,) = await nursery.start(front.serve)
+        yield address[1]
+        assert front.failed_connections == 0
+        nursery.cancel_scope.cancel()
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets that do not block."""
+    found = socket.socketpair()
+    for one in found:
+        one.setblocking(False)
+    return found
 
 
 async def receive(socket: WebSocketConnection, seconds: float = 3) -> Any:

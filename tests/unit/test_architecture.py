@@ -11,7 +11,10 @@ from tests.support import words
 
 ROOT = Path(__file__).parents[2]
 MAY_IMPORT = {
-    "cli": {"app", "chaos", "runner", "access", "config", "contracts", "net", "policy", "store", "supervision"},
+    "cli": {
+        *("app", "chaos", "runner", "access", "client", "config", "conformance", "contracts", "net", "policy"),
+        *("store", "supervision", "transports"),
+    },
     "app": {
         *("chaos", "transports", "notify", "actors", "runner", "access", "cluster", "store", "dashboard", "config"),
         *("contracts", "supervision", "runtime", "policy", "net"),
@@ -32,6 +35,7 @@ MAY_IMPORT = {
     "policy": {"contracts"},
     "contracts": set[str](),
     "client": {"contracts", "net"},
+    "conformance": {"contracts", "net"},
     "net": set[str](),
     "config": set[str](),
     "dashboard": set[str](),

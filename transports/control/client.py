@@ -48,7 +48,7 @@ class ClientMessage:
 
 
 class ControlClient(SocketActor):
-    """Messages: ClientMessage from its connection, RecheckAccess, TokenEnded, Dismiss. It only writes."""
+    """Messages: ClientMessage of a connection, RecheckAccess, RightsChanged, TokenEnded, Dismiss. It only writes."""
 
     mailbox = MailboxSpec(capacity=256, policy="wait")
 
@@ -111,6 +111,9 @@ class ControlClient(SocketActor):
             case ClientMessage(message=said):
                 await self._answer(said)
             case m.RecheckAccess():
+                await self._evict()
+            case m.RightsChanged(now=now):
+                self.subject = now(self.subject)
                 await self._evict()
             case m.TokenEnded(token_id=token_id):
                 self._leave_with(token_id)

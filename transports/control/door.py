@@ -75,6 +75,11 @@ class ControlEndpoint:
         theirs = [visit for visit in self._visits.values() if visit.client is not None and visit.user_id == user_id]
         return self._send(message, theirs)
 
+    def announce(self, event: str, data: dict[str, Any], user_id: str | None) -> int:
+        """Send an event to all authenticated clients, or to those of one person. Return how many got it."""
+        message = EventMessage(event=event, data=data, timestamp=self._now())
+        return self.broadcast(message) if user_id is None else self.to_user(user_id, message)
+
     def shutdown(self) -> None:
         """Say goodbye to all clients, authenticated or not."""
         for visit in list(self._visits.values()):

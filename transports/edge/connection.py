@@ -11,32 +11,55 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
+from math import inf
 from sys import intern
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 import trio
 
-from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.idle import IdlePoller, Resume, readable_until
 
 log = structlog.get_logger("edge")
 
 DEFAULT_BACKLOG = 1 << 20
 RECEIVE_BYTES = 16 * 1024
 """One read: small, so that a flood of tiny frames is interrupted often."""
+KEPT = -1
+"""The ticket of a connection that is kept without a task, and not by the idle poller."""
 _PIECES = 64
 
 _held_up: set["Connection"] = set()
 """Connections with queued bytes, or about to be cut. All others can be written to directly."""
 
 
+class SharedWriter(Protocol):
+    """Writes the same bytes to many peers."""
+
+    def write(self, data: bytes) -> None: ...
+    def end(self) -> None:
+        """Forget it: nothing is written to it any more."""
+        ...
+
+
+class Carrier(Protocol):
+    """What carries connections that another process holds."""
+
+    def audience(self, connections: "Sequence[Connection]") -> SharedWriter:
+        """Return a writer to connections that are all its own."""
+        ...
+
+
 class Connection:
     """One peer. Draining belongs to `nursery`, which may be that of all connections; one task at a time may `recv`."""
 
     __slots__ = (
-        "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "closed", "muted", "nursery",
-        "on_slow", "peer", "poller", "sock", "ticket", "wire",
+        "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "claim", "closed", "muted",
+        "nursery", "on_slow", "peer", "poller", "sock", "ticket", "upgraded", "wire",
     )  # fmt: skip
+
+    takes_frames = True
+    """Whether what is written is a WebSocket's bytes on the wire, which many connections can share."""
 
     def __init__(self, sock: socket.socket, nursery: trio.Nursery, backlog: int = DEFAULT_BACKLOG) -> None:
         self.sock = sock
@@ -51,10 +74,14 @@ class Connection:
         self.peer = intern(_peer(sock))
         self.certificate: tuple[str, ...] = ()
         """Names in the certificate that the peer showed and that was checked."""
+        self.claim: Any = None
+        """What another replica says of the client whose connection it hands on (`relay.wire.RelayClaim`)."""
         self.poller: IdlePoller[Connection] | None = None
         """The poller with which it may wait without a task."""
         self.ticket: int | None = None
-        """While it is parked."""
+        """While it is parked, or its task stands in line."""
+        self.upgraded = False
+        """Whether it is a WebSocket by now."""
         self.wire: Any = None
         """The socket of the network where `sock` is only the plain side of TLS."""
         self._waiting: deque[bytes | memoryview] | None = None
@@ -62,6 +89,11 @@ class Connection:
         self._waiting_bytes = 0
         self._draining = False
         self._drained: trio.Event | None = None
+
+    @property
+    def carrier(self) -> Carrier | None:
+        """None: its socket is this process's."""
+        return None
 
     @property
     def writable(self) -> bool:
@@ -88,11 +120,18 @@ class Connection:
         except OSError:
             return b""
 
-    async def recv(self, limit: int = RECEIVE_BYTES) -> bytes:
-        """Up to `limit` bytes; b"" when the peer (or we) closed."""
+    async def recv(self, limit: int = RECEIVE_BYTES, ends: float = inf) -> bytes:
+        """Up to `limit` bytes; b"" when the peer (or we) closed. Raises trio.TooSlowError when nothing has come at the
+        time `ends` of trio's clock.
+        """
         while (data := self.recv_nowait(limit)) is None:
+            if trio.current_time() >= ends:
+                raise trio.TooSlowError
             try:
-                await trio.lowlevel.wait_readable(self.sock)
+                if self.poller is not None and self.poller.open:
+                    await self.poller.readable(self, ends)
+                else:
+                    await readable_until(self.sock, ends)
             except trio.ClosedResourceError:
                 return b""
         return data
@@ -229,8 +268,9 @@ class Connection:
         task.
         """
         await self.half_close(seconds)
-        with trio.move_on_after(seconds):
-            while await self.recv():
+        ends = trio.current_time() + seconds
+        with suppress(trio.TooSlowError):
+            while trio.current_time() < ends and await self.recv(ends=ends):
                 await trio.lowlevel.checkpoint()  # a peer that sends on and on must not keep the loop
         self.abort()
 
@@ -262,20 +302,32 @@ class Connection:
 class Audience:
     """Peers to whom the same bytes are written, time and again."""
 
-    __slots__ = ("_connections", "_socks")
+    __slots__ = ("_carried", "_connections", "_size", "_socks")
 
     def __init__(self, connections: Sequence[Connection]) -> None:
-        """`connections` is kept, not copied: it does not change any more."""
-        self._connections = connections
-        self._socks = [connection.sock for connection in connections]
+        self._size = len(connections)
+        carried = dict[Carrier, list[Connection]]()
+        self._connections = list[Connection]()
+        for connection in connections:
+            carrier = connection.carrier
+            (self._connections if carrier is None else carried.setdefault(carrier, [])).append(connection)
+        self._socks = [connection.sock for connection in self._connections]
+        self._carried = [carrier.audience(its) for carrier, its in carried.items()]
 
     def __len__(self) -> int:
-        return len(self._connections)
+        return self._size
+
+    def end(self) -> None:
+        """Forget it: nothing is written to it any more."""
+        for carried in self._carried:
+            carried.end()
 
     def write(self, data: bytes) -> None:
         """As `Connection.write` to each. While no peer is held up, one object of each peer is looked at, not three:
         with thousands of peers they come from memory every time, and that is most of what Python adds to a broadcast.
         """
+        for carried in self._carried:
+            carried.write(data)
         if _held_up:
             for connection in self._connections:
                 connection.write(data)

@@ -22,6 +22,9 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_FIELDS = 200
 JOINED_BYTES = 64 * 1024
 """Head and body up to so many bytes are copied together, so that a small answer is one packet."""
+FREE_BODY_BYTES = 16 * 1024
+"""So much of each body is not counted: small requests are answered however much of large ones is under way."""
+TAKEN_BYTES = 64 << 20
 HELD_BYTES = 64 << 20
 BODILESS = frozenset({204, 304})
 """Statuses whose answers have no body, and no Content-Length (RFC 9110, 8.6)."""
@@ -96,12 +99,6 @@ def error_response(status: int, code: str, message: str, headers: Headers | None
     return Response(status, body, [("content-type", "application/json"), *(headers or [])])
 
 
-def upgrade_required(message: str) -> Response:
-    """The answer to a request that should have been a WebSocket's, or one of another version."""
-    headers = [("upgrade", "websocket"), ("connection", "upgrade"), ("sec-websocket-version", "13")]
-    return error_response(426, "E_UPGRADE", message, headers)
-
-
 HttpHandler = Callable[[Request], Awaitable[Response]]
 WebSocketHandler = Callable[[Request, Connection, bytes], Awaitable[None]]
 
@@ -110,7 +107,8 @@ WebSocketHandler = Callable[[Request, Connection, bytes], Awaitable[None]]
 class HttpLimits:
     """Sizes in bytes, times in seconds. head: from the connection (or the last answer) to a whole request head once it
     began; idle: a kept-alive connection without a request; body: for all of a body; stall: a reader of an answer that
-    takes nothing for so long is cut; held: what large answers of all connections may have in memory."""
+    takes nothing for so long is cut; held: what large answers of all connections may have in memory; taken: what large
+    bodies may."""
 
     body_bytes: int = 1_000_000
     head: float = 10.0
@@ -118,6 +116,7 @@ class HttpLimits:
     body: float = 30.0
     stall: float = 30.0
     held: SendBudget = attrs.field(factory=lambda: SendBudget(HELD_BYTES))
+    taken: SendBudget = attrs.field(factory=lambda: SendBudget(TAKEN_BYTES))
 
 
 class Unacceptable(Exception):
@@ -136,18 +135,29 @@ class HttpConnection:
     """Requests of one connection, one after another, until it is upgraded or closed."""
 
     def __init__(
-        self, connection: Connection, limits: HttpLimits, describe: Callable[[h11.Request, str], Request]
+        self,
+        connection: Connection,
+        limits: HttpLimits,
+        describe: Callable[[h11.Request, str], Request],
+        first: bytes = b"",
     ) -> None:
-        """`describe` makes the request (and may refuse it with `Unacceptable`) from its head and the peer's address."""
+        """`describe` makes the request (and may refuse it with `Unacceptable`) from its head and the peer's address.
+        `first`: bytes of the peer that were read already.
+        """
         self._connection = connection
         self._limits = limits
         self._describe = describe
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+        if first:
+            self._h11.receive_data(first)
         self._first = True
         self._client = connection.peer
+        self._counted = 0
+        """Bytes of the body that are counted in `taken`."""
 
     async def next_request(self) -> tuple[Request, bool] | None:
         """(request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
+        self.done()
         head = await self._head()
         if head is None:
             return None
@@ -158,11 +168,18 @@ class HttpConnection:
         length = request.header("content-length")
         if length.isdigit() and int(length) > self._limits.body_bytes:
             raise Unacceptable(self._too_large())
-        with trio.move_on_after(self._limits.body) as scope:
-            request.body = await self._body()
-        if scope.cancelled_caught:
-            raise Unacceptable(error_response(408, "E_TIMEOUT", f"the body took more than {self._limits.body:g} s"))
+        try:
+            request.body = await self._body(trio.current_time() + self._limits.body)
+        except trio.TooSlowError:
+            text = f"the body took more than {self._limits.body:g} s"
+            raise Unacceptable(error_response(408, "E_TIMEOUT", text)) from None
         return request, False
+
+    def done(self) -> None:
+        """The request is over, and its body out of memory."""
+        if self._counted:
+            self._limits.taken.give_back(self._client, self._counted)
+            self._counted = 0
 
     @property
     def leftover(self) -> bytes:
@@ -171,20 +188,22 @@ class HttpConnection:
 
     async def _head(self) -> h11.Request | None:
         """The next request's head. A connection may idle, but once a head began it must be whole soon."""
-        with trio.move_on_after(self._limits.head if self._first else self._limits.idle):
+        limits, now = self._limits, trio.current_time()
+        ends = now + (limits.head if self._first else limits.idle)
+        try:
             if not self._first and not self._h11.trailing_data[0]:
-                data = await self._connection.recv()
-                self._h11.receive_data(data)
+                self._h11.receive_data(await self._connection.recv(ends=ends))
             self._first = False
-            with trio.move_on_after(self._limits.head):
-                event = await self._event()
-                if not isinstance(event, h11.Request):
-                    return None
-                _check(event)
-                return event
-        return None
+            event = await self._event(min(ends, trio.current_time() + limits.head))
+        except trio.TooSlowError:
+            return None
+        if not isinstance(event, h11.Request):
+            return None
+        _check(event)
+        return event
 
-    async def _event(self) -> Any:
+    async def _event(self, ends: float) -> Any:
+        """Raises `Unacceptable`; trio.TooSlowError at the time `ends` of trio's clock."""
         while True:
             try:
                 event = self._h11.next_event()
@@ -196,22 +215,31 @@ class HttpConnection:
             if self._h11.they_are_waiting_for_100_continue:
                 go_on = self._h11.send(h11.InformationalResponse(status_code=100, headers=[]))
                 self._connection.write(go_on or b"")
-            self._h11.receive_data(await self._connection.recv())
+            self._h11.receive_data(await self._connection.recv(ends=ends))
 
-    async def _body(self) -> bytes:
+    async def _body(self, ends: float) -> bytes:
         parts: list[bytes] = []
         size = 0
         while True:
-            event = await self._event()
+            event = await self._event(ends)
             if isinstance(event, h11.Data):
                 size += len(event.data)
                 if size > self._limits.body_bytes:
                     raise Unacceptable(self._too_large())
+                self._count_body(size)
                 parts.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 return b"".join(parts)
             else:
                 raise Unacceptable(error_response(400, "E_BAD_REQUEST", "the request ended before its body"))
+
+    def _count_body(self, size: int) -> None:
+        more = size - FREE_BODY_BYTES - self._counted
+        if more <= 0:
+            return
+        if not self._limits.taken.take(self._client, more):
+            raise Unacceptable(_too_many_held("too many large requests are under way; try again"))
+        self._counted += more
 
     def _too_large(self) -> Response:
         return error_response(413, "E_TOO_LARGE", f"the body is larger than {self._limits.body_bytes} bytes")
@@ -220,7 +248,10 @@ class HttpConnection:
         """Send the answer, as fast as its reader takes it; whether the connection can serve another request."""
         size = 0 if response.shared or len(response.body) <= JOINED_BYTES else len(response.body)
         if size and not self._limits.held.take(self._client, size):
-            response, size = _too_many_held(), 0
+            response, size = (
+                _too_many_held("too many large answers wait for their readers; read them, and try again"),
+                0,
+            )
         try:
             return await self._respond(response, head_only, close)
         finally:
@@ -299,8 +330,7 @@ class HttpConnection:
             scope.cancel()
 
 
-def _too_many_held() -> Response:
-    why = "too many large answers wait for their readers; read them, and try again"
+def _too_many_held(why: str) -> Response:
     return error_response(503, "E_UNAVAILABLE", why, [("retry-after", "2")])
 
 

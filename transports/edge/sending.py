@@ -29,6 +29,10 @@ SEND_BYTES = 256 * 1024
 LOOK_SECONDS = 0.5
 """How often a send queue that is not writable is looked at."""
 FIRST_LOOK_SECONDS = 0.005
+LAST_LOOK_SECONDS = 2.0
+"""How often, in the end, an answer is looked at that its reader's kernel does not take: thousands may wait so."""
+TCP_CLOSED = 7
+"""The state of a connection in Linux (TCP_CLOSE) that its peer has reset."""
 
 
 class SendBudget:
@@ -58,10 +62,18 @@ def unsent(sock: Any) -> int | None:
     """Bytes in the send queue of a socket that the peer's kernel has not confirmed; None where that is not known."""
     if sys.platform != "linux":
         return None
+    if _was_reset(sock):
+        return 0  # what is in its queue stays there for ever
     try:
         return struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0" * 4))[0]
     except (OSError, ValueError, AttributeError, TypeError):
         return None
+
+
+def _was_reset(sock: Any) -> bool:
+    with suppress(OSError, AttributeError, TypeError):
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == TCP_CLOSED
+    return False  # no TCP
 
 
 def _undelivered(connection: Connection) -> tuple[int | None, int | None]:
@@ -144,7 +156,7 @@ async def delivered(queues: Callable[[], tuple[int | None, ...]], stall: float) 
     wait, moved, before = FIRST_LOOK_SECONDS, trio.current_time(), queues()
     while any(before):
         await trio.sleep(wait)
-        wait = min(2 * wait, LOOK_SECONDS)
+        wait = min(2 * wait, LAST_LOOK_SECONDS)
         now = queues()
         if now != before:
             moved, before = trio.current_time(), now

@@ -6,6 +6,7 @@ TLS ends here: the plain side goes on through a socket pair, so that everything 
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any, cast
 
 import structlog
@@ -28,6 +29,8 @@ class _Wire(trio.abc.Stream):
     def __init__(self, connection: Connection, stall: float) -> None:
         self._connection = connection
         self._stall = stall
+        self.ends = inf
+        """When the peer is given up, if nothing comes."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
@@ -39,7 +42,7 @@ class _Wire(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         await trio.lowlevel.checkpoint()
-        return await self._connection.recv(max_bytes or PUMP_BYTES)
+        return await self._connection.recv(max_bytes or PUMP_BYTES, self.ends)
 
     async def aclose(self) -> None:
         self._connection.abort()
@@ -49,8 +52,7 @@ class _Wire(trio.abc.Stream):
 async def end_tls(context: ssl.SSLContext, wire: Connection, begin: Begin, handshake: float, stall: float) -> None:
     """One connection from its handshake on, until either side ends. Never raises an `Exception`."""
     try:
-        with trio.fail_after(handshake):
-            secure = await start_tls(context, wire, stall)
+        secure = await start_tls(context, wire, stall, seconds=handshake)
         ours, theirs = plain_pair()
         begin(ours, certified_names(cast(Any, secure).getpeercert()))
         await relay(secure, wire, theirs, stall)
@@ -61,15 +63,18 @@ async def end_tls(context: ssl.SSLContext, wire: Connection, begin: Begin, hands
 
 
 async def start_tls(
-    context: ssl.SSLContext, wire: Connection, stall: float, server: str | None = None
+    context: ssl.SSLContext, wire: Connection, stall: float, server: str | None = None, *, seconds: float = inf
 ) -> trio.SSLStream[Any]:
-    """The handshake, as the server, or as a client that dialled `server`. The caller sets the deadline. Raises
-    trio.BrokenResourceError.
+    """The handshake, as the server, or as a client that dialled `server`. `seconds`: how long the peer may take to say
+    its part. Raises trio.BrokenResourceError and trio.TooSlowError.
     """
+    encrypted = _Wire(wire, stall)
+    encrypted.ends = trio.current_time() + seconds
     secure = trio.SSLStream(
-        _Wire(wire, stall), context, server_hostname=server, server_side=server is None, https_compatible=True
+        encrypted, context, server_hostname=server, server_side=server is None, https_compatible=True
     )
     await secure.do_handshake()
+    encrypted.ends = inf
     return secure
 
 

@@ -1,10 +1,13 @@
 """The REST application: the operations of all nouns in one table, their OpenAPI document, and the page."""
 
+from functools import cache
 from pathlib import Path
 
 import trio
 
 from townwatch.contracts.asyncapi import document as asyncapi
+from townwatch.contracts.asyncapi.schemas import bundle
+from townwatch.contracts.asyncapi.typescript import declarations
 from townwatch.contracts.codec import encode
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http import docs_page
@@ -19,6 +22,8 @@ from townwatch.transports.http.routes import (
     approvals,
     audit,
     auth,
+    bridges,
+    budgets,
     connections,
     diffs,
     members,
@@ -28,15 +33,16 @@ from townwatch.transports.http.routes import (
     prompts,
     rules,
     runners,
-    search,
     sessions,
+    sign_ins,
     starts,
     system,
     villages,
-    webhooks,
     worktrees,
 )
-from townwatch.transports.http.static import Page
+from townwatch.transports.http.routes.calls import channels, links, webhooks
+from townwatch.transports.http.routes.reading import clips, counts, search
+from townwatch.transports.http.static import page_of
 
 PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 """Paths that belong to this application."""
@@ -44,27 +50,47 @@ PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
-        *(auth, connections, people, villages, members, policies, rules, webhooks, audit),
-        *(starts, sessions, orders, worktrees, prompts, diffs, approvals, alerts, runners, search, system),
+        *(auth, sign_ins, connections, people, villages, members, policies, rules, budgets, webhooks, channels, audit),
+        *(starts, sessions, counts, orders, worktrees, prompts, diffs, approvals, links, clips, alerts),
+        *(runners, bridges, search, system),
     )
     for operation in noun.routes.operations
 )
 """Everything the API can do: routes, validation, rights, errors and the OpenAPI document are made from these."""
 
 
-def create_app(api: Api) -> Router:
-    """Build the router for all operations, the OpenAPI and AsyncAPI documents and the page."""
-    described = {
-        "/api/openapi.json": RestResponse(200, encode(document(OPERATIONS, api.version))),
-        "/api/asyncapi.json": RestResponse(200, encode(asyncapi.document(api.version))),
+TYPES = "application/typescript; charset=utf-8"
+
+
+@cache
+def descriptions(version: str, path: str = "") -> dict[str, tuple[bytes, str]]:
+    """Return what describes the API to programs, by its path: the content and its media type.
+
+    `path`: the prefix of the service's addresses in a browser, empty or /tw. Made once in a process: that takes a third
+    of a second, which a standby spends before it leads.
+    """
+    openapi = document(OPERATIONS, version, path)
+    wires = asyncapi.document(version, path)
+    schemas = bundle(wires, openapi["components"]["schemas"])
+    return {
+        "/api/openapi.json": (encode(openapi), "application/json"),
+        "/api/asyncapi.json": (encode(wires), "application/json"),
+        "/api/schemas.json": (encode(schemas), "application/json"),
+        "/api/types.d.ts": (declarations(version, schemas).encode(), TYPES),
     }
+
+
+def create_app(api: Api) -> Router:
+    """Build the router for all operations, the documents that describe them and the page."""
+    described = {path: RestResponse(200, *one) for path, one in descriptions(api.version, api.path).items()}
     return Router(api, OPERATIONS, {**described, **docs_page.answers()})
 
 
 async def mount(edge: Edge, api: Api, page: Path) -> None:
     """Serve REST, OpenAPI, health and metrics at their paths, and the files below `page` everywhere else."""
+    await trio.to_thread.run_sync(descriptions, api.version, api.path)  # on the loop it would hold up a lease's renewal
     app = create_app(api)
     for prefix in PREFIXES:
         edge.http(prefix, app)
     edge.http(MCP_PATH, McpEndpoint(api, app))
-    edge.http("/", await trio.to_thread.run_sync(Page, page))
+    edge.http("/", await trio.to_thread.run_sync(page_of, page))

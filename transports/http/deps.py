@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, Collection
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 from prometheus_client import CollectorRegistry
@@ -12,9 +12,15 @@ from townwatch.access.gate import Gate
 from townwatch.access.oidc import Oidc
 from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
+from townwatch.access.token_places import TokenPlaces
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
+from townwatch.contracts import rest
+from townwatch.contracts.budgets import Spender
+from townwatch.contracts.tracing import context as trace_context
+from townwatch.contracts.tracing.context import TraceContext
 from townwatch.store.audit import Entry
+from townwatch.store.budgets.spending import SpendingRow, StartLimit
 from townwatch.store.database import Database
 from townwatch.store.search.records import Found, Freshness, Wanted
 from townwatch.supervision import History, Rate, TokenBuckets
@@ -40,6 +46,19 @@ class Rates:
     """By account and place (device or network), right ones too."""
     strange_passwords: Rate = attrs.field(factory=lambda: Rate(per_second=0.1, burst=30))
     """By account, from all places together that never signed in to it."""
+    confirmations: Rate = attrs.field(factory=lambda: Rate(per_second=1 / 600, burst=5))
+    """Codes that a person has sent to e-mail addresses."""
+    links: Rate = attrs.field(factory=lambda: Rate(per_second=2, burst=40))
+    """By address: what is asked of links in calls."""
+
+
+@attrs.frozen(kw_only=True)
+class Ceilings:
+    """How many connections there may be: of a person, of all people, of runners. The supervisors hold them."""
+
+    connections_per_user: int = 10
+    connections: int = 10_000
+    runners: int = 1000
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +75,61 @@ class WebhookPort:
     """This webhook was changed, or has something to send."""
     test_body: Callable[[str, str, int], str]
     """(message id, village, now) → a message that says it is a test."""
+
+
+@attrs.frozen(kw_only=True)
+class ChannelAddress:
+    """An address as its form takes it. `stored`: to be sealed. `shown`: what of it people may see."""
+
+    stored: str = attrs.field(repr=False)
+    shown: str
+
+
+@attrs.frozen(kw_only=True)
+class CallPort:
+    """What the routes of people's channels need of the rest of the service."""
+
+    sealer: Sealer
+    push_key: str
+    """What browsers subscribe with."""
+    mail: bool
+    """Whether this service can send e-mail."""
+    position: Callable[[], int]
+    """The position of the newest event in the log."""
+    address: Callable[[rest.NewChannel], ChannelAddress]
+    """Raises ValueError, with one line, for an address that its form cannot use or that may not be called."""
+    confirm: Callable[[str, str], Awaitable[str | None]]
+    """(e-mail address, code) → sends the code there; why that failed, None where it did not."""
+    check_zone: Callable[[str], None]
+    """Raises ValueError for a time zone that is not known here."""
+    changed: Callable[[str], None]
+    """This channel was changed, or has something to send."""
+    test_body: Callable[[int], str]
+    """(now) → a call that says it is a test."""
+
+
+class BudgetPort(Protocol):
+    """Budgets that sessions share."""
+
+    async def changed(self, village_id: str) -> None:
+        """Budgets of the village (by key) were changed: they are to hold."""
+        ...
+
+    def limits(self, village_id: str, spender: Spender) -> list[StartLimit]:
+        """Return the budgets that a session would use if it began."""
+        ...
+
+    async def began(self, row: SpendingRow) -> None:
+        """A session was kept: it is to have its leases before its runner hears of it."""
+        ...
+
+    def void(self, session_id: str) -> None:
+        """A session never began: its row is gone."""
+        ...
+
+    async def views(self, village_id: str) -> list[rest.BudgetView]:
+        """Return the village's budgets with what is used of them, the oldest first."""
+        ...
 
 
 class Search(Protocol):
@@ -109,7 +183,13 @@ class Api:
     """All of a person's sign-ins ended: their live connections are to end."""
     person_locked_out: Callable[[str], Awaitable[None]]
     """A person was locked out: their live connections are to end."""
+    administrator_changed: Callable[[str, bool], Awaitable[None]]
+    """A person was given administrator rights or lost them: their live connections are to follow."""
+    broadcast: Callable[[str, dict[str, Any], str | None], int]
+    """broadcast(event, data, user id or None for all) to clients of the control WebSocket; how many they are."""
     webhooks: WebhookPort
+    calls: CallPort
+    budgets: BudgetPort
     keep_audit: Callable[[Entry], None]
     """Takes an audit entry that could not be written now, to be written later."""
     search: Search
@@ -124,18 +204,25 @@ class Api:
     """Why the service should get no work now, one line each; empty when it is ready."""
     warnings: Callable[[], list[str]] = _ready
     """What people should know of a service that is ready."""
+    cluster: Callable[[], str | None] = lambda: None
+    """What this process does among those that share the database; None where there are no others."""
+    replicas: Callable[[], list[rest.ReplicaView]] = list
+    """The processes that share the database."""
     registry: CollectorRegistry = attrs.field(factory=CollectorRegistry)
     oidc: Oidc | None = None
     """The provider that people may sign in at; None: there is none."""
     allowed_origins: tuple[str, ...] = ()
     """Origins of other pages that may use the API; none unless they are named."""
     public_url: str = ""
-    """Scheme and host that browsers know the service by; empty: those of the request."""
+    """Address that browsers know the service by, with `path`; empty: scheme and host of the request."""
+    path: str = ""
+    """Prefix of its addresses in a browser: empty, or /tw."""
     start_seconds: float = 15.0
     """How long a runner may take to accept a session."""
     request_seconds: float = 30.0
     """How long any request may take."""
     rates: Rates = attrs.field(factory=Rates)
+    ceilings: Ceilings = attrs.field(factory=Ceilings)
     streams: StreamPlaces = attrs.field(factory=lambda: StreamPlaces(StreamLimits()))
     """Places for answers that grow with the data and are made while they are sent."""
     pages: StreamPlaces = attrs.field(factory=lambda: StreamPlaces(PAGES))
@@ -143,8 +230,15 @@ class Api:
     reads: TokenBuckets = attrs.field(init=False)
     writes: TokenBuckets = attrs.field(init=False)
     sign_ins: TokenBuckets = attrs.field(init=False)
+    confirmations: TokenBuckets = attrs.field(init=False)
+    links: TokenBuckets = attrs.field(init=False)
+    token_places: TokenPlaces = attrs.field(init=False)
+    """Notes from where programs' tokens are used."""
     passwords: PasswordGuard = attrs.field(init=False)
     started_ms: int = attrs.field(init=False)
+    trace: Callable[[str | None], TraceContext | None] = trace_context.read
+    """Place of a request that changes something, from its header traceparent: the caller's own where nothing is traced
+    here."""
     process: str = attrs.field(factory=lambda: secrets.token_hex(8))
     """Names this life of the service: an Idempotency-Key that another life left unanswered is free."""
 
@@ -152,5 +246,8 @@ class Api:
         self.reads = TokenBuckets("requests", self.rates.reads)
         self.writes = TokenBuckets("commands", self.rates.writes)
         self.sign_ins = TokenBuckets("sign_ins", self.rates.sign_ins)
+        self.confirmations = TokenBuckets("confirmations", self.rates.confirmations)
+        self.links = TokenBuckets("links", self.rates.links)
         self.passwords = PasswordGuard(self.rates.passwords, self.rates.strange_passwords)
+        self.token_places = TokenPlaces(self.database, self.sign_in.keep_ms, self.context.clock.now_ms)
         self.started_ms = self.context.clock.now_ms()

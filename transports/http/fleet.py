@@ -112,14 +112,17 @@ def view(api: Api, runner: RunnerRow, state: RunnerState | None, *, villages: It
         version=hello.version if hello is not None else runner.version,
         mode=hello.mode if hello is not None else runner.mode,
         status=status_of(runner, state),
+        wanted=runner.state,
         connected=state is not None and state.connected,
         heard_at=heard if heard is not None else runner.last_seen_ms,
         created_at=runner.created_ms,
         capabilities=capabilities_of(runner, state),
         labels=labels_of(runner, state),
         metadata=runner.details,
-        active_sessions=live_sessions(api, runner.runner_id),
+        active_sessions=(own := live_sessions(api, runner.runner_id)),
+        sessions_beside=len(all_live(api, runner.runner_id)) - own,
         load=heartbeat.load if heartbeat is not None else None,
+        spool=heartbeat.spool if heartbeat is not None else None,
         clock_offset_ms=state.clock_offset_ms if state is not None else None,
     )
 

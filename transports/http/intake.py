@@ -72,7 +72,8 @@ def query_of(operation: Operation, text: str) -> Any:
     try:
         query = made.to_attrs(msgspec.convert(dict(pairs), made.struct, strict=False))
     except (msgspec.MsgspecError, UnicodeError) as error:
-        raise contract_error(error) from None
+        wrong = contract_error(error, operation.query)
+        raise attrs.evolve(wrong, message=wrong.message.removesuffix(", not a string")) from None
     given = {name for name, _ in pairs}
     for name, field in zip(known, attrs.fields(operation.query), strict=True):
         if name in given and getattr(query, field.name) is None:  # the text "null" is no null

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from townwatch.access.address import is_loopback
+from townwatch.contracts.networks import is_loopback
 from townwatch.transports.http.deps import Api
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"

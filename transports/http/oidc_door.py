@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl, quote, urlencode
 import structlog
 import trio
 
-from townwatch.access.address import network_of
 from townwatch.access.oidc import Declined, Oidc
 from townwatch.access.oidc_wire import ATTEMPT_SECONDS, BadProvider, ExpiredAttempt
 from townwatch.access.sign_in import REDIRECT_CODE_LIFETIME_MS
 from townwatch.access.subject import InvalidCredentials
 from townwatch.access.welcome import NotProvisioned, ProvisioningRules, welcome
+from townwatch.contracts.networks import network_of
 from townwatch.store import audit
 from townwatch.store.audit import Entry
 from townwatch.supervision import RateLimited
@@ -38,7 +38,7 @@ class OidcEndpoint:
     """An edge handler for everything below `PREFIX`."""
 
     def __init__(self, api: Api, oidc: Oidc, rules: ProvisioningRules, public_url: str = "") -> None:
-        """`public_url`: scheme and host that browsers know us by; empty: those of the request."""
+        """`public_url`: address that browsers know us by; empty: that of the request."""
         self._api = api
         self._oidc = oidc
         self._rules = rules
@@ -55,24 +55,25 @@ class OidcEndpoint:
             with trio.fail_after(REQUEST_SECONDS):
                 return await step(request, _query(request))
         except RateLimited:
-            return _failed("busy")
+            return _failed("busy", self._api.path)
         except ExpiredAttempt as error:
             log.info("sign_in_failed", step=request.path, why=str(error))
-            return _failed("stale")
+            return _failed("stale", self._api.path)
         except Declined as error:
             log.info("sign_in_failed", step=request.path, why=f"the provider said {error}")
-            return _failed("declined")
+            return _failed("declined", self._api.path)
         except NotProvisioned as error:
             log.warning("sign_in_refused", why=str(error))
-            return _failed("refused")
+            return _failed("refused", self._api.path)
         except (BadProvider, InvalidCredentials, trio.TooSlowError) as error:
             log.warning("sign_in_failed", step=request.path, why=str(error) or "took too long")
-            return _failed("unavailable")
+            return _failed("unavailable", self._api.path)
 
     async def _start(self, request: Request, query: Mapping[str, str]) -> Response:
         redirect_uri = self._here(request) + CALLBACK
         begun = await self._oidc.begin(redirect_uri, _place(query.get("then", "")))
-        return _redirect(begun.url, _cookie(begun.cookie, ATTEMPT_SECONDS, secure=redirect_uri.startswith("https:")))
+        secure = redirect_uri.startswith("https:")
+        return _redirect(begun.url, _cookie(begun.cookie, ATTEMPT_SECONDS, self._api.path, secure=secure))
 
     async def _callback(self, request: Request, query: Mapping[str, str]) -> Response:
         self._api.sign_ins.take(network_of(request.client), trio.current_time())
@@ -86,17 +87,24 @@ class OidcEndpoint:
             action="auth.oidc",
             user_id=welcomed.user.user_id,
             address=request.client,
-            details={"new": welcomed.new, "villages": list(welcomed.changed)},
+            details={
+                "new": welcomed.new,
+                "villages": list(welcomed.changed),
+                "administrator": welcomed.administrator,
+            },
         )
         await api.database.call(audit.add, entry)
         for village_id in welcomed.changed:
             await api.membership_changed(village_id)
-        code = await api.sign_in.issue_code(welcomed.user.user_id, REDIRECT_CODE_LIFETIME_MS)
-        return _redirect(f"/?{urlencode({'code': code})}{_place(then)}", _cookie("", 0, secure=False))
+        await api.administrator_changed(welcomed.user.user_id, welcomed.user.admin)
+        code = await api.sign_in.issue_code(welcomed.user.user_id, REDIRECT_CODE_LIFETIME_MS, "oidc")
+        return _redirect(
+            f"{api.path}/?{urlencode({'code': code})}{_place(then)}", _cookie("", 0, api.path, secure=False)
+        )
 
     def _here(self, request: Request) -> str:
         """The edge answers only for hosts that are ours, so what the request says can be repeated."""
-        return self._public_url or f"{request.scheme}://{request.header('host')}"
+        return self._public_url or f"{request.scheme}://{request.header('host')}{self._api.path}"
 
 
 def _query(request: Request) -> dict[str, str]:
@@ -124,8 +132,8 @@ def _place(then: str) -> str:
     return "#" + quote(then[1:], safe="/:@-._~!$&'()*+,;=?%")
 
 
-def _cookie(value: str, seconds: int, *, secure: bool) -> tuple[str, str]:
-    kept = f"{COOKIE}={value}; Path={PREFIX}; Max-Age={seconds}; HttpOnly; SameSite=Lax"
+def _cookie(value: str, seconds: int, below: str, *, secure: bool) -> tuple[str, str]:
+    kept = f"{COOKIE}={value}; Path={below}{PREFIX}; Max-Age={seconds}; HttpOnly; SameSite=Lax"
     return ("set-cookie", kept + ("; Secure" if secure else ""))
 
 
@@ -133,5 +141,5 @@ def _redirect(where: str, cookie: tuple[str, str]) -> Response:
     return Response(302, b"", [("location", where), cookie, *NO_STORE])
 
 
-def _failed(reason: str) -> Response:
-    return _redirect(f"/?sign-in={reason}", _cookie("", 0, secure=False))
+def _failed(reason: str, below: str) -> Response:
+    return _redirect(f"{below}/?sign-in={reason}", _cookie("", 0, below, secure=False))

@@ -26,6 +26,11 @@ PATH_PARAMETERS = {
     "connectionId": "A live connection of a person.",
     "promptId": "A prompt that waits for its agent.",
     "webhookId": "A webhook of the village.",
+    "channelId": "A channel of yours.",
+    "budgetId": "Id of the budget.",
+    "signInId": "A past sign-in, as the list names it.",
+    "clipId": "A part of a recording that was shared.",
+    "repoId": "Id of the house.",
     "deliveryId": "A message of the webhook.",
 }
 SECURITY: dict[Who, list[dict[str, list[str]]]] = {
@@ -78,8 +83,8 @@ ABOUT = (
 )
 
 
-def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
-    """Return the whole document as JSON values."""
+def document(operations: Sequence[Operation], version: str, path: str = "") -> dict[str, Any]:
+    """Return the whole document as JSON values. `path`: the prefix of the service's addresses, empty or /tw."""
     classes = _classes(operations)
     structs = [twin(cls).struct for cls in classes]
     schemas, components = msgspec.json.schema_components(structs, ref_template=REF)
@@ -100,7 +105,7 @@ def document(operations: Sequence[Operation], version: str) -> dict[str, Any]:
             "contact": {"name": "The people who run this service"},
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        "servers": [{"url": "/", "description": "The service that this document comes from."}],
+        "servers": [{"url": path or "/", "description": "The service that this document comes from."}],
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": SCHEMES},
         "tags": [
@@ -138,7 +143,10 @@ def _operation(operation: Operation, refs: dict[type[Any], Any], queries: dict[t
 
 def _responses(operation: Operation, refs: dict[type[Any], Any]) -> dict[str, Any]:
     if isinstance(operation.answer, type):
-        content: dict[str, Any] = {JSON: {"schema": refs[operation.answer]}}
+        schema = refs[operation.answer]
+        if operation.most is not None:
+            schema = {"type": "array", "items": schema, "maxItems": operation.most}
+        content: dict[str, Any] = {JSON: {"schema": schema}}
     else:
         content = {operation.answer: {"schema": {"type": "string"}}}
     responses: dict[str, Any] = {str(operation.status): {"description": "Success.", "content": content}}

@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 
 from townwatch.access.policy import Action, Needs, Open
+from townwatch.access.sign_in import ClientPlace
 from townwatch.access.subject import Subject
 from townwatch.actors.session.state import SessionState
 from townwatch.store.audit import Entry
@@ -47,8 +48,15 @@ class Call(Generic[B, Q]):
     target: str | None = None
     notes: dict[str, Any] = attrs.field(factory=dict)
     """Details for the audit log; no secrets, nothing typed."""
+    origin: str | None = None
+    """The page that the request came from, as its browser says; None: it says nothing."""
+    host: str | None = None
+    """The name that the request calls this service by."""
+    user_agent: str | None = None
     claim: str | None = None
     """The same over every attempt of a request with an Idempotency-Key: what it makes, it makes once."""
+    traceparent: str | None = None
+    """Place in a trace, for the commands that it gives; None: it is in none."""
     noted: bool = False
     """Whether the audit log has it already, from the transaction that did it, or there is nothing to note."""
 
@@ -87,6 +95,11 @@ class Call(Generic[B, Q]):
     @property
     def now_ms(self) -> int:
         return self.api.context.clock.now_ms()
+
+    @property
+    def place(self) -> ClientPlace:
+        """Return where the request came from."""
+        return ClientPlace(address=self.address, user_agent=self.user_agent)
 
     def entry(self) -> Entry:
         """Build the call's audit entry."""
@@ -145,6 +158,8 @@ class Operation:
     secret: bool = False
     sign_in: bool = False
     audit: str | None = None
+    most: int | None = None
+    """The answer is a JSON array of so many `answer` at most; None: it is one."""
 
     def __attrs_post_init__(self) -> None:
         """Raise ValueError where the declarations contradict each other."""

@@ -17,6 +17,7 @@ from townwatch.transports.http.operation import Call
 from townwatch.transports.http.problems import ProblemError, not_found
 
 log = structlog.get_logger("http")
+Filters = rest.SessionQuery | rest.SearchQuery | rest.SessionFilter
 
 
 async def village(call: Call[Any, Any], action: Action, name: str) -> str:
@@ -44,9 +45,7 @@ async def sessions(call: Call[Any, Any], name: str | None) -> list[SessionState]
     return [state for key in await village_keys(call, name) for state in board.of_village(key)]
 
 
-async def matching(
-    call: Call[Any, Any], query: rest.SessionQuery | rest.SearchQuery, states: Sequence[SessionState]
-) -> list[SessionState]:
+async def matching(call: Call[Any, Any], query: Filters, states: Sequence[SessionState]) -> list[SessionState]:
     """Return those of the sessions that the query's filters leave."""
     found = [one for one in states if _matches(one, query)]
     if query.started_by is None:
@@ -55,12 +54,14 @@ async def matching(
     return [one for one in found if one.session_id in known and known[one.session_id].user_id == query.started_by]
 
 
-def _matches(one: SessionState, query: rest.SessionQuery | rest.SearchQuery) -> bool:
+def _matches(one: SessionState, query: Filters) -> bool:
     created = one.created_at or 0
+    runner_id = query.runner_id if isinstance(query, rest.SessionQuery) else None
     return (
         query.outcome in (None, one.state.lower() if one.ended else "live")
         and query.repo_id in (None, one.repo_id)
         and query.agent_id in (None, one.agent_id)
+        and (runner_id is None or one.runner_id == runner_id or one.runner_id.startswith(f"{runner_id}."))
         and (query.since is None or created >= query.since)
         and (query.until is None or created < query.until)
     )

@@ -1,5 +1,6 @@
 """A request's way through an operation: who asks, how often, may they, is it well-formed, is it new, do it."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,11 +8,13 @@ import attrs
 import structlog
 import trio
 
-from townwatch.access.address import network_of
 from townwatch.access.gate import NotFound
 from townwatch.access.policy import Action, able, why_not_able
+from townwatch.access.sign_in import ClientPlace
 from townwatch.access.subject import ANONYMOUS, InvalidCredentials, Subject
 from townwatch.contracts.codec import encode
+from townwatch.contracts.networks import network_of
+from townwatch.contracts.tracing.context import TraceContext
 from townwatch.store import audit, runner_grants, runners
 from townwatch.transports.http import keys, reach
 from townwatch.transports.http.deps import Api
@@ -40,15 +43,20 @@ class ApiRequest:
 
 async def serve(api: Api, operation: Operation, incoming: ApiRequest) -> RestResponse:
     """The answer, whatever happens: errors too are answers."""
+    began_ns, header = time.time_ns(), incoming.headers.get("traceparent")
+    place = api.trace(header) if operation.writes else None
     try:
         with trio.fail_after(api.request_seconds):
-            answer = await _serve(api, operation, incoming)
+            answer = await _serve(api, operation, incoming, place)
     except Exception as error:
         answer = problem_of(error).answer()
+    if place is not None:
+        request = {"operation": operation.name, "route": f"{operation.method} {operation.path}", "header": header}
+        api.context.measure("request", {**request, "place": place, "began_ns": began_ns, "status": answer.status})
     return attrs.evolve(answer, headers={**NO_STORE, **answer.headers})
 
 
-async def _serve(api: Api, operation: Operation, incoming: ApiRequest) -> RestResponse:
+async def _serve(api: Api, operation: Operation, incoming: ApiRequest, place: TraceContext | None) -> RestResponse:
     if operation.sign_in:
         api.sign_ins.take(network_of(incoming.address), trio.current_time())
     subject = await _subject(api, operation, incoming)
@@ -58,8 +66,12 @@ async def _serve(api: Api, operation: Operation, incoming: ApiRequest) -> RestRe
         subject=subject,
         path=incoming.path_values,
         address=incoming.address,
+        origin=incoming.headers.get("origin"),
+        host=incoming.headers.get("host"),
+        user_agent=incoming.headers.get("user-agent"),
         body=None,
         query=None,
+        traceparent=None if place is None else place.header,
     )
     if not _is_open(api, operation, incoming):
         await _authorize(call)
@@ -94,6 +106,8 @@ async def _subject(api: Api, operation: Operation, incoming: ApiRequest) -> Subj
         raise unauthorized("sign in first: this needs an Authorization header with a Bearer token")
     buckets = api.writes if operation.writes else api.reads
     buckets.take(subject.user_id or subject.runner_id or network_of(incoming.address), trio.current_time())
+    place = ClientPlace(address=incoming.address, user_agent=incoming.headers.get("user-agent"))
+    await api.token_places.note(subject, place)
     return subject
 
 

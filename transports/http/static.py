@@ -5,6 +5,7 @@ Nothing but what was found in the folder at the start has a name here, so that n
 
 import gzip
 import hashlib
+from functools import cache
 from pathlib import Path
 
 import attrs
@@ -80,6 +81,12 @@ class Page:
     def paths(self) -> list[str]:
         """Return the paths that are served, below the root."""
         return list(self._files)
+
+
+@cache
+def page_of(root: Path) -> Page:
+    """Return the page below a folder, read once in a process. Blocks the first time."""
+    return Page(root)
 
 
 def security_headers(request: Request) -> list[tuple[str, str]]:

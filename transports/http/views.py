@@ -52,8 +52,18 @@ def session_view(
         worktree=None if state.worktree is None else rest.WorktreeView(**attrs.asdict(state.worktree)),
         resume_of=state.agent.resume_of if state.agent is not None else None,
         started_by=started_by,
+        pending_approval_ids=[one.approval_id for one in waiting],
+        workspace=_workspace(state),
+        error_message=state.reason if state.state == "FAILED" else None,
         **more,
     )
+
+
+def _workspace(state: SessionState) -> rest.WorkspaceView | None:
+    if state.workspace_path is None:
+        return None
+    began = state.signs.started_at
+    return rest.WorkspaceView(worktree_path=state.workspace_path, repo_ref=state.repo_ref, created_at=began)
 
 
 def prompts(state: SessionState) -> list[rest.QueuedPromptView]:
@@ -142,7 +152,13 @@ def decided_view(approval: Approval, asked: ApprovalRequest, agent_id: str) -> r
 
 def village_view(village: VillageOf) -> rest.MyVillage:
     role: Any = village.role
-    return rest.MyVillage(village_id=name_of(village.village_id), name=village.name, public=village.public, role=role)
+    return rest.MyVillage(
+        village_id=name_of(village.village_id),
+        name=village.name,
+        public=village.public,
+        role=role,
+        leave_out_texts=village.leave_out_texts,
+    )
 
 
 def member_view(member: Member, *, emails: bool) -> rest.MemberView:

@@ -18,7 +18,7 @@ from townwatch.actors.session.ending import why_late
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.decoding.oddities import mend
 from townwatch.contracts.decoding.runner_events import decode_event, decode_known_event, peek_address
-from townwatch.contracts.events import RunnerEvent, SessionStarted
+from townwatch.contracts.events import GREATEST_OF_RUNNERS, RunnerEvent, SessionStarted
 from townwatch.contracts.link import Nack
 from townwatch.contracts.village_ids import name_of
 from townwatch.runtime import ActorDeadError
@@ -102,16 +102,16 @@ class Feeder:
             self._room = trio.Event()
             await self._room.wait()
 
-    def acked(self, session_id: str, seq: int) -> int:
-        """The journal has it: let go. How many events that were."""
+    def acked(self, session_id: str, seq: int) -> tuple[int, int]:
+        """The journal has it: let go. How many events and bytes that were."""
         flight = self._flights.get(session_id)
         if flight is None:
-            return 0
+            return 0, 0
         events, size = flight.trim(seq)
         if events:
             flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
         self._let_go(events, size)
-        return events
+        return events, size
 
     def release(self, session_id: str, seq: int) -> None:
         """The session refused this event: it will never be durable."""
@@ -287,6 +287,9 @@ class Feeder:
 
     async def _belongs(self, event: RunnerEvent) -> bool:
         """Return whether this runner may send the event, by its grants as they are now, never by a field alone."""
+        if event.seq > GREATEST_OF_RUNNERS:
+            self._refuse(event.session_id, event.seq, "E_BAD_PAYLOAD", f"seq: at most {GREATEST_OF_RUNNERS}")
+            return False
         ended = self._context.board.session(event.session_id)
         if ended is not None and ended.ended_by is not None and ended.runner_id == self._identity.runner_id:
             self._refuse(event.session_id, event.seq, "E_SESSION_ENDED", why_late(ended))

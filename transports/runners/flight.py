@@ -111,16 +111,18 @@ class PendingAcks:
 
     _last: dict[str, int] = attrs.field(factory=dict[str, int])
     events: int = 0
-    """Events covered since the last `take`."""
+    bytes: int = 0
+    """Events and bytes covered since the last `take`."""
 
-    def note(self, session_id: str, seq: int, events: int) -> None:
+    def note(self, session_id: str, seq: int, events: int, size: int) -> None:
         self._last[session_id] = max(seq, self._last.get(session_id, 0))
         self.events += events
+        self.bytes += size
 
     def take(self) -> list[Ack]:
         """Return the acks to send now, and forget them."""
         said = [Ack(session_id=session_id, seq=seq) for session_id, seq in self._last.items()]
-        self._last, self.events = {}, 0
+        self._last, self.events, self.bytes = {}, 0, 0
         return said
 
     def __bool__(self) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 from townwatch.contracts.codec import ContractError, camel, decode_json, encode, to_json_values
 from townwatch.contracts.decoding.oddities import strict_json
 from townwatch.contracts.link import (
+    AllowancesHeld,
     Capabilities,
     Command,
     Events,
@@ -21,6 +22,7 @@ from townwatch.contracts.link import (
     Hello,
     LinkError,
     Nack,
+    OpenQuestions,
     Result,
     Welcome,
     decode_from_runner,
@@ -82,7 +84,7 @@ class AcklessHeartbeat:
     heartbeat: Heartbeat
 
 
-FromWire = Hello | Events | Heartbeat | Result | AcklessHeartbeat
+FromWire = Hello | Events | Heartbeat | Result | AllowancesHeld | OpenQuestions | AcklessHeartbeat
 
 
 class Dialect(Protocol):

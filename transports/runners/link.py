@@ -16,9 +16,12 @@ from townwatch.actors import messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
+from townwatch.contracts.codec import Decoder, encode
 from townwatch.contracts.link import (
     POLICY_ENFORCEMENT,
+    SHARED_BUDGETS,
     Ack,
+    AllowancesHeld,
     Command,
     ErrorBody,
     Events,
@@ -26,12 +29,13 @@ from townwatch.contracts.link import (
     Hello,
     LinkError,
     Nack,
+    OpenQuestions,
     Policies,
     Result,
     ResumePoint,
     Welcome,
 )
-from townwatch.contracts.secrets.shapes import masked_text
+from townwatch.contracts.secrets.shapes import masked_event, masked_text
 from townwatch.runtime import ActorDeadError, MailboxSpec
 from townwatch.transports.runners.clock import RunnerClock
 from townwatch.transports.runners.feeder import CALL_SECONDS, Feeder, ResumeElsewhere, Unavailable
@@ -46,9 +50,10 @@ from townwatch.transports.websocket.socket import MessageSocket
 log = structlog.get_logger("links")
 
 ACK_EVENTS = 64
+ACK_BYTES = 64 * 1024
 ACK_SECONDS = 0.02
-"""Between two frames of acknowledgements, unless `ACK_EVENTS` come first. No runner waits for one: they only bound
-what a runner would send again, and each is a wake-up and a write.
+"""Between two frames of acknowledgements, unless `ACK_EVENTS` or `ACK_BYTES` come first. They bound what a runner would
+send again, and what it sends of a flood beside others; each is a wake-up and a write.
 """
 PATROL_SECONDS = 1.0
 RESULT_CHARS = 8 * 1024
@@ -67,6 +72,9 @@ class AcceptedRunner:
     dialect: Dialect
     identity: RunnerIdentity
     hello: Hello
+
+
+_open_questions: Decoder[OpenQuestions] = Decoder(OpenQuestions, max_bytes=4 << 20)
 
 
 class RunnerLink(SocketActor):
@@ -105,6 +113,8 @@ class RunnerLink(SocketActor):
         await self._introduce()
         self.socket.send_if(self._dialect.write(welcome))
         self._say_policies()
+        if SHARED_BUDGETS in self._hello.capabilities.features:
+            self._settings.allowing.linked(self._identity.runner_id, self.actor_ref)
         self.beside(lambda: self.hold(self._take))
         self.beside(self._feed)
         self.beside(self._report)
@@ -114,6 +124,7 @@ class RunnerLink(SocketActor):
 
     async def on_stop(self) -> None:
         """Say goodbye: the runner should come back, to the process that serves then."""
+        self._settings.allowing.unlinked(self._identity.runner_id, self.actor_ref)
         self.socket.close(CloseCode.RESTARTING, "the service restarts; come back")
         with trio.move_on_after(GOODBYE_SECONDS):
             await self.socket.over.wait()
@@ -132,8 +143,10 @@ class RunnerLink(SocketActor):
                 self._say_nack(Nack(session_id=session_id, seq=seq, code=code, message=text))
             case m.SendCommand(command=command):
                 self._order(command)
-            case m.PoliciesChanged():
-                self._say_policies()
+            case m.PoliciesChanged(allowances=only):
+                if not only:
+                    self._say_policies()
+                self._say_allowances()
             case m.CloseLink(reason=reason, retry=retry):
                 self.socket.close(CloseCode.RESTARTING if retry else CloseCode.POLICY, reason)
             case Hangup():
@@ -163,13 +176,33 @@ class RunnerLink(SocketActor):
             window=self._window_announced,
             sessions=points,
             lost=lost,
+            tell_open=self._has_forgotten() or None,
         )
+
+    def _has_forgotten(self) -> bool:
+        """Return whether of a question that waits it is not known here what it asks."""
+        states = self._context.board.of_runner(self._identity.runner_id)
+        return any(asked.left_out for state in states for asked in state.pending.values())
+
+    async def _tell_open(self, told: OpenQuestions) -> None:
+        """Give a session what waits in it, with its secrets masked."""
+        state = self._context.board.session(told.session_id)
+        if state is None or state.runner_id != self._identity.runner_id:
+            return
+        masked = await trio.to_thread.run_sync(_masked_questions, told)
+        session = await self._context.router_call(m.LocateSession(told.session_id))
+        tell_if_alive(session, m.StillAsked(masked.approvals))
 
     def _say_policies(self) -> None:
         """Send the rules of all villages that this runner serves, where it said that it obeys rules."""
         if not self._dialect.lenient and POLICY_ENFORCEMENT in self._hello.capabilities.features:
             found = self._settings.policies(self._identity.villages())
             self.socket.send_if(self._dialect.write(Policies(policies=found)))
+
+    def _say_allowances(self) -> None:
+        found = self._settings.allowing.for_runner(self._identity.runner_id)
+        if found is not None:
+            self.socket.send_if(self._dialect.write(found))
 
     async def _resume(self, session_id: str, first_seq: int) -> int | None:
         """None for another runner's session: its events would be refused."""
@@ -218,6 +251,10 @@ class RunnerLink(SocketActor):
                 await self._take_events(events)
             case Heartbeat() | Result():
                 self._pass_on(parsed)
+            case AllowancesHeld(version=version, counted=counted):
+                self._settings.allowing.held(self._identity.runner_id, version, counted)
+            case OpenQuestions():
+                await self._tell_open(parsed)
             case AcklessHeartbeat(hello=hello, heartbeat=heartbeat):
                 if hello != self._hello:
                     self._hello = hello
@@ -267,9 +304,9 @@ class RunnerLink(SocketActor):
         self.socket.send_if(self._dialect.write(nack))
 
     def _note_ack(self, session_id: str, seq: int) -> None:
-        self._acks.note(session_id, seq, self._feeder.acked(session_id, seq))
+        self._acks.note(session_id, seq, *self._feeder.acked(session_id, seq))
         self._acks_wake.set()
-        if self._acks.events >= ACK_EVENTS:
+        if self._acks.events >= ACK_EVENTS or self._acks.bytes >= ACK_BYTES:
             self._acks_full.set()
 
     def _order(self, command: Command) -> None:
@@ -313,7 +350,7 @@ class RunnerLink(SocketActor):
         return await self._runner.send(message)
 
     async def _acknowledge(self) -> None:
-        """Send acks: at once when idle; while much comes in, one frame a session every 20 ms or 64 events."""
+        """Send acks: at once when idle; while much comes in, one frame a session every 20 ms, 64 events or 64 KiB."""
         while True:
             await self._acks_wake.wait()
             self._acks_wake, self._acks_full = trio.Event(), trio.Event()
@@ -348,3 +385,7 @@ class RunnerLink(SocketActor):
                     await self._introduce()
                 except Unavailable as error:
                     self.socket.close(CloseCode.TRY_AGAIN, f"{error}; come back")
+
+
+def _masked_questions(told: OpenQuestions) -> OpenQuestions:
+    return _open_questions.decode(masked_event(encode(told)))

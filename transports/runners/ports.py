@@ -1,11 +1,13 @@
 """What the composition root gives to the runner side."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 import attrs
 
 from townwatch.actors.context import Context
-from townwatch.contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW
+from townwatch.actors.ports import Ref
+from townwatch.contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW, Allowances
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.contracts.village_ids import name_of
 from townwatch.transports.websocket.pace import MessageLimits
@@ -25,6 +27,40 @@ withdrawn is closed at once.
 def no_policies(villages: Mapping[str, str]) -> list[VillagePolicy]:
     """Know no rules of any village."""
     return []
+
+
+class Allowing(Protocol):
+    """Leases of budgets, for the connections of runners that hold their sessions to them."""
+
+    def linked(self, runner_id: str, link: Ref) -> None: ...
+
+    def unlinked(self, runner_id: str, link: Ref) -> None: ...
+
+    def for_runner(self, runner_id: str) -> Allowances | None:
+        """Return what the runner is to hold; None where nothing was worked out for this connection yet."""
+        ...
+
+    def held(self, runner_id: str, version: int, counted: Mapping[str, int]) -> None:
+        """The runner holds what it was sent under this version, and nothing earlier. `counted`: session → the number of
+        the event by which all that it used before is told.
+        """
+        ...
+
+
+class NoAllowances:
+    """No budgets are shared: every call is nothing."""
+
+    def linked(self, runner_id: str, link: Ref) -> None:
+        pass
+
+    def unlinked(self, runner_id: str, link: Ref) -> None:
+        pass
+
+    def for_runner(self, runner_id: str) -> Allowances | None:
+        return None
+
+    def held(self, runner_id: str, version: int, counted: Mapping[str, int]) -> None:
+        pass
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +118,8 @@ class LinkSettings:
     """Connections that may be between TCP and hello at the same time; more get 503."""
     policies: Callable[[Mapping[str, str]], list[VillagePolicy]] = no_policies
     """(name → key of villages) → their rules, as they are sent to the runner."""
+    allowing: Allowing = attrs.field(factory=NoAllowances)
+    """What sessions may use of budgets that they share."""
     socket: SocketLimits = attrs.field(factory=_limits)
 
 

@@ -37,7 +37,7 @@ def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:
 
 def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:
     """A place in the namespace, and what was missed. Nothing can come in between: there is no await here."""
-    recovery, pid = space.recovery, auth.get("pid")
+    recovery, pid = None if client.session.bare else space.recovery, auth.get("pid")
     if recovery is not None and isinstance(pid, str):
         found = recovery.restore(pid, auth.get("offset"))
         if found is not None:
@@ -47,7 +47,7 @@ def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Soc
             space.sockets[socket.sid] = socket
             space.set_rooms(socket, lost.rooms)
             return socket, found.missed
-    start = recovery.next if recovery is not None else 0
+    start = space.recovery.next if space.recovery is not None else 0
     own_pid = secrets.token_urlsafe(15) if recovery is not None else None
     socket = Socket(space, client, secrets.token_urlsafe(15), own_pid, start)
     space.sockets[socket.sid] = socket

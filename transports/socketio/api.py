@@ -1,23 +1,45 @@
 """python-socketio's public server API on our rooms and messages: the same names, signatures and meanings."""
 
+import inspect
 from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from typing import Any, NoReturn, cast
 
 import socketio
+import structlog
 import trio
 from socketio import exceptions
 
+from townwatch.transports.socketio import asgi
+from townwatch.transports.socketio.background import BackgroundTask
+from townwatch.transports.socketio.base import Postponed, fitting
+from townwatch.transports.socketio.client import Client
+from townwatch.transports.socketio.engine import Engine
 from townwatch.transports.socketio.namespace import Namespace, Socket
 from townwatch.transports.socketio.packet import Kind
 from townwatch.transports.socketio.parser import Parser
+
+log = structlog.get_logger("socketio")
+
+RECOVERED = "townwatch.recovered"
+"""In the environ of a connect handler: whether this client came back with its rooms."""
 
 
 class ServerApi(socketio.AsyncServer):
     """The API that programs call. The engine, the connecting and the hot path are `TrioServer`'s."""
 
     parser: Parser
+    _early: list[BackgroundTask]
+    """Background tasks that wait for the server to run."""
+
+    engine: Engine
+
+    @property
+    def is_running(self) -> bool:
+        raise NotImplementedError
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        raise NotImplementedError
 
     def space(self, name: str) -> Namespace:
         raise NotImplementedError
@@ -61,6 +83,7 @@ class ServerApi(socketio.AsyncServer):
             # volatile events carry the current offset, so that they do not spoil what the client remembers
             arguments.append(space.recovery.offset(space.recovery.next - 1 if volatile else None))
         messages = self.parser.encode(Kind.EVENT, space.name, arguments, ack)
+        messages[0].numbered = ack is None and space.recovery is not None
         if callback is None and not volatile and space.recovery is not None:
             space.recovery.record(rooms, messages, skip)
         reached = 0
@@ -187,9 +210,12 @@ class ServerApi(socketio.AsyncServer):
         """Raise NotImplementedError: the Socket.IO Admin UI is not served; GET /api/supervision shows the live tree."""
         raise NotImplementedError("the Socket.IO Admin UI is not served; watch the supervision tree instead")
 
-    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Start a task in the server's nursery."""
-        self._spawn(partial(target, *args, **kwargs))
+    def start_background_task(self, target: Any, *args: Any, **kwargs: Any) -> BackgroundTask:  # type: ignore[override]
+        """Start a task in the server's nursery; before the server runs, as soon as it does."""
+        task = BackgroundTask(target, args, kwargs)
+        if not self._spawn(task.run):
+            self._early.append(task)
+        return task
 
     async def sleep(self, seconds: float = 0) -> None:  # type: ignore[override]
         await trio.sleep(seconds)
@@ -197,3 +223,64 @@ class ServerApi(socketio.AsyncServer):
     async def shutdown(self) -> None:  # type: ignore[override]
         """Close every session, recoverably."""
         await self.drain(1.0)
+
+    # --- as an ASGI application ---------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncGenerator[None]:
+        """Run the server while open: for the lifespan of an ASGI application, or around a program's own loop."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self.run)
+            yield
+            nursery.cancel_scope.cancel()
+
+    async def handle_request(self, scope: Any, receive: Any, send: Any) -> None:  # type: ignore[override]
+        """Serve one request of an ASGI server that runs on trio: what `socketio.ASGIApp` calls."""
+        await asgi.serve(self.engine, self.is_running, scope, receive, send)
+
+    def attach(self, app: Any, socketio_path: str = "socket.io") -> NoReturn:  # type: ignore[override]
+        """Raise TypeError: an ASGI application is wrapped, and the edge is given to `mount`."""
+        raise TypeError(
+            f"attach({type(app).__name__}) is for asyncio's web servers: wrap an ASGI application with"
+            " townwatch.transports.socketio.ASGIApp(server, app), or serve Socket.IO alone with mount(edge)"
+        )
+
+    # --- the handlers of the application ------------------------------------------------------------------------------
+
+    async def _ask(self, client: Client, socket: Socket, name: str, auth: dict[str, Any]) -> Any:
+        """Return the connect handler's answer: None to accept, else the data of the refusal. Raises `Postponed` where
+        it failed or says so: nothing is wrong with the client.
+        """
+        about = {**client.environ, RECOVERED: socket.recovered}
+        try:
+            answer = await self._trigger("connect", name, socket.sid, about, auth)
+        except exceptions.ConnectionRefusedError as refused:
+            answer = refused.error_args or {"message": "Connection rejected by server"}
+        except Postponed:
+            raise
+        except OSError as error:  # what it needs is away: not worth a traceback for each client that comes
+            log.warning("connect_handler_failed", reason=str(error)[:300])
+            raise Postponed(str(error)) from None
+        except Exception as error:
+            log.exception("connect_handler_failed")
+            raise Postponed(repr(error)) from None
+        if answer is None or answer is True or answer is self.not_handled:
+            return None
+        if answer is False:
+            return {"message": "Connection rejected by server"}
+        return {"message": answer} if isinstance(answer, str) else answer
+
+    async def _trigger(self, event: str, namespace: str, *args: Any) -> Any:
+        """The handler that python-socketio's rules find; its result, or `not_handled`."""
+        handler, arguments = cast(Any, self)._get_event_handler(event, namespace, args)
+        if handler is not None:
+            if event in ("connect", "disconnect"):
+                arguments = fitting(handler, arguments)
+            result = handler(*arguments)
+            return await result if inspect.isawaitable(result) else result
+        space, arguments = cast(Any, self)._get_namespace_handler(namespace, args)
+        if space is not None:
+            method = getattr(space, f"on_{event}", None) if event in ("connect", "disconnect") else None
+            arguments = arguments if method is None else fitting(method, arguments)
+            return await space.trigger_event(event, *arguments)
+        return self.not_handled

@@ -49,13 +49,6 @@ def fitting(handler: Any, arguments: Sequence[Any]) -> Sequence[Any]:
     return arguments
 
 
-class NoManager:
-    """python-socketio's manager scans all rooms at each disconnect; ours are in `Namespace`."""
-
-    def set_server(self, server: Any) -> None:
-        """Called by the base class."""
-
-
 class NoEngine:
     """Placeholder that the base class creates instead of python-engineio's server."""
 

@@ -12,9 +12,12 @@ from townwatch.transports.socketio.namespace import Socket
 from townwatch.transports.socketio.packet import Packet
 from townwatch.transports.socketio.parser import Parser, Partial
 from townwatch.transports.socketio.session import EngineSession
+from townwatch.transports.websocket.pace import MessageLimits
 
 log = structlog.get_logger("socketio")
 
+STRANGER = MessageLimits(message_bytes=16 * 1024)
+"""Until it has joined a namespace: a token fits, and thousands of unfinished messages of strangers stay in memory."""
 MAILBOX = 256
 """Events of one client that wait; beyond it, nothing more is read from it."""
 
@@ -28,6 +31,7 @@ class Client:
 
     def __init__(self, session: EngineSession, spawn: Callable[..., object], parser: Parser) -> None:
         self.session = session
+        session.limit(STRANGER)
         self.sockets: dict[str, Socket] = {}
         self.connecting: list[str] = []
         self._spawn = spawn
@@ -42,6 +46,11 @@ class Client:
     def environ(self) -> dict[str, Any]:
         """The request that opened the session, as WSGI names it."""
         return environ(self.session.request)
+
+    def joined(self, namespace: str, socket: Socket) -> None:
+        """It was let in: from now on it may send what the engine takes."""
+        self.sockets[namespace] = socket
+        self.session.limit(None)
 
     def packet(self, data: str | bytes) -> Packet | None:
         """The packet that is whole with this message; None while attachments are missing. Raises `PacketError`."""
@@ -97,6 +106,9 @@ def environ(request: Request) -> dict[str, Any]:
         "wsgi.url_scheme": request.scheme,
         "townwatch.request": request,
     }
+    scope = getattr(request, "scope", None)
+    if scope is not None:
+        found["asgi.scope"] = scope
     for name, _ in request.headers:
         found["HTTP_" + name.upper().replace("-", "_")] = request.header(name)
     return found

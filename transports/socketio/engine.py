@@ -4,14 +4,15 @@ import base64
 import json
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-import attrs
 import trio
 
 from townwatch.transports.edge.connection import Connection
 from townwatch.transports.edge.http import Headers, Request, Response
 from townwatch.transports.socketio.heartbeat import HeartbeatSchedule
+from townwatch.transports.socketio.hooks import ERRORS, EngineHooks, EngineRefusal, EngineSettings as EngineSettings
 from townwatch.transports.socketio.message import CLOSE, NOOP, PONG_PROBE, Message
 from townwatch.transports.socketio.session import SEPARATOR, EngineSession
 from townwatch.transports.websocket.deflate import negotiate
@@ -20,42 +21,10 @@ from townwatch.transports.websocket.handshake import HandshakeRejected, accept, 
 from townwatch.transports.websocket.messages import Incoming
 from townwatch.transports.websocket.pace import MessageLimits
 
-ERRORS = {
-    0: "Transport unknown",
-    1: "Session ID unknown",
-    2: "Bad handshake method",
-    3: "Bad request",
-    4: "Forbidden",
-    5: "Unsupported protocol version",
-}
 NOOP_SECONDS = 0.1
 """How long after the probe a waiting poll is released, as the official server does it."""
 CLOSED_SECONDS = 1.0
 LINGER_SECONDS = 3.0
-
-
-@attrs.frozen(kw_only=True)
-class EngineSettings:
-    """Times in seconds, sizes in bytes. `origins`: allowed beside the service's own."""
-
-    ping_interval: float = 25.0
-    ping_timeout: float = 60.0
-    max_payload: int = 1_000_000
-    upgrade_timeout: float = 10.0
-    transports: tuple[str, ...] = ("polling", "websocket")
-    origins: tuple[str, ...] = ()
-    backlog: int = 1 << 20
-    """Bytes that may wait for a slow client before it is cut (recoverably)."""
-    deflate: bool = True
-    """permessage-deflate for clients that offer it: messages of 1024 bytes and more, each compressed once for all."""
-
-
-class EngineRefusal(Exception):
-    """A request that the protocol does not allow; `code` is one of `ERRORS`."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(ERRORS[code])
-        self.code = code
 
 
 class Engine:
@@ -71,10 +40,11 @@ class Engine:
         self.on_upgrade: Callable[[EngineSession], None] = lambda _session: None
         self.gate: Callable[[EngineSession], Awaitable[None]] | None = None
         """Awaited after each packet that came in: the application's back-pressure."""
+        self.hooks = EngineHooks()
         self.slow_clients_cut = 0
         self._nursery: trio.Nursery | None = None
         self._closed: dict[str, float] = {}
-        self._limits = MessageLimits(message_bytes=settings.max_payload)
+        self.limits = MessageLimits(message_bytes=settings.max_payload)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
@@ -127,12 +97,12 @@ class Engine:
             if not upgrade and session.transport != transport:
                 raise EngineRefusal(3)
             return session
+        if not self.origin_allowed(request):  # first, so that a page can ask why its WebSocket was refused
+            raise EngineRefusal(4)
         if request.method != "GET":
             raise EngineRefusal(2)
         if (transport == "websocket") != upgrade:
             raise EngineRefusal(3)
-        if not self.origin_allowed(request):
-            raise EngineRefusal(4)
         if request.argument("EIO") != "4":
             raise EngineRefusal(5)
         return None
@@ -143,20 +113,21 @@ class Engine:
         if not origins:
             return True
         own = f"{request.scheme}://{request.header('host')}"
-        return len(origins) == 1 and (origins[0] == own or origins[0] in self.settings.origins)
+        listed = self.settings.origins
+        return len(origins) == 1 and (origins[0] == own or origins[0] in listed or "*" in listed)
 
     def _cors(self, request: Request) -> Headers:
         origin = request.header("origin")
         if not origin or not self.origin_allowed(request):
             return []
-        return [
-            ("access-control-allow-origin", origin),
-            ("access-control-allow-credentials", "true"),
-            ("vary", "origin"),
-        ]
+        credentials = [("access-control-allow-credentials", "true")] if self.settings.credentials else []
+        return [("access-control-allow-origin", origin), *credentials, ("vary", "origin")]
 
-    def _refusal(self, code: int, cors: Headers) -> Response:
-        body = json.dumps({"code": code, "message": ERRORS[code]}, separators=(",", ":")).encode()
+    def refusal(self, refused: EngineRefusal) -> Response:
+        return self._refusal(refused.code, [], str(refused))
+
+    def _refusal(self, code: int, cors: Headers, message: str | None = None) -> Response:
+        body = json.dumps({"code": code, "message": message or ERRORS[code]}, separators=(",", ":")).encode()
         return Response(403 if code == 4 else 400, body, [("content-type", "application/json"), *cors])
 
     def _new_session(self, request: Request, transport: str) -> tuple[EngineSession, Message]:
@@ -165,29 +136,35 @@ class Engine:
         settings = self.settings
         greeting = {
             "sid": sid,
-            "upgrades": ["websocket"] if transport == "polling" and "websocket" in settings.transports else [],
+            "upgrades": ["websocket"] if transport == "polling" and self._upgrades else [],
             "pingInterval": round(settings.ping_interval * 1000),
             "pingTimeout": round(settings.ping_timeout * 1000),
             "maxPayload": settings.max_payload,
         }
         return session, Message("0" + json.dumps(greeting, separators=(",", ":")))
 
+    @property
+    def _upgrades(self) -> bool:
+        return self.settings.upgrades and "websocket" in self.settings.transports
+
     async def handle(self, request: Request) -> Response:
         """A polling request."""
         self.heartbeat.tick()
-        cors = self._cors(request)
+        cors = [*self._cors(request), *self.hooks.headers_of(request)]
         if request.method == "OPTIONS":
             return self._preflight(request, cors)
         if request.method == "GET" and self._was_just_closed(request):
             return _payload("6", cors)
         try:
             session = self.verify(request, upgrade=False)
+            if session is None:
+                await self.hooks.ask(request)
         except EngineRefusal as refused:
-            return self._refusal(refused.code, cors)
+            return self._refusal(refused.code, cors, str(refused))
         if session is None:
             session, greeting = self._new_session(request, "polling")
             session.send(greeting)
-            answer = _payload(session.take(), cors)
+            answer = _payload(session.take(self.settings.payload_packets), cors)
             self.on_connect(session)
             self.heartbeat.expect_ping(session)
             return answer
@@ -226,7 +203,7 @@ class Engine:
             session.poll = None
             if not session.buffer:
                 return self._refusal(3 if session.connection is not None else 1, cors)
-        return _payload(session.take(), cors)
+        return _payload(session.take(self.settings.payload_packets), cors)
 
     async def _post(self, session: EngineSession, request: Request, cors: Headers) -> Response:
         if session.posting or request.header("content-type") == "application/octet-stream":
@@ -259,24 +236,38 @@ class Engine:
 
     async def handle_websocket(self, request: Request, connection: Connection, leftover: bytes) -> None:
         """Serve a WebSocket connection from the handshake to its end."""
-        self.heartbeat.tick()
         try:
             check_handshake(request)
-            session = self.verify(request, upgrade=True)
-            if request.argument("transport") != "websocket":
-                raise EngineRefusal(3)
+            session = await self.admit_websocket(request)
         except HandshakeRejected as rejection:
             await reject(connection, rejection)
             return
         except EngineRefusal as refused:
-            answer = self._refusal(refused.code, [])
+            answer = self.refusal(refused)
             await refuse(connection, answer.status, answer.body, [])
             return
         connection.backlog = self.settings.backlog
         accepted = negotiate(request.header("sec-websocket-extensions")) if self.settings.deflate else None
-        accept(request, connection, extensions=accepted)
+        accept(request, connection, extensions=accepted, headers=self.hooks.headers_of(request))
         request.headers = [pair for pair in request.headers if pair[0] != "sec-websocket-key"]  # it has served
-        incoming = Incoming(connection, leftover, self._limits, deflated=accepted is not None)
+        limits = (session.limits if session is not None else None) or self.limits
+        incoming = Incoming(connection, leftover, limits, deflated=accepted is not None)
+        await self.serve_websocket(request, session, connection, incoming)
+
+    async def admit_websocket(self, request: Request) -> EngineSession | None:
+        """The session that a WebSocket's request is to upgrade; None for a new one. Raises `EngineRefusal`."""
+        self.heartbeat.tick()
+        session = self.verify(request, upgrade=True)
+        if request.argument("transport") != "websocket":
+            raise EngineRefusal(3)
+        if session is None:
+            await self.hooks.ask(request)
+        return session
+
+    async def serve_websocket(
+        self, request: Request, session: EngineSession | None, connection: Connection, incoming: Incoming
+    ) -> None:
+        """Serve an accepted WebSocket to its end."""
         if session is not None or request.argument("sid") is not None:
             await self._maybe_upgrade(session, connection, incoming)
             return
@@ -290,7 +281,8 @@ class Engine:
     def _adopt(self, session: EngineSession, connection: Connection, incoming: Incoming) -> None:
         session.connection, session.incoming = connection, incoming
         session.deflates = incoming.deflated
-        session.direct = None if session.base64 else connection
+        plain = connection.takes_frames and not (session.base64 or session.bare)
+        session.direct = connection if plain else None
         connection.on_slow = session.cut_later
 
     async def read(self, session: EngineSession) -> None:
@@ -318,13 +310,21 @@ class Engine:
                 await self.gate(session)
 
     async def _linger(self, connection: Connection) -> None:
-        with trio.move_on_after(LINGER_SECONDS):
-            while await connection.recv():  # its close frame, which answers ours
-                pass
+        ends = trio.current_time() + LINGER_SECONDS
+        with suppress(trio.TooSlowError):  # its close frame, which answers ours
+            while trio.current_time() < ends and await connection.recv(ends=ends):
+                await trio.lowlevel.checkpoint()
 
     async def _maybe_upgrade(self, session: EngineSession | None, connection: Connection, incoming: Incoming) -> None:
         """A WebSocket for a session that polls. One that cannot be is opened and closed at once, as officially."""
-        if session is None or session.upgrading or session.connection is not None or session.transport != "polling":
+        impossible = session is None or not self._upgrades
+        if (
+            session is None
+            or impossible
+            or session.upgrading
+            or session.connection is not None
+            or session.transport != "polling"
+        ):
             connection.write(close_frame())
             await connection.hang_up(1)
             return

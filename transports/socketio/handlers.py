@@ -13,13 +13,13 @@ import structlog
 import trio
 from socketio.exceptions import ConnectionRefusedError
 
-from townwatch.access.address import network_of
 from townwatch.actors import messages as m
 from townwatch.actors.client import ClientActor
 from townwatch.actors.context import Context
 from townwatch.actors.directory import Origin
 from townwatch.actors.ports import Access, ClientGone, Principal, Replay, Tag
 from townwatch.contracts.joins import PAYLOADS, Refusal
+from townwatch.contracts.networks import network_of
 from townwatch.runtime import ActorDeadError, MailboxFull, whereis
 from townwatch.supervision import ChildError, ChildSpec, LimitReached, Supervisor
 from townwatch.transports.socketio import Postponed, TrioServer

@@ -22,6 +22,9 @@ class Message(msgspec.Struct, gc=False, eq=False):
     text: str | None = None
     binary: bytes | None = None
     tag: Tag | None = None
+    numbered: bool = False
+    """Whether its last argument is a recovery offset."""
+    _bare: "Message | None" = None
     _frame: bytes | None = None
     _payload: str | None = None
     _deflated: bytes | None = None
@@ -47,6 +50,20 @@ class Message(msgspec.Struct, gc=False, eq=False):
                 if len(packed) < len(plain):
                     self._deflated = build_frame(opcode, packed, compressed=True)
         return self._deflated
+
+    @property
+    def bare(self) -> "Message":
+        """The same without the recovery offset, for clients that do not want it."""
+        if not self.numbered:
+            return self
+        if self._bare is None:
+            if self.text is not None:
+                self._bare = Message(self.text[: self.text.rindex(',"')] + "]", tag=self.tag)
+            else:
+                packet = msgspec.msgpack.decode(self.binary or b"")
+                packet["data"].pop()
+                self._bare = Message(binary=msgspec.msgpack.encode(packet), tag=self.tag)
+        return self._bare
 
     @property
     def payload(self) -> str:

@@ -130,15 +130,20 @@ class Group:
         self._ways: tuple[Audience, Audience, list[Socket]] | None = None
 
     def add(self, socket: Socket) -> None:
-        self.members[socket] = self._ways = None
+        self.members[socket] = None
+        self.changed()
 
     def remove(self, socket: Socket) -> None:
         self.members.pop(socket, None)
-        self._ways = None
+        self.changed()
 
     def changed(self) -> None:
         """Something that `write` remembers of a member is no longer so."""
-        self._ways = None
+        if self._ways is not None:
+            direct, deflating, _ = self._ways
+            direct.end()
+            deflating.end()
+            self._ways = None
 
     def write(self, joined: bytes, messages: list[Message]) -> None:
         """Write to every member: the same bytes to most, and by its own send path to each of the others."""
@@ -161,10 +166,8 @@ class Group:
                 (deflating if socket.client.session.deflates else direct).append(connection)
             else:
                 others.append(socket)
-        ways = Audience(direct), Audience(deflating), others
-        if not others:  # who polls today may have a WebSocket tomorrow
-            self._ways = ways
-        return ways
+        self._ways = Audience(direct), Audience(deflating), others
+        return self._ways
 
 
 class Namespace:

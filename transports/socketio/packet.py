@@ -64,7 +64,7 @@ def encode(
 def encode_event(event: str, payload: bytes, offset: str | None, tag: Tag | None) -> Message:
     """An event of the main namespace whose one argument is JSON already."""
     last = f',"{offset}"' if offset is not None else ""
-    return Message(f'42["{event}",{payload.decode()}{last}]', tag=tag)
+    return Message(f'42["{event}",{payload.decode()}{last}]', tag=tag, numbered=offset is not None)
 
 
 def _has_binary(value: Any) -> bool:

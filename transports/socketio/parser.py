@@ -86,6 +86,7 @@ class MsgpackParser:
     def encode_event(self, event: str, payload: bytes, offset: str | None, tag: Tag | None) -> Message:
         arguments = [event, msgspec.json.decode(payload), *([] if offset is None else [offset])]
         (message,) = self.encode(Kind.EVENT, "/", arguments, tag=tag)
+        message.numbered = offset is not None
         return message
 
     def decode(self, data: str | bytes, partial: Partial | None) -> Packet | Partial:

@@ -8,15 +8,18 @@ from typing import Any, cast
 
 import structlog
 import trio
-from socketio import exceptions
 
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, admit, live_twin
-from townwatch.transports.socketio.api import ServerApi
-from townwatch.transports.socketio.base import NO_ACK, NoEngine, NoManager, Postponed, Stats, as_list, fitting
+from townwatch.transports.socketio.api import RECOVERED as RECOVERED, ServerApi
+from townwatch.transports.socketio.background import BackgroundTask
+from townwatch.transports.socketio.base import NO_ACK, NoEngine, Postponed, Stats, as_list
 from townwatch.transports.socketio.client import Client
 from townwatch.transports.socketio.deadlines import Deadlines
-from townwatch.transports.socketio.engine import Engine, EngineSettings
+from townwatch.transports.socketio.engine import Engine
+from townwatch.transports.socketio.hooks import Allow, EngineHooks, EngineSettings, HeaderHook
+from townwatch.transports.socketio.keywords import parser_of, settings
+from townwatch.transports.socketio.manager import Environs, RoomManager
 from townwatch.transports.socketio.message import Message, Tag
 from townwatch.transports.socketio.namespace import Namespace, Socket
 from townwatch.transports.socketio.packet import Kind, Packet, PacketError
@@ -27,19 +30,19 @@ from townwatch.transports.socketio.session import EngineSession
 
 log = structlog.get_logger("socketio")
 
-RECOVERED = "townwatch.recovered"
-"""In the environ of a connect handler: whether this client came back with its rooms."""
 LAST_SECONDS = 2.0
 """Time limit for the disconnect handlers of clients connected at shutdown."""
 
 
 class TrioServer(ServerApi):
-    """Serve it with `mount(edge)` and run `run()` in a nursery.
+    """Serve it with `mount(edge)` and run `run()` in a nursery; or by `ASGIApp`.
 
-    recovery           None turns connection state recovery off
+    recovery           turns connection state recovery on, as in the official server it is off without it
     connect_timeout    seconds an Engine.IO session may live without joining a namespace
     parser             "json", or "msgpack" for clients with socket.io-msgpack-parser
     namespaces         which exist beside those that have handlers; "*": all
+    allow_request, initial_headers, headers: the hooks of `EngineHooks`
+    keywords           those of python-socketio's AsyncServer; TypeError says what replaces the others
     """
 
     def __init__(
@@ -48,24 +51,33 @@ class TrioServer(ServerApi):
         path: str = "/socket.io",
         engine: EngineSettings | None = None,
         recovery: RecoverySettings | None = None,
-        recover: bool = True,
         connect_timeout: float = 45.0,
         namespaces: Sequence[str] | str | None = None,
         parser: str = "json",
+        serializer: Any = None,
+        allow_request: Allow | None = None,
+        initial_headers: HeaderHook | None = None,
+        headers: HeaderHook | None = None,
+        **keywords: Any,
     ) -> None:
         self.path = path
-        self.parser: Parser = PARSERS[parser]()
-        self.engine = Engine(engine or EngineSettings())
-        self._recovery = (recovery or RecoverySettings()) if recover else None
+        self.parser: Parser = PARSERS[parser_of(parser, serializer)]()
+        self.engine = Engine(settings(engine, keywords))
+        self.engine.hooks = EngineHooks(allow_request, initial_headers, headers)
+        self._recovery = recovery
         self._spaces: dict[str, Namespace] = {}
         self._clients: dict[EngineSession, Client] = {}
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._tasks: trio.Nursery | None = None
         self._last_gone: list[tuple[str, str, str]] = []
-        cast(Any, super()).__init__(client_manager=NoManager(), namespaces=namespaces, async_handlers=False)
+        self._early: list[BackgroundTask] = []
+        manager = RoomManager(self._spaces)
+        cast(Any, super()).__init__(client_manager=manager, namespaces=namespaces, async_handlers=False)
+        self.environ: Any = Environs(self._spaces)
         self.engine.on_connect = self._opened
         self.engine.on_message = self._received
         self.engine.on_close = self._closed
+        self.engine.on_upgrade = self._upgraded
         self.engine.gate = self._gate
 
     def mount(self, edge: Edge) -> None:
@@ -82,12 +94,16 @@ class TrioServer(ServerApi):
                 self._tasks.start_soon(self._undecided.run)
                 for space in self._spaces.values():
                     self._tasks.start_soon(space.flush_for_ever)
+                for task in self._early:
+                    self._tasks.start_soon(task.run)
+                self._early.clear()
                 task_status.started()
                 try:
                     await trio.sleep_forever()  # no deadline: its children do the work
                 finally:
                     self._tasks.cancel_scope.cancel()
         finally:
+            self._tasks = None
             await self._tell_of_the_last()
 
     async def _tell_of_the_last(self) -> None:
@@ -112,6 +128,10 @@ class TrioServer(ServerApi):
         self._tasks.start_soon(function, *args)
         return True
 
+    @property
+    def is_running(self) -> bool:
+        return self._tasks is not None
+
     def space(self, name: str) -> Namespace:
         space = self._spaces.get(name)
         if space is None:
@@ -135,6 +155,12 @@ class TrioServer(ServerApi):
     def _opened(self, session: EngineSession) -> None:
         self._clients[session] = client = Client(session, self._spawn, self.parser)
         self._undecided.add(client)
+
+    def _upgraded(self, session: EngineSession) -> None:
+        """Note that broadcasts to it go another way from now on."""
+        client = self._clients.get(session)
+        for socket in () if client is None else client.sockets.values():
+            socket.group.changed()
 
     def _still_undecided(self, client: Client) -> None:
         if not client.sockets and client.session.open:
@@ -179,6 +205,7 @@ class TrioServer(ServerApi):
     def _closed(self, session: EngineSession, reason: str) -> None:
         client = self._clients.pop(session, None)
         if client is not None:
+            self._undecided.discard(client)
             for socket in list(client.sockets.values()):
                 self._gone(socket, reason)
 
@@ -221,29 +248,6 @@ class TrioServer(ServerApi):
             old.close("forced close")
         return admit(client, space, auth)
 
-    async def _ask(self, client: Client, socket: Socket, name: str, auth: dict[str, Any]) -> Any:
-        """Return the connect handler's answer: None to accept, else the data of the refusal. Raises `Postponed` where
-        it failed or says so: nothing is wrong with the client.
-        """
-        about = {**client.environ, RECOVERED: socket.recovered}
-        try:
-            answer = await self._trigger("connect", name, socket.sid, about, auth)
-        except exceptions.ConnectionRefusedError as refused:
-            answer = refused.error_args or {"message": "Connection rejected by server"}
-        except Postponed:
-            raise
-        except OSError as error:  # what it needs is away: not worth a traceback for each client that comes
-            log.warning("connect_handler_failed", reason=str(error)[:300])
-            raise Postponed(str(error)) from None
-        except Exception as error:
-            log.exception("connect_handler_failed")
-            raise Postponed(repr(error)) from None
-        if answer is None or answer is True or answer is self.not_handled:
-            return None
-        if answer is False:
-            return {"message": "Connection rejected by server"}
-        return {"message": answer} if isinstance(answer, str) else answer
-
     def _postpone(self, socket: Socket, passing: Postponed) -> None:
         """Close the transport; a client that was about to recover can still do so when it comes back."""
         space, session = socket.namespace, socket.client.session
@@ -263,7 +267,7 @@ class TrioServer(ServerApi):
         _send(client.session, self.parser.encode(Kind.CONNECT, space.name, greeting))
         _send(client.session, missed)
         socket.connected = True
-        client.sockets[space.name] = socket
+        client.joined(space.name, socket)
         socket.release()
 
     def _gone(self, socket: Socket, reason: str) -> None:
@@ -307,19 +311,6 @@ class TrioServer(ServerApi):
             result = callback(*(packet.data or ()))
             if inspect.iscoroutine(result):
                 self._spawn(_await, result)
-
-    async def _trigger(self, event: str, namespace: str, *args: Any) -> Any:
-        """The handler that python-socketio's rules find; its result, or `not_handled`."""
-        handler, arguments = cast(Any, self)._get_event_handler(event, namespace, args)
-        if handler is not None:
-            if event in ("connect", "disconnect"):
-                arguments = fitting(handler, arguments)
-            result = handler(*arguments)
-            return await result if inspect.isawaitable(result) else result
-        space, arguments = cast(Any, self)._get_namespace_handler(namespace, args)
-        if space is not None:
-            return await space.trigger_event(event, *arguments)
-        return self.not_handled
 
     # --- the hot path ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from townwatch.transports.socketio.heartbeat import HeartbeatSchedule
 from townwatch.transports.socketio.message import CLOSE, NOOP, Message
 from townwatch.transports.websocket.frames import TEXT, build_frame, close_frame
 from townwatch.transports.websocket.messages import Incoming
+from townwatch.transports.websocket.pace import MessageLimits
 
 SEPARATOR = "\x1e"
 POLLING_BACKLOG = 1 << 20
@@ -23,6 +24,7 @@ class SessionHost(Protocol):
     """The part of the Engine.IO server that a session needs."""
 
     heartbeat: "HeartbeatSchedule[EngineSession]"
+    limits: MessageLimits
     sessions: "dict[str, EngineSession]"
     on_message: "Callable[[EngineSession, str | bytes], None]"
     on_close: "Callable[[EngineSession, str], None]"
@@ -37,8 +39,9 @@ class EngineSession:
     """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
 
     __slots__ = (
-        "__weakref__", "_buffered", "base64", "buffer", "connection", "deflates", "direct", "engine", "id", "incoming",
-        "open", "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport", "upgrading",
+        "__weakref__", "_buffered", "bare", "base64", "buffer", "connection", "deflates", "direct", "engine", "id",
+        "incoming", "limits", "open", "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport",
+        "upgrading",
     )  # fmt: skip
 
     def __init__(self, engine: SessionHost, sid: str, request: Request, transport: str) -> None:
@@ -50,7 +53,11 @@ class EngineSession:
         self.connection: Connection | None = None
         self.incoming: Incoming | None = None
         """Frames that the connection received."""
+        self.limits: MessageLimits | None = None
+        """Of what its WebSocket may send; None: the engine's."""
         self.base64 = request.argument("b64") is not None
+        self.bare = request.argument("recovery") == "0"
+        """It asked for events without the recovery offset: python-socketio's clients hand that to their handlers."""
         self.direct: Connection | None = None
         """The connection, where a message's frame can be written to it as it is."""
         self.deflates = False
@@ -65,6 +72,12 @@ class EngineSession:
         self.pong_due = 0.0
         self._buffered = 0
 
+    def limit(self, limits: MessageLimits | None) -> None:
+        """Change what its WebSocket may send, now or once it has one."""
+        self.limits = limits
+        if self.incoming is not None:
+            self.incoming.limit(limits or self.engine.limits)
+
     # --- out --------------------------------------------------------------------------------------------------------
 
     @property
@@ -78,6 +91,8 @@ class EngineSession:
         """One message. False when it is closed or too slow."""
         if not self.open:
             return False
+        if self.bare:
+            message = message.bare
         if self.connection is None:
             return self._buffer(message)
         if self.base64 and message.binary is not None:
@@ -102,12 +117,12 @@ class EngineSession:
             self.poll.set()
         return True
 
-    def take(self) -> str:
-        """The payload of a poll's answer."""
-        payload = SEPARATOR.join(message.payload for message in self.buffer)
-        self.buffer.clear()
-        self._buffered = 0
-        return payload
+    def take(self, packets: int) -> str:
+        """The payload of a poll's answer: so many packets at most, all that there are where it has ended."""
+        taken = self.buffer[:packets] if self.open else self.buffer
+        self.buffer = self.buffer[len(taken) :]
+        self._buffered = max(0, self._buffered - sum(message.size for message in taken)) if self.buffer else 0
+        return SEPARATOR.join(message.payload for message in taken)
 
     def cut_later(self) -> None:
         """It is too slow."""

@@ -69,6 +69,10 @@ class FrameReader:
         self._at = 0
         self._message: _Message | None = None
 
+    def limit(self, limits: MessageLimits) -> None:
+        """Change the limits of what comes next."""
+        self._limits = limits
+
     def feed(self, data: bytes) -> None:
         if not self._buffer:
             self._buffer = data

@@ -68,7 +68,12 @@ def offers_subprotocol(request: Request, name: str) -> bool:
 
 
 def accept(
-    request: Request, connection: Connection, *, subprotocol: str | None = None, extensions: str | None = None
+    request: Request,
+    connection: Connection,
+    *,
+    subprotocol: str | None = None,
+    extensions: str | None = None,
+    headers: Headers | None = None,
 ) -> None:
     """Write the 101."""
     lines = [
@@ -81,6 +86,7 @@ def accept(
         lines.append(f"Sec-WebSocket-Protocol: {subprotocol}")
     if extensions is not None:
         lines.append(f"Sec-WebSocket-Extensions: {extensions}")
+    lines += [f"{name}: {value}" for name, value in headers or ()]
     connection.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 
 

@@ -65,6 +65,11 @@ class Incoming:
         self._said: Ending | None = None
         self._frames = self._reads = 0
 
+    def limit(self, limits: MessageLimits) -> None:
+        """Change what the peer may send, from the next frame on. Its rates are counted anew."""
+        self._limits, self._pace = limits, None
+        self._reader.limit(limits)
+
     # --- in -------------------------------------------------------------------------------------------------------
 
     async def receive(self, *, wait: bool = True) -> Any:

@@ -30,8 +30,8 @@ export function AgentPage({ agentId }) {
   useSeen(found);
   if (found === undefined) {
     return store.missing.value === agentId
-      ? html`<${Empty} title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
-      : html`<${Empty} quiet title="Looking for the agent …" />`;
+      ? html`<${Empty} whole title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
+      : html`<${Empty} whole quiet title="Looking for the agent …" />`;
   }
   const agent = store.withStatus(found, store.now.value);
   return html`<div class="agent" data-tab=${tab}>
@@ -48,20 +48,36 @@ function Side({ tab, agent }) {
   const details = store.sessions.value[agent.sessionId];
   if (tab === "tests") return html`<${Tests} tests=${details?.tests ?? []} story=${details?.story} ended=${isFinal(agent.state)} />`;
   if (tab === "changes") return html`<${Changes} key=${agent.sessionId} agent=${agent} details=${details} />`;
-  if (tab === "usage") return html`<${Usage} key=${agent.sessionId} sessionId=${agent.sessionId} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? NO_TICKS} /><${Keep} agent=${agent} />`;
+  if (tab === "usage") return html`<${Usage} key=${agent.sessionId} agent=${agent} sessionId=${agent.sessionId} usage=${store.usageOf(agent)} ticks=${details?.ticks ?? NO_TICKS} /><${Keep} agent=${agent} />`;
   return html`<${Story} key=${agent.sessionId} story=${details?.story} />`;
 }
 
-function Tabs({ tab, setTab }) {
+/** Where there is room the terminal stands beside the tabs, and is none of them. */
+const ROOMY = matchMedia("(min-width: 901px)");
+
+function useRoomy() {
+  const [roomy, setRoomy] = useState(ROOMY.matches);
+  useEffect(() => {
+    const changed = () => setRoomy(ROOMY.matches);
+    ROOMY.addEventListener("change", changed);
+    return () => ROOMY.removeEventListener("change", changed);
+  }, []);
+  return roomy;
+}
+
+function Tabs({ tab: asked, setTab }) {
+  const roomy = useRoomy();
+  const tabs = roomy ? TABS.slice(1) : TABS;
+  const tab = tabs.includes(asked) ? asked : tabs[0]; // the one that is seen is the one that the keyboard reaches
   const move = (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const next = TABS[(TABS.indexOf(tab) + step + TABS.length) % TABS.length];
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
     setTab(next);
     event.currentTarget.querySelector(`[data-tab-name=${next}]`)?.focus();
   };
   return html`<div class="tabs" role="tablist" aria-label="About this agent" onKeyDown=${move}>
-    ${TABS.map((name) => html`<button type="button" role="tab" class="tab" data-tab-name=${name} aria-selected=${name === tab} tabindex=${name === tab ? 0 : -1} onClick=${() => setTab(name)}>${name}</button>`)}
+    ${tabs.map((name) => html`<button type="button" role="tab" key=${name} class="tab" data-tab-name=${name} aria-selected=${name === tab} tabindex=${name === tab ? 0 : -1} onClick=${() => setTab(name)}>${name}</button>`)}
   </div>`;
 }
 

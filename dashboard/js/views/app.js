@@ -2,11 +2,14 @@
 
 import { spelled } from "../format.js";
 import { html } from "../html.js";
-import { APPROVALS, toHistory, toStart, toVillage } from "../routes.js";
+import { APPROVALS, toGrid, toHistory, toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
 import { AgentPage } from "./agent.js";
 import { ApprovalsPage } from "./approvals.js";
+import { CallsPage } from "./calls.js";
 import { Empty, NoVillage } from "./empty.js";
+import { Later } from "./later.js";
+import { GridPage } from "./grid.js";
 import { HistoryPage } from "./history.js";
 import { HousePage } from "./house.js";
 import { Connection } from "./connection.js";
@@ -42,12 +45,17 @@ function AsOf() {
   return html`<p class="as-of" role="status" data-testid="as-of">as of <time datetime=${new Date(heardAt).toISOString()}>${time}</time></p>`;
 }
 
+const OPERATOR = () => import("./operator/operator.js");
+
 function Screen() {
   const route = store.route.value;
   if (route.page === "supervision") return html`<${SupervisionPage} />`;
-  if (store.user.value === undefined) return html`<${Empty} quiet title="Opening the town …" />`;
+  if (store.user.value === undefined) return html`<${Empty} whole quiet title="Opening the town …" />`;
+  if (route.page === "operator") return html`<${Later} load=${OPERATOR} part="OperatorPage" />`;
   if (store.villages.value.length === 0) return html`<${NoVillage} />`;
+  if (route.page === "grid") return html`<${GridPage} />`;
   if (route.page === "start") return html`<${StartPage} key=${location.hash} />`;
+  if (route.page === "calls") return html`<${CallsPage} />`;
   if (route.page === "history") return html`<${HistoryPage} />`;
   if (route.page === "session") return html`<${PlayerPage} key=${route.id} sessionId=${route.id} />`;
   if (route.page === "approvals") return html`<${ApprovalsPage} />`;
@@ -83,13 +91,14 @@ const ICONS = {
   village: "M3 10.5 10 4l7 6.5M5 9v7h10V9M9 16v-4h2v4",
   approvals: "M4 5h12v8H9.5L6 16v-3H4zM7.5 9l1.8 1.8 3.5-3.5",
   history: "M4.500 6.500A6.500 6.500 0 1 1 3.500 10M4 3v4h4M10 6.500V10l2.500 1.500",
+  grid: "M4 4h5v5H4zM11 4h5v5h-5zM4 11h5v5H4zM11 11h5v5h-5z",
   start: "M10 4v12M4 10h12",
 };
 
 function Navigation() {
   const page = store.route.value.page;
   const waiting = store.pending.value.length;
-  const link = (href, here, name, badge) => html`<a href=${href} aria-current=${here ? "page" : undefined} data-testid=${`nav-${name}`}>
+  const link = (href, here, name, badge, wide = false) => html`<a href=${href} class=${wide ? "wide-only" : undefined} aria-current=${here ? "page" : undefined} data-testid=${`nav-${name}`}>
     <svg viewBox="0 0 20 20" aria-hidden="true"><path d=${ICONS[name]} fill="none" stroke="currentColor" stroke-width="1.4" stroke-linejoin="round" /></svg>
     <span class="nav-text">${name}</span>
     ${badge ? html`<span class="badge" data-testid="pending-count"><span class="sr-only">waiting: </span>${badge}</span>` : null}
@@ -98,6 +107,7 @@ function Navigation() {
   return html`<nav class="nav" aria-label="Screens">
     ${link(home, ["home", "village", "house", "agent"].includes(page), "village")}
     ${link(APPROVALS, page === "approvals", "approvals", waiting)}
+    ${link(toGrid({ v: store.villageId.value }), page === "grid", "grid", 0, true)}
     ${link(toHistory(), ["history", "session"].includes(page), "history")}
     ${store.canDrive.value ? link(toStart(), page === "start", "start") : null}
   </nav>`;

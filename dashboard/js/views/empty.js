@@ -5,8 +5,9 @@ import * as store from "../store.js";
 import { Command } from "./bits.js";
 import { SignIn } from "./person.js";
 
-export function Empty({ title, children, quiet = false }) {
-  return html`<div class=${`empty ${quiet ? "empty-quiet" : ""}`} data-testid="empty"><p class="empty-title">${title}</p>${children}</div>`;
+/** whole: it stands for a whole screen, so its title is the heading of the page. */
+export function Empty({ title, children, quiet = false, whole = false }) {
+  return html`<div class=${`empty ${quiet ? "empty-quiet" : ""}`} data-testid="empty"><${whole ? "h1" : "p"} class="empty-title">${title}<//>${children}</div>`;
 }
 
 /** A village in which nobody has worked yet. */

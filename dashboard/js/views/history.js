@@ -2,12 +2,13 @@
 
 import * as api from "../api.js";
 import { duration, money, plural } from "../format.js";
-import { asked, byDay, DAYS, FILTERS, foundText, houseName, indexText, KINDS, OUTCOMES, parts, searched, took } from "../history.js";
+import { asked, byDay, DAYS, FILTERS, foundText, indexText, KINDS, OUTCOMES, parts, searched, took } from "../history.js";
 import { html, useEffect, useRef, useState } from "../html.js";
 import { toSession, withQuery } from "../routes.js";
 import { statusOf } from "../status.js";
 import * as store from "../store.js";
 import { Age, Glyph, Literal } from "./bits.js";
+import { Foot, usePages } from "./pages.js";
 import { Delta, LastTest } from "./runs.js";
 
 const WAIT_MS = 250;
@@ -36,7 +37,8 @@ function Tools({ query, search }) {
     timer.current = setTimeout(() => location.replace(withQuery(location.hash, { q: value.trim() })), WAIT_MS);
   };
   useEffect(() => () => clearTimeout(timer.current), []);
-  const pick = (name, label, choices) => html`<label class="history-pick"><span class="sr-only">${label}</span><select class="input" data-testid=${`by-${name}`} value=${query[name] ?? ""} onChange=${(event) => go({ [name]: event.currentTarget.value })}>${withChosen(choices, query[name]).map(([id, words]) => html`<option value=${id}>${words}</option>`)}</select></label>`;
+  const counts = useCounts(query, search);
+  const pick = (name, label, choices) => html`<label class="history-pick"><span class="sr-only">${label}</span><select class="input" data-testid=${`by-${name}`} value=${query[name] ?? ""} onChange=${(event) => go({ [name]: event.currentTarget.value })}>${withChosen(choices, query[name]).map(([id, words]) => html`<option value=${id}>${withCount(words, id, counts?.[COUNTED[name]])}</option>`)}</select></label>`;
   const houses = store.streetHouses.value.map((house) => [house.repoId, house.name]);
   const agents = store.roster.value.map((agent) => [agent.agentId, agent.agentName]).sort((a, b) => a[1].localeCompare(b[1]));
   const narrowed = FILTERS.some((name) => query[name]);
@@ -48,8 +50,28 @@ function Tools({ query, search }) {
     ${pick("days", "When it began", DAYS)}
     ${pick("outcome", "Outcome", OUTCOMES)}
     ${search ? pick("kind", "Found in", KINDS) : null}
+    ${counts === null ? html`<span class="faint small" data-testid="not-counted">${search ? "places found are not counted by house, agent or person" : "too many sessions: not counted by house, agent or person"}</span>` : null}
     ${narrowed ? html`<button type="button" class="link-button" onClick=${() => go(Object.fromEntries(FILTERS.map((name) => [name, ""])))}>clear</button>` : null}
   </div>`;
+}
+
+/** Filters by which sessions are counted → the name of their counts. */
+const COUNTED = { house: "houses", agent: "agents", who: "people", outcome: "outcomes" };
+
+const withCount = (words, id, counts) => (id && counts ? `${words} (${counts[id] ?? 0})` : words);
+
+/** undefined until there is an answer; null where nothing is counted: too many sessions, or a search. */
+function useCounts(query, search) {
+  const [counts, setCounts] = useState(undefined);
+  const villageId = store.villageId.value;
+  const wanted = !search && villageId ? JSON.stringify(asked(query, villageId, store.serviceNow())) : "";
+  useEffect(() => {
+    if (!wanted) return setCounts(search ? null : undefined);
+    let over = false;
+    api.sessionCounts(JSON.parse(wanted)).then((found) => over || setCounts(found.houses === null ? null : found), () => over || setCounts(undefined));
+    return () => void (over = true);
+  }, [wanted, search]);
+  return counts;
 }
 
 /** A choice of the address that no list has (any more) stays a choice. */
@@ -65,29 +87,6 @@ function Who({ pick }) {
   if (!user) return null;
   const mine = people.map(([id, name]) => [id, id === user.userId ? `${name} (you)` : name]);
   return pick("who", "Started by", [["", "started by anybody"], ...mine]);
-}
-
-/** Pages of a list that is read anew when `question` changes: {items, answer, error, more, busy}. `ask(cursor)`. */
-function usePages(question, ask) {
-  const [state, setState] = useState({ items: [], answer: null, error: "", busy: true });
-  const turn = useRef(0);
-  const read = async (before) => {
-    const mine = ++turn.current;
-    setState((known) => ({ ...known, busy: true }));
-    try {
-      const answer = await ask(before?.answer.next);
-      if (mine !== turn.current) return;
-      setState({ items: [...(before?.items ?? []), ...answer.items], answer, error: "", busy: false });
-    } catch (error) {
-      if (mine === turn.current) setState((known) => ({ ...known, error: error.message, busy: false }));
-    }
-  };
-  useEffect(() => {
-    if (question === null) return;
-    read(null);
-    return () => void (turn.current += 1);
-  }, [question]);
-  return { ...state, more: () => read(state), again: () => read(null) };
 }
 
 function Sessions({ query }) {
@@ -107,7 +106,7 @@ function Row({ one }) {
   return html`<div class="found" data-testid="past" data-session=${one.sessionId}>
     <span class="status" title=${status.label}><${Glyph} tone=${status.tone} /><span class="sr-only">${status.label}</span></span>
     <span class="clip"><a class="name" href=${toSession(one.sessionId)}><bdi>${one.agentName}</bdi></a> <span class="faint small">${one.startedBy ? html`started by <bdi>${one.startedBy.name ?? one.startedBy.userId}</bdi>` : "started at its machine"}</span></span>
-    <span class="clip soft opt"><bdi>${houseName(one)}</bdi></span>
+    <span class="clip soft opt"><bdi>${store.houseNameOf(one)}</bdi></span>
     <span class="clip soft small opt">${status.why ? html`<${Literal} text=${status.why} />` : ""}</span>
     <span class="opt"><${LastTest} run=${one.lastTest ?? undefined} /></span>
     <span class="num opt"><${Delta} diff=${one.diff ?? undefined} /></span>
@@ -138,11 +137,6 @@ function Hits({ query }) {
 function Hit({ one }) {
   return html`<li class="hit" data-testid="hit">
     <a class="hit-link" href=${toSession(one.sessionId, one.seq)}><span class="hit-text mono">${parts(one.snippet, one.matches).map((part) => (part.marked ? html`<mark><${Literal} text=${part.text} /></mark>` : html`<${Literal} text=${part.text} />`))}</span></a>
-    <p class="hit-where faint small"><span class="tag">${one.kind}</span><b><bdi>${one.agentName}</bdi></b><span><bdi>${houseName(one)}</bdi></span><${Age} at=${one.at} suffix=" ago" /></p>
+    <p class="hit-where faint small"><span class="tag">${one.kind}</span><b><bdi>${one.agentName}</bdi></b><span><bdi>${store.houseNameOf(one)}</bdi></span><${Age} at=${one.at} suffix=" ago" /></p>
   </li>`;
-}
-
-function Foot({ list, text }) {
-  return html`<p class="roster-foot" role="status" data-testid="foot">${list.error ? html`<span class="failure">${list.error}</span> <button type="button" class="link-button" onClick=${list.again}>Try again</button>` : list.busy && !list.items.length ? "Looking …" : text}
-    ${!list.error && list.answer?.next ? html`<button type="button" class="link-button" disabled=${list.busy} data-testid="more" onClick=${list.more}>Show more</button>` : null}</p>`;
 }

@@ -16,7 +16,7 @@ export function HousePage({ repoId }) {
   const agents = store.roster.value.filter((agent) => agent.repoId === repoId);
   useEffect(() => void agents.slice(0, 8).forEach(tellHistory), [agents.length]);
   if (house === undefined) {
-    return store.loaded.value ? html`<${Empty} title="There is no such house, or you may not see it."><p><a href="#/">Back to the village</a></p><//>` : html`<${Empty} quiet title="Looking for the house …" />`;
+    return store.loaded.value ? html`<${Empty} whole title="There is no such house, or you may not see it."><p><a href="#/">Back to the village</a></p><//>` : html`<${Empty} whole quiet title="Looking for the house …" />`;
   }
   const sessions = store.sessions.value;
   const own = new Set(agents.map((agent) => agent.sessionId));

@@ -10,20 +10,22 @@ const SHOWN = 60;
 
 export function Dialogs() {
   const open = store.dialog.value;
-  if (open === "palette") return html`<${Modal} label="Find or do"><${Palette} /><//>`;
-  if (open === "help") return html`<${Modal} label="Keys"><${Help} /><//>`;
+  if (open === "palette") return html`<${Modal} key=${open} name=${open} label="Find or do"><${Palette} /><//>`;
+  if (open === "help") return html`<${Modal} key=${open} name=${open} label="Keys"><${Help} /><//>`;
   return null;
 }
 
 const close = () => (store.dialog.value = "");
 
-function Modal({ label, children }) {
+/** name: what is open; the event that it closed may come when another one is open already. */
+function Modal({ name, label, children }) {
   const dialog = useRef(null);
   useEffect(() => {
     dialog.current.showModal();
   }, []);
   const outside = (event) => event.target === dialog.current && close();
-  return html`<dialog class="dialog" aria-label=${label} ref=${dialog} onClose=${close} onClick=${outside}>${children}</dialog>`;
+  const closed = () => store.dialog.peek() === name && close();
+  return html`<dialog class="dialog" aria-label=${label} ref=${dialog} onClose=${closed} onClick=${outside}>${children}</dialog>`;
 }
 
 function Palette() {

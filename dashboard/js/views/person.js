@@ -1,13 +1,11 @@
 // Who is looking, and how to sign in.
 
 import { html, useState } from "../html.js";
-import { SUPERVISION } from "../routes.js";
+import { CALLS, SUPERVISION, toOperator } from "../routes.js";
 import * as store from "../store.js";
 import { signInWith, signOut } from "../town.js";
 import { Connections, NewPassword, PasswordSignIn } from "./account.js";
-import { People } from "./people.js";
 import { Preferences } from "./preferences.js";
-import { NewVillage, Runners } from "./places.js";
 
 /** What is looked at only when somebody opens it. */
 function Fold({ title, name, children }) {
@@ -28,12 +26,10 @@ export function Person() {
       <p><strong>${user.name ?? user.userId}</strong>${role ? html`<br /><span class="faint">${role} of ${store.village.value.name}</span>` : null}</p>
       ${store.serviceVersion.value ? html`<p class="faint">Townwatch ${store.serviceVersion.value}</p>` : null}
       <${Fold} title="Theme and notifications" name="my-preferences"><${Preferences} /><//>
+      <a href=${CALLS} data-testid="nav-calls">Calls: be called when this page is closed</a>
       <${Fold} title="Your connections" name="my-connections"><${Connections} /><//>
-      <${Fold} title="Runners" name="my-runners"><${Runners} /><//>
-      ${user.mayCreateVillages ? html`<${Fold} title="New village" name="my-village"><${NewVillage} /><//>` : null}
       <${Fold} title="Password" name="my-password"><${NewPassword} /><//>
-      ${user.admin ? html`<${Fold} title="People" name="all-people"><${People} /><//>` : null}
-      <nav class="menu" aria-label="Operator"><a href=${SUPERVISION} data-testid="nav-supervision">Supervision</a></nav>
+      <nav class="menu" aria-label="Operator"><a href=${toOperator()} data-testid="nav-operator">Run it</a><a href=${SUPERVISION} data-testid="nav-supervision">Supervision</a></nav>
       <button type="button" class="button" onClick=${signOut}>Sign out</button>
     </div></details>`;
 }

@@ -3,7 +3,8 @@
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { age, money } from "../format.js";
 import { countsOf, tableOf, windowOf } from "../roster.js";
-import { toAgent, withQuery } from "../routes.js";
+import { LEAST, MOST } from "../grid.js";
+import { toAgent, toGrid, withQuery } from "../routes.js";
 import { ATTENTION, TONE_WORDS } from "../status.js";
 import * as store from "../store.js";
 import { Age, Glyph, Literal, Panel, Status } from "./bits.js";
@@ -24,6 +25,7 @@ export function Counters({ agents, more }) {
 export function Roster({ agents, title = "Agents", withHouse = true, empty }) {
   const { query } = store.route.value;
   const [closed, setClosed] = useState(new Set());
+  const [ticked, setTicked] = useState([]);
   const named = agents.map((agent) => ({ ...agent, houseName: store.houses.value[agent.repoId]?.name, usage: store.usageOf(agent) }));
   const table = tableOf(named, query, closed);
   const toggle = (group) => {
@@ -35,9 +37,15 @@ export function Roster({ agents, title = "Agents", withHouse = true, empty }) {
   const of = table.shown === table.total ? `${table.total} ${table.total === 1 ? "agent" : "agents"}` : `${table.shown} of ${table.total} agents match`;
   return html`<${Panel} name="roster" title=${title} end=${agents.length > 1 ? html`<${Tools} query=${query} />` : null}>
     ${agents.length === 0 ? empty : html`<div class=${`roster ${withHouse ? "" : "no-house"}`}>
-      <${Rows} items=${table.items} toggle=${toggle} query=${query} />
-      <p class="roster-foot" data-testid="roster-foot">${of}${table.folded ? ` · ${table.folded} folded away` : ""}${query.tone || query.q ? html` · <a href=${withQuery(location.hash, { tone: "", q: "" })} data-testid="clear">clear</a>` : null}</p></div>`}
+      <${Rows} items=${table.items} toggle=${toggle} query=${query} ticked=${ticked} tick=${(id, on) => setTicked(on ? [...ticked, id] : ticked.filter((one) => one !== id))} />
+      <p class="roster-foot" data-testid="roster-foot">${of}${table.folded ? ` · ${table.folded} folded away` : ""}${query.tone || query.q ? html` · <a href=${withQuery(location.hash, { tone: "", q: "" })} data-testid="clear">clear</a>` : null}${ticked.length ? html`<${Ticked} ids=${ticked} clear=${() => setTicked([])} />` : null}</p></div>`}
   <//>`;
+}
+
+/** What was ticked, and where it leads: two to nine terminals are a grid. */
+function Ticked({ ids, clear }) {
+  const fits = ids.length >= LEAST && ids.length <= MOST;
+  return html`<span class="roster-ticked"> · ${ids.length} chosen ${fits ? html`<a href=${toGrid({ v: store.villageId.value, agents: ids.join(",") })} data-testid="open-grid">open as a grid</a>` : html`<span>(a grid holds ${LEAST} to ${MOST})</span>`} <button type="button" class="link-button" onClick=${clear}>choose none</button></span>`;
 }
 
 function Tools({ query }) {
@@ -54,7 +62,7 @@ function Tools({ query }) {
 }
 
 /** The scroller: measures itself, and draws what is in view. */
-function Rows({ items, toggle, query }) {
+function Rows({ items, toggle, query, ticked, tick }) {
   const box = useRef(null);
   const [view, setView] = useState({ top: 0, height: 900, width: 1000 });
   useLayoutEffect(() => {
@@ -76,7 +84,7 @@ function Rows({ items, toggle, query }) {
   return html`<div class="rows" ref=${box} role="table" aria-label="Agents" aria-rowcount=${items.length + 1} data-testid="agents">
     <${Columns} sort=${query.sort} />
     <${Space} before=${from * row} />
-    ${items.slice(from, to).map((item, i) => item.group ? html`<${GroupRow} key=${`g ${item.group.key}`} group=${item.group} index=${from + i + 2} toggle=${toggle} />` : html`<${AgentRow} key=${item.agent.agentId} agent=${item.agent} index=${from + i + 2} />`)}
+    ${items.slice(from, to).map((item, i) => item.group ? html`<${GroupRow} key=${`g ${item.group.key}`} group=${item.group} index=${from + i + 2} toggle=${toggle} />` : html`<${AgentRow} key=${item.agent.agentId} agent=${item.agent} index=${from + i + 2} ticked=${ticked.includes(item.agent.agentId)} tick=${tick} />`)}
     <${Space} before=${(items.length - to) * row} />
     ${items.length ? null : html`<p class="nothing" role="row"><span role="cell">Nothing matches.</span></p>`}
   </div>`;
@@ -100,10 +108,10 @@ function GroupRow({ group, index, toggle }) {
     ${Number.isFinite(group.oldest) ? html`<span class="faint small" role="cell">the oldest for ${age(store.now.value - group.oldest)}</span>` : null}</div>`;
 }
 
-function AgentRow({ agent, index }) {
+function AgentRow({ agent, index, ticked, tick }) {
   const { status } = agent;
   return html`<div class=${`agent-row tone-${status.tone}`} role="row" aria-rowindex=${index} data-testid="agent" data-agent=${agent.agentId}>
-    <span class="c-status" role="cell"><${Status} status=${status} /></span>
+    <span class="c-status" role="cell"><input type="checkbox" class="c-tick" data-testid="tick" aria-label=${`Choose ${agent.agentName} for a grid`} checked=${ticked} onChange=${(event) => tick(agent.agentId, event.currentTarget.checked)} /><${Status} status=${status} /></span>
     <span class="c-name clip" role="cell"><a class="name" href=${toAgent(agent.agentId)}><bdi>${agent.agentName}</bdi></a> <span class="kind">${agent.agentType ?? ""}</span></span>
     <span class="c-house clip soft" role="cell">${agent.houseName ?? ""}</span>
     <span class="c-doing clip" role="cell">${status.why ? status.why : html`<span class="preview"><${Literal} text=${agent.preview ?? ""} /></span>`}</span>

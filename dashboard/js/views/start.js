@@ -9,7 +9,7 @@ import { Panel } from "./bits.js";
 import { Empty } from "./empty.js";
 
 const GUARDED = [["merge", "commit, push, merge"], ["deps_add", "add dependencies"], ["secrets", "read secrets"], ["deploy", "deploy"]];
-const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", asks: GUARDED.map(([id]) => id), network: "restricted" };
+const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", asks: GUARDED.map(([id]) => id), network: "restricted", budget: "", budgetUnit: "usd" };
 
 export function StartPage() {
   const { query } = store.route.value;
@@ -20,7 +20,7 @@ export function StartPage() {
   const villageId = store.villageId.value;
   useEffect(() => void (villageId && api.runners({ villageId }).then(setRunners, (error) => setWrong({ text: error.message }))), [villageId]);
   useEffect(() => void filled(query).then((known) => setForm((form) => ({ ...form, ...known })), (error) => setWrong({ text: `That session cannot be repeated: ${error.message}` })), [query.like, query.house, store.loaded.value]);
-  if (!store.canDrive.value) return html`<${Empty} title="Only who may drive this village can start work." />`;
+  if (!store.canDrive.value) return html`<${Empty} whole title="Only who may drive this village can start work." />`;
   const choices = choicesOf(runners ?? [], form.runnerId);
   const provider = form.provider || choices.find((one) => one.obstacle === "")?.provider || "";
   const whole = { ...form, provider, villageId };
@@ -62,6 +62,7 @@ export function StartPage() {
       <${Panel} name="rules" title="Rules"><div class="start-body">
         <fieldset class="checks"><legend class="legend">It asks before it may</legend>${GUARDED.map(([id, label]) => html`<label class="check"><input type="checkbox" checked=${form.asks.includes(id)} onChange=${() => set({ asks: form.asks.includes(id) ? form.asks.filter((one) => one !== id) : [...form.asks, id] })} />${label}</label>`)}</fieldset>
         <label class="check"><input type="checkbox" checked=${form.network === "open"} onChange=${(event) => set({ network: event.currentTarget.checked ? "open" : "restricted" })} />it may use the network freely</label>
+        <label class="field"><span>Budget (optional)</span><span class="field-row"><input class="input num" inputmode="decimal" data-testid="budget" ...${field("budget")} /><select class="input" aria-label="What the budget counts" data-testid="budget-unit" value=${form.budgetUnit} onChange=${(event) => set({ budgetUnit: event.currentTarget.value })}><option value="usd">US dollars</option><option value="tokens">tokens</option><option value="minutes">minutes</option></select></span><small>Used up, it is paused and asks: as much again, or stop.</small></label>
       </div><//>
     </div>
     <div class="start-side">
@@ -78,7 +79,13 @@ function inWords(form, runners) {
   const runner = runners.find((one) => one.runnerId === form.runnerId)?.name ?? "the runner with most room";
   const tree = { asis: "in the tree as it is", branch: `on branch ${form.branch || "…"}, checked out in that tree`, new: `on the new branch ${form.branch || "…"}, in a tree of its own` }[form.tree];
   const asks = GUARDED.filter(([id]) => form.asks.includes(id)).map(([, label]) => label);
-  return `${form.provider ? providerName(form.provider) : "No agent yet"} starts on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.`;
+  return `${form.provider ? providerName(form.provider) : "No agent yet"} starts on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.${form.budget.trim() ? ` Budget: ${form.budget.trim()} ${form.budgetUnit === "usd" ? "US dollars" : form.budgetUnit}.` : ""}`;
+}
+
+/** Of an order's budget the field and its unit: the form has one, and money is asked for first. */
+function budgetText(budget) {
+  const unit = ["usd", "tokens", "minutes"].find((one) => budget?.[one]);
+  return unit ? { budget: String(budget[unit]), budgetUnit: unit } : {};
 }
 
 /** What is known before anybody types: of a house, or of the session that is to be repeated. */
@@ -89,7 +96,7 @@ async function filled({ like, house, resume }) {
     return {
       provider: order.providerId, repo: repoText(order.repoRef), goal: order.task.goal, command: own, name: order.agentName ?? "",
       asks: order.policy.requiresApprovalFor, network: order.policy.networkMode, runnerId: order.runnerId ?? "",
-      model: order.model ?? "", resumeOf: resume ? like : "",
+      ...budgetText(order.budget), model: order.model ?? "", resumeOf: resume ? like : "",
       tree: order.worktree ? "new" : order.checkout?.type === "branch" ? "branch" : "asis",
       branch: order.worktree ? `${order.worktree.branch}${resume ? "" : "-2"}` : (order.checkout?.ref ?? ""),
     };

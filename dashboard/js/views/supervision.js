@@ -2,7 +2,7 @@
 
 import { html, signal, useEffect, useRef, useState } from "../html.js";
 import * as api from "../api.js";
-import { age } from "../format.js";
+import { age, since as ago } from "../format.js";
 import * as store from "../store.js";
 import { findNode, hasTrouble, isRunning, normalise, rowsOf, STRATEGY, totals, withRates } from "../tree.js";
 import { Gauge } from "./bits.js";
@@ -11,16 +11,19 @@ import { Empty } from "./empty.js";
 import { Drawer } from "./node_drawer.js";
 
 const EVERY_MS = 1000;
+const REPLICAS_EVERY = 3; // of those
 
 const tree = signal(undefined);
 const trouble = signal("");
 const opened = signal(new Set());
+const replicas = signal([]);
 let answeredAt = 0;
 
 /** Asks once a second while somebody looks. */
 function usePolling() {
   useEffect(() => {
     let timer;
+    let round = 0;
     const ask = async () => {
       if (!document.hidden) {
         try {
@@ -29,6 +32,7 @@ function usePolling() {
           tree.value = withRates(normalise(answer), tree.peek(), (asked - answeredAt) / 1000);
           answeredAt = asked;
           trouble.value = "";
+          if (round++ % REPLICAS_EVERY === 0) replicas.value = (await api.replicas()).items;
         } catch (error) {
           trouble.value = error.status === 401 || error.status === 403 ? "Sign in to see the supervision tree." : error.message;
         }
@@ -43,13 +47,13 @@ function usePolling() {
 export function SupervisionPage() {
   usePolling();
   const [chosen, setChosen] = useState("");
-  if (tree.value === undefined) return html`<${Empty} quiet title=${trouble.value || "Asking for the tree …"} />`;
+  if (tree.value === undefined) return html`<${Empty} whole quiet title=${trouble.value || "Asking for the tree …"} />`;
   const rows = rowsOf(tree.value, opened.value);
   const close = () => setChosen("");
   const breaks = Boolean(store.user.value?.chaos);
   return html`<div class="supervision" onKeyDown=${(event) => event.key === "Escape" && close()}>
     <div class="supervision-main">
-      <header class="supervision-head"><h1>Supervision</h1><${Totals} root=${tree.value} />${trouble.value ? html`<p class="failure" role="alert">${trouble.value}; shown is the last answer</p>` : null}</header>
+      <header class="supervision-head"><h1>Supervision</h1><${Totals} root=${tree.value} />${trouble.value ? html`<p class="failure" role="alert">${trouble.value}; shown is the last answer</p>` : null}<${Replicas} /></header>
       <div class="scroll"><table class="tree" data-testid="tree">
         <thead><tr><th scope="col">Actor</th><th scope="col">State</th><th scope="col">Mailbox</th><th scope="col" class="right">Messages/s</th><th scope="col">Restarts</th><th scope="col">Last exit</th></tr></thead>
         <tbody onKeyDown=${walk}>${rows.map((row) => row.more || row.fewer ? html`<${FoldRow} key=${`${row.node.path}+`} row=${row} />` : html`<${NodeRow} key=${row.node.path} row=${row} chosen=${row.node.path === chosen} choose=${setChosen} />`)}</tbody>
@@ -88,6 +92,14 @@ function Totals({ root }) {
     <${Gauge} name="queued" value=${sum.queued} />
     <${Gauge} name="dropped" value=${sum.dropped} tone=${sum.dropped ? "fail" : ""} />
   </dl>`;
+}
+
+/** The processes that share the database, where there are others: who leads, who hands on to it, when they were heard of. */
+function Replicas() {
+  if (replicas.value.length < 2) return null;
+  return html`<ul class="replicas" data-testid="replicas" aria-label="Replicas">${replicas.value.map((one) => html`<li key=${one.name} class=${one.role} title=${one.address ?? undefined}>
+    <b>${one.name}</b> ${one.role === "leader" ? "leads" : `relays ${one.relayed}`}
+    <span class="faint">${one.version}, since ${new Date(one.since).toLocaleString()}, heard of ${ago(one.lagMs)}${one.linkMs === undefined || one.linkMs === null ? "" : `, leader answers in ${Math.round(one.linkMs)} ms`}</span></li>`)}</ul>`;
 }
 
 /** The lines of the tree, one cell a level. */

@@ -11,7 +11,8 @@ import { KeyboardStrip, Onlookers, keyboardState } from "./keyboard_strip.js";
 const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["^C", "\x03"], ["^D", "\x04"], ["^Z", "\x1a"], ["↑", "A"], ["↓", "B"], ["←", "D"], ["→", "C"], ["⏎", "\r"]];
 const ARROWS = new Set(["↑", "↓", "←", "→"]);
 
-export function TerminalPane({ agent }) {
+/** small: among others in a grid. */
+export function TerminalPane({ agent, small = false }) {
   const place = useRef(null);
   const screen = useRef(null);
   const strip = useRef(null);
@@ -46,7 +47,7 @@ export function TerminalPane({ agent }) {
       take,
       leave: give,
       many: setMany,
-    }, matchMedia("(max-width: 700px)").matches ? 12 : 13);
+    }, small ? 11 : matchMedia("(max-width: 700px)").matches ? 12 : 13);
     screen.current = opened;
     opened.refit();
     setSize(`${opened.terminal.cols} × ${opened.terminal.rows}`);

@@ -5,6 +5,7 @@ import { bytes, clock, count, duration, money } from "../format.js";
 import { html, useEffect, useMemo, useState } from "../html.js";
 import { allTokens, costWords, joined, sourceWords, spendingOf } from "../spending.js";
 import { Panel } from "./bits.js";
+import { BudgetsOf } from "./budgets.js";
 
 const ROWS = [
   ["agentSeconds", "agent time", (n) => duration(n * 1000)],
@@ -22,7 +23,7 @@ const HEIGHT = 44;
 const MOST_PAGES = 60;
 
 /** usage: the service's totals. ticks: those that the stream told, the newest. */
-export function Usage({ sessionId, usage, ticks }) {
+export function Usage({ agent, sessionId, usage, ticks }) {
   const { past, whole, trouble } = usePast(sessionId);
   const [heard, setHeard] = useState([]);
   useEffect(() => setHeard((known) => joined(known, ticks)), [ticks]);
@@ -37,6 +38,7 @@ export function Usage({ sessionId, usage, ticks }) {
       ${ROWS.filter(([name]) => usage[name] !== undefined && usage[name] !== null).map(([name, label, show]) => html`<dt>${label}</dt><dd class="num">${show(usage[name])}</dd>`)}</dl>`}
     ${trouble ? html`<p class="soft usage-note" role="status">Over time: the ticks of before could not be read (${trouble}). What is drawn begins when this page was opened.</p>` : null}
     ${!whole && !trouble ? html`<p class="soft usage-note" role="status">Reading the ticks of before …</p>` : null}
+    <${BudgetsOf} agent=${agent} />
     ${periods.length ? html`<${OverTime} length=${length} periods=${periods} />` : null}
   <//>`;
 }

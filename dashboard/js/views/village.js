@@ -9,6 +9,7 @@ import { approvalKey, isPending } from "../world.js";
 import { Alerts } from "./alerts.js";
 import { ApprovalCard, AskLine } from "./ask/card.js";
 import { Glyph, Panel } from "./bits.js";
+import { Budgets } from "./budgets.js";
 import { NobodyAtWork } from "./empty.js";
 import { Feed } from "./feed.js";
 import { HousePicture, pictureOf } from "./house_picture.js";
@@ -27,6 +28,7 @@ export function VillagePage() {
     <div class="village-side">
       ${asks.length ? html`<${Waiting} asks=${asks} />` : null}
       <${Alerts} />
+      <${Budgets} />
       <${Feed} title="Feed" matches=${(line) => store.agents.value[line.agentId]?.villageId === store.villageId.value} />
     </div>
   </div>`;

@@ -68,7 +68,7 @@ class AcpHost:
     async def prepare(self) -> Prepared:
         """Make the pipes."""
         launch = self._host.launch
-        self._pipes = Pipes(launch.directory)
+        self._pipes = await Pipes.make(launch.directory)
         version = await trio.to_thread.run_sync(version_in_package, launch.command[0])
         model = [f"--model={self._model}"] if self._model is not None and self._arguments else []
         return Prepared(command=self._pipes.command([*launch.command, *self._arguments, *model]), version=version)

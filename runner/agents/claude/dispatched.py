@@ -66,7 +66,7 @@ class ClaudeDispatched(Adapter):
     async def prepare(self) -> Prepared:
         launch = self._host.launch
         assert launch.order is not None
-        self._pipes = Pipes(launch.directory)
+        self._pipes = await Pipes.make(launch.directory)
         command = [*launch.command, *FLAGS, *policy.flags(launch.order.policy), *chosen(launch.order)]
         return Prepared(command=self._pipes.command(command))
 

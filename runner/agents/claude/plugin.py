@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.claude.hooks import EVENTS
 
 HOLD_SECONDS = 86_400 * 7
@@ -40,7 +41,5 @@ def write(directory: Path, base_url: str) -> Path:
         (plugin / ".claude-plugin" / "plugin.json", {"name": "townwatch", "version": "1.0.0"}),
         (plugin / "hooks" / "hooks.json", hooks(base_url)),
     ):
-        path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
-        path.write_text(json.dumps(content, indent=1))
-        path.chmod(0o600)
+        shared_files.write_new(path, json.dumps(content, indent=1))
     return plugin

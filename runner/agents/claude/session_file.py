@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import attrs
 
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.events import AgentStatus
 
 STATUSES: dict[str, AgentStatus] = {"idle": "idle", "busy": "busy", "shell": "busy", "waiting": "waiting"}
@@ -37,11 +38,10 @@ def directory(env: Mapping[str, str]) -> Path | None:
 def read(path: Path) -> Seen | None:
     """Return what the file says; None where it is not there, or being written."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            return None
-        return parse(path.read_bytes())
+        data = shared_files.read(path, most=MAX_BYTES + 1)
     except OSError:
         return None
+    return parse(data) if len(data) <= MAX_BYTES else None
 
 
 def parse(data: bytes) -> Seen | None:

@@ -249,7 +249,7 @@ def control_error(request_id: str, error: str) -> dict[str, Any]:
 
 def task_prompt(task: TaskSpec) -> str:
     """The first prompt of a dispatched agent: the task, what binds it, and when it is done."""
-    parts = [task.title, task.goal]
+    parts = task.words
     for heading, lines in (("Constraints", task.constraints), ("Done when", task.acceptance)):
         if lines:
             parts.append("\n".join([f"{heading}:", *(f"- {line}" for line in lines)]))

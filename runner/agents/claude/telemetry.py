@@ -1,18 +1,18 @@
-"""Claude Code's telemetry (OTLP logs as JSON): what it used and what that cost, and who decided about a tool. Pure.
+"""Claude Code's telemetry (OTLP logs): what it used and what that cost, and who decided about a tool. Pure.
 
 The only channel that says who answered a dialog: ``tool_decision.source`` is ``hook`` for us, ``user_…`` for the person
 at the terminal.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import attrs
 
 from townwatch.runner.agents import events as a
 from townwatch.runner.agents.claude.tools import fields_of
+from townwatch.runner.agents.otlp import logs
 
-LOGS_PATH = "/v1/logs"
 EXPORT_MS = 250
 
 
@@ -33,18 +33,10 @@ def environment(base_url: str, token: str, env: Mapping[str, str]) -> dict[str, 
         "CLAUDE_CODE_ENABLE_TELEMETRY": "1",
         "OTEL_LOGS_EXPORTER": "otlp",
         "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "http/json",
-        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{base_url}{LOGS_PATH}",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": f"{base_url}{logs.LOGS}",
         "OTEL_EXPORTER_OTLP_LOGS_HEADERS": f"Authorization=Bearer%20{token}",
         "OTEL_LOGS_EXPORT_INTERVAL": str(EXPORT_MS),
     }
-
-
-def records(export: Any) -> Iterator[dict[str, Any]]:
-    """Yield the attributes of each log record in an export."""
-    for resource in _list(fields_of(export).get("resourceLogs")):
-        for scope in _list(fields_of(resource).get("scopeLogs")):
-            for record in _list(fields_of(scope).get("logRecords")):
-                yield attributes(record)
 
 
 def attributes(record: Any) -> dict[str, Any]:
@@ -60,13 +52,7 @@ def read(found: Mapping[str, Any]) -> a.Tokens | ToolDecision | None:
     """Return what a record means; None for those that say nothing new."""
     match found.get("event.name"):
         case "api_request":
-            return a.Tokens(
-                input_tokens=_int(found.get("input_tokens")) + _int(found.get("cache_creation_tokens")),
-                output_tokens=_int(found.get("output_tokens")),
-                cache_read_tokens=_int(found.get("cache_read_tokens")),
-                cost_usd=_float(found["cost_usd"]) if found.get("cost_usd") is not None else None,
-                model=str(found["model"]) if found.get("model") else None,
-            )
+            return logs.tokens(found)
         case "tool_decision" if found.get("tool_use_id"):
             local = str(found.get("source", "")).startswith("user_")
             return ToolDecision(str(found["tool_use_id"]), found.get("decision") == "accept", local)
@@ -76,14 +62,3 @@ def read(found: Mapping[str, Any]) -> a.Tokens | ToolDecision | None:
 
 def _list(value: Any) -> list[Any]:
     return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _int(value: Any) -> int:
-    return max(0, int(_float(value)))
-
-
-def _float(value: Any) -> float:
-    try:
-        return max(0.0, float(value))
-    except (TypeError, ValueError):
-        return 0.0

@@ -6,9 +6,9 @@ word: a connection that it closes was answered no there, its telemetry says who 
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, Literal
 
 import attrs
@@ -16,11 +16,12 @@ import structlog
 import trio
 
 from townwatch.contracts.codec import ContractError
-from townwatch.runner.agents import events as a
+from townwatch.runner.agents import events as a, shared_files
 from townwatch.runner.agents.adapter import Adapter, AdapterOff, Host, HttpAnswer, HttpRequest, Prepared
 from townwatch.runner.agents.claude import answers, plugin, session_file, telemetry
 from townwatch.runner.agents.claude.hooks import Heard, Hooks
 from townwatch.runner.agents.claude.tools import fields_of
+from townwatch.runner.agents.otlp import logs
 from townwatch.runner.agents.shape import ShapeError
 from townwatch.runner.session.lifecycle import NotPossible
 
@@ -127,12 +128,12 @@ class ClaudeTerminal(Adapter):
     async def _http(self, request: HttpRequest) -> HttpAnswer:
         """Answer a hook at once, except for a permission: that is held until a person decides."""
         try:
+            if request.path == logs.LOGS:
+                await self._told(logs.records(request.content_type, request.body))
+                return HttpAnswer()
             message = json.loads(request.body)
         except (ValueError, RecursionError):
             return HttpAnswer(status=400)
-        if request.path == telemetry.LOGS_PATH:
-            await self._told(message)
-            return HttpAnswer()
         found = dict(fields_of(message))
         if found.get("hook_event_name") != "PermissionRequest":
             await self._send.send((found, None))
@@ -195,9 +196,9 @@ class ClaudeTerminal(Adapter):
         how = {True: "allowed in its terminal", False: "refused in its terminal", None: "closed in its terminal"}[ran]
         await self._close(dialog, how)
 
-    async def _told(self, export: Any) -> None:
+    async def _told(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Telemetry."""
-        for record in telemetry.records(export):
+        for record in records:
             match telemetry.read(record):
                 case a.Tokens() as tokens:
                     await self._host.say(tokens)
@@ -233,7 +234,8 @@ class ClaudeTerminal(Adapter):
         if dialog.lost:
             return False
         reply = answers.decision(dialog.question.tool or "", dialog.given, dialog.question.suggestions, answer)
-        if reply.get("updatedInput") == dialog.given:
+        # The unchanged input is left out, but for a plan: Claude takes no yes to it without one, and its dialog stays.
+        if reply.get("updatedInput") == dialog.given and dialog.question.tool != "ExitPlanMode":
             del reply["updatedInput"]
         dialog.reply = reply
         dialog.answered.set()
@@ -329,7 +331,7 @@ class ClaudeTerminal(Adapter):
         seen = session_file.read(directory / f"{self._host.pid}.json")
         if seen is not None or self._hooks.cli_session_id is None:
             return seen
-        files = (session_file.read(path) for path in Path(directory).glob("*.json"))
+        files = (session_file.read(path) for path in shared_files.find(directory, "*.json"))
         return next((one for one in files if one and one.session_id == self._hooks.cli_session_id), None)
 
     # --- prompts ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ The server and the program are processes of the session's pseudo-terminal: they 
 shared daemon of Codex is used, started or ended.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -20,7 +19,7 @@ import trio_websocket
 
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.tasks import SessionConfig
-from townwatch.runner.agents import shape
+from townwatch.runner.agents import shape, shared_files
 from townwatch.runner.agents.adapter import AdapterOff, Host, Prepared
 from townwatch.runner.agents.codex import launch, reading
 from townwatch.runner.agents.codex.answers import decision, policy
@@ -161,9 +160,9 @@ class CodexAdapter:
         reason = ""
         with trio.move_on_after(SOCKET_SECONDS):
             while True:
-                path = await trio.to_thread.run_sync(os.path.realpath, self._socket)
                 try:
-                    return await trio.open_unix_socket(path)
+                    found = await trio.to_thread.run_sync(shared_files.connect, self._socket)
+                    return trio.SocketStream(trio.socket.from_stdlib_socket(found))
                 except OSError as error:  # not there yet, or not yet a link to the short path
                     reason = str(error)
                 await trio.sleep(0.05)
@@ -192,9 +191,7 @@ class CodexAdapter:
             raise AdapterOff(str(error)) from None
         await self._follow(begun, ours=False)
         await self.prompt(order_text(order))
-        thread_file, thread = trio.Path(self._thread_file), self._thread or ""
-        await trio.Path(f"{thread_file}.new").write_text(thread)
-        await trio.Path(f"{thread_file}.new").rename(thread_file)
+        await trio.to_thread.run_sync(shared_files.replace, self._thread_file, self._thread or "")
 
     async def _watch_threads(self, rpc: Rpc) -> None:
         """Subscribe to the threads that the terminal program opens."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import trio
 
-from townwatch.runner.agents import shape
+from townwatch.runner.agents import shape, shared_files
 from townwatch.runner.agents.adapter import Host, Prepared
 from townwatch.runner.agents.copilot.reading import CopilotReader
 from townwatch.runner.agents.events import Status
@@ -74,7 +74,7 @@ class CopilotTerminal:
 
     def _sessions(self) -> set[Path]:
         home = self._host.launch.env.get("HOME") or os.path.expanduser("~")
-        return set((Path(home) / ".copilot" / "session-state").glob("*/events.jsonl"))
+        return set(shared_files.find(Path(home) / ".copilot" / "session-state", "*/events.jsonl"))
 
     async def _find(self) -> Path:
         """Wait for the events of a session that began after us, in our directory."""

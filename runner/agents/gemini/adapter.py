@@ -7,18 +7,18 @@ anywhere.
 
 import json
 import shlex
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import trio
 
 from townwatch.contracts.codec import ContractError, decode_json
-from townwatch.runner.agents import hook
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.adapter import AdapterOff, Host, HttpAnswer, HttpRequest, Prepared
 from townwatch.runner.agents.events import Status
+from townwatch.runner.agents.gemini import hook_program, telemetry
 from townwatch.runner.agents.gemini.reading import EVENTS, GeminiReader
+from townwatch.runner.agents.otlp import logs
 from townwatch.runner.agents.readings import Asked, Settled
 from townwatch.runner.agents.shape import ShapeError, mapping
 from townwatch.runner.agents.versions import version_in_package
@@ -26,6 +26,7 @@ from townwatch.runner.session.lifecycle import NotPossible
 
 UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "--experimental-acp", "-v", "--version", "-h", "--help"})
 COMMANDS = frozenset({"mcp", "extensions", "extension", "skills", "skill", "hooks", "hook", "gemma"})
+TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
 DEFAULTS = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH"
 CONNECT_SECONDS = 60.0
 """Within this time after its start Gemini calls the first hook; it is not connected otherwise."""
@@ -58,11 +59,16 @@ class GeminiTerminal:
         """Write the defaults that name our hooks. Raises `AdapterOff` where the machine has such a file already."""
         if self._host.launch.env.get(DEFAULTS):
             raise AdapterOff(f"{DEFAULTS} is set already; Gemini reads one such file only")
-        path = self._host.launch.directory / "defaults.json"
-        script = shlex.join([sys.executable, "-I", "-S", str(Path(hook.__file__)), f"{self._host.base_url}/hook"])
+        directory, env = self._host.launch.directory, self._host.launch.env
+        path = directory / "defaults.json"
+        program = await trio.to_thread.run_sync(hook_program.write, directory, env)
+        script = shlex.join([*program, f"{self._host.base_url}/hook"])
         one = {"type": "command", "command": script, "name": "townwatch", "timeout": 5000}
-        settings = {"hooks": {event: [{"matcher": "*", "hooks": [one]}] for event in EVENTS}}
-        await trio.Path(path).write_text(json.dumps(settings))
+        settings: dict[str, Any] = {"hooks": {event: [{"matcher": "*", "hooks": [one]}] for event in EVENTS}}
+        launch = self._host.launch
+        if not await trio.to_thread.run_sync(telemetry.is_the_users, env, launch.cwd, launch.command):
+            settings["telemetry"] = telemetry.defaults(self._host.base_url, env.get(TOKEN_VARIABLE, ""))
+        await trio.to_thread.run_sync(shared_files.write_new, path, json.dumps(settings))
         version = await trio.to_thread.run_sync(version_in_package, self._host.launch.command[0])
         return Prepared(command=list(self._host.launch.command), env={DEFAULTS: str(path)}, version=version)
 
@@ -87,6 +93,8 @@ class GeminiTerminal:
         await self._host.type(b"\x1b")
 
     async def _serve(self, request: HttpRequest) -> HttpAnswer:
+        if request.path in logs.PATHS:
+            return await self._told(request)
         self._heard.set()
         if self._failed is not None:
             return HttpAnswer()
@@ -98,6 +106,17 @@ class GeminiTerminal:
         except ShapeError as error:
             self._failed = str(error)
             self._news.set()
+        return HttpAnswer()
+
+    async def _told(self, request: HttpRequest) -> HttpAnswer:
+        """Count what its telemetry says of tokens: its hooks say nothing of them. The rest is not needed."""
+        try:
+            found = logs.records(request.content_type, request.body) if request.path == logs.LOGS else []
+        except logs.NotOtlp:
+            return HttpAnswer(status=400)
+        for record in found:
+            if (used := logs.tokens(record)) is not None:
+                await self._host.say(used)
         return HttpAnswer()
 
 

@@ -8,6 +8,7 @@ import json
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import ClassVar, Literal
 
 import attrs
@@ -26,6 +27,7 @@ from townwatch.runner.agents.readings import Asked, Reading, Settled
 from townwatch.runner.agents.shape import Json
 from townwatch.runner.agents.tasks import open_tasks
 from townwatch.runner.agents.versions import version_in_package
+from townwatch.runner.reading import as_acting
 from townwatch.runner.session.lifecycle import NotPossible
 
 START_SECONDS = 120.0
@@ -178,14 +180,16 @@ class OpenCodeAdapter:
         if self._host.pid is None:
             return False
         try:
-            leader = psutil.Process(self._host.pid)
-            for process in (leader, *leader.children(recursive=True)):
-                for connection in process.net_connections("tcp"):
-                    if connection.status == psutil.CONN_LISTEN and connection.laddr.port == self._server.port:
-                        return True
+            with as_acting():  # who may look into a process is asked with the rights of files
+                leader = psutil.Process(self._host.pid)
+                return any(self._has_port(process) for process in (leader, *leader.children(recursive=True)))
         except psutil.Error:
             return False
-        return False
+
+    def _has_port(self, process: psutil.Process) -> bool:
+        connections = process.net_connections("tcp")
+        port = self._server.port
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in connections)
 
     async def _catch_up(self) -> None:
         """Read what is open already: a conversation that was continued, its status, its questions."""
@@ -198,8 +202,8 @@ class OpenCodeAdapter:
             await self._ask(self._reader.question(asked))
 
     async def _read(self, stream: trio.SocketStream) -> None:
-        async with stream:
-            async for event in self._server.events(stream):
+        async with stream, aclosing(self._server.events(stream)) as events:
+            async for event in events:
                 await self._tell(self._reader.event(event))
 
     async def _tell(self, readings: Sequence[Reading]) -> None:

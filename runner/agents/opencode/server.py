@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import attrs
@@ -75,7 +75,7 @@ class Server:
         except (OSError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
             raise AdapterOff(f"OpenCode's server is not there: {error}") from None
 
-    async def events(self, stream: trio.SocketStream) -> AsyncIterator[Json]:
+    async def events(self, stream: trio.SocketStream) -> AsyncGenerator[Json]:
         """The events, from now until the server ends. Raises `AdapterOff`, `ShapeError`."""
         lines = Lines()
         try:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
-from pathlib import Path
 from typing import ClassVar
 
 import attrs
 import trio
 
 from townwatch.contracts.codec import ContractError
+from townwatch.runner.agents import shared_files
 from townwatch.runner.agents.adapter import Host, Prepared
 from townwatch.runner.agents.events import Answer, Status
 from townwatch.runner.agents.qwen.reading import QwenReader
@@ -61,7 +61,7 @@ class QwenTerminal:
     async def prepare(self) -> Prepared:
         """Make both files and name them on the command line."""
         for path in (self._events, self._input):
-            await trio.to_thread.run_sync(_touch, path)
+            await trio.to_thread.run_sync(shared_files.write_new, path, "")
         files = ["--json-file", str(self._events), "--input-file", str(self._input)]
         version = await trio.to_thread.run_sync(version_in_package, self._host.launch.command[0])
         return Prepared(command=[*self._host.launch.command, *files], version=version)
@@ -84,7 +84,7 @@ class QwenTerminal:
 
     async def _write(self, message: Json) -> None:
         try:
-            await trio.to_thread.run_sync(_append, self._input, json.dumps(message))
+            await trio.to_thread.run_sync(shared_files.append, self._input, f"{json.dumps(message)}\n")
         except OSError as error:
             raise NotPossible(f"cannot write to Qwen's input file: {error}") from None
 
@@ -151,12 +151,3 @@ class QwenTerminal:
         else:
             self._reader.calls.deny(tool_id)
         await self._say_status()
-
-
-def _touch(path: Path) -> None:
-    path.touch(mode=0o600)
-
-
-def _append(path: Path, line: str) -> None:
-    with path.open("a") as file:
-        file.write(line + "\n")

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keptUnder, parsed, placeKey, promptOf, put, remaining, without } from "../../../dashboard/js/comments.js";
-import { heardOf, hunksOf, keyOf, noText, notesOf, placeOf, staleness } from "../../../dashboard/js/diff.js";
+import { keptUnder, linesOf, parsed, placeKey, promptOf, put, remaining, without } from "../../../dashboard/js/comments.js";
+import { heardOf, hunksOf, keyOf, noText, notesOf, placeOf, rangeOf, staleness } from "../../../dashboard/js/diff.js";
 import { money } from "../../../dashboard/js/format.js";
 import { familyOf, paint, paintHunk } from "../../../dashboard/js/highlight.js";
 import { costWords, joined, sourceWords, spendingOf } from "../../../dashboard/js/spending.js";
@@ -88,6 +88,19 @@ test("comments become one prompt, in the order of the files", () => {
   assert.match(promptOf([comment(1, "one")]), /^A comment on your changes:/);
 });
 
+test("a comment on several lines names and quotes all of them", () => {
+  const [hunk] = hunksOf("@@ -1,3 +1,4 @@\n one\n-two\n+zwei\n+drei\n four\n");
+  const range = rangeOf([hunk], "n3", "n1");
+  assert.deepEqual(range, { from: 1, line: 3, code: "one\nzwei\ndrei", last: "n3" });
+  assert.equal(rangeOf([hunk], "n3", "o2"), undefined); // a removed line is no line of the file as it is now
+  assert.equal(rangeOf([hunk], "n3", "n9"), undefined);
+  const about = comment(3, "in English, please", { from: 1, code: range.code });
+  assert.equal(promptOf([about]), "A comment on your changes:\n\nsrc/cart.py:1-3\n> one\n> zwei\n> drei\nin English, please");
+  assert.equal(linesOf(about), "lines 1 to 3");
+  assert.equal(linesOf(comment(2, "", { side: "old" })), "removed line 2");
+  assert.equal(parsed(JSON.stringify([about, { ...about, from: 5 }, { ...about, from: "1" }])).length, 1);
+});
+
 test("a comment is kept until it is sent, also what was written meanwhile", () => {
   const before = [comment(1, "a"), comment(2, "b")];
   const meanwhile = put(put(before, comment(2, "b, and more")), comment(3, "c"));
@@ -112,6 +125,9 @@ test("tokens and cost over time: what no tick says is unknown, never nothing", (
   assert.match(costWords(spendingOf([ticks[1]]).total, money).words, /not known: .*no tokens and no cost/);
   assert.equal(costWords(spendingOf([ticks[0]]).total, money).words, "$0.25");
   assert.equal(sourceWords(ticks), "said by the agent");
+  const listed = { at: 5, units: { inputTokens: 5, costUsd: 0.1, unpricedTokens: 2, source: "price_table", pricesAsOf: "2026-11-10" } };
+  assert.equal(sourceWords([...ticks, listed]), "said by the agent and by list prices as of 2026-11-10");
+  assert.equal(spendingOf([listed]).total.unpriced, 2);
   assert.deepEqual(spendingOf([]).periods, []);
   const late = [30.02, 60.05, 90.2].map((at) => tick(at, { inputTokens: 1 }));
   assert.deepEqual(spendingOf(late).periods.map((one) => one.ticks), [1, 1, 1], "ticks that come a little late leave no gap");

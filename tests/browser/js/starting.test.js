@@ -17,6 +17,11 @@ test("a form becomes an order, and what is missing is named with its field", () 
   assert.equal(own.model, undefined, "a command has none");
   assert.deepEqual(orderOf({ ...FORM, model: " m1 ", resumeOf: "s1" }).body.model, "m1");
   assert.deepEqual(orderOf({ ...FORM, tree: "branch", branch: "main" }).body.checkout, { type: "branch", ref: "main" });
+  assert.deepEqual(orderOf({ ...FORM, budget: " 2,5 " }).body.budget, { usd: 2.5 });
+  assert.deepEqual(orderOf({ ...FORM, budget: "200000", budgetUnit: "tokens" }).body.budget, { tokens: 200000 });
+  for (const [change, field] of [[{ budget: "0" }, "budget"], [{ budget: "x" }, "budget"], [{ budget: "1.5", budgetUnit: "tokens" }, "budget"]]) {
+    assert.equal(orderOf({ ...FORM, ...change }).wrong.field, field);
+  }
   for (const [change, field] of [[{ goal: " " }, "goal"], [{ provider: "" }, "provider"], [{ repo: "shop" }, "repo"], [{ tree: "new" }, "branch"], [{ provider: "command" }, "command"]]) {
     assert.equal(orderOf({ ...FORM, ...change }).wrong.field, field);
   }

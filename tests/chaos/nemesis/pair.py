@@ -1,4 +1,4 @@
-"""Two services on one PostgreSQL, the proxy that follows the one that leads, and who freezes and kills them."""
+"""Services on one PostgreSQL, the proxy that spreads connections over them, and who freezes and kills them."""
 
 import os
 import random
@@ -19,18 +19,20 @@ from townwatch.contracts.codec import decode_json
 
 LEASE_SECONDS = 3.0
 LOOK_SECONDS, ANSWER_SECONDS = 0.1, 1.0
-DEEDS = ("freeze", "kill", "stop", "restart postgresql", "crash postgresql")
+DEEDS = ("freeze", "kill", "stop", "kill follower", "freeze follower", "restart postgresql", "crash postgresql")
 
 
 @attrs.define(eq=False)
-class FollowingProxy(Proxy):
-    """Sends new connections to the one of `ports` that is ready; when that is another one, it resets the old ones, as
-    a load balancer does whose back end was marked down.
+class SpreadingProxy(Proxy):
+    """Sends new connections to those of `ports` in turn that are ready. What goes to one that is not ready any more, it
+    resets, as a load balancer does whose back end was marked down.
     """
 
     ports: Sequence[int] = ()
     ready: trio.Event = attrs.field(factory=trio.Event)
     changes: int = 0
+    _up: list[int] = attrs.field(factory=list)
+    _turn: int = 0
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
@@ -39,28 +41,31 @@ class FollowingProxy(Proxy):
             nursery.start_soon(self._follow)
             task_status.started()
 
+    def choose(self) -> int:
+        """The port for the next connection."""
+        self._turn += 1
+        return self._up[self._turn % len(self._up)] if self._up else self.target
+
     async def _follow(self) -> None:
         async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
             while True:
-                for port in self.ports:
-                    if await is_ready(http, port) and port != self.target:
-                        self.target = port
-                        self.changes += 1
-                        self.cut(1.0, random.Random(0))
-                self.ready.set() if self.target else None
+                up = [port for port in self.ports if await is_ready(http, port)]
+                for port in set(self._up) - set(up):
+                    self.changes += 1
+                    self.cut_to(port)
+                self._up = up
+                if len(up) == len(self.ports):
+                    self.ready.set()
                 await trio.sleep(LOOK_SECONDS)
 
 
 async def is_ready(http: httpx.AsyncClient, port: int) -> bool:
-    try:
-        return (await http.get(f"http://{HOST}:{port}/readyz")).status_code == 200
-    except httpx.HTTPError:
-        return False
+    return await _state(http, port) not in ("unready", "away")
 
 
 @attrs.define(eq=False)
 class Pair:
-    """`takeovers`: seconds from each deed until a service was ready."""
+    """`takeovers`: seconds from each deed until a service led that was not the one it was done to."""
 
     members: dict[int, Member]
     server: postgres.Server
@@ -70,19 +75,19 @@ class Pair:
     problems: list[str] = attrs.field(factory=list)
 
     async def start(self) -> None:
-        """Returns when one is ready and the other one stands by."""
+        """Returns when one leads and the others relay to it."""
         for member in self.members.values():
             await member.start()
         await self.settled()
 
     async def settled(self) -> int:
-        """Wait until one is ready and the others are standbys; the port of the one."""
+        """Wait until one leads and the others relay to it; the port of the one."""
         with trio.fail_after(START_SECONDS * 2):
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     states = {port: await _state(http, port) for port in self.members}
-                    leaders = [port for port, state in states.items() if state == "ready"]
-                    if len(leaders) == 1 and sorted(states.values()) == ["ready", *["standby"] * (len(states) - 1)]:
+                    leaders = [port for port, state in states.items() if state == "leads"]
+                    if sorted(states.values()) == ["leads", *["relays"] * (len(states) - 1)]:
                         return leaders[0]
                     for member in self.members.values():
                         assert member.process is not None
@@ -117,6 +122,17 @@ class Pair:
                     self.problems.append(f"{leader.name} ended with {status} on SIGTERM: {leader.last_words()[-500:]}")
                 await self._taken_over(deed, began, without=port)
                 await leader.start()
+            case "kill follower":
+                other = self.members[dice.choice([one for one in self.members if one != port])]
+                await other.kill()
+                await trio.sleep(dice.uniform(0.0, 1.0))
+                await other.start()
+            case "freeze follower":
+                other = self.members[dice.choice([one for one in self.members if one != port])]
+                assert other.process is not None
+                os.kill(other.process.pid, signal.SIGSTOP)
+                await trio.sleep(dice.uniform(1.0, 3.0))
+                os.kill(other.process.pid, signal.SIGCONT)
             case _:
                 stop = self.server.stop if deed.startswith("crash") else self.server.stop_fast
                 await trio.to_thread.run_sync(stop)
@@ -129,7 +145,7 @@ class Pair:
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     for port in self.members:
-                        if port != without and await is_ready(http, port):
+                        if port != without and await _state(http, port) == "leads":
                             self.takeovers.append((deed, trio.current_time() - began))
                             return
                     await trio.sleep(0.02)
@@ -155,13 +171,12 @@ class Pair:
 
 
 async def _state(http: httpx.AsyncClient, port: int) -> str:
+    """leads, relays, waits (for a leader), begins (to lead), unready or away."""
     try:
-        answer = await http.get(f"http://{HOST}:{port}/readyz")
+        answer = await http.get(f"http://{HOST}:{port}/readyz", headers={"connection": "close"})
     except httpx.HTTPError:
         return "away"
-    if answer.status_code == 200:
-        return "ready"
-    return "standby" if "standby; " in answer.text else "unready"
+    return answer.json()["cluster"].partition(" ")[0] if answer.status_code == 200 else "unready"
 
 
 def stored_events(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -175,6 +190,7 @@ def stored_events(url: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def plan_of(deeds: int, seed: int) -> list[str]:
-    """The three that differ most first, then whatever the seed says."""
+    """Those that differ most first, then whatever the seed says."""
     dice: Callable[[Sequence[str]], str] = random.Random(f"plan {seed}").choice
-    return [*("freeze", "crash postgresql", "kill")[:deeds], *(dice(DEEDS) for _ in range(deeds - 3))]
+    first = ("freeze", "kill follower", "crash postgresql", "kill")
+    return [*first[:deeds], *(dice(DEEDS) for _ in range(deeds - len(first)))]

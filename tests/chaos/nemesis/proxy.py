@@ -19,7 +19,7 @@ class Proxy:
     target: int
     port: int = 0
     cuts: int = 0
-    _streams: set[trio.SocketStream] = attrs.field(factory=set)
+    _streams: dict[trio.SocketStream, int] = attrs.field(factory=dict)
     _thawed: trio.Event = attrs.field(factory=trio.Event)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
@@ -39,6 +39,16 @@ class Proxy:
         self.cuts += 1
         return there
 
+    def choose(self) -> int:
+        """The port for the next connection."""
+        return self.target
+
+    def cut_to(self, port: int) -> None:
+        """Reset all connections to this port."""
+        for stream, target in list(self._streams.items()):
+            if target == port:
+                self._break(stream)
+
     async def freeze(self, seconds: float) -> None:
         """Nothing passes and nobody is told."""
         self._thawed = trio.Event()
@@ -50,17 +60,19 @@ class Proxy:
     async def _serve(self, near: trio.SocketStream) -> None:
         try:
             await self._thawed.wait()
-            far = await trio.open_tcp_stream("127.0.0.1", self.target)
+            target = self.choose()
+            far = await trio.open_tcp_stream("127.0.0.1", target)
         except OSError:
             self._break(near)
             return
-        self._streams |= {near, far}
+        self._streams |= {near: target, far: target}
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._copy, near, far, nursery.cancel_scope)
                 nursery.start_soon(self._copy, far, near, nursery.cancel_scope)
         finally:
-            self._streams -= {near, far}
+            for stream in (near, far):
+                self._streams.pop(stream, None)
             near.socket.close()
             far.socket.close()
 

@@ -21,6 +21,11 @@ pytestmark = pytest.mark.node
 MISSED = 3
 
 
+@pytest.fixture(autouse=True)
+def way() -> None:
+    """It takes long: at the service's own port only."""
+
+
 def application(server: TrioServer) -> None:
     on: Any = server.on
 

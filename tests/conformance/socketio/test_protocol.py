@@ -1,6 +1,8 @@
 """The Socket.IO protocol suite (https://github.com/socketio/socket.io-protocol), restated; pings are answered."""
 
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -83,6 +85,19 @@ async def test_a_namespace_that_is_not_there_is_an_error_with_data() -> None:
         await receive(socket)
         await socket.send_message("40/random,")
         assert await receive(socket) == '44/random,{"message":"Invalid namespace"}'
+
+
+async def test_who_leaves_before_it_connects_is_not_kept_until_its_time_is_over() -> None:
+    async with place() as found:
+        async with found.websocket() as socket:
+            await receive(socket)
+            (session,) = found.server.engine.sessions.values()
+            kept = weakref.ref(session)
+            del session
+        with trio.fail_after(5):
+            while kept() is not None:
+                gc.collect()
+                await trio.sleep(0.02)
 
 
 async def test_who_does_not_connect_is_closed() -> None:

@@ -76,6 +76,7 @@ async def test_two_at_once_do_not_touch_each_other(bench: Bench, codex: Place) -
         await other.says("do:hello please")
         assert await other.turn_ends() == "completed"
         assert other.requests == []
+        await one.until(lambda agent: agent.told("prompt"))
         assert [prompt["text"] for prompt in one.told("prompt")] == ["do:risky please"]
         await other.session.stop(graceful=False)
         await other.session.over.wait()

@@ -91,6 +91,9 @@ async def test_gemini_is_observed(private: Path, model: fake_model.Model) -> Non
             assert await seen.turn_ends() == "completed"
             await seen.is_now("idle")
             assert ("run_shell_command", "ok") in seen.tools
+            # its hooks say nothing of tokens, its telemetry does: of the router, and of two answers
+            await seen.until(lambda agent: (agent.session.usage.total.input_tokens or 0) >= 3600)
+            assert seen.session.usage.total.output_tokens == 120
 
 
 @by_hand

@@ -11,9 +11,13 @@ import pytest
 
 from tests.integration.agents.conftest import Agent
 from tests.integration.runner.conftest import Bench, until
+from tests.support.agents import fake_wire
 from townwatch.runner.agents.adapter import Adapter
 from townwatch.runner.agents.claude.terminal import ClaudeTerminal
+from townwatch.runner.agents.codex.adapter import CodexAdapter
 from townwatch.runner.agents.copilot.adapter import CopilotTerminal
+from townwatch.runner.agents.gemini.adapter import GeminiTerminal
+from townwatch.runner.agents.opencode.adapter import OpenCodeAdapter
 from townwatch.runner.agents.qwen.adapter import QwenTerminal
 
 PROGRAM = f"""#!{sys.executable} -ISu
@@ -21,6 +25,10 @@ import sys, time
 print("I-am-the-screen", flush=True)
 for line in sys.stdin:
     print("heard", line.strip(), flush=True)
+"""
+RECORDING = f"""#!{sys.executable} -ISu
+import pathlib, runpy, sys
+runpy.run_path({str(Path(fake_wire.__file__))!r})["main"](pathlib.Path(sys.argv[0]).name, sys.argv[1:])
 """
 OF_CLAUDE = {"session_id": "c1", "hook_event_name": "PermissionRequest", "tool_input": {"command": "ls"}}
 Odd = Callable[[Agent], Awaitable[None]]
@@ -59,11 +67,23 @@ async def copilot_names_no_tool(agent: Agent) -> None:
     (session / "events.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in (first, odd)))
 
 
+async def says_what_was_recorded_and_then_something_odd(agent: Agent) -> None:
+    """Its adapter has read a turn up to a dialog; then comes a message in another shape, then the rest of the turn."""
+    await agent.is_now("waiting")
+    if agent.session.plan.provider != "gemini_cli":  # its hooks see a dialog, and cannot answer it
+        await agent.asks()
+    await agent.keys("odd\r")
+
+
 CASES: list[tuple[str, type[Adapter], Odd]] = [
     ("claude", ClaudeTerminal, claude_asks_without_a_tool),
     ("qwen", QwenTerminal, qwen_asks_without_an_id),
     ("copilot", CopilotTerminal, copilot_names_no_tool),
+    ("codex", CodexAdapter, says_what_was_recorded_and_then_something_odd),
+    ("opencode", OpenCodeAdapter, says_what_was_recorded_and_then_something_odd),
+    ("gemini", GeminiTerminal, says_what_was_recorded_and_then_something_odd),
 ]
+RECORDED = {"codex", "opencode", "gemini"}
 
 
 @pytest.mark.parametrize(("name", "adapter", "odd"), CASES, ids=[name for name, _, _ in CASES])
@@ -72,7 +92,7 @@ async def test_the_terminal_goes_on_and_one_alert_says_why(
 ) -> None:
     program = tmp_path / "bin" / name
     program.parent.mkdir()
-    program.write_text(PROGRAM)
+    program.write_text(RECORDING if name in RECORDED else PROGRAM)
     program.chmod(0o755)
     home = tmp_path / "home"
     home.mkdir()
@@ -80,12 +100,21 @@ async def test_the_terminal_goes_on_and_one_alert_says_why(
     agent = Agent(bench, session)
     await bench.shows(session, "I-am-the-screen")
     await odd(agent)
-    await until(lambda: "unknown" in agent.statuses)
+    await agent.is_now("unknown")
     (alert,) = await until(lambda: [one for one in agent.events if one["type"] == "ALERT_RAISED"])
     assert (alert["severity"], alert["title"]) == ("info", f"adapter off: {adapter.provider}")
     assert "goes on as a plain terminal" in alert["description"]
-    assert agent.requests == []
+    assert agent.resolved == [("withdrawn", "terminal")] * len(agent.requests)
+    last = agent.told("status")[-1]
+    assert (last["status"], last["for"].startswith("not connected: ")) == ("unknown", True)
     await session.type("hello\r")
     await bench.shows(session, "heard hello")
+    if name in RECORDED:  # the rest of the turn was said behind it: nobody takes it for work
+        assert agent.told("status")[-1] == last
+        assert session.events.lifecycle.state == "RUNNING"
+    refused = await agent.prompt("go on")
+    assert not refused.ok
+    assert f"not connected; type into its terminal: unknown ({last['for']})" in refused.error.message
+    assert [one["title"] for one in agent.events if one["type"] == "ALERT_RAISED"] == [alert["title"]]
     await session.stop(graceful=False)
     await bench.over(session)

@@ -94,6 +94,24 @@ def test_a_session_from_start_to_end(person: Person) -> None:
         assert "ended" in one_line(person.townwatch(*words), status=1), words
 
 
+def test_what_is_typed_before_the_session_is_there_is_not_lost(person: Person) -> None:
+    session = told(person.townwatch("start", "--", "sh", "-c", 'read line; echo "got $line"; exit 4')).strip()
+
+    async def type_at_once() -> tuple[int, str]:
+        terminal = await Terminal.start(
+            [str(COMMAND), "attach", session], cwd=person.where, env=person.environ(TERM="xterm"), cols=80, rows=24
+        )
+        await terminal.write("früh\r".encode())
+        with trio.fail_after(SECONDS):
+            seen = "".join([piece async for piece in terminal.output() if isinstance(piece, str)])
+            exit_ = await terminal.wait()
+        terminal.close()
+        return exit_.shell_code, seen
+
+    status, seen = trio.run(type_at_once)
+    assert (status, "got früh" in seen) == (4, True), seen
+
+
 def test_leaving_an_attached_session_lets_it_go_on(person: Person) -> None:
     session = told(person.townwatch("start", "--", "sh", "-c", "echo up; sleep 300")).strip()
 
@@ -143,7 +161,7 @@ def test_a_saved_login_at_another_machines_service(person: Person, tmp_path: Pat
     assert isinstance(values(other.townwatch("ls", "--all", "--json")), list)
     assert told(other.townwatch("open", "--print")).strip() == f"{url}/"
     assert "/?code=" in told(person.townwatch("open", "--print"))
-    assert "router" in told(other.townwatch("tree", "--once"))
+    assert "router" in told(other.townwatch("tree"))  # not to a terminal: once
     token = json.loads(kept.read_text())[url]["token"]
     assert "forgotten" in told(other.townwatch("logout"))
     refused = other.townwatch("ls", f"--url={url}", TOWNWATCH_TOKEN=token)

@@ -1,5 +1,6 @@
 """State is where it belongs, found from every directory; a command in the wrong place says so and makes nothing."""
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_the_state_of_an_earlier_version_is_not_left_behind_silently(person: Per
     former.mkdir()
     (former / "token.secret").write_text("s")
     for done in person.all_of([("serve", "--port=0"), ("link",), ("run", "--", "true")]):
-        assert f"--state-dir {former}" in one_line(done)
+        assert f"--state-dir {shlex.quote(str(former))}" in one_line(done)
     assert files(person.home) == []
 
 

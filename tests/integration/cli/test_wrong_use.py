@@ -1,6 +1,8 @@
 """Ten ways and more to get it wrong: one line that says what, where and what to do, status 2, never a traceback."""
 
+import os
 import socket
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -12,6 +14,7 @@ JOIN, RUNNER = ("runner", "join"), ("runner", "--runner-id=r", "--token=x")
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--port=70000"), "port 70000"),
     (("serve", "--port=-1"), "port -1"),
+    (("serve", "--host=nowhere.invalid"), "nowhere.invalid:8484: "),
     ((*RUNNER, "--url=nonsense://x"), "scheme 'nonsense'"),
     ((*RUNNER, "--url=ws://host:99999/runner"), "no address of a service"),
     (("runner", "--url=ws://127.0.0.1:9/runner", "--token=x"), "--runner-id"),
@@ -21,7 +24,22 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     ((*JOIN, "http://elsewhere.invalid", "--code=x"), "in the clear"),
     ((*JOIN, "https://elsewhere.invalid", "--code=x"), "https://elsewhere.invalid: "),
     ((*JOIN, "127.0.0.1:9", "--code=x"), "http://127.0.0.1:9: "),
+    ((*RUNNER, "--url=ws://127.0.0.1:9/runner", "--max-sessions=-1"), "--max-sessions -1: 0 or more"),
+    ((*RUNNER, "--url=ws://127.0.0.1:9/runner", "--spool-mb=0"), "--spool-mb 0: 1 or more"),
+    (("chaos", "nonsense://x"), "scheme 'nonsense'"),
     (("run",), "which command"),
+    (("run", "--nope"), "unknown option --nope"),
+    (("run", "--json", "ls"), "unknown option --json"),
+    (("acp", "--nope"), "unknown option --nope; see townwatch acp --help"),
+    (("start", "--nope"), "unknown option --nope; see townwatch start --help"),
+    (("link", "x", "y"), "Too many words: 'x', 'y' (quote what has blanks). See townwatch link --help"),
+    (("user", "--url", "x"), 'no command is "--url". Available commands'),
+    (("adopt",), "AGENT is missing. See townwatch adopt --help"),
+    (("runner", "join", "https://elsewhere.invalid"), "--code is missing. See townwatch runner join --help"),
+    (("runner", "join", "https://elsewhere.invalid", "--code"), "--code requires an argument"),
+    (("login", "127.0.0.1:9", "--email=a@b"), "no password of a@b was given"),
+    (("login", "127.0.0.1:9", "--token", "-"), "nothing was given"),
+    (("usage", "--input-tokens=x"), "--input-tokens 'x' is no whole number, 0 or more; see townwatch usage --help"),
 ]
 
 
@@ -39,13 +57,23 @@ def test_wrong_use_is_one_line(person: Person) -> None:
     ("variable", "meant"),
     [
         ("TOWNWATCH_SERVER_PROT", "TOWNWATCH_SERVER_PORT"),
-        ("TOWNWATCH_PORT", "TOWNWATCH_SERVER_PORT"),
+        ("TOWNWATCH_PORT", "TOWNWATCH_MAIL_PORT or TOWNWATCH_SERVER_PORT"),
         ("TOWNWATCH_STATEDIR", "TOWNWATCH_STATE_DIR"),
     ],
 )
 def test_a_typo_in_a_variable_is_said_as_in_the_file(person: Person, variable: str, meant: str) -> None:
     said = one_line(person.townwatch("link", **{variable: "1"}))
     assert variable in said and f"did you mean {meant}?" in said
+
+
+def test_trouble_with_files_is_told_without_numbers(person: Person) -> None:
+    person.state.mkdir(parents=True)
+    (person.state / "token.secret").write_text("s")
+    sqlite3.connect(person.state / "townwatch.db").close()
+    taken = person.home / "taken"
+    taken.write_text("")
+    assert one_line(person.townwatch("backup", str(taken))) == f"townwatch: {taken}: File exists\n"
+    assert "give a directory whose name is text" in one_line(person.townwatch("backup", os.fsdecode(b"\xff")))
 
 
 def test_tls_on_a_plain_port_says_so(person: Person) -> None:

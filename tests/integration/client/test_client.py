@@ -59,6 +59,8 @@ async def test_a_wait_that_is_not_reached_says_so(far: Far) -> None:
     session = await client_of(far).start(far.directory, command=["sleep", "1000"])
     waited = await session.wait(seconds=0.2)
     assert not waited.reached and waited.view.session_id == session.id
+    with pytest.raises(ServiceError, match="only an interruption has none"):
+        await session.prompt("")
     await session.stop(kill=True)
     assert (await session.wait("ended", seconds=30)).reached
 

@@ -1,6 +1,7 @@
 """`townwatch migrate`: a village that lived on SQLite goes on in PostgreSQL, and back, with everything that it had."""
 
 import sqlite3
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import trio
 
 from tests.integration.cluster.test_standby import on
 from tests.integration.service.test_promises import SESSIONS, asked, event, held, started
@@ -16,6 +18,7 @@ from tests.support import postgres
 from tests.support.service import Town, open_town, quiet_settings
 from townwatch.app.upkeep.migration import MigrationRefused, into_files, into_postgres
 from townwatch.cluster.lease import ProcessLease
+from townwatch.config.place import tables_elsewhere
 from townwatch.contracts.records import LogRecord
 from townwatch.store.engine.fence import Term
 from townwatch.store.log.event_log import EventLog
@@ -58,6 +61,7 @@ async def test_a_village_goes_on_in_postgresql_and_back_in_files(tmp_path: Path,
     async with open_town(tmp_path) as town:
         await write(town, 1, 5)
         token = town.token
+    assert tables_elsewhere(tmp_path, "") is None
     async with open_town(tmp_path) as town:  # as any restart shows it: times are those of the log
         before = await everything(town)
     done = into_postgres(settings, url)
@@ -68,6 +72,14 @@ async def test_a_village_goes_on_in_postgresql_and_back_in_files(tmp_path: Path,
         town.token = token  # who was signed in is
         same(await everything(town), before)
         await write(town, 6, 8)
+    for command in ("link", "ls"):  # it would open nothing
+        told = await trio.run_process(
+            [sys.executable, "-P", "-m", "townwatch", command, f"--state-dir={tmp_path}"],
+            capture_stderr=True,
+            check=False,
+        )
+        assert (told.returncode, b"has its tables in PostgreSQL" in told.stderr) == (2, True), (command, told)
+        assert b"TOWNWATCH_DATABASE_URL" in told.stderr
     async with open_town(tmp_path, partial(on, url)) as town:
         before = await everything(town)
 

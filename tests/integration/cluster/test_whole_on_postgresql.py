@@ -22,7 +22,7 @@ def calling(url: str, settings: Settings) -> Settings:
 
 
 async def test_a_call_is_made_and_text_is_found_and_forgotten(tmp_path: Path, postgres_server: str) -> None:
-    url = postgres.fresh_schema(postgres_server, "whole")
+    url = postgres.fresh_schema(postgres_server, "whole_on_it")
     with open_receiver() as receiver:
         async with open_town(tmp_path, partial(calling, url)) as town, rest(town, town.token) as http:
             wanted = {"url": f"{receiver.url}/x", "kinds": ["session.ended"]}

@@ -46,9 +46,8 @@ class Rights:
         await trio.lowlevel.checkpoint()
         return subject.user_id in self.readers
 
-    async def may_drive(self, subject: Any, village_id: str) -> bool:
-        await trio.lowlevel.checkpoint()
-        return subject.user_id in self.drivers
+    async def may_drive(self, subject: Any, village_id: str) -> bool | None:
+        return subject.user_id in self.drivers if await self.may_read(subject, village_id) else None
 
 
 async def authenticate(token: str | None) -> Any:

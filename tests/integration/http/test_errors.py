@@ -1,9 +1,15 @@
 """Every refusal has its status, its code, and the contract's form."""
 
+import re
+
+import attrs
 import pytest
 
+from tests.support.cast import event
 from tests.support.rest import open_rest
+from townwatch.contracts.codec import camel
 from townwatch.supervision import Rate
+from townwatch.transports.http.app import OPERATIONS
 from townwatch.transports.http.deps import Rates
 
 
@@ -116,3 +122,34 @@ async def test_metrics_may_be_closed_to_the_world(tmp_path):
 async def test_answers_are_kept_by_nobody_and_taken_for_nothing_else(rest):
     headers = (await rest.get("/api/me")).headers
     assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
+WRONG_VALUES = (None, True, 5, 1.5, "", "x" * 70_000, [], [None], {}, {"a": []}, "\x00", -1, 10**30, ["a", 1])
+NOT_OF_JSON = re.compile(r"\b(str|int|bool|dict|list|None|NoneType|Expected|float|bytes|attrs|msgspec|Struct)\b")
+
+
+async def test_errors_speak_of_json_and_not_of_python(tmp_path):
+    """Each body operation, with each of its fields wrong in many ways, and each query parameter."""
+    plenty = Rate(per_second=100_000, burst=100_000)
+    told: set[str] = set()
+    async with open_rest(tmp_path, rates=Rates(reads=plenty, writes=plenty, sign_ins=plenty)) as world:
+        await world.session(event("SESSION_STARTED", 1, providerId="codex", providerVersion="1", workspacePath="/w"))
+        values = {"sessionId": "s1", "villageId": "closed", "runnerId": "r1"}
+        for operation in OPERATIONS:
+            if operation.body is None:
+                continue
+            path = re.sub(r"\{(\w+)\}", lambda found: values.get(found[1], "none"), operation.path)
+            names = [camel(field.name) for field in attrs.fields(operation.body)]
+            bodies = [b"{", b"[]", b'"x"', b"5", b"null", *({name: bad} for name in names for bad in WRONG_VALUES)]
+            for body in bodies:
+                answer = await world.ask(operation.method, path, body, "admin")
+                assert answer.status_code < 500, (operation.name, body, answer.text)
+                if answer.status_code == 400:
+                    code(answer)
+                    told.add(f"{operation.name}: {answer.json()['error']['message']}")
+        for query in ("limit=x", "limit=0", "live=perhaps", "outcome=maybe", "since=tomorrow"):
+            answer = await world.get(f"/api/runner/sessions?{query}")
+            assert answer.status_code == 400
+            told.add(answer.json()["error"]["message"])
+    assert len(told) > 300
+    assert [one for one in told if NOT_OF_JSON.search(one)] == []

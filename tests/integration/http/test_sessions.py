@@ -40,7 +40,7 @@ async def test_who_started_it_is_kept_and_secrets_are_not(rest):
     started = (await rest.post("/api/runner/sessions", START, "operator")).json()
     row = await rest.database.read(sessions.get, started["sessionId"])
     assert "canary" not in str(row.config)
-    entries = (await rest.database.read(audit.page, [rest.keys["closed"]])).items
+    entries = (await rest.database.read(audit.page, audit.Filter(villages=[rest.keys["closed"]]))).items
     assert [(one.action, one.user_id, one.target) for one in entries] == [
         ("session.start", "user_operator_1", started["sessionId"])
     ]

@@ -224,8 +224,8 @@ async def test_a_silent_runner_is_closed(house: Any) -> None:
 
 
 async def test_a_runner_that_answers_pings_is_not_silent(house: Any) -> None:
-    async with house(socket=SocketLimits(ping=0.03, silent=0.3)) as h, h.welcomed() as runner:
-        await trio.sleep(0.6)
+    async with house(socket=SocketLimits(ping=0.05, silent=1.5)) as h, h.welcomed() as runner:
+        await trio.sleep(2)
         await runner.send(chunk(1))
         await runner.acked(1)
 

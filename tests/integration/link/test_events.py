@@ -29,7 +29,7 @@ def without(seq: int, field: str) -> dict[str, Any]:
         (without(2, "ts"), "ts"),
         (chunk(2, stream="stdin"), "stream"),
         (chunk(2, data=5), "data"),
-        ({**chunk(2), "type": "NO_SUCH_EVENT"}, "NO_SUCH_EVENT"),
+        ({**chunk(2), "type": "no such event"}, "no such event"),
         (chunk(2, orgId=None), "orgId"),
         (chunk(2, repoRef={"provider": "local"}), "repoRef.path"),
     ],

@@ -241,3 +241,54 @@ async def _limited(limit: trio.CapacityLimiter, token: object, port: int, data: 
 
 async def _one(port: int, data: bytes, reset: bool, wait: float) -> None:
     await attack(port, data, reset=reset, linger=wait)
+
+
+async def ask_healthy(port: int) -> bytes:
+    """The first bytes of the answer to a proper request."""
+    with trio.fail_after(5):
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(b"GET /x HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            return await stream.receive_some(12)
+
+
+@asynccontextmanager
+async def small_edge(**settings: Any) -> AsyncIterator[int]:
+    edge = Edge(EdgeSettings(port=0, **settings))
+    async with trio.open_nursery() as nursery:
+        ((_, port),) = await nursery.start(edge.serve)
+        yield port
+        nursery.cancel_scope.cancel()
+
+
+async def test_connections_that_ask_nothing_keep_nobody_out() -> None:
+    """However many there are: the one that has waited longest makes room for one that asks."""
+    async with small_edge(connections=20) as port:
+        silent = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(60)]
+        for one in silent[::2]:
+            with suppress(trio.BrokenResourceError):
+                await one.send_all(b"GET /half")
+        for _ in range(5):
+            assert await ask_healthy(port) == b"HTTP/1.1 404"
+        with trio.fail_after(5):
+            assert await silent[0].receive_some() == b""
+        for one in silent:
+            await trio.aclose_forcefully(one)
+
+
+async def test_unfinished_bodies_of_strangers_are_bounded_together() -> None:
+    async with small_edge() as port:
+        head = b"POST /x HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n"
+        open_ones = [await trio.open_tcp_stream("127.0.0.1", port) for _ in range(80)]
+        refused = 0
+        for one in open_ones:
+            with suppress(trio.BrokenResourceError), trio.fail_after(10):
+                await one.send_all(head + b" " * 900_000)
+                with trio.move_on_after(0.02):
+                    refused += (await one.receive_some(12)) == b"HTTP/1.1 503"
+        assert refused > 20
+        with trio.fail_after(5):
+            async with await trio.open_tcp_stream("127.0.0.1", port) as small:
+                await small.send_all(head.replace(b"1000000", b"2") + b"{}")
+                assert await small.receive_some(12) == b"HTTP/1.1 404"
+        for one in open_ones:
+            await trio.aclose_forcefully(one)

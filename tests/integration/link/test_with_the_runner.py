@@ -75,3 +75,18 @@ async def test_whoever_is_killed_every_event_is_stored_once_and_in_order(house: 
         await until(lambda: all(shown(h, name) == list(range(1, total + 1)) for name in SESSIONS), seconds=10)
         nursery.cancel_scope.cancel()
     spool.close()
+
+
+async def test_what_finds_the_window_full_goes_as_soon_as_there_is_room(house: Any, tmp_path: Path) -> None:
+    """The first session's events fill it to the last place; nothing comes afterwards that would wake the link."""
+    spool = Spool(tmp_path / "spool.db")
+    async with house(window=8) as h, trio.open_nursery() as nursery:
+        for session, count, text in (("s1", 8, "x"), ("s2", 5, "x" * 1000)):  # what has least to say goes first
+            spool.open_session(session, village="demo", provider="command", started_ms=1)
+            chunk = {"type": "TERMINAL_CHUNK", "orgId": "demo", "ts": 1, "data": text, "stream": "stdout"}
+            spool.append([(session, {**chunk, "sessionId": session})] * count)
+        nursery.start_soon(runner(h, spool).run)
+        await until(lambda: seqs(h, "s2") == [1, 2, 3, 4, 5])
+        await until(lambda: spool.size()[0] == 0)
+        nursery.cancel_scope.cancel()
+    spool.close()

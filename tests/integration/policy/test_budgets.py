@@ -23,6 +23,18 @@ from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.session import Session
 
 USE = f"{sys.executable} -P -m townwatch usage"
+HASTY = """
+import json, os, socket, sys
+host, _, port = os.environ["TOWNWATCH_ASK"].rpartition(":")
+asked = {"session": os.environ["TOWNWATCH_SESSION"], "token": os.environ["TOWNWATCH_ASK_TOKEN"], "action": "usage"}
+bill = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+while True:
+    os.write(bill, b"0.05\\n")
+    with socket.create_connection((host, int(port))) as door:
+        door.sendall(json.dumps({**asked, "inputTokens": 10, "costUsd": 0.05}).encode() + b"\\n")
+        assert json.loads(door.makefile().readline())["ok"]
+"""
+"""An agent that is billed, tells it, and goes on the moment that it is answered."""
 SESSIONS = "/api/runner/sessions"
 
 
@@ -67,7 +79,7 @@ class Spending:
         return [one for one in answer.json().get("items", []) if one["type"] == kind]
 
 
-async def over(done: Any, seconds: float = 30) -> None:
+async def over(done: Any, seconds: float = 90) -> None:
     with trio.fail_after(seconds):
         while not done():
             await trio.sleep(0.02)
@@ -102,6 +114,20 @@ async def test_a_warning_then_a_pause_then_more_and_then_the_end(spending: Spend
     with trio.fail_after(30):
         await session.over.wait()
     assert session.usage.spent.tokens == 205
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_an_agent_in_haste_is_billed_one_tick_past_its_budget_at_most(spending: Spending, shared: bool) -> None:
+    if shared:
+        terms = {"scope": "village", "unit": "usd", "amount": 1}
+        assert (await spending.http.post("/api/villages/demo/budgets", json=terms)).status_code == 201
+        await over(lambda: spending.runner.policies.of("demo").shared)
+    bills = spending.directory / "bills"
+    (spending.directory / "hasty.py").write_text(HASTY)
+    session = spending.start(f"exec {sys.executable} hasty.py {bills}", None if shared else Budget(usd=1))
+    await spending.question(session)
+    assert 20 <= len(bills.read_text().split()) <= 21
+    await session.stop(graceful=False)
 
 
 async def test_a_villages_budget_holds_for_sessions_that_begin_at_the_runner_and_no_rule_gives_more(

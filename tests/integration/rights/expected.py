@@ -27,6 +27,8 @@ AN_ADMINISTRATOR_GETS: frozenset[str] = frozenset({"read", "manage"})
 """In every village, with a token that has the scope admin. They drive and decide where they are members."""
 FOR_ADMINISTRATORS = frozenset({"create_village"})
 """Operations about oneself that the settings keep for administrators."""
+ONLY_SIGNED_IN = frozenset({"invite_person", "set_administrator_rights"})
+"""Operations on the service that make new ways in: no program's token is good for them."""
 FOR_MEMBERS_ONLY = frozenset({"list_members"})
 """Operations that show a public village's members to its members (and to administrators) only."""
 EXECUTES_FOR_RUNNERS = "runner"
@@ -49,11 +51,12 @@ class Place:
     repo: str = ""
     runner: str = ""
     webhook: str = ""
+    budget: str = ""
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Texts that only those may read who may see this village."""
-        return (self.village, self.key, self.session, self.agent, self.repo, self.runner, self.webhook)
+        return (self.village, self.key, self.session, self.agent, self.repo, self.runner, self.webhook, self.budget)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +125,8 @@ def _to_a_person(operation: Operation, asker: Asker, place: Place | None) -> Ver
     if not _token_is_good_for(needs, asker):
         return 403
     match operation.on:
+        case "service" if operation.name in ONLY_SIGNED_IN and not _token_is_good_for("sign_in", asker):
+            return 403
         case "service":
             return "ok" if needs == "read" or asker.role == "admin" else 403
         case "self" if operation.name in FOR_ADMINISTRATORS:

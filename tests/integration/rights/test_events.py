@@ -17,6 +17,7 @@ from tests.integration.rights.expected import Asker, Place, about, expected_even
 from tests.integration.rights.world import World, open_world
 from tests.support.doorway import websocket
 from tests.support.people import Live, Refused, connected
+from tests.support.villages import Joined, VillageRunner, connect
 from townwatch.contracts.control import CONTROL_MESSAGES, TerminalCommand, Unsubscribe
 from townwatch.contracts.joins import PAYLOADS
 
@@ -146,3 +147,44 @@ async def test_the_runners_door_is_for_runners_tokens(tmp_path: Path) -> None:
                 assert rejected.status_code == 401
                 let_in = False
             assert let_in is (asker.kind == "runner"), asker.name
+
+
+async def test_every_runner_speaks_in_its_own_villages_only(tmp_path: Path) -> None:
+    """Each runner × each village: a session that it begins there, and what it says of the one that is there, under that
+    village's name and under its own. What is refused is not stored.
+    """
+    wrong: list[str] = []
+    async with open_world(tmp_path) as world:
+        for asker in [one for one in world.askers if one.kind == "runner"]:
+            (home,) = [place for place in world.places if place.runner == asker.runner]
+            assert asker.token is not None and asker.runner is not None
+            mine = [{"sessionId": home.session, "firstSeq": 1, "lastSeq": 1, "state": "RUNNING"}]
+            async with connect(world.town, Joined(asker.runner, asker.token, home.village), mine) as runner:
+                for place in world.places:
+                    must = place is home
+                    new = f"new_{asker.runner}_{place.village}"
+                    for session, seq, village in (
+                        (new, 1, place.village),
+                        (place.session, 2, place.village),
+                        (place.session, 3, home.village),
+                    ):
+                        runner.village = village
+                        said = runner.started(new) if session == new else runner.chunk(session, seq, "said")
+                        await runner.send(said)
+                        if (await _ack_or_nack(runner, session, seq)) is not must:
+                            wrong.append(f"{asker.name}: {session} as {village}, must be taken: {must}")
+        stored = {one.session_id for one in world.town.service.context.board}
+        wrong += [one for one in stored if one.startswith("new_") and not any(_began(one, p) for p in world.places)]
+    assert wrong == [], "\n".join(wrong)
+
+
+def _began(session: str, place: Place) -> bool:
+    return session == f"new_{place.runner}_{place.village}"
+
+
+async def _ack_or_nack(runner: VillageRunner, session: str, seq: int) -> bool:
+    with trio.fail_after(10):
+        while True:
+            message = json.loads(await runner.socket.get_message())
+            if message.get("type") in ("ack", "nack") and (message["sessionId"], message["seq"]) == (session, seq):
+                return message["type"] == "ack"

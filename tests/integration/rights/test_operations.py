@@ -38,6 +38,10 @@ VALUES: dict[str, str] = {
     "connectionId": "connection_none",
     "promptId": "prompt_none",
     "deliveryId": "1",
+    "channelId": "chan_none",
+    "signInId": "in_none",
+    "clipId": "clip_none",
+    "repoId": "house_none",
 }
 """Values of parameters in paths beside those that name a place."""
 BODIES: dict[str, dict[str, Any]] = {
@@ -47,6 +51,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "task": {"title": "t", "goal": "g"},
     },
     "make_enrolment": {},
+    "register_bridge": {"sessionId": "beside-a-bridge", "agentId": "b", "agentType": "claude", "repoPath": "/x"},
 }
 """Bodies, beside the village, of operations on the village that the body names."""
 
@@ -75,7 +80,7 @@ class Question:
         named: dict[str, str] = {}
         if place is not None:
             named = {"villageId": place.village, "sessionId": place.session, "runnerId": place.runner}
-            named["webhookId"] = place.webhook
+            named |= {"webhookId": place.webhook, "budgetId": place.budget}
         path = self.operation.path.format_map({**VALUES, **named})
         query = [QUERIES[self.operation.name]] if self.operation.name in QUERIES else []
         query += [f"villageId={place.village}"] if self.narrowed and place is not None else []

@@ -23,8 +23,11 @@ from townwatch.access.bootstrap import token_secret
 from townwatch.access.grants import grant_api_token, grant_runner_token
 from townwatch.access.jwt import OwnTokens
 from townwatch.config.settings import IdentitySettings, IssuerSettings, LimitsSettings, Settings
+from townwatch.contracts.budgets import BudgetTerms
 from townwatch.contracts.ui import repo_id
 from townwatch.store import members, tokens, users
+from townwatch.store.audit import Entry
+from townwatch.store.budgets import rows as budgets
 from townwatch.store.calls import webhooks
 from townwatch.store.calls.webhooks import Webhook
 
@@ -145,7 +148,10 @@ async def _place(town: Town, way: str) -> Place:
         enabled=False, secret="", from_position=0, created_by="the test", created_ms=1,
     )  # fmt: skip
     await town.service.database.call(webhooks.add, webhook)
-    place = attrs.evolve(place, webhook=webhook.webhook_id)
+    made = Entry(at_ms=1, kind="user", action="budget.make", village_id=key)
+    terms = BudgetTerms(scope="agent", unit="usd", amount=1, target="of the matrix")
+    budget = await town.service.database.call(budgets.add, key, terms, None, 1, made)
+    place = attrs.evolve(place, webhook=webhook.webhook_id, budget=budget)
     return attrs.evolve(
         place, key=key, session=session, agent=state.agent_id, repo=repo_id(key, REPO), runner=joined.runner_id
     )

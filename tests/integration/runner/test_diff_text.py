@@ -9,6 +9,7 @@ from tests.integration.runner.conftest import Far, until
 from tests.integration.runner.test_observed_files import git, repository
 from townwatch.contracts.events import ProviderEventForwarded
 from townwatch.contracts.translate import EventSource, translate
+from townwatch.runner.observers.baseline import CLOCK_NS
 from townwatch.runner.session.session import Session
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCY"
@@ -30,6 +31,7 @@ async def test_the_text_of_what_a_session_changed(far: Far) -> None:
     await repository(top, changed="1\n2\n3\n", gone="x\n", before="".join(f"{n}\n" for n in range(20)), mine="a\n")
     (top / "mine").write_text("a\nfound\n")  # dirty when the session begins
     (top / "untouched-new").write_text("not its work\n")
+    await trio.sleep(4 * CLOCK_NS / 1e9)  # as much later as the clock that stamps files can tell
     session = far.start("echo ready; cat", env=ENV)
     await ready(far, session)
     (top / "changed").write_text("1\ntwo\n3\n")

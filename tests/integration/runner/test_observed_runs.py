@@ -1,13 +1,16 @@
 """Test runs are found wherever they run, and a verdict is told only when it is known."""
 
 import os
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.runner.conftest import Bench, until
+from townwatch.runner.observers.runs import Run, _find_output
 from townwatch.runner.session.session import Session
 
 PASSING = "import time\ndef test_a():\n    time.sleep(0.7)\ndef test_b(): pass\n"
@@ -85,6 +88,23 @@ async def test_the_command_itself_is_judged_by_its_own_status(bench: Bench, test
     assert (run["exitCode"], run["verdict"], run["reason"]) == (5, "failed", "no test was collected")
     (run,) = await finished(bench, f"{PYTEST} good > out.txt")
     assert (run["exitCode"], run["verdict"], run["passed"]) == (0, "passed", 2)
+
+
+@pytest.mark.parametrize("to", ["file", "pipe"])
+def test_where_the_output_goes_is_known_while_pytest_captures_it(tmp_path: Path, to: str) -> None:
+    wait = "import pathlib, time\ndef test_a():\n    pathlib.Path('now').touch()\n    time.sleep(1000)\n"
+    (tmp_path / "test_it.py").write_text(wait)
+    command = [*PYTEST.split(), "test_it.py"]
+    with (tmp_path / "out.txt").open("wb") as out, (tmp_path / "err.txt").open("wb") as err:
+        into = out if to == "file" else subprocess.PIPE
+        with subprocess.Popen(command, cwd=tmp_path, stdout=into, stderr=err) as process:
+            while not (tmp_path / "now").exists():
+                assert process.poll() is None
+                time.sleep(0.01)
+            run = Run("pytest", command, process.pid, 0)
+            _find_output(run, None)
+            process.kill()
+    assert (run.output_to, run.file) == (to, tmp_path / "out.txt" if to == "file" else None)
 
 
 async def test_a_failed_run_says_what_failed(bench: Bench, tests_of: Path) -> None:

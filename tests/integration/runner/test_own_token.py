@@ -11,6 +11,7 @@ from tests.integration.runner.conftest import Bench
 from tests.support.people import KINDS, Refused, connected
 from tests.support.service import open_town
 from townwatch.cli import quick
+from townwatch.runner.agents.otlp.plain import OTLP
 from townwatch.runner.session.agent_socket import ADDRESS_VARIABLE, SESSION_VARIABLE, TOKEN_VARIABLE
 from townwatch.runner.session.session import Session
 
@@ -123,7 +124,8 @@ async def test_no_variable_leads_to_the_service_or_holds_its_secrets(
     await bench.over(session)
     text = bench.output(session)
     assert "TOWNWATCH_ASK=127.0.0.1:" in text and "end" in text
-    own = {ADDRESS_VARIABLE, SESSION_VARIABLE, TOKEN_VARIABLE}
+    assert "TOWNWATCH_OTLP=http://127.0.0.1:" in text  # of the runner, as the other one
+    own = {ADDRESS_VARIABLE, SESSION_VARIABLE, TOKEN_VARIABLE, OTLP}
     assert {line.partition("=")[0] for line in text.split("\r\n") if line.startswith("TOWNWATCH_")} == own
     assert not any(value in text for value in inherited.values()), text
 

@@ -143,3 +143,25 @@ async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is
         with trio.fail_after(40):
             await session.over.wait()
     assert (tmp_path / "status").read_text() == "1\n"
+
+
+async def test_a_rule_for_a_branch_is_about_the_one_that_is_checked_out_when_it_is_asked(ruled: RuledTown) -> None:
+    async def git(*words: str) -> None:
+        await trio.run_process(["git", "-C", str(ruled.directory), *words], capture_stdout=True, capture_stderr=True)
+
+    await git("init", "-q", "-b", "main")
+    rules = [
+        {"id": "push", "effect": "allow", "command": "git push *", "branch": "feature/*"},
+        {"id": "main", "effect": "deny", "command": "git push *", "branch": "main"},
+        {"id": "release", "effect": "ask", "command": "git push *", "branch": "release"},
+    ]
+    await ruled.put(rules)
+    await ruled.taken(1)
+    assert resolved(await ruled.asks("git push")) == ("deny", "policy:main")
+    await git("checkout", "-q", "-b", "feature/a")
+    assert resolved(await ruled.asks("git push")) == ("allow", "policy:push")
+    assert resolved(await ruled.asks("git switch main; git push")) == ("deny", "policy:main")
+    await git("checkout", "-q", "-b", "release")
+    asked = await ruled.asks("git push")  # the service, which looks again, knows the branch, too
+    assert resolved(asked) == ("deny", "timeout")
+    assert asked[0]["approval"]["context"]["checkedOut"] == "release"

@@ -207,6 +207,17 @@ async def test_what_happened_is_in_the_spool_while_the_service_is_away(state: Pa
     assert not session.live
 
 
+async def test_a_person_is_told_that_the_service_was_away_and_a_pipe_is_not(state: Path) -> None:
+    async with own_terminal(state, *in_a_shell(state, "sh", "-c", "echo work")) as screen:
+        await screen.shows("same-as-before")
+        said = screen.text.partition("work")[2]
+        assert "ws://127.0.0.1:9/runner was not told all of this (" in said
+        assert "refused" in said
+        assert "kept on this machine" in said
+    done = await run(state, "sh", "-c", "echo work")
+    assert (done.stdout, done.stderr) == (b"work\n", b"")
+
+
 # --- in a pipe, as without us -----------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,21 @@ async def test_a_normal_end_leaves_nothing_running_either(bench: Bench, how: str
     assert not await beats(bench.directory)
 
 
+async def test_a_process_that_began_while_its_session_was_being_paused_stands_still(bench: Bench) -> None:
+    session = bench.start("bash", "-c", f"{AWAY['setsid']}\nsleep 100")
+    await until((bench.directory / "beat").exists)
+    await until(lambda: len(bench.runner.shared.processes.table.members(session.plan.session_id)) >= 3)
+    terminal = session._terminal
+    assert terminal is not None
+    find, looks = terminal.find, iter([[terminal.pid]])  # the first look comes before it has begun
+    terminal.find = lambda: next(looks, None) or find()
+    await session.pause()
+    assert not await beats(bench.directory)
+    await session.resume()
+    assert await beats(bench.directory)
+    await session.stop()
+
+
 async def test_what_cannot_be_ended_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     session = bench.start("bash", "-c", "setsid sleep 1000 & sleep 1000")
     await until(lambda: len(bench.runner.shared.processes.table.members(session.plan.session_id)) == 3)

@@ -124,3 +124,11 @@ async def test_what_a_runner_that_is_gone_left_is_told_by_another(
     async with open_runner(known, state, dispatch=False):
         shown = await far.becomes(session, "FAILED")
     assert shown["exitCode"] == 7
+
+
+async def test_sessions_beside_the_daemon_are_counted_apart(far: Far, tmp_path: Path) -> None:
+    await far.becomes(far.start("sleep 1000"), "RUNNING")
+    async with open_runner(identity.load(far.town.state), tmp_path / "beside", dispatch=False) as runner:
+        await far.becomes(attrs.evolve(far, runner=runner).start("sleep 1000"), "RUNNING")
+        (listed,) = (await far.http.get("/api/runners")).json()["items"]
+        assert (listed["status"], listed["activeSessions"], listed["sessionsBeside"]) == ("online", 1, 1)

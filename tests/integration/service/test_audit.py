@@ -15,6 +15,10 @@ from townwatch.transports.http.app import OPERATIONS
 
 SILENT = {
     "beat_runner": "a runner says that it is there, twice a minute",
+    "report_events": "what a bridge saw becomes events of the log, as a runner's does",
+    "report_event": "what a bridge saw becomes an event of the log, as a runner's does",
+    "look_at_link": "what a link in a call is about is shown, and nothing changes",
+    "look_at_clip": "a part of a recording that was shared is shown, and nothing changes",
     "try_policy": "rules are tried on what was asked before, and change nothing",
 }
 WATCHING = {"join_village", "join_agent", "join_repo", "leave_village", "leave_agent", "leave_repo"}

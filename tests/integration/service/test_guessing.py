@@ -11,10 +11,10 @@ import pytest
 
 from tests.support.people import Refused, connected, person
 from tests.support.service import Town, open_town
-from townwatch.access.address import network_of
 from townwatch.access.passwords import Passwords
 from townwatch.access.subject import ALL_SCOPES
 from townwatch.config.settings import LimitsSettings, Settings
+from townwatch.contracts.networks import network_of
 from townwatch.store import users
 
 EMAIL, PASSWORD = "ada@example.org", "correct horse battery"

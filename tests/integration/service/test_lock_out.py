@@ -9,6 +9,7 @@ import trio
 from tests.integration.service.test_user_command import user_add
 from tests.support.people import KINDS, Kind, Refused, connected, person, rest
 from tests.support.service import Town, open_town
+from townwatch.access.bootstrap import OWNER_ID
 from townwatch.access.grants import enrol, grant_api_token, issue_enrolment_code
 from townwatch.access.passwords import Passwords
 from townwatch.access.subject import ALL_SCOPES, WrongSecret
@@ -47,6 +48,31 @@ async def test_live_connections_end_within_a_second(tmp_path: Path, kind: Kind, 
         assert refused.group_contains(Refused)
 
 
+@pytest.mark.parametrize("by", ["oneself", "an administrator"])
+async def test_who_is_signed_out_everywhere_has_no_connection_and_no_sign_in(tmp_path: Path, by: str) -> None:
+    async with open_town(tmp_path) as town, rest(town, town.token) as admin:
+        ada, bob = await person(town, "ada", "owner"), await person(town, "bob", "owner")
+        sign_in, now = town.service.sign_in, town.service.context.clock.now_ms()
+        other, link = (await sign_in.again(ADA)).token, await sign_in.issue_code(ADA)
+        program = (await town.service.database.call(grant_api_token, ADA, "ci", ALL_SCOPES, now)).token
+        async with rest(town, bob) as bobs, rest(town, other) as adas, rest(town, program) as programs:
+            assert (await bobs.post(f"/api/users/{ADA}/sign-out")).status_code == 403
+            assert (await programs.post("/api/auth/logout-everywhere")).status_code == 403
+            async with connected(town, "socketio", ada) as live, connected(town, "socketio", bob):
+                if by == "oneself":
+                    again = (await adas.post("/api/auth/logout-everywhere")).json()["token"]
+                else:
+                    assert (await admin.post(f"/api/users/{ADA}/sign-out")).status_code == 200
+                    again = (await sign_in.again(ADA)).token
+                with trio.fail_after(SOON):
+                    await live.closed()
+                assert len(town.service.context.directory.of_user("user_bob")) == 1
+            assert [(await one.get("/api/me")).status_code for one in (adas, programs)] == [401, 200]
+            assert (await adas.post("/api/auth/exchange", json={"code": link})).status_code == 401
+            async with rest(town, again) as back:
+                assert (await back.get("/api/me")).status_code == 200
+
+
 async def test_nothing_that_they_have_lets_them_in(tmp_path: Path) -> None:
     async with open_town(tmp_path) as town, rest(town, town.token) as admin, rest(town) as http:
         await person(town, "ada", "owner")
@@ -72,7 +98,7 @@ async def test_nothing_that_they_have_lets_them_in(tmp_path: Path) -> None:
         assert (await http.post("/api/auth/exchange", json={"code": link})).status_code == 401
         with pytest.raises(WrongSecret):
             await call(enrol, machine, "hers", now)
-        done = (await town.service.database.read(audit.page, None)).items
+        done = (await town.service.database.read(audit.page, audit.Filter(villages=None))).items
         assert [(one.action, one.target) for one in done][:2] == [("user.enable", ADA), ("user.disable", ADA)]
 
 
@@ -124,3 +150,24 @@ async def test_two_administrators_at_once_never_lock_each_other_out(tmp_path: Pa
             nursery.start_soon(lock, "ada", "bob")
             nursery.start_soon(lock, "bob", "ada")
         assert sorted(said)[0] == 200 and sorted(said)[1] in (401, 409)
+
+
+async def test_an_administrator_invites_a_person_and_a_program_does_not(tmp_path: Path) -> None:
+    async with open_town(tmp_path) as town, rest(town, town.token) as admin, rest(town) as http:
+        asked = {"name": "Ada", "email": "ada@example.org", "villageId": "demo", "role": "operator"}
+        made = (await admin.post("/api/users", json=asked)).json()
+        signed_in = (await http.post("/api/auth/exchange", json={"code": made["code"]})).json()
+        assert signed_in["user"] == {"userId": made["userId"], "name": "Ada"}
+        hers = {"authorization": f"Bearer {signed_in['token']}"}
+        assert [one["role"] for one in (await http.get("/api/me", headers=hers)).json()["villages"]] == ["operator"]
+        assert (await http.post("/api/auth/exchange", json={"code": made["code"]})).status_code == 401
+
+        taken = await admin.post("/api/users", json={"name": "Eve", "email": "ADA@example.org"})
+        assert taken.status_code == 409 and "another address" in taken.json()["error"]["message"]
+        assert (await admin.post("/api/users", json={"name": "Eve", "villageId": "nowhere"})).status_code == 404
+        assert (await http.post("/api/users", json={"name": "Eve"}, headers=hers)).status_code == 403
+        now = town.service.context.clock.now_ms()
+        program = (await town.service.database.call(grant_api_token, OWNER_ID, "ci", ALL_SCOPES, now)).token
+        refused = await http.post("/api/users", json={"name": "Eve"}, headers={"authorization": f"Bearer {program}"})
+        assert refused.status_code == 403 and "makes new ways in" in refused.json()["error"]["message"]
+        assert len(await town.service.database.read(users.everyone)) == 2

@@ -17,6 +17,7 @@ from tests.support.people import rest
 from tests.support.service import Town, open_town
 from tests.support.villages import VillageRunner, connect, connect_ackless, enrol, shown
 from townwatch.config.settings import Settings
+from townwatch.contracts.events import GREATEST_OF_RUNNERS
 
 DIALECTS = ("v1", "ackless")
 
@@ -112,7 +113,8 @@ async def test_what_is_refused_is_named_back_and_counted(tmp_path: Path) -> None
         (tmp_path / dialect).mkdir()
         async with place(tmp_path / dialect, dialect) as (town, runner, _):
             bad = runner.event("APPROVAL_REQUESTED", "s1", 2, approval={"approvalId": "a1"})
-            await say(runner, dialect, bad, runner.chunk("s1", 3, "goes on"))
+            worse = {**runner.chunk("s1", 3, "x"), "type": []}
+            await say(runner, dialect, bad, worse, runner.chunk("s1", 3, "goes on"))
             if dialect == "v1":
                 nack = await runner.next("nack")
                 assert (nack["sessionId"], nack["seq"], nack["code"]) == ("s1", 2, "E_BAD_PAYLOAD")
@@ -120,4 +122,17 @@ async def test_what_is_refused_is_named_back_and_counted(tmp_path: Path) -> None
             await shown(town, "s1", 3)
             async with rest(town, None) as http:
                 counted = (await http.get("/metrics")).text
-            assert 'townwatch_event_nacks_total{code="E_BAD_PAYLOAD"} 1.0' in counted
+            assert 'townwatch_event_nacks_total{code="E_BAD_PAYLOAD"} 2.0' in counted
+
+
+async def test_no_number_is_so_great_that_the_service_cannot_end_the_session(tmp_path: Path) -> None:
+    """Its own event takes the number behind the greatest; one that does not fit was lost with the next restart."""
+    async with place(tmp_path, "v1") as (town, runner, http):
+        now = {"ts": 1_764_000_000_000}
+        await runner.send({**runner.chunk("s1", 2**53 - 1, "the last"), **now})
+        assert (await runner.next("nack"))["code"] == "E_BAD_PAYLOAD"
+        await runner.told({**runner.chunk("s1", GREATEST_OF_RUNNERS, "the last"), **now})
+        await shown(town, "s1", GREATEST_OF_RUNNERS)
+        assert (await http.post("/api/runner/sessions/s1/end", json={"reason": "lost"})).status_code == 200
+        answer = await http.get("/api/runner/sessions/s1/events", params={"after": GREATEST_OF_RUNNERS})
+        assert answer.json()["items"][-1]["type"] == "SESSION_ENDED"

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import attrs
 import httpx
 import pytest
 
-from tests.support.provider import CLIENT, SECRET, Browser, open_provider
+from tests.support.provider import CLIENT, PEOPLE, SECRET, Browser, open_provider
 from tests.support.service import Town, open_town
 from townwatch.config.settings import OidcGrant, Settings
 from townwatch.store import audit, members, users
@@ -62,10 +62,14 @@ def query_of(answer: httpx.Response) -> dict[str, str]:
 
 @asynccontextmanager
 async def open_place(
-    path: Path, secret: str | None = SECRET, algorithm: str = "RS256", **options: Any
+    path: Path,
+    secret: str | None = SECRET,
+    algorithm: str = "RS256",
+    people: Mapping[str, Any] = PEOPLE,
+    **options: Any,
 ) -> AsyncIterator[Place]:
-    port = free_port()
-    with open_provider(f"http://127.0.0.1:{port}/auth/oidc/callback", secret=secret, algorithm=algorithm) as issuer:
+    port, back = free_port(), "/auth/oidc/callback"
+    with open_provider(f"http://127.0.0.1:{port}{back}", secret=secret, algorithm=algorithm, people=people) as issuer:
 
         def changes(found: Settings) -> Settings:
             oidc = attrs.evolve(found.oidc, issuer=issuer, client_id=CLIENT, client_secret=secret or "", **options)
@@ -93,7 +97,7 @@ async def test_from_the_button_to_a_token(tmp_path: Path, secret: str | None, al
         assert (await place.me(signed_in["token"])).json()["villages"] == []
         again = await place.token(await place.sign_in("ada"))
         assert again["user"] == signed_in["user"]  # one person, however often they come
-        entries = (await place.town.service.database.read(audit.page, None)).items
+        entries = (await place.town.service.database.read(audit.page, audit.Filter(villages=None))).items
         assert [one.action for one in entries].count("auth.oidc") == 2
 
 
@@ -171,6 +175,28 @@ async def test_roles_come_from_groups_at_each_sign_in(tmp_path: Path) -> None:
         assert await database.read(members.role_of, "demo", "user_owner") == "owner"  # not the provider's, left alone
 
 
+async def test_the_provider_never_takes_the_last_administrator(tmp_path: Path) -> None:
+    async with open_place(tmp_path, admin_group="nobody", scopes=["openid", "profile", "groups"]) as place:
+        database = place.town.service.database
+        await database.call(users.link_identity, "user_owner", place.issuer, "ada", 1)
+        owner = await place.token(await place.sign_in("ada"))
+        assert owner["user"]["userId"] == "user_owner"
+        assert (await place.me(owner["token"])).json()["admin"] is True
+        assert await noted(place) == ["kept"]
+
+        await database.call(users.create, "Another", 1, admin=True, user_id="another")
+        place.browser.http.cookies.clear()
+        await place.token(await place.sign_in("ada"))
+        assert (await place.me(owner["token"])).json()["admin"] is False
+        assert await noted(place) == ["taken", "kept"]
+
+
+async def noted(place: Place) -> list[str]:
+    """What the audit log says of administrator rights at sign-ins, the latest first."""
+    entries = (await place.town.service.database.read(audit.page, audit.Filter(villages=None))).items
+    return [one.details["administrator"] for one in entries if one.action == "auth.oidc"]
+
+
 @pytest.mark.parametrize("login", ["bob", "eve"])
 async def test_only_verified_addresses_of_allowed_domains(tmp_path: Path, login: str) -> None:
     async with open_place(tmp_path, allowed_domains=["example.org"]) as place:
@@ -190,6 +216,16 @@ async def test_an_address_is_no_way_into_another_account(tmp_path: Path) -> None
         place.browser.http.cookies.clear()
         assert query_of(await place.sign_in("ada")) == {"sign-in": "refused"}
         assert (await place.me(signed_in["token"])).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "email", ["a@b.example\nBcc: x@example.org", "a" * 308 + "@example.org" + ".evil.example", "a@x@example.org"]
+)
+async def test_what_is_no_address_is_none_and_never_cut_to_be_one(tmp_path: Path, email: str) -> None:
+    people = {"ada": {"name": "Ada", "email": email, "email_verified": True, "groups": []}}
+    async with open_place(tmp_path, people=people, allowed_domains=["example.org"]) as place:
+        assert query_of(await place.sign_in("ada")) == {"sign-in": "refused"}
+        assert await place.town.service.database.read(users.count) == 1
 
 
 async def test_no_newcomers(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a person was told with a 200 holds: through a crash of the service, and whoever is away meanwhile."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from tests.support.people import rest
 from tests.support.service import ScriptedRunner, Town, open_town
+from townwatch.config.settings import Settings
 from townwatch.store import audit
 
 SESSIONS = "/api/runner/sessions"
@@ -43,10 +44,12 @@ def held(last: int, session: str = "s1") -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def crashing(state: Path) -> AsyncIterator[tuple[Town, httpx.AsyncClient]]:
+async def crashing(
+    state: Path, changes: Callable[[Settings], Settings] = lambda settings: settings
+) -> AsyncIterator[tuple[Town, httpx.AsyncClient]]:
     """A service that is torn down where the block ends, as far as one process can: nothing is flushed in order."""
     with trio.CancelScope() as scope:
-        async with open_town(state) as town, rest(town, town.token) as http:
+        async with open_town(state, changes) as town, rest(town, town.token) as http:
             yield town, http
             scope.cancel()
             await trio.lowlevel.checkpoint()

@@ -127,3 +127,13 @@ def test_a_damaged_file_is_one_line_that_names_the_doctor(tmp_path: Path, name: 
         assert status == 2
         assert "townwatch doctor" in error
         assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("content", [b"", b"abcd\n", b"\xff\x00 no secret"], ids=["empty", "short", "other bytes"])
+def test_a_damaged_secret_is_one_line_that_names_the_file_and_the_doctor(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "token.secret").write_bytes(content)
+    with serving(tmp_path, free_port("127.0.0.1")) as process:
+        status, error = ended(process)
+        assert status == 2
+        assert "token.secret is damaged" in error and "townwatch doctor" in error
+        assert "internal error" not in error and "Traceback" not in error

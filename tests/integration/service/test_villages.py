@@ -90,8 +90,9 @@ async def grant(town: Town, runner_id: str, *names: str, token: str | None = Non
 # --- its two ids ---------------------------------------------------------------------------------
 
 
-async def test_a_villages_key_never_leaves_the_service(tmp_path: Path) -> None:
+async def test_a_villages_key_never_leaves_the_service(tmp_path: Path, monkeypatch: Any) -> None:
     """Every answer of every operation that reads, and what comes over Socket.IO, names it as people do."""
+    monkeypatch.setattr("townwatch.transports.http.routes.diffs.RUNNER_SECONDS", 0.2)  # this runner has no diffs
     inside = {"get_supervision", "list_supervision_events"}  # the process itself, for administrators
     async with open_acme(tmp_path) as acme, connected(acme.town, "socketio", acme.alice) as live:
         town, (_, _, secret) = acme.town, (await key_of(acme.town, "acme")).partition("~")
@@ -100,6 +101,7 @@ async def test_a_villages_key_never_leaves_the_service(tmp_path: Path) -> None:
         (asked,) = (await acme.http.get("/api/approvals")).json()["items"]
         hook = {"url": "https://example.org/", "kinds": ["session.ended"]}
         made = await acme.http.post("/api/villages/acme/webhooks", json=hook)
+        values["userId"] = (await acme.http.get("/api/me")).json()["userId"]
         values |= {"approvalId": asked["approvalId"], "webhookId": made.json()["webhook"]["webhookId"]}
         repo = (await acme.http.get("/api/villages/acme/houses")).json()["items"][0]["repoId"]
         acks = [

@@ -11,7 +11,7 @@ from tests.support.receiver import open_receiver
 ALL = "/api/villages/demo/webhooks"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_a_message_outlives_kills_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOWNWATCH_WEBHOOKS_PRIVATE_NETWORKS", "127.0.0.0/8")
     monkeypatch.setenv("TOWNWATCH_WEBHOOKS_SECONDS", "600")

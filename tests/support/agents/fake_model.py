@@ -48,6 +48,8 @@ COLOUR = {
     "options": [{"label": "red", "description": "warm"}, {"label": "blue", "description": "cold"}],
     "multiSelect": False,
 }
+PLAN_FILE, PLAN = "the plan's file", "1. Look at the tests\n2. Write the note\n"
+"""Claude says in plan mode where its plan is to be written: that takes the place of the first."""
 SCRIPTS: Mapping[str, Sequence[Step]] = {
     "hello": [Step(say="Hello from the scripted model.")],
     "shell": [shell("echo from-the-shell | tee shell.txt", "I run a command."), Step(say="The command ran.")],
@@ -74,6 +76,12 @@ SCRIPTS: Mapping[str, Sequence[Step]] = {
         Step(say="That was all."),
     ],
     "ask": [Step(tool="AskUserQuestion", given={"questions": [COLOUR]}), Step(say="Thank you.")],
+    "plan": [
+        Step(tool="Write", given={"file_path": PLAN_FILE, "content": PLAN}),
+        Step(tool="ExitPlanMode", given={}),
+        Step(say="So be it."),
+    ],
+    "plan_again": [Step(tool="ExitPlanMode", given={}), Step(say="So be it.")],
     "slow": [Step(say=" ".join(f"word{n}" for n in range(600)), delay=0.1)],
     "long": [shell("python3 -c 'import time; time.sleep(120)'"), Step(say="It is over.")],
     "server": [
@@ -96,6 +104,8 @@ SCRIPTS: Mapping[str, Sequence[Step]] = {
         Step(say="Handed over."),
     ],
 }
+
+_PLAN_PLACE = re.compile(r"(/[^\s\"]*/\.claude/plans/[\w.-]+\.md)")
 
 
 @contextmanager
@@ -141,7 +151,12 @@ class Model:
         if result:
             self.results.append(result)
         steps = self.scripts.get(name) or [Step(say="There is no such script.")]
-        return steps[step] if step < len(steps) else Step(say="There is nothing left to do.")
+        if step >= len(steps):
+            return Step(say="There is nothing left to do.")
+        found = steps[step]
+        if found.given.get("file_path") == PLAN_FILE and (where := _PLAN_PLACE.findall(json.dumps(body))):
+            found = attrs.evolve(found, given={**found.given, "file_path": where[-1]})
+        return found
 
 
 def _where(messages: list[Json]) -> tuple[str, int, str]:

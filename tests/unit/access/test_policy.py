@@ -159,9 +159,10 @@ async def test_a_change_of_role_holds_at_once(gate: Gate, database: Database) ->
     bob = subject("user", user_id="bob")
     assert await gate.may_drive(bob, "hers")
     await database.call(members.put, "hers", "bob", "viewer", 2)
-    assert not await gate.may_drive(bob, "hers")
+    assert await gate.may_drive(bob, "hers") is False
     assert await gate.may_read(bob, "hers")
     await database.call(members.remove, "hers", "bob")
+    assert await gate.may_drive(bob, "hers") is None
     assert not await gate.may_read(bob, "hers")
     await database.call(villages.change, "hers", public=True)
     assert await gate.may_read(bob, "hers")

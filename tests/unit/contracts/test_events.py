@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from tests.support import golden
 from townwatch.contracts import events as e
-from townwatch.contracts.codec import ContractError, decode_json
+from townwatch.contracts.codec import ContractError, decode_json, encode
 from townwatch.contracts.decoding.runner_events import Address, decode_event, peek_address
 
 
@@ -74,9 +75,12 @@ def test_what_is_no_event_at_all_is_refused_without_harm(text: bytes) -> None:
         decode_event(text)
 
 
-def test_an_unknown_field_is_ignored() -> None:
+def test_an_unknown_field_is_kept() -> None:
     chunk = next(row for row in golden.TABLE if row.name == "output")
-    assert decode_event(json.dumps({**chunk.event(), "colour": "red"})) == decode_event(json.dumps(chunk.event()))
+    event = decode_event(json.dumps({**chunk.event(), "colour": "red"}))
+    assert event.more == {"colour": "red"}
+    assert attrs.evolve(event, more=None) == decode_event(json.dumps(chunk.event()))
+    assert decode_event(encode(event)) == event
 
 
 def test_the_address_of_a_malformed_event_is_found_where_it_can_be() -> None:

@@ -69,6 +69,7 @@ def test_half_a_character_in_output_is_shown_as_a_replacement() -> None:
         ({"approval__note": 5}, "note", None),
         ({"approval__resolvedBy": {}}, "resolved_by", None),
         ({"approval__approvalId": ""}, "approval_id", "unnamed"),
+        ({"approval__approvalId": "a\0b"}, "approval_id", "a\u2400b"),
         ({"repoRef": {"provider": "svn"}}, "decision", None),
         ({"repoRef": {"provider": "local"}}, "decision", None),
         ({"repoRef": 5}, "decision", None),
@@ -84,6 +85,11 @@ def test_an_empty_approval_id_is_answered_under_the_empty_id() -> None:
     assert mended(event("APPROVAL_RESOLVED", approvalId="")).approval_id == "unnamed"
 
 
+def test_an_approval_id_with_nul_is_answered_under_that_id() -> None:
+    assert mended(event(ASKED, approval__approvalId="a\0b")).approval.asked_as == "a\0b"
+    assert mended(event("APPROVAL_RESOLVED", approvalId="a\0b")).approval_id == "a\u2400b"
+
+
 @pytest.mark.parametrize(("code", "state"), [(0, "COMPLETED"), (1, "FAILED"), (None, "FAILED")])
 def test_an_end_with_a_state_that_is_none_is_an_end(code: int | None, state: str) -> None:
     for odd in ("STOPPING", "DONE"):
@@ -94,6 +100,8 @@ def test_an_alert_with_an_odd_word_is_raised() -> None:
     assert mended(event("ALERT_RAISED", severity="fatal")).severity == "error"
     assert mended(event("ALERT_RAISED", category="weather")).category == "policy"
     assert mended(event("ALERT_RAISED", alertId="")).alert_id == "unnamed"
+    assert mended(event("ALERT_RAISED", alertId="\0")).alert_id == "\u2400"
+    assert mended(event("SESSION_STARTED", agentId="a\0b")).agent_id is None
 
 
 @pytest.mark.parametrize("value", [-1, 2.5, -0.5])
@@ -121,7 +129,12 @@ def test_several_at_once() -> None:
         {"sessionId": ""},
         {"sessionId": "x" * 201},
         {"orgId": 5},
-        {"type": "NONE"},
+        {"seq": 2**64},
+        {"sessionId": "a\0b", "approval__sessionId": "a\0b"},
+        {"orgId": "\0"},
+        {"type": "none"},
+        {"type": [], "agentName": 5},
+        {"type": {}, "repoRef": 5},
         {"approval": None},
         {"approval__summary": 5},
         {"approval__approvalId": 5},

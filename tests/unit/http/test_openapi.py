@@ -88,11 +88,12 @@ def test_every_status_has_a_code_and_a_meaning():
     assert used <= set(MEANINGS)
 
 
-def test_who_writes_without_signing_in_can_only_sign_in_or_join():
+def test_who_writes_without_signing_in_can_only_sign_in_join_or_use_a_link():
     open_doors = {
         operation.path for operation in OPERATIONS if operation.writes and operation.who in ("any", "visitor")
     }
-    assert open_doors == {"/api/auth/exchange", "/api/auth/password", "/api/runners/join"}
+    links = {"/api/links/look", "/api/links/decide", "/api/links/take-back", "/api/clips/look"}
+    assert open_doors == {"/api/auth/exchange", "/api/auth/password", "/api/runners/join"} | links
 
 
 BODY = {"providerId": "codex", "repoRef": {"provider": "local", "path": "/x"}, "task": {"title": "t", "goal": "g"}}

@@ -78,9 +78,9 @@ def test_acknowledgements_of_a_session_become_one() -> None:
     book = PendingAcks()
     assert not book
     for seq in (1, 5, 3):
-        book.note("s1", seq, 1)
-    book.note("s2", 2, 1)
+        book.note("s1", seq, 1, 10)
+    book.note("s2", 2, 1, 10)
     said: list[Any] = [(ack.session_id, ack.seq) for ack in book.take()]
     assert said == [("s1", 5), ("s2", 2)]
     assert not book
-    assert book.events == 0
+    assert (book.events, book.bytes) == (0, 0)

@@ -10,7 +10,8 @@ from townwatch.policy.rules import BadRule, command_policy, decide_command
 
 CASES = [
     line.split(" | ", 2)
-    for line in (Path(__file__).parent / "siblings.txt").read_text(encoding="utf-8").splitlines()
+    for name in ("siblings.txt", "reviewed.txt", "reported.txt")
+    for line in (Path(__file__).parent / name).read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
 LINKS = Place(
@@ -61,6 +62,8 @@ def test_shells_that_are_not_parsed_ask() -> None:
     assert verdict(["deny: Remove-Item *"], "ls; ri -r x", shell="pwsh") == "deny"
     assert verdict(["allow: echo *"], "echo !$", shell="bash-interactive") == "ask"
     assert verdict(["allow: echo *"], "echo 'a!b'", shell="bash-interactive") == "allow"
+    assert verdict(["allow: echo *"], "echo \"it's !rm isn't\"", shell="bash-interactive") == "ask"
+    assert verdict(["allow: echo *"], 'echo "done!"', shell="bash-interactive") == "allow"
 
 
 LONG = {

@@ -6,10 +6,10 @@ from townwatch.runner.link.redial import LONGEST_SECONDS, SOON_FOR_SECONDS, SOON
 def test_who_never_came_in_waits_longer_each_time() -> None:
     redial = ReconnectPolicy()
     longest: list[float] = []
-    for _ in range(12):
+    for _ in range(14):
         redial.ended(None)
         longest.append(redial.longest(now=100.0))
-    assert longest[:4] == [0.4, 0.8, 1.6, 3.2]
+    assert longest[:6] == [0.1, 0.1, 0.1, 0.2, 0.4, 0.8]
     assert longest == sorted(longest)
     assert longest[-1] == LONGEST_SECONDS
 
@@ -18,13 +18,13 @@ def test_a_connection_that_is_cut_again_and_again_is_no_failure() -> None:
     redial = ReconnectPolicy()
     for second in range(50):
         redial.ended(good_at=float(second))
-        assert redial.longest(now=float(second)) == 0.4
+        assert redial.longest(now=float(second)) == 0.1
 
 
 def test_a_service_that_restarts_is_asked_every_second_for_a_while() -> None:
     redial = ReconnectPolicy()
     redial.ended(good_at=100.0)
-    for _ in range(10):
+    for _ in range(12):
         redial.ended(None)
     assert redial.longest(now=100.0 + SOON_FOR_SECONDS - 0.1) == SOON_SECONDS
     assert redial.longest(now=100.0 + SOON_FOR_SECONDS) == LONGEST_SECONDS

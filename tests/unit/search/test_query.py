@@ -1,6 +1,8 @@
 """What people type is a query, whatever it is; it finds the same words on SQLite, on PostgreSQL and in the snippet."""
 
 import sqlite3
+import sys
+from typing import Any
 
 import pytest
 
@@ -75,3 +77,23 @@ def test_a_snippet_is_around_the_first_match_and_marks_all_matches_in_it() -> No
 
 def test_a_text_that_matches_nowhere_is_shown_from_its_beginning() -> None:
     assert excerpt("plain text", parse("other")) == ("plain text", [])
+
+
+@pytest.mark.parametrize(
+    "asked", ["a* b* c* a b c ab* abc* abcd*", '"a b c a" "b c a b" "c a b c" "a b c*" q', "zz a*"]
+)
+def test_a_snippet_costs_a_look_at_each_word_however_many_terms_there_are(asked: str) -> None:
+    text = "a b c " * 500 + "zz" + " a b c" * 100
+    calls = 0
+
+    def count(_frame: Any, what: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += what in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        snippet, spans = excerpt(text, parse(asked))
+    finally:
+        sys.setprofile(None)
+    assert spans and len(snippet) < 250
+    assert calls <= 10 * len(words_of(text))

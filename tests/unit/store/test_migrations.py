@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from townwatch.contracts.faults import TablesRefused
 from townwatch.store import runner_grants, sessions, villages
+from townwatch.store.calls import deliveries
 from townwatch.store.database import Database, _url
 from townwatch.store.deciding import approvals
 from townwatch.store.migrations import (
     FIRST_GENERATION,
     LATEST,
     MIGRATIONS,
+    PEOPLES_CALLS,
     SCOPED_IDS,
     VILLAGE_KEYS,
     SchemaTooNew,
@@ -94,7 +97,7 @@ def test_requested_sessions_and_approvals_stay_when_the_first_generation_goes(da
 def test_who_started_earlier_sessions_is_taken_from_the_audit_log(database_url: str) -> None:
     engine = create_engine(_url(database_url))
     with engine.begin() as connection:
-        migrate(connection, LATEST - 1)
+        migrate(connection, MIGRATIONS.index(PEOPLES_CALLS) - 1)
         connection.execute(
             text(
                 "INSERT INTO villages (village_id, public_id, name, public, created_ms) VALUES ('v', 'v', 'V', TRUE, 1)"
@@ -201,5 +204,33 @@ def test_sqlite_is_private_durable_and_keeps_its_promises(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("url", ["mysql://host/name", "sqlite://", ""])
 def test_a_url_that_we_cannot_use_says_what_we_can(url: str) -> None:
-    with pytest.raises((ValueError, ImportError), match=r"database|No module"):
+    with pytest.raises((ValueError, ImportError, TablesRefused), match=r"database|No module"):
         Database.open(url)
+
+
+def test_messages_for_webhooks_stay_when_their_table_becomes_that_of_all_calls(database_url: str) -> None:
+    engine = create_engine(_url(database_url))
+    with engine.begin() as connection:
+        migrate(connection, MIGRATIONS.index(PEOPLES_CALLS))
+        connection.execute(
+            text(
+                "INSERT INTO villages (village_id, public_id, name, public, created_ms) VALUES ('v', 'v', 'V', TRUE, 1)"
+            )
+        )
+        names = (
+            "webhook_id, village_id, name, url, kinds, enabled, secret, from_position, dropped, created_by, created_ms"
+        )
+        values = "'hook_1', 'v', '', 'https://a.example/', 'alert.opened', TRUE, 's', 0, 0, 'o', 1"
+        connection.execute(text(f"INSERT INTO webhooks ({names}) VALUES ({values})"))
+        names = "webhook_id, message_id, kind, body, state, attempts, created_ms, next_ms"
+        for message, state in (("m1", "dead"), ("m2", "waiting")):
+            row = f"'hook_1', '{message}', 'alert.opened', '{{}}', '{state}', 2, 3, 4"
+            connection.execute(text(f"INSERT INTO webhook_deliveries ({names}) VALUES ({row})"))
+    engine.dispose()
+    database = Database.open(database_url)
+    page = database.run(deliveries.page, ["hook_1"], None, None, 9)
+    assert [(one.message_id, one.state, one.attempts) for one in page.items] == [
+        ("m2", "waiting", 2),
+        ("m1", "dead", 2),
+    ]
+    database.close()

@@ -1,5 +1,7 @@
 """The nouns: villages, members, agents, sessions, runners, audit, idempotency keys, settings."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy.exc import IntegrityError
 
@@ -31,6 +33,15 @@ def town(database: Database) -> Database:
     database.run(villages.create, "square", "The square", 1, public=True, key="square")
     database.run(members.put, "demo", "ada", "owner", 1)
     return database
+
+
+def test_text_with_nul_fails_no_statement(town: Database) -> None:
+    """PostgreSQL refuses it: one such id or name must not stop what goes through all rows."""
+    assert town.run(sessions.create, session("s\0", created_by="ada"))
+    assert town.run(sessions.get, "s\0") is not None
+    assert town.run(sessions.starters, ["none\0"]) == {}
+    assert town.run(members.of_village, "\0") == []
+    assert town.run(users.create, "a\0b", 1, user_id="nul").name in ("a\0b", "a\u2400b")
 
 
 def session(session_id: str, at: int = 1, **more: object) -> SessionRow:
@@ -144,10 +155,28 @@ def test_the_audit_log_is_read_newest_first(town: Database) -> None:
             at_ms=i, kind="user", action=f"act{i}", user_id="ada", village_id="demo" if i else None, details={"n": i}
         )
         assert town.run(audit.add, entry) == i + 1
-    page = town.run(audit.page, ["demo"], limit=3)
+    page = town.run(audit.page, audit.Filter(villages=["demo"]), limit=3)
     assert [e.action for e in page.items] == ["act4", "act3", "act2"]
-    assert [e.action for e in town.run(audit.page, ["demo"], cursor=page.next).items] == ["act1"]
+    assert [e.action for e in town.run(audit.page, audit.Filter(villages=["demo"]), cursor=page.next).items] == ["act1"]
     assert [e.details for e in town.run(audit.later, 2, 2, None)] == [{"n": 2}, {"n": 3}]
+
+
+def test_the_audit_log_is_narrowed_by_person_action_and_time(town: Database) -> None:
+    for i, (who, action) in enumerate([("ada", "runner.drain"), ("bob", "runner_x"), ("ada", "member.put")]):
+        town.run(audit.add, Entry(at_ms=i, kind="user", action=action, user_id=who, village_id="demo"))
+
+    def found(**conditions: Any) -> list[str]:
+        wanted = audit.Filter(villages=None, **conditions)
+        items = town.run(audit.page, wanted).items
+        assert town.run(audit.count, wanted, 10) == len(items)
+        return [one.action for one in items]
+
+    assert found(user_id="ada") == ["member.put", "runner.drain"]
+    assert found(action="runner.") == ["runner.drain"]
+    assert found(action="runner_") == ["runner_x"]
+    assert found(since_ms=1, until_ms=2) == ["runner_x"]
+    assert found(user_id="bob", action="member.") == []
+    assert town.run(audit.count, audit.Filter(villages=None), 2) == 2
 
 
 def test_a_key_that_comes_again_gets_the_first_answer(town: Database) -> None:

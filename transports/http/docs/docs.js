@@ -81,7 +81,7 @@ function draw(doc) {
   root.replaceChildren(
     el("h1", {}, doc.info.title, " API ", el("span", { class: "faint" }, doc.info.version)),
     el("p", {}, doc.info.description),
-    el("p", {}, el("a", { href: "/api/openapi.json" }, "openapi.json")),
+    el("p", {}, el("a", { href: "openapi.json" }, "openapi.json")),
     el("nav", {}, tags.map((tag) => el("a", { href: `#tag-${tag}` }, tag)), el("a", { href: "#schemas" }, "Schemas")),
     ...[...byTag].flatMap(([tag, operations]) => [el("h2", { id: `tag-${tag}` }, tag), ...operations]),
     el("h2", { id: "schemas" }, "Schemas"),
@@ -99,7 +99,7 @@ function open() {
 
 addEventListener("hashchange", open);
 try {
-  draw(await (await fetch("/api/openapi.json")).json());
+  draw(await (await fetch("openapi.json")).json());
 } catch (error) {
   root.replaceChildren(el("p", {}, `The document could not be read: ${error.message}`));
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import attrs
 
@@ -109,8 +110,12 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
     Where a rule says who may allow it, an allow of another person is a 403 E_ANSWER_REFUSED that says why, and one that
     needs more people is counted: the answer has `needed` and `allowedBy`, and nothing is decided yet. A denial ends it.
     """
-    approval_id, wanted = call.path["approvalId"], call.body
-    call.target, call.notes = approval_id[:200], {"decision": wanted.decision}
+    return await decided(call, call.path["approvalId"], call.body)
+
+
+async def decided(call: Call[Any, Any], approval_id: str, wanted: rest.DecisionBody) -> rest.DecisionMade:
+    """Decide for the call's person, in the call's session. Raises `ProblemError` for a decision that does not stand."""
+    call.target, call.notes = approval_id[:200], {**call.notes, "decision": wanted.decision}
     if wanted.stop:
         call.notes["stop"] = True
     by = call.subject.name or call.user_id
@@ -129,6 +134,7 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
         answers=wanted.answers,
         updated_input=wanted.updated_input,
         hold_ms=wanted.hold_ms,
+        traceparent=call.traceparent,
     )
     standing = await reach.tell(call, decision)
     call.noted = True  # with the decision; one that did not win decided nothing

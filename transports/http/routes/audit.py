@@ -1,5 +1,7 @@
 """What people did: to read page by page, and to take away as a file."""
 
+from math import ceil
+
 import trio
 
 from townwatch.access.policy import Action
@@ -14,16 +16,18 @@ from townwatch.transports.http.problems import NDJSON, RestResponse
 from townwatch.transports.http.streams import reader_of
 
 routes = Routes("Audit")
+COUNTED = 10_000
+"""Entries that are counted for `total`."""
 
 
-@routes.get("/api/villages/{villageId}/audit", rest.AuditList, on="village", may=Action.MANAGE, query=rest.PageQuery)
-async def list_audit(call: Call[None, rest.PageQuery]) -> rest.AuditList:
+@routes.get("/api/villages/{villageId}/audit", rest.AuditList, on="village", may=Action.MANAGE, query=rest.AuditQuery)
+async def list_audit(call: Call[None, rest.AuditQuery]) -> rest.AuditList:
     """List the actions of people in a village, newest first."""
     return await _page(call, [call.path["villageId"]])
 
 
-@routes.get("/api/audit", rest.AuditList, on="service", may=Action.ADMIN, query=rest.PageQuery)
-async def list_all_audit(call: Call[None, rest.PageQuery]) -> rest.AuditList:
+@routes.get("/api/audit", rest.AuditList, on="service", may=Action.ADMIN, query=rest.AuditQuery)
+async def list_all_audit(call: Call[None, rest.AuditQuery]) -> rest.AuditList:
     """List the actions of people in the whole service, newest first. For administrators."""
     return await _page(call, None)
 
@@ -46,12 +50,26 @@ async def export_all_audit(call: Call[None, rest.AuditExport]) -> RestResponse:
     return await _export(call, None)
 
 
-async def _page(call: Call[None, rest.PageQuery], village_ids: list[str] | None) -> rest.AuditList:
+async def _page(call: Call[None, rest.AuditQuery], village_ids: list[str] | None) -> rest.AuditList:
+    query, database = call.query, call.api.database
+    wanted = audit.Filter(
+        villages=village_ids,
+        user_id=query.user_id,
+        action=query.action,
+        since_ms=None if query.since is None else ceil(query.since),
+        until_ms=None if query.until is None else ceil(query.until),
+    )
     try:
-        page = await call.api.database.read(audit.page, village_ids, cursor=call.query.cursor, limit=call.query.limit)
+        page = await database.read(audit.page, wanted, cursor=query.cursor, limit=query.limit)
     except ValueError:
         raise unknown_cursor() from None
-    return rest.AuditList(items=[views.audit_view(entry) for entry in page.items], next=page.next)
+    counted = await database.read(audit.count, wanted, COUNTED + 1)
+    return rest.AuditList(
+        items=[views.audit_view(entry) for entry in page.items],
+        next=page.next,
+        total=min(counted, COUNTED),
+        more_than_total=counted > COUNTED,
+    )
 
 
 async def _export(call: Call[None, rest.AuditExport], village_id: str | None) -> RestResponse:

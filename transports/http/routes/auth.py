@@ -4,7 +4,6 @@ from typing import Any
 
 import trio
 
-from townwatch.access.address import network_of
 from townwatch.access.grants import grant_api_token
 from townwatch.access.oidc_wire import BadProvider
 from townwatch.access.passwords import WeakPassword
@@ -12,6 +11,7 @@ from townwatch.access.policy import Action, Oneself, Open
 from townwatch.access.sign_in import CODE_LIFETIME_MS, SignInResult as SignedInPerson, account_of
 from townwatch.access.subject import Subject
 from townwatch.contracts import rest
+from townwatch.contracts.networks import network_of
 from townwatch.store import tokens, users, villages
 from townwatch.transports.http import views
 from townwatch.transports.http.oidc_door import START
@@ -38,7 +38,7 @@ DAY_MS = 86_400_000
 )
 async def exchange_code(call: Call[rest.ExchangeCode, None]) -> rest.SignedIn:
     """Sign in with the one-time code of a link."""
-    return _welcome(call, "link", await call.api.sign_in.exchange(call.body.code))
+    return _welcome(call, await call.api.sign_in.exchange(call.body.code, call.place))
 
 
 @routes.post(
@@ -63,9 +63,9 @@ async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.S
     body, guard, network = call.body, call.api.passwords, network_of(call.address)
     account = account_of(body.email)
     guard.take(account, network, call.api.sign_in.known_device(account, body.device), trio.current_time())
-    found = await call.api.sign_in.with_password(body.email, body.password)
+    found = await call.api.sign_in.with_password(body.email, body.password, call.place)
     guard.succeeded(account, network)
-    return _welcome(call, "password", found)
+    return _welcome(call, found)
 
 
 @routes.put(
@@ -92,14 +92,14 @@ async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
     except WeakPassword as error:
         raise ProblemError(400, str(error)) from None
     await call.api.person_signed_out(user_id)
-    return _signed_in(await sign_in.again(user_id))
+    return _signed_in(await sign_in.again(user_id, call.place))
 
 
 @routes.get("/api/auth/methods", rest.SignInMethods, who="any", may=Open.OPEN, on="public")
 async def get_sign_in_methods(call: Call[None, None]) -> rest.SignInMethods:
     """List the ways to sign in here."""
     oidc = call.api.oidc
-    provider = None if oidc is None else rest.SignInProvider(label=oidc.label, start=START)
+    provider = None if oidc is None else rest.SignInProvider(label=oidc.label, start=f"{call.api.path}{START}")
     return rest.SignInMethods(password=True, provider=provider)
 
 
@@ -119,6 +119,24 @@ async def sign_out(call: Call[None, None]) -> rest.SignedOut:
     return rest.SignedOut(provider_url=await _provider_sign_out(call))
 
 
+@routes.post(
+    "/api/auth/logout-everywhere",
+    rest.SignedIn,
+    may=Oneself.SIGN_IN,
+    on="self",
+    secret=True,
+    audit="auth.logout_everywhere",
+)
+async def sign_out_everywhere(call: Call[None, None]) -> rest.SignedIn:
+    """End all your sign-ins, one-time links and connections; the answer is a new sign-in. API tokens stay.
+
+    Needs a token of a sign-in; an API token may not do it.
+    """
+    await call.api.sign_in.sign_out_everywhere(call.user_id)
+    await call.api.person_signed_out(call.user_id)
+    return _signed_in(await call.api.sign_in.again(call.user_id, call.place))
+
+
 async def _provider_sign_out(call: Call[None, None]) -> str | None:
     """Return the provider's sign-out URL for a person who has one. A provider that is away delays no sign-out."""
     oidc = call.api.oidc
@@ -132,10 +150,10 @@ async def _provider_sign_out(call: Call[None, None]) -> str | None:
         return None
 
 
-def _welcome(call: Call[Any, None], how: str, found: SignedInPerson) -> rest.SignedIn:
+def _welcome(call: Call[Any, None], found: SignedInPerson) -> rest.SignedIn:
     """Make the person who signed in the call's subject, so that the audit log names them."""
     call.subject = Subject(kind="user", user_id=found.user.user_id, name=found.user.name)
-    call.notes = {"by": how}
+    call.notes = {"by": found.way}
     return _signed_in(found)
 
 
@@ -154,7 +172,7 @@ async def make_link(call: Call[None, None]) -> rest.SignInLink:
     """
     expires = call.now_ms + CODE_LIFETIME_MS
     code = await call.api.sign_in.issue_code(call.user_id)
-    return rest.SignInLink(code=code, path=f"/?code={code}", expires_at=expires)
+    return rest.SignInLink(code=code, path=f"{call.api.path}/?code={code}", expires_at=expires)
 
 
 @routes.get("/api/me", rest.Me, may=Action.READ, on="self")

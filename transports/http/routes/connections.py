@@ -51,6 +51,25 @@ async def close_connection(call: Call[None, None]) -> rest.Done:
     return rest.Done()
 
 
+@routes.post(
+    "/api/control/broadcast",
+    rest.BroadcastSent,
+    on="service",
+    may=Action.ADMIN,
+    body=rest.NewBroadcast,
+    audit="control.broadcast",
+)
+async def broadcast_event(call: Call[rest.NewBroadcast, None]) -> rest.BroadcastSent:
+    """Send an event to the authenticated clients of the control WebSocket, or to one person's. For administrators.
+
+    Who is not connected does not get it: nothing is kept.
+    """
+    wanted = call.body
+    clients = call.api.broadcast(wanted.event, wanted.data, wanted.user_id)
+    call.target, call.notes = wanted.user_id, {"event": wanted.event, "clients": clients}
+    return rest.BroadcastSent(clients=clients)
+
+
 def _page(
     call: Call[None, rest.PageQuery] | Call[None, rest.ConnectionQuery], found: Iterable[LiveConnection]
 ) -> rest.ConnectionList:

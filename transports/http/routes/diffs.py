@@ -14,6 +14,7 @@ from townwatch.contracts import events as e, rest, scopes
 from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.link import Command
 from townwatch.contracts.lists import SessionDiff, session_diff
+from townwatch.contracts.secrets.left_out import LEFT_OUT
 from townwatch.contracts.secrets.shapes import masked_event
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
@@ -84,6 +85,8 @@ async def _kept(call: Call[None, rest.DiffQuery]) -> rest.DiffView:
     if state.diff_seq is None and nothing_changed and path is None:
         empty = SessionDiff(base="", files_changed=0, lines_added=0, lines_removed=0)
         return _view(call, empty, live=False, at=state.signs.ended_at or call.now_ms)
+    if state.texts_left_out:
+        raise ProblemError(409, f"the text of what this session changed was {LEFT_OUT}", NO_DIFF)
     found = None if state.diff_seq is None else await _read(call, state.session_id, state.diff_seq)
     if found is None:
         raise ProblemError(409, "the text of what this session changed was not kept", NO_DIFF)

@@ -1,10 +1,14 @@
 """The people of the service: who there is, locking out, letting in again. For administrators."""
 
-from townwatch.access.lockout import LastAdministrator, let_in, lock_out
-from townwatch.access.policy import Action
+from typing import Any
+
+from townwatch.access.lockout import LastAdministrator, let_in, lock_out, set_administrator
+from townwatch.access.newcomers import INVITATION_LIFETIME_MS, CannotAdd, Newcomer, add_person
+from townwatch.access.policy import Action, Oneself, able, why_not_able
 from townwatch.contracts import rest
 from townwatch.store import users
 from townwatch.store.users import User
+from townwatch.transports.http import reach
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -18,6 +22,44 @@ async def list_users(call: Call[None, rest.PageQuery]) -> rest.PersonList:
     found = await call.api.database.read(users.everyone)
     page, following = cut(found, lambda one: (one.name, one.user_id), call.query.cursor, call.query.limit)
     return rest.PersonList(items=[_view(one) for one in page], next=following)
+
+
+def _signed_in(call: Call[Any, Any]) -> None:
+    if not able(call.subject, Oneself.SIGN_IN):
+        raise ProblemError(403, why_not_able(call.subject, Oneself.SIGN_IN))
+
+
+@routes.post(
+    "/api/users",
+    rest.InvitedPerson,
+    status=201,
+    on="service",
+    may=Action.ADMIN,
+    guard=_signed_in,
+    body=rest.NewPerson,
+    secret=True,
+    fails=(404, 409),
+    audit="user.add",
+)
+async def invite_person(call: Call[rest.NewPerson, None]) -> rest.InvitedPerson:
+    """Add a person; the answer has a code that signs them in, once, within three days. Give it to them alone.
+
+    For administrators who have signed in: a program's token makes no new ways in.
+    """
+    body = call.body
+    key = None if body.village_id is None else await reach.village(call, Action.MANAGE, body.village_id)
+    new = Newcomer(name=body.name, email=body.email, admin=body.admin, village=key, role=body.role)
+    try:
+        made = await call.api.database.call(add_person, new, call.now_ms, INVITATION_LIFETIME_MS)
+    except CannotAdd as error:
+        raise ProblemError(409, str(error)) from None
+    call.target, call.village_id = made.user_id, key
+    call.notes = {"admin": body.admin, "role": body.role if key is not None else None}
+    if key is not None:
+        await call.api.membership_changed(key)
+    return rest.InvitedPerson(
+        user_id=made.user_id, code=made.code, path=f"{call.api.path}/?code={made.code}", expires_at=made.expires_ms
+    )
 
 
 @routes.post(
@@ -50,7 +92,46 @@ async def enable_user(call: Call[None, None]) -> rest.Done:
     return rest.Done()
 
 
-def _user_id(call: Call[None, None]) -> str:
+@routes.post(
+    "/api/users/{userId}/sign-out", rest.Done, on="service", may=Action.ADMIN, fails=(404,), audit="user.sign_out"
+)
+async def sign_person_out(call: Call[None, None]) -> rest.Done:
+    """End all sign-ins, one-time links and connections of a person, who may sign in again. API tokens stay."""
+    user_id = _user_id(call)
+    if not await call.api.sign_in.sign_out_everywhere(user_id):
+        raise not_found(f"person {user_id!r}")
+    await call.api.person_signed_out(user_id)
+    return rest.Done()
+
+
+@routes.put(
+    "/api/users/{userId}/administrator",
+    rest.Done,
+    on="service",
+    may=Action.ADMIN,
+    guard=_signed_in,
+    body=rest.AdministratorRights,
+    fails=(404, 409),
+    audit="user.administrator",
+)
+async def set_administrator_rights(call: Call[rest.AdministratorRights, None]) -> rest.Done:
+    """Give a person administrator rights, or take them. Their live connections follow at once.
+
+    409 for the last administrator who can sign in. For administrators who have signed in: a program's token makes none.
+    """
+    user_id = _user_id(call)
+    try:
+        found = await call.api.database.call(set_administrator, user_id, call.body.admin)
+    except LastAdministrator as error:
+        raise ProblemError(409, str(error)) from None
+    if found is None:
+        raise not_found(f"person {user_id!r}")
+    call.notes = {"admin": call.body.admin}
+    await call.api.administrator_changed(user_id, call.body.admin)
+    return rest.Done()
+
+
+def _user_id(call: Call[Any, None]) -> str:
     user_id = call.target = call.path["userId"][:200]
     if not user_id.isprintable() or not user_id.isascii():
         raise not_found(f"person {user_id!r}")

@@ -119,8 +119,9 @@ def differing(items: list[rest.TriedApproval]) -> int:
 
 
 async def tried(call: Call[Any, Any], village_id: str, body: PolicyBody, limit: int) -> list[rest.TriedApproval]:
-    """Compare the latest questions of a village with rules."""
+    """Compare the latest questions of a village with rules; not those of which it is not kept what was asked."""
     found = await call.api.database.read(approvals.latest_of, village_id, limit)
+    found = [one for one in found if not one.request.get("leftOut")]
     board = call.api.context.board
     states = {one.session_id: board.session(one.session_id) for one in found}
     async with call.api.pages.place(reader_of(call)):

@@ -36,6 +36,8 @@ async def give_prompt(call: Call[rest.PromptBody, None]) -> rest.TakenPrompt:
 
     It never answers a dialog: while the agent waits for a decision, only `queue` is taken, the others are 409 WAITING.
     409 as well where the session runs no agent that takes prompts."""
+    if not call.body.text and call.body.mode != "interrupt":
+        raise ProblemError(409, "text: is needed; only an interruption has none")
     call.api.context.allowances.typing.take(call.user_id, trio.current_time())
     prompt_id = f"pr_{uuid.uuid4().hex[:16]}"
     call.target, call.notes = prompt_id, {"mode": call.body.mode, "characters": len(call.body.text)}
@@ -48,6 +50,7 @@ async def give_prompt(call: Call[rest.PromptBody, None]) -> rest.TakenPrompt:
         data=call.body.text,
         mode=call.body.mode,
         by=call.subject.name or call.user_id,
+        traceparent=call.traceparent,
     )
     await _done(call, command)
     return rest.TakenPrompt(prompt_id=prompt_id)
@@ -76,6 +79,7 @@ async def withdraw_prompt(call: Call[None, None]) -> rest.Done:
         command="withdraw_prompt",
         session_id=session_id,
         prompt_id=prompt_id,
+        traceparent=call.traceparent,
     )
     await _done(call, command)
     return rest.Done()

@@ -9,6 +9,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.policy import PolicyBody
+from townwatch.contracts.secrets.left_out import LEFT_OUT
 from townwatch.policy.proposals import NoRule, propose
 from townwatch.store.deciding import approvals, policies
 from townwatch.transports.http.operation import Call, Routes
@@ -32,6 +33,8 @@ async def propose_rule(call: Call[None, rest.RuleQuery]) -> rest.RuleProposal:
     asked = await _question(call)
     if asked is None:
         return rest.RuleProposal(rules=[], version=version, why_not="this session has asked no such thing")
+    if asked.left_out:
+        return rest.RuleProposal(rules=[], version=version, why_not=f"what was asked was {LEFT_OUT}")
     request = request_in(call.session, asked)
     try:
         rules = await trio.to_thread.run_sync(

@@ -15,7 +15,8 @@ from townwatch.access.grants import (
 from townwatch.access.policy import Action, Open, administers
 from townwatch.actors import messages as m
 from townwatch.contracts import rest
-from townwatch.contracts.codec import to_json_values
+from townwatch.contracts.codec import ContractError, to_json_values
+from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.link import Command, Heartbeat
 from townwatch.contracts.village_ids import name_of
 from townwatch.store import audit, commands, runner_grants, runners, tokens, villages
@@ -107,6 +108,10 @@ async def register_runner(call: Call[rest.RegisterRunner, None]) -> rest.RunnerV
         runner_id = body.runner_id or new_id("runner")
     elif body.runner_id not in (None, runner_id):
         raise ProblemError(403, f"runnerId: this is the token of {runner_id}")
+    if is_bridge(runner_id):
+        raise ContractError(
+            "runnerId", "names that begin with bridge: are those of bridges' sessions; take another one"
+        )
     known = await api.database.read(runners.get, runner_id)
     if known is None and api.context.board.of_runner(runner_id):
         # A new runner of an old one's id would be the owner of its sessions.

@@ -74,7 +74,9 @@ async def type_input(call: Call[rest.TypedInput, None]) -> rest.Done:
     """Type into the terminal of a session."""
     commands.limit(call.api.context, call.user_id)
     call.notes = {"characters": len(call.body.data)}
-    await reach.order(call, m.Input(call.body.data, call.body.mode, call.claim, call.user_id), KEYS_SECONDS)
+    await reach.order(
+        call, m.Input(call.body.data, call.body.mode, call.claim, call.user_id, call.traceparent), KEYS_SECONDS
+    )
     return rest.Done()
 
 
@@ -94,20 +96,20 @@ async def stop_session(call: Call[rest.StopSession, None]) -> rest.Promised:
     The order is kept until the session has ended, while its runner is away and over a restart of the service.
     """
     call.notes = {"graceful": call.body.graceful}
-    stop = m.Stop(graceful=call.body.graceful, by=call.user_id, entry=call.entry())
+    stop = m.Stop(call.body.graceful, call.user_id, call.entry(), call.traceparent)
     return await _promised(call, stop, STOP_SECONDS)
 
 
 @routes.post(f"{ONE}/pause", rest.Promised, on="session", may=Action.DRIVE, fails=(409,), audit="session.pause")
 async def pause_session(call: Call[None, None]) -> rest.Promised:
     """Pause a session. The order is kept for ten minutes while its runner is away."""
-    return await _promised(call, m.Pause(call.entry(), call.claim), PAUSE_SECONDS)
+    return await _promised(call, m.Pause(call.entry(), call.claim, call.traceparent), PAUSE_SECONDS)
 
 
 @routes.post(f"{ONE}/resume", rest.Promised, on="session", may=Action.DRIVE, fails=(409,), audit="session.resume")
 async def resume_session(call: Call[None, None]) -> rest.Promised:
     """Resume a paused session. The order is kept for ten minutes while its runner is away."""
-    return await _promised(call, m.Resume(call.entry(), call.claim), PAUSE_SECONDS)
+    return await _promised(call, m.Resume(call.entry(), call.claim, call.traceparent), PAUSE_SECONDS)
 
 
 async def _promised(
@@ -156,7 +158,7 @@ async def end_session(call: Call[rest.EndSession, None]) -> rest.Done:
 async def resize_session(call: Call[rest.TerminalSize, None]) -> rest.Done:
     """Resize the terminal of a session."""
     commands.limit(call.api.context, call.user_id)
-    await reach.order(call, m.Resize(call.body.cols, call.body.rows, call.user_id), KEYS_SECONDS)
+    await reach.order(call, m.Resize(call.body.cols, call.body.rows, call.user_id, call.traceparent), KEYS_SECONDS)
     return rest.Done()
 
 

@@ -1,22 +1,32 @@
 """Start a session: on which runner, with what, and what of it is kept."""
 
 import uuid
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import attrs
 import trio
-from sqlalchemy import Connection
 
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m
 from townwatch.actors.placement import NoRunner, choose
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest, scopes, ui
+from townwatch.contracts.budgets import Spender
 from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import RepoRef
 from townwatch.contracts.link import Command, Result
+from townwatch.contracts.policy import START
+from townwatch.contracts.secrets import left_out
+from townwatch.contracts.secrets.left_out import LEFT_OUT
 from townwatch.contracts.tasks import SessionConfig, StartSession, WorktreeSpec
-from townwatch.store import runner_grants, runners, sessions
+from townwatch.policy.budgets.leases import day_of, end_of, name_of
+from townwatch.policy.starts import decide_start, terms_of
+from townwatch.store import members, runners, sessions
+from townwatch.store.budgets import starting
+from townwatch.store.budgets.spending import BudgetUsedUp, SpendingRow, Used
+from townwatch.store.deciding import policies
 from townwatch.store.sessions import SessionRow
 from townwatch.transports.http import fleet
 from townwatch.transports.http.deps import Api
@@ -45,9 +55,11 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     """Start a session on a runner.
 
     Uses the runner that is named, or else the least loaded one that has the provider, matches the labels and has
-    less than 80 % of its session limit in use; 503 with the reason if there is none. 409 if the runner refuses; 504
-    if it did not answer in time: it may still start the session then. With `resumeOf` the conversation of an ended
-    session goes on, on its runner and in its directory; 409 where its agent named none.
+    less than 80 % of its session limit in use; 503 with the reason if there is none. 409 if the runner refuses, and
+    409 E_BUDGET where nothing is left of a budget that it would use: the details say of which; 504 if it did not answer
+    in time: it may still start the session then. 403 E_POLICY where a rule of the category `start` refuses it. With
+    `resumeOf` the conversation of an ended session goes on, on its runner and in its directory; 409 where its agent
+    named none.
     """
     wanted = call.body
     village = call.village_id or ""
@@ -55,19 +67,54 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     session_id = str(uuid.uuid5(uuid.NAMESPACE_OID, call.claim) if call.claim is not None else uuid.uuid4())
     known = await call.api.database.read(sessions.get, session_id) if call.claim is not None else None
     runner_id = known.runner_id if known is not None else None
+    if known is None:
+        await _ruled(call, wanted, village)
     if runner_id is None:
         runner_id = await _place(call.api, wanted, village, earlier)
     config = await _config(call, wanted, session_id, earlier)
     call.target = config.session_id
-    call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": wanted.task.title}
-    if not await call.api.database.call(_keep, _row(call, config, village, runner_id)):
+    title = LEFT_OUT if village in call.api.context.leaves_out else wanted.task.title
+    call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": title}
+    spends = _spending_row(config, village, call.user_id, call.now_ms)
+    limits = call.api.budgets.limits(village, spends.spender)
+    try:
+        kept = await call.api.database.call(starting.keep, _row(call, config, village, runner_id), spends, limits)
+    except BudgetUsedUp as error:
+        raise _refused(error) from None
+    if not kept:
         raise ProblemError(409, "the village was deleted, or its runner withdrawn, meanwhile; start it elsewhere")
     ensure = m.EnsureSession(
-        config.session_id, village, runner_id, agent_id=config.agent_id, agent_name=config.agent_name
+        config.session_id,
+        village,
+        runner_id,
+        agent_id=config.agent_id,
+        agent_name=config.agent_name,
+        provider_id=config.provider_id,
     )
     await call.api.context.router_call(ensure)
+    await call.api.budgets.began(spends)
     await _command(call, runner_id, config)
     return rest.StartedSession(session_id=config.session_id, agent_id=config.agent_id)
+
+
+async def _ruled(call: Call[StartSession, None], wanted: StartSession, village: str) -> None:
+    """Compare a start with the village's rules. Raises `ProblemError` where they refuse it."""
+    row = await call.api.database.read(policies.of_village, village)
+    if row is None or not any(rule.category == START for rule in row.body.rules):
+        return
+    decide = partial(decide_start, row.body.rules, row.body.variables, wanted, call.user_id, call.now_ms)
+    said = await trio.to_thread.run_sync(decide)
+    if said.verdict == "allow":
+        return
+    refused = f"the village's rule {said.rule} refuses this start"
+    if said.verdict == "ask":
+        role = await call.api.database.read(members.role_of, village, call.user_id)
+        terms = terms_of(said)
+        if call.subject.signed_in_here and (terms.role != "owner" or role == "owner"):
+            return
+        who = "an owner of the village" if terms.role == "owner" else "a person"
+        refused = f"the village's rule {said.rule} wants {who} who has signed in to start this"
+    raise ProblemError(403, refused, "E_POLICY", {"rule": said.rule})
 
 
 async def _earlier(call: Call[StartSession, None], wanted: StartSession, village: str) -> SessionState | None:
@@ -156,18 +203,11 @@ async def _going_on(api: Api, config: SessionConfig, earlier: SessionState) -> S
     )
 
 
-def _keep(connection: Connection, row: SessionRow) -> bool:
-    """Store a session where its runner still has its village; False where either is gone by now."""
-    granted = runner_grants.of_runner(connection, row.runner_id or "")
-    if row.village_id not in {one.village_id for one in granted}:
-        return False
-    sessions.create(connection, row)
-    return True
-
-
 def _row(call: Call[StartSession, None], config: SessionConfig, village: str, runner_id: str) -> SessionRow:
     """Build the row to keep. The values of the environment are left out: secrets travel in them."""
     kept = attrs.evolve(config, env=dict.fromkeys(config.env, "…"))
+    if village in call.api.context.leaves_out:
+        kept = left_out.config(kept)
     return SessionRow(
         session_id=config.session_id,
         village_id=village,
@@ -183,13 +223,23 @@ def _row(call: Call[StartSession, None], config: SessionConfig, village: str, ru
 async def _command(call: Call[StartSession, None], runner_id: str, config: SessionConfig) -> None:
     """Promise the start and wait for the runner's word. A session that never began is taken back."""
     api, session_id = call.api, config.session_id
-    command = Command(command_id=scopes.session_command("start", session_id), command="start", config=config)
+    command = Command(
+        command_id=scopes.session_command("start", session_id),
+        command="start",
+        config=config,
+        traceparent=call.traceparent,
+    )
     runner = await api.context.router_call(m.EnsureRunner(runner_id))
     if not await runner.call(m.CanDo("start"), timeout=SEND_SECONDS):
         await _take_back(api, session_id)
         raise ProblemError(503, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
     promise = await api.context.promises.promise(
-        runner_id, command, expires_ms=call.now_ms + START_KEPT_MS, session_id=session_id, entry=call.entry()
+        runner_id,
+        command,
+        expires_ms=call.now_ms + START_KEPT_MS,
+        session_id=session_id,
+        entry=call.entry(),
+        leave_out=call.village_id in api.context.leaves_out,
     )
     call.noted = True
     if not promise.open:
@@ -215,4 +265,42 @@ async def _take_back(api: Api, session_id: str) -> None:
         await api.context.promises.void_session(session_id, "the session never began")
         await api.forget_session(session_id)
         api.context.board.remove(session_id)
-        await api.database.call(sessions.remove, session_id)
+        await api.database.call(starting.forget, session_id)
+        api.budgets.void(session_id)
+
+
+def _spending_row(config: SessionConfig, village_id: str, user_id: str, now_ms: int) -> SpendingRow:
+    """Return the row in which the session is counted from its start on."""
+    spender = Spender(
+        session_id=config.session_id,
+        agents=(config.agent_name or config.agent_id, config.agent_id),
+        house=config.repo_ref.repo_path or None,
+        person=user_id,
+    )
+    return SpendingRow(village_id=village_id, spender=spender, day=day_of(now_ms), used=Used(started=1))
+
+
+def _refused(error: BudgetUsedUp) -> ProblemError:
+    """Return the answer to a start for which a budget has no room: which, how much was used, who may raise it."""
+    limit, budget = error.limit, error.limit.budget
+    unit = "$" if budget.unit == "usd" else budget.unit
+    until = end_of(limit.period)
+    anew = ""
+    if until is not None:
+        anew = f", or wait: it begins anew at {datetime.fromtimestamp(until / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+    message = (
+        f"{name_of(budget, limit.subject)} is used up: {error.used:.6g} of {limit.amount:.6g} {unit};"
+        f" an owner of the village may raise it (townwatch budget raise {budget.budget_id}){anew}"
+    )
+    details = {
+        "budgetId": budget.budget_id,
+        "scope": budget.scope,
+        "subject": limit.subject,
+        "unit": budget.unit,
+        "used": error.used,
+        "of": limit.amount,
+        "period": limit.period,
+        "mayRaise": "owner",
+        **({} if until is None else {"resetsAt": until}),
+    }
+    return ProblemError(409, message, "E_BUDGET", details)

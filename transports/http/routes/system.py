@@ -3,11 +3,12 @@
 from typing import Any, cast
 
 import attrs
+import trio
 
-from townwatch.access.policy import Action, Open
+from townwatch.access.policy import Action, Open, administers
 from townwatch.contracts import rest
 from townwatch.contracts.codec import camel, encode
-from townwatch.supervision import Node, tree
+from townwatch.supervision import Node, TokenBuckets, tree
 from townwatch.transports.http import metrics_route
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, RestResponse
@@ -36,7 +37,7 @@ async def get_readiness(call: Call[None, None]) -> rest.Ready:
         raise ProblemError(
             503, reasons[0], "E_NOT_READY", {"ready": False, "reasons": reasons, "warnings": call.api.warnings()}
         )
-    return rest.Ready(ready=True, warnings=call.api.warnings())
+    return rest.Ready(ready=True, warnings=call.api.warnings(), cluster=call.api.cluster())
 
 
 @routes.get("/metrics", metrics_route.MEDIA_TYPE, may=Action.ADMIN, on="service", open_when=metrics_route.is_open)
@@ -56,6 +57,17 @@ async def get_status(call: Call[None, None]) -> rest.ServiceStatus:
     return rest.ServiceStatus(
         version=api.version, uptime_ms=max(0, call.now_ms - api.started_ms), started_at=api.started_ms
     )
+
+
+@routes.get("/api/replicas", rest.ReplicaList, on="service", may=Action.READ)
+async def list_replicas(call: Call[None, None]) -> rest.ReplicaList:
+    """List the processes that share the database, the oldest first.
+
+    Where they are reached is shown to administrators only.
+    """
+    found = call.api.replicas()
+    shown = found if call.subject.admin else [attrs.evolve(one, address=None) for one in found]
+    return rest.ReplicaList(items=shown)
 
 
 @routes.get("/api/supervision", rest.SupervisionNode, on="service", may=Action.READ)
@@ -90,6 +102,32 @@ async def list_supervision_events(call: Call[None, rest.SupervisionEventQuery]) 
     found = call.api.history.of(path, call.query.limit)
     shown: list[Any] = [attrs.asdict(one) | {"at": round(one.at * 1000)} for one in found]  # milliseconds
     return rest.SupervisionEventList(items=[rest.SupervisionEvent(**one) for one in shown])
+
+
+@routes.get("/api/limits", rest.LimitList, may=Action.READ, on="self")
+async def list_limits(call: Call[None, None]) -> rest.LimitList:
+    """Say how much of your limits is in use, and, for administrators, of those of the whole service."""
+    api, user_id, now = call.api, call.user_id, trio.current_time()
+    directory, most, allowed = api.context.directory, api.ceilings, api.context.allowances
+    mine = len(directory.of_user(user_id))
+    items = [
+        rest.LimitView(name="connections_per_user", whose="you", used=mine, allowed=most.connections_per_user),
+        _rate("reads", api.reads, user_id, now),
+        _rate("commands", api.writes, user_id, now),
+        _rate("typing", allowed.typing, user_id, now),
+        _rate("subscriptions", allowed.subscriptions, user_id, now),
+    ]
+    if administers(call.subject):
+        people, machines = len(directory.connections), len(directory.runners)
+        items.append(rest.LimitView(name="connections", whose="service", used=people, allowed=most.connections))
+        items.append(rest.LimitView(name="runners", whose="service", used=machines, allowed=most.runners))
+    return rest.LimitList(items=items)
+
+
+def _rate(name: str, buckets: TokenBuckets, user_id: str, now: float) -> rest.LimitView:
+    rate = buckets.rate
+    used = max(0.0, rate.burst - buckets.tokens(user_id, now))
+    return rest.LimitView(name=name, whose="you", used=used, allowed=rate.burst, per_second=rate.per_second)
 
 
 def _anonymous(node: Node, name: str | None = None, path: str = "") -> Node:

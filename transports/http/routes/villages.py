@@ -12,6 +12,7 @@ from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.village_ids import name_of
 from townwatch.store import members, villages
+from townwatch.store.showing import house_names
 from townwatch.transports.http import fleet, reach, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
@@ -68,7 +69,10 @@ async def create_village(call: Call[rest.NewVillage, None]) -> rest.MyVillage:
     if key is None:
         raise ProblemError(409, f"villageId: {public_id} is taken; choose another")
     call.village_id = key
-    return rest.MyVillage(village_id=public_id, name=new.name, public=new.public, role="owner")
+    _leave_out(call, key, new.leave_out_texts)
+    return rest.MyVillage(
+        village_id=public_id, name=new.name, public=new.public, role="owner", leave_out_texts=new.leave_out_texts
+    )
 
 
 @routes.get("/api/villages/{villageId}", rest.MyVillage, who="visitor", on="village", may=Action.READ)
@@ -86,11 +90,21 @@ async def get_village(call: Call[None, None]) -> rest.MyVillage:
     audit="village.change",
 )
 async def change_village(call: Call[rest.VillageChange, None]) -> rest.MyVillage:
-    """Rename a village, or make it public or private."""
+    """Rename a village, make it public or private, or say whether what is said in its sessions is kept."""
     change = call.body
     village_id = call.path["villageId"]
-    call.notes = {"name": change.name, "public": change.public}
-    await call.api.database.call(villages.change, village_id, name=change.name, public=change.public)
+    call.notes = {"name": change.name, "public": change.public, "leaveOutTexts": change.leave_out_texts}
+    if change.leave_out_texts:  # before it is on record: nothing more is stored once it is
+        _leave_out(call, village_id, True)
+    await call.api.database.call(
+        villages.change,
+        village_id,
+        name=change.name,
+        public=change.public,
+        leave_out_texts=change.leave_out_texts,
+    )
+    if change.leave_out_texts is False:
+        _leave_out(call, village_id, False)
     await call.api.membership_changed(village_id)
     return await _village(call)
 
@@ -131,6 +145,34 @@ async def list_houses(call: Call[None, rest.PageQuery]) -> rest.HouseList:
     return rest.HouseList(items=items, next=following)
 
 
+@routes.patch(
+    "/api/villages/{villageId}/houses/{repoId}",
+    rest.HouseView,
+    on="village",
+    may=Action.MANAGE,
+    body=rest.HouseChange,
+    audit="house.rename",
+)
+async def rename_house(call: Call[rest.HouseChange, None]) -> rest.HouseView:
+    """Give a house a name, or with null take it away. Its id and its repository stay as they are."""
+    key, repo_id, name = call.path["villageId"], call.path["repoId"], call.body.name
+    context, board = call.api.context, call.api.context.board
+    inside = [state for state in board.of_village(key) if state.repo_id == repo_id and state.repo_path]
+    if not inside:
+        raise not_found(f"house {repo_id[:200]!r}")
+    call.target, call.notes = repo_id, {"name": name}
+    await call.api.database.call(house_names.put, key, repo_id, name, call.user_id, call.now_ms)
+    if name is None:
+        context.house_names.pop((key, repo_id), None)
+    else:
+        context.house_names[key, repo_id] = name
+    village = await context.router_call(m.EnsureVillage(key))
+    house = await village.call(m.HouseRenamed(repo_id), timeout=VILLAGE_SECONDS)
+    if house is None:
+        raise not_found(f"house {repo_id[:200]!r}")
+    return views.house_view(house, roof(inside), call.now_ms)
+
+
 @routes.get(
     "/api/villages/{villageId}/agents",
     rest.AgentList,
@@ -155,6 +197,15 @@ async def list_agents(call: Call[None, rest.PageQuery]) -> rest.AgentList:
     return rest.AgentList(items=items, next=following)
 
 
+def _leave_out(call: Call[Any, Any], village_id: str, wanted: bool) -> None:
+    """Let the setting hold for the events that come from now on."""
+    leaving = call.api.context.leaves_out
+    if wanted:
+        leaving.add(village_id)
+    else:
+        leaving.discard(village_id)
+
+
 async def _village(call: Call[rest.VillageChange, None] | Call[None, None]) -> rest.MyVillage:
     village_id = call.path["villageId"]
     seen = await reach.villages_seen(call)
@@ -168,5 +219,6 @@ def _found(connection: Connection, new: rest.NewVillage, public_id: str, owner_i
     """Village and first owner in one transaction; None where the name is taken."""
     key = villages.create(connection, public_id, new.name, now_ms, public=new.public)
     if key is not None:
+        villages.change(connection, key, leave_out_texts=new.leave_out_texts)
         members.put(connection, key, owner_id, "owner", now_ms)
     return key

@@ -44,6 +44,7 @@ async def clean_worktree(call: Call[rest.CleanWorktree, None]) -> rest.Done:
         command="clean_worktree",
         session_id=state.session_id,
         discard=discard,
+        traceparent=call.traceparent,
     )
     runner = await call.api.context.router_call(m.EnsureRunner(state.runner_id))
     try:

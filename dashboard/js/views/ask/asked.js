@@ -15,5 +15,5 @@ export function Asked({ one, ask, read, setRead }) {
     ${rest > 0 ? html`<button type="button" class="button" data-testid="read-rest" onClick=${() => setRead(true)}>Read the rest (${rest} lines)</button>` : null}
     ${ask.facts.length ? html`<dl class="facts small">${ask.facts.map(([name, value]) => html`<dt><${Literal} text=${name} /></dt><dd class="pre"><${Literal} text=${value} /></dd>`)}</dl>` : null}
     ${typeof one.context === "string" ? html`<pre class="asked-command"><${Literal} text=${one.context} /></pre>` : null}
-    ${ask.cut ? html`<p class="ask-why" data-testid="cut">What it asks is longer than what came here. It can be denied here; to allow it, read and answer it in its terminal.</p>` : null}`;
+    ${ask.cut ? html`<p class="ask-why" data-testid="cut">${ask.leftOut ? "What it asks was not kept, by the village's setting, and the service has restarted since." : "What it asks is longer than what came here."} It can be denied here; to allow it, read and answer it in its terminal.</p>` : null}`;
 }

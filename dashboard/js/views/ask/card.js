@@ -9,11 +9,11 @@ import { approvalKey, isPending } from "../../world.js";
 import { Age, Countdown, Glyph, Literal } from "../bits.js";
 import { Answer } from "./answer.js";
 import { Asked } from "./asked.js";
+import { Deadline } from "./deadline.js";
 import { Held, Outcome } from "./settled.js";
 
 const RISK = { low: "low risk", med: "medium risk", high: "high risk" };
 const RISK_TONE = { low: "", med: "is-wait", high: "is-bad" };
-const SOON_MS = 5 * 60_000;
 
 /** `inAgent`: on the agent's own page, where its name is known. */
 export function ApprovalCard({ one, inAgent = false }) {
@@ -37,17 +37,6 @@ const nameOf = (one) => spelled(store.agents.value[one.agentId]?.agentName ?? on
 function Asker({ one }) {
   const house = store.houses.value[store.agents.value[one.agentId]?.repoId];
   return html`<a href=${toAgent(one.agentId)}><bdi>${nameOf(one)}</bdi></a>${house ? html`<span class="soft"> in ${house.name}</span>` : null}`;
-}
-
-/** A ring that empties until nobody has answered, which is a no. */
-export function Deadline({ one }) {
-  if (!one.timeoutAt) return html`<span class="deadline">no deadline</span>`;
-  const left = one.timeoutAt - store.now.value;
-  const share = Math.max(0, Math.min(1, left / Math.max(1, one.timeoutAt - one.requestedAt)));
-  const round = 2 * Math.PI * 6;
-  return html`<span class=${`deadline ${left < SOON_MS ? "is-soon" : ""}`} title="Without an answer by then it is denied">
-    <svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="6" /><circle cx="8" cy="8" r="6" class="left" stroke-dasharray=${`${round * share} ${round}`} transform="rotate(-90 8 8)" /></svg>
-    ${left > 0 ? html`denied in <${Countdown} until=${one.timeoutAt} />` : "time is up"}</span>`;
 }
 
 /** One line for lists: it never decides, it opens the card. */

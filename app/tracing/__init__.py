@@ -1,0 +1,1 @@
+"""Traces for an OpenTelemetry collector: what they say is in docs/telemetry.md."""

@@ -1,0 +1,185 @@
+"""The processes that share a PostgreSQL: a row each, by PostgreSQL's clock alone.
+
+    table = ReplicaTable(url, Replica(…))
+    seen = table.look(relayed=12)     # renews the own row; all rows, and who holds the lease
+    table.leave()                     # at the end
+
+Everything here blocks and is for one thread at a time. A row promises nothing: who leads is the lease's to say, and a
+process that hands a connection on makes sure whom it reaches (`transports/edge/relay`).
+"""
+
+import os
+import socket
+from contextlib import suppress
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+import attrs
+
+from townwatch.contracts.faults import TablesUnavailable
+from townwatch.store.engine import driver, postgres
+from townwatch.store.engine.outage import postgres_fault
+
+SECRET = "relay"
+"""Under this name the secret of relayed connections is in `service_secrets`."""
+KEPT_SECONDS = 10.0
+"""A process that has not renewed its row for so long is not listed any more."""
+_MADE = 0x7477_7265  # any number, the same in every process: one makes the table, others wait
+_SCHEMA = f"""
+SELECT pg_advisory_xact_lock({_MADE});
+CREATE TABLE IF NOT EXISTS replica (
+  life TEXT PRIMARY KEY, name TEXT NOT NULL, address TEXT NOT NULL, fingerprint TEXT, version TEXT NOT NULL,
+  since TIMESTAMPTZ NOT NULL, renewed TIMESTAMPTZ NOT NULL, relayed INTEGER NOT NULL, link_ms DOUBLE PRECISION);
+"""
+_RENEW = """
+INSERT INTO replica (life, name, address, fingerprint, version, since, renewed, relayed, link_ms)
+VALUES (%s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), %s, %s)
+ON CONFLICT (life) DO UPDATE SET renewed = clock_timestamp(), relayed = excluded.relayed, link_ms = excluded.link_ms
+"""
+_FORGET = "DELETE FROM replica WHERE renewed < clock_timestamp() - make_interval(secs => %s)"
+_LOOK = """
+SELECT life, name, address, fingerprint, version, since, extract(epoch FROM clock_timestamp() - renewed) * 1000,
+  relayed, link_ms
+FROM replica ORDER BY since, life
+"""
+_LEADER = """
+SELECT epoch, holder, name, since FROM lease WHERE id = 1 AND holder IS NOT NULL AND expires > clock_timestamp()
+"""
+_HAS_SECRETS = "SELECT to_regclass('service_secrets') IS NOT NULL"
+_SECRET = "SELECT value FROM service_secrets WHERE name = %s"
+
+
+@attrs.frozen(kw_only=True)
+class Replica:
+    """A process. `address`: host:port where others reach it; `fingerprint`: of its port's certificate; `lag_ms`: age
+    of its last sign of life; `link_ms`: how long the leader took to answer it, None of the leader or where it did not.
+    """
+
+    life: str
+    name: str
+    address: str
+    fingerprint: str | None
+    version: str
+    since: datetime | None = None
+    lag_ms: float = 0.0
+    relayed: int = 0
+    link_ms: float | None = None
+
+
+@attrs.frozen
+class HeldLease:
+    """The lease while it runs."""
+
+    epoch: int
+    life: str
+    name: str
+    since: datetime
+
+
+@attrs.frozen(kw_only=True)
+class ReplicasSeen:
+    """What a look found. `secret`: of relayed connections; None before the first leader has made it."""
+
+    replicas: tuple[Replica, ...] = ()
+    leader: HeldLease | None = None
+    secret: bytes | None = attrs.field(default=None, repr=False)
+
+
+class ReplicaTable:
+    """One process's handle."""
+
+    def __init__(self, url: str, mine: Replica) -> None:
+        """`mine.address`: ":port" for the port alone; the host is then the one from which PostgreSQL is reached."""
+        self._url = postgres.parse(url)
+        self._place = postgres.place_of(self._url)
+        self._mine = mine
+        self._connection: Any = None
+        self._closings = 0
+        self._secret: bytes | None = None
+
+    def look(self, relayed: int, link_ms: float | None, *, renew: bool) -> ReplicasSeen:
+        """Renew the own row, where that is wanted, and read all. Raises `TablesUnavailable` and other OSErrors."""
+        try:
+            connection = self._open()
+            if renew:
+                me = self._mine
+                row = (me.life, me.name, me.address, me.fingerprint, me.version, relayed, link_ms)
+                with connection.transaction():
+                    connection.execute(_RENEW, row)
+                    connection.execute(_FORGET, (KEPT_SECONDS,))
+            rows = connection.execute(_LOOK).fetchall()
+            leader = connection.execute(_LEADER).fetchone()
+            return ReplicasSeen(
+                replicas=tuple(map(_replica, rows)),
+                leader=None if leader is None else HeldLease(leader[0], leader[1], leader[2] or "?", leader[3]),
+                secret=self._read_secret(connection),
+            )
+        except driver.Error as error:
+            self.close()
+            raise postgres_fault(error, self._place) or TablesUnavailable(str(error)) from None
+
+    def leave(self) -> None:
+        """Take the own row away. Raises as `look`."""
+        try:
+            self._open().execute("DELETE FROM replica WHERE life = %s", (self._mine.life,))
+        except driver.Error as error:
+            raise postgres_fault(error, self._place) or TablesUnavailable(str(error)) from None
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Give the connection up, also while another thread waits on it."""
+        connection, self._connection = self._connection, None
+        self._closings += 1
+        if connection is not None:
+            postgres.cut(connection)
+            if connection.lock.acquire(timeout=1.0):
+                try:
+                    connection.close()
+                finally:
+                    connection.lock.release()
+
+    def _read_secret(self, connection: Any) -> bytes | None:
+        if self._secret is None and connection.execute(_HAS_SECRETS).fetchone()[0]:
+            found = connection.execute(_SECRET, (SECRET,)).fetchone()
+            self._secret = None if found is None else bytes.fromhex(found[0])
+        return self._secret
+
+    def _open(self) -> Any:
+        if self._connection is None:
+            before = self._closings
+            made = postgres.connect(self._url, "townwatch replica")
+            try:
+                made.autocommit = True
+                with made.transaction():
+                    made.execute(_SCHEMA)
+                if self._mine.address.startswith(":"):
+                    self._mine = attrs.evolve(self._mine, address=f"{_own_host(made)}{self._mine.address}")
+                if before != self._closings:
+                    raise driver.OperationalError("the connection was given up before it was there")
+            except BaseException:
+                made.close()
+                raise
+            self._connection = made
+        return self._connection
+
+
+def _own_host(connection: Any) -> str:
+    """This machine as others of the database reach it: its end of the connection to PostgreSQL, where that goes over a
+    network; else its name.
+    """
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
+        if line.family in (socket.AF_INET, socket.AF_INET6):
+            host = ip_address(line.getsockname()[0])
+            if not host.is_loopback and not host.is_link_local:
+                return f"[{host}]" if host.version == 6 else str(host)
+    return socket.gethostname()
+
+
+def _replica(row: Any) -> Replica:
+    life, name, address, fingerprint, version, since, lag, relayed, link = row
+    return Replica(
+        life=life, name=name, address=address, fingerprint=fingerprint, version=version, since=since,
+        lag_ms=float(lag), relayed=relayed, link_ms=link,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Conformance kits: named checks that somebody who writes a runner, or a service, can run against their program."""

@@ -1,0 +1,1 @@
+"""Distributed traces on our wires."""

@@ -1,0 +1,1 @@
+"""Arithmetic of budgets: periods, leases, pace. Pure."""

@@ -1,0 +1,1 @@
+"""What people show to others, and how they call it."""

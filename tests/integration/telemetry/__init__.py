@@ -1,0 +1,1 @@
+"""Traces of a composed service, sent to a collector on a real socket."""

@@ -1,0 +1,1 @@
+"""Connections that a replica hands on to the leader: what both sides say first, and the bytes after it."""

@@ -1,0 +1,1 @@
+"""Calls: webhooks of villages, channels of people, links in calls."""

@@ -1,0 +1,1 @@
+"""One connection between two processes that carries many clients: what all of them are told goes over it once."""
