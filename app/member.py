@@ -183,8 +183,9 @@ class ClusterMember:
                     with trio.move_on_after(LEADER_LOOK_SECONDS if self.leads else LOOK_SECONDS):
                         await self._wake.wait()
         finally:
-            with trio.move_on_after(1.0, shield=True):
-                await self._leave()
+            if self._renewed > 0:  # else no row stands there
+                with trio.move_on_after(1.0, shield=True):
+                    await self._leave()
 
     def take_the_lead(self) -> None:
         """This process leads from now on: what it relayed went to one that does not any more."""
