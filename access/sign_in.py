@@ -29,7 +29,7 @@ _log = structlog.get_logger("access")
 
 @attrs.frozen(kw_only=True)
 class ClientPlace:
-    """Where a request came from, as it says itself: its address, and the name of the browser or program."""
+    """Origin of a request, as it says itself: its address, and the name of the browser or program."""
 
     address: str | None = None
     user_agent: str | None = None

@@ -63,7 +63,7 @@ class Outlet(Protocol):
     def leave(self, client_id: str, room: str) -> None: ...
 
     def catch_up(self, client_id: str) -> AbstractAsyncContextManager[Replay]:
-        """While open, live messages to the client are held back; they follow when it closes. Raises `ClientGone`."""
+        """Hold live messages to the client back while open; they follow when it closes. Raises `ClientGone`."""
         ...
 
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
@@ -184,7 +184,7 @@ class Decisions(Protocol):
 
 
 class Rulings(Protocol):
-    """What a village's rules say of a question, beyond what its runner made of them."""
+    """The village's rules, which judge a question once more, beyond what its runner made of them."""
 
     async def of(self, session: Any, asked: ApprovalRequest) -> "VillageRuling":
         """Compare a question with the rules as they are now. Raises `AnswerRefused` where they cannot be evaluated."""

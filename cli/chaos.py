@@ -109,7 +109,7 @@ def chaos(
 async def _conduct(
     found: "Settings", options: "Options", folder: Path, where: tuple[str | None, str | None] | None
 ) -> "CampaignResult":
-    """Against the service at `where` (url, token; None: those of the state directory), or a fresh one."""
+    """Run the campaign at the service at `where` (url, token; None: those of the state directory), or a fresh one."""
     from townwatch.app.identity import local_access
     from townwatch.chaos.campaign.campaign import Campaign
     from townwatch.chaos.campaign.progress import Progress

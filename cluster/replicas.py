@@ -79,7 +79,7 @@ class HeldLease:
 
 @attrs.frozen(kw_only=True)
 class ReplicasSeen:
-    """What a look found. `secret`: of relayed connections; None before the first leader has made it."""
+    """Result of a look at the table. `secret`: of relayed connections; None before the first leader has made it."""
 
     replicas: tuple[Replica, ...] = ()
     leader: HeldLease | None = None

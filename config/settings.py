@@ -130,7 +130,7 @@ class OwnRunner:
 
 @attrs.frozen(kw_only=True)
 class LimitsSettings:
-    """What one person, address or runner may use up. 0 is never "no limit" here: it is none at all."""
+    """Limits of one person, address or runner. 0 is never "no limit" here: it is none at all."""
 
     connections_per_user: int = 10
     """Live connections of a signed-in person, over Socket.IO and the control WebSocket together."""

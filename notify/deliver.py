@@ -49,7 +49,7 @@ class PlannedAttempt:
 
 @attrs.frozen(kw_only=True)
 class SendPlan:
-    """What is to be done now with the messages of one target that are due. `void`: id and reason of those that are not
+    """Steps to take now with the messages of one target that are due. `void`: id and reason of those that are not
     to be sent any more. `postponed`: id and time. `rest`: seconds that the target is left alone.
     """
 

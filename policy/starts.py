@@ -1,4 +1,4 @@
-"""What a village's rules say to the start of a session: those of the category ``start`` alone. Pure."""
+"""Verdict of a village's rules on the start of a session: of those of the category ``start`` alone. Pure."""
 
 import shlex
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Who this runner is: its id, its token and where its service lives, kept in ``<state dir>/runner.json`` (mode
+"""Identity of this runner: its id, its token and where its service lives, kept in ``<state dir>/runner.json`` (mode
 0600).
 """
 

@@ -1,4 +1,4 @@
-"""What changed in the houses of a village since people were told: `house_changed`, at most once a second a house."""
+"""Changes in the houses of a village since people were told: `house_changed`, at most once a second a house."""
 
 import math
 from collections.abc import Iterable

@@ -252,7 +252,7 @@ class SessionActor(TrioActor):
         self._over.set()
 
     async def _worktree_removed(self) -> None:
-        """After the end there are no events of it any more: the snapshot is what remembers this."""
+        """Note it in the snapshot: after the end there are no events of the session any more."""
         if self._state.worktree is not None:
             gone = attrs.evolve(self._state.worktree, status="removed", reason=None)
             self._state = attrs.evolve(self._state, worktree=gone)

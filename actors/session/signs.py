@@ -1,4 +1,4 @@
-"""When a session gave signs of life, by the service's own clock, and the last line that it printed. Pure.
+"""Signs of life of a session: their times by the service's own clock, and the last line that it printed. Pure.
 
 The clock of a runner may be hours off. So no age is computed from it: each event counts for the moment at which the
 service took it. Only what a runner still held when it connected is older than that, by as much as its own clock says.
@@ -89,7 +89,7 @@ def heard(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> 
 
 
 def worked(signs: Signs, at: int) -> Signs:
-    """After one sign of work. Nothing is younger than what came before it: time does not go back."""
+    """Return the signs after one more sign of work. Time does not go back: none is older than the one before it."""
     at = _later(signs.active_at, at)
     minute = at // _MINUTE_MS
     counts = counts_at(signs, minute)
@@ -138,7 +138,9 @@ def taken_at(event: e.RunnerEvent, now_ms: float, held: "HeldBack | None") -> fl
 
 @attrs.frozen
 class HeldBack:
-    """What a runner had of a session when it connected, and how far the service's clock is ahead of the runner's."""
+    """Events that a runner had of a session when it connected, and how far the service's clock is ahead of the
+    runner's.
+    """
 
     last_seq: int
     clock_offset_ms: float

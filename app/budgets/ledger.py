@@ -32,7 +32,7 @@ def used_of(state: SessionState) -> Used:
 
 @attrs.define(eq=False)
 class BudgetAccount:
-    """What was used of a budget by a subject in a period."""
+    """The amount of a budget that a subject used in a period."""
 
     village_id: str
     budget: SharedBudget

@@ -21,7 +21,7 @@ SUBJECTS = 20
 
 
 class BudgetsOverRest:
-    """What the routes need of budgets."""
+    """Budgets, for the routes."""
 
     def __init__(self, accountant: Accountant, policies: PolicyKeeper) -> None:
         self._accountant, self._policies = accountant, policies

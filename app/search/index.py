@@ -47,7 +47,7 @@ KEEP_FREE = 64 << 20
 
 
 class Log(Protocol):
-    """What of the event log is used. Calls block."""
+    """The part of the event log that the index reads. Calls block."""
 
     def heads(self) -> dict[str, Head]: ...
 

@@ -1,4 +1,4 @@
-"""After a restart: the board as it was, from the snapshots and what the journal has beyond them."""
+"""Restoring the board after a restart, from the snapshots and what the journal has beyond them."""
 
 from collections.abc import Mapping
 from typing import Protocol

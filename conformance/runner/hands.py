@@ -1,4 +1,6 @@
-"""What every step of a trial needs: the runner's next connection, a command and its result, a line that is typed."""
+"""Actions that every step of a trial needs: the runner's next connection, a command and its result, a line that is
+typed.
+"""
 
 import secrets
 from itertools import pairwise

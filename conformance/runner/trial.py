@@ -1,4 +1,4 @@
-"""What the kit does to a runner, step by step: start a session, cut, nack, hold back, repeat, stop."""
+"""Steps of a trial of a runner: start a session, cut, nack, hold back, repeat, stop."""
 
 import secrets
 

@@ -330,7 +330,7 @@ class Link:
         await self._say(await self._handle(command))
 
     async def _send_events(self) -> None:
-        """Whatever is in the spool and not on its way, as far as the window allows."""
+        """Send what is in the spool and not on its way, as far as the window allows."""
         while True:
             self._news = trio.Event()
             while await self._send_some():

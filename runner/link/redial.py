@@ -1,4 +1,4 @@
-"""When to dial again: soon after a connection that was good, later and later where none comes about."""
+"""Times to dial again: soon after a connection that was good, later and later where none comes about."""
 
 import random
 

@@ -31,7 +31,7 @@ class AdapterOff(Exception):
 
 @attrs.define
 class Lifecycle:
-    """Where a session is. `waiting` are its open approvals: RUNNING comes back when none is."""
+    """State of a session. `waiting` are its open approvals: RUNNING comes back when none is."""
 
     state: State = "CREATED"
     reason: str | None = None

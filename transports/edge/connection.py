@@ -43,7 +43,7 @@ class SharedWriter(Protocol):
 
 
 class Carrier(Protocol):
-    """What carries connections that another process holds."""
+    """Carrier of connections that another process holds."""
 
     def audience(self, connections: "Sequence[Connection]") -> SharedWriter:
         """Return a writer to connections that are all its own."""
@@ -121,8 +121,8 @@ class Connection:
             return b""
 
     async def recv(self, limit: int = RECEIVE_BYTES, ends: float = inf) -> bytes:
-        """Up to `limit` bytes; b"" when the peer (or we) closed. Raises trio.TooSlowError when nothing has come at the
-        time `ends` of trio's clock.
+        """Return up to `limit` bytes; b"" when the peer (or we) closed. Raises trio.TooSlowError when nothing has come
+        at the time `ends` of trio's clock.
         """
         while (data := self.recv_nowait(limit)) is None:
             if trio.current_time() >= ends:

@@ -1,4 +1,4 @@
-"""How routes reach sessions: those that one may see, and the actor of one."""
+"""Access of routes to sessions: those that one may see, and the actor of one."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -30,7 +30,7 @@ AUDIT_SECONDS = 2.0
 
 @attrs.frozen(kw_only=True)
 class ApiRequest:
-    """What of a request an operation looks at. Header names are lower-case."""
+    """The part of a request that an operation looks at. Header names are lower-case."""
 
     method: str
     path: str
@@ -211,7 +211,9 @@ async def _do(call: Call[Any, Any]) -> RestResponse:
 
 
 async def _note(call: Call[Any, Any]) -> None:
-    """Into the audit log, before the answer. It was done: a caller who hangs up must not keep it from being noted."""
+    """Note it in the audit log, before the answer. It was done: a caller who hangs up must not keep it from being
+    noted.
+    """
     entry = call.entry()
     with trio.move_on_after(AUDIT_SECONDS) as scope:
         scope.shield = True

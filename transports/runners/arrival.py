@@ -1,4 +1,4 @@
-"""From a fresh WebSocket to a link's actor: the hello, and the start. For those who dial in and those we dial."""
+"""Start of a link's actor on a fresh WebSocket: the hello first. For runners that dial in and those we dial."""
 
 from itertools import count
 
@@ -25,7 +25,7 @@ _numbers = count(1)
 
 @attrs.frozen
 class Admission:
-    """Who may come in, and how it speaks."""
+    """A runner that may come in, and its dialect."""
 
     identity: RunnerIdentity
     dialect: Dialect

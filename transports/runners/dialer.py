@@ -1,4 +1,4 @@
-"""For runners that listen: the service dials out, and the roles of the messages stay the same.
+"""Connections to runners that listen: the service dials out, and the roles of the messages stay the same.
 
     for spec in dial_specs(deps, targets):
         await Supervisor.start_child(supervisor, spec)

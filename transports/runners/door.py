@@ -1,4 +1,4 @@
-"""Where runners come in: who is it, in which dialect, and is there room. Everything before the link's actor lives.
+"""Endpoint of runners: who is it, in which dialect, and is there room. All that comes before the link's actor.
 
     door = RunnerEndpoint(deps)
     edge.websocket("/runner", door.serve)

@@ -1,4 +1,4 @@
-"""From the runner's frames to the sessions' actors, in order, with back-pressure; and again where a session asks.
+"""Feeding of the runner's frames to the sessions' actors, in order, with back-pressure; again where a session asks.
 
 A task beside the link's mailbox, so that a slow session holds up neither acknowledgements nor commands.
 """
@@ -41,7 +41,7 @@ class Unavailable(Exception):
 
 
 class ResumeElsewhere(Exception):
-    """What a session needs, only the runner has: it must say hello again and be told where to resume."""
+    """A session needs events that only the runner has: it must say hello again and be told where to resume."""
 
 
 class Feeder:

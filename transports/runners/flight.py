@@ -1,4 +1,4 @@
-"""What is on its way between a runner and the journal, for one connection. Pure: no actor, no socket, no clock.
+"""Events on their way between a runner and the journal, for one connection. Pure: no actor, no socket, no clock.
 
 A `Flight` is one session's share: the events received on this connection and not durable yet. It knows what follows
 what *on this connection*, so that a session which lost what it had in hand can tell an event that was lost from one

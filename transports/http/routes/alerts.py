@@ -1,4 +1,4 @@
-"""What went wrong in sessions, and who has seen to it."""
+"""Routes of alerts: what went wrong in sessions, and who has seen to it."""
 
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m

@@ -1,4 +1,4 @@
-"""What agents ask for, and what people decide."""
+"""Routes of approvals: what agents ask for, and what people decide."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""What people did: to read page by page, and to take away as a file."""
+"""Routes of the audit log: to read page by page, and to take away as a file."""
 
 from math import ceil
 
