@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from townwatch.actors.directory import Board, Directory, Origin, Subscriptions
+from townwatch.actors.directory import Board, Directory, Subscriptions
 from townwatch.actors.limits import RateLimits
 from townwatch.actors.people.keyboard import Keyboard
 from townwatch.actors.ports import (
@@ -40,15 +40,6 @@ def _nothing(_event: str, _fields: dict[str, Any]) -> None:
 
 async def _nothing_missing(_runner: str, _session: str, _village: str, _from_seq: int, _to_seq: int) -> None:
     return None
-
-
-class NoAudit:
-    """Audit port that records nothing."""
-
-    def note(
-        self, action: str, subject: Any, origin: Origin, at_ms: int, village_id: str, session_id: str, **details: Any
-    ) -> None:
-        return None
 
 
 @attrs.define(eq=False)

@@ -24,7 +24,6 @@ from townwatch.store.deciding.policies import PolicyRow
 
 log = structlog.get_logger("policy")
 
-_Key = tuple[str, str, int]
 NOT_KEPT = (
     "what it asks was left out of the database by the village's setting, and the service has restarted since: answer "
     "it in its terminal, or deny it"

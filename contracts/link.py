@@ -276,7 +276,6 @@ class OpenQuestions:
     approvals: Annotated[list[ApprovalRequest], msgspec.Meta(max_length=1000)]
 
 
-FromRunner = Hello | Events | Heartbeat | Result | AllowancesHeld | OpenQuestions
 FromService = Welcome | Ack | Nack | Command | Policies | Allowances | LinkError
 
 decode_from_runner: Decoder[Any] = Decoder(

@@ -121,9 +121,6 @@ class Ledger:
         current = {ALL_TIME, day_of(now_ms)}
         self._accounts = {key: one for key, one in self._accounts.items() if one.period in current}
 
-    def forget_budget(self, budget_id: str) -> None:
-        self._accounts = {key: one for key, one in self._accounts.items() if key[0] != budget_id}
-
     def began(self, row: SpendingRow) -> None:
         """A session that is about to start is counted by its row."""
         if row.spender.session_id not in self._counted:

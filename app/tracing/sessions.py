@@ -17,7 +17,6 @@ MOST = 4096
 PROVIDERS = {"claude_code": "anthropic", "codex": "openai", "gemini_cli": "gcp.gemini"}
 """providerId → gen_ai.provider.name, where the CLI has one vendor's models; else the providerId itself."""
 
-TOLD = ("agent.turn", "agent.tool")
 Attributes = dict[str, Value | None]
 K = TypeVar("K")
 V = TypeVar("V")
