@@ -103,7 +103,7 @@ class SessionRouter(TrioActor):
             if state is not None and self._behind.get(session_id) == seq:
                 await self._forward(m.Forward(state, ()))
         self._behind = shown
-        for runner_id, (status, _) in list(self._context.heard.items()):
+        for runner_id, (status, _) in list(self._context.last_seen.items()):
             if status != "offline":  # its actor may have ended too, and must notice that it is away
                 with suppress(ActorDeadError):  # the next look finds it
                     await self._runner(runner_id)

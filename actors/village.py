@@ -137,7 +137,7 @@ class VillageActor(TrioActor):
                 outlet.publish(message.event, message.payload, (self._output_room, *rooms[1:]), tag, without=watchers)
             else:
                 outlet.publish(message.event, message.payload, rooms, tag)
-        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
+        self._context.subscriptions.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
         self._context.published[state.session_id] = fresh[-1].seq
         self._context.measure("shown", {"by": "village", "events": fresh})
         self._notice(state, fresh)

@@ -188,7 +188,7 @@ async def deleted_village(base: Resources, village_id: str) -> None:
 async def _stop_runner(context: Context, door: RunnerEndpoint, runner_id: str) -> None:
     """Close a removed runner's connections and stop its actor."""
     door.cut(runner_id, "this runner was removed")
-    context.heard.pop(runner_id, None)
+    context.last_seen.pop(runner_id, None)
     supervisor = whereis(cast.RUNNERS)
     if supervisor is not None:
         with suppress(ChildError):

@@ -15,9 +15,9 @@ from townwatch.access.keys import FetchedKeys, FixedKeys
 from townwatch.access.newcomers import CannotAdd, Newcomer, add_person
 from townwatch.access.oidc import Oidc
 from townwatch.access.oidc_wire import OidcClient
+from townwatch.access.provisioning import Grant, ProvisioningRules
 from townwatch.access.sign_in import CODE_LIFETIME_MS, ClientPlace, SignIn, SignInResult
 from townwatch.access.subject import ALL_SCOPES, Subject
-from townwatch.access.welcome import Grant, ProvisioningRules
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.messages import Dismiss, RightsChanged, TokenEnded

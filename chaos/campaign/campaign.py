@@ -31,7 +31,7 @@ SAMPLES = 10
 """Of the time an event takes undisturbed."""
 WATCH_SECONDS = 5.0
 REST_SECONDS = 150.0
-"""A half-open connection is kept by the service until its pings went unanswered for 85 s, and 30 s in limbo."""
+"""A half-open connection is kept by the service for 85 s without an answer to its pings, and 30 s after its end."""
 OVER_SECONDS = 60.0
 CLEAN_SECONDS = 120.0
 

@@ -68,7 +68,7 @@ class FaultContext:
 
     def connection(self, kind: str, name: str | None, dice: Random) -> FaultySocket:
         """An open connection of a kind (`runner`, `socket.io`), by the peer's address. Raises `NoTarget`."""
-        found = [plug for plug in self.plugs.of_kind(kind) if plug.mood == "well" and name in (None, plug.name)]
+        found = [plug for plug in self.plugs.of_kind(kind) if plug.state == "well" and name in (None, plug.name)]
         if not found:
             raise NoTarget(f"there is no {kind} connection" + (f" from {name}" if name else ""))
         return dice.choice(found)

@@ -50,7 +50,7 @@ class Lifecycle:
         previous, self.state = self.state, new
         return previous, new
 
-    def resting(self) -> State:
+    def idle_state(self) -> State:
         """Return a live, unpaused session's state: waiting while an approval is open, else running."""
         return "WAITING_FOR_APPROVAL" if self.waiting else "RUNNING"
 

@@ -16,11 +16,11 @@ from townwatch.contracts.codec import encode
 from townwatch.contracts.networks import network_of
 from townwatch.contracts.tracing.context import TraceContext
 from townwatch.store import audit, runner_grants, runners
-from townwatch.transports.http import keys, reach
+from townwatch.transports.http import idempotency, lookups
 from townwatch.transports.http.deps import Api
-from townwatch.transports.http.intake import body_of, query_of
 from townwatch.transports.http.operation import Call, Operation
 from townwatch.transports.http.problems import ProblemError, RestResponse, not_found, problem_of, unauthorized
+from townwatch.transports.http.request_decoding import body_of, query_of
 
 log = structlog.get_logger("http")
 
@@ -83,13 +83,13 @@ async def _serve(api: Api, operation: Operation, incoming: ApiRequest, place: Tr
     key = headers.get("idempotency-key")
     if key is not None and operation.idempotent_by_key:
         owner = subject.user_id or f"runner:{subject.runner_id}"
-        claim = keys.Claim(owner=owner, key=key, fingerprint=keys.fingerprint(operation, incoming))
+        claim = idempotency.Claim(owner=owner, key=key, fingerprint=idempotency.fingerprint(operation, incoming))
 
         async def do(claim_id: str) -> RestResponse:
             call.claim = claim_id
             return await _do(call)
 
-        return await keys.once(api, claim, do)
+        return await idempotency.once(api, claim, do)
     return await _do(call)
 
 
@@ -137,7 +137,7 @@ async def _authorize(call: Call[Any, Any]) -> None:
         raise ProblemError(403, why_not_able(subject, operation.may))
     match operation.on:
         case "village":
-            key = await reach.village(call, operation.done, call.path["villageId"])
+            key = await lookups.village(call, operation.done, call.path["villageId"])
             call.village_id, call.path = key, {**call.path, "villageId": key}
         case "session":
             session_id = call.path["sessionId"]
@@ -165,7 +165,7 @@ async def _authorize_body(call: Call[Any, Any]) -> None:
         call.api.gate.check_service(call.subject, Action.ADMIN)
         call.village_id = None
     else:
-        call.village_id = await reach.village(call, call.operation.done, name)
+        call.village_id = await lookups.village(call, call.operation.done, name)
 
 
 async def _check_village(call: Call[Any, Any], action: Action, village_id: str, what: str) -> None:

@@ -47,7 +47,7 @@ class Flight:
     """Send again what comes after this seq; None: nothing to send again."""
     again_at: float = 0.0
     moved_at: float = 0.0
-    patience: float = 0.0
+    resend_after: float = 0.0
     """Seconds without an acknowledgement after which the held events are sent again; doubles each time."""
 
     def take(self, incoming: IncomingEvent) -> bool:

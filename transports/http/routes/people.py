@@ -8,7 +8,7 @@ from townwatch.access.policy import Action, Oneself, able, why_not_able
 from townwatch.contracts import rest
 from townwatch.store import users
 from townwatch.store.users import User
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -47,7 +47,7 @@ async def invite_person(call: Call[rest.NewPerson, None]) -> rest.InvitedPerson:
     For administrators who have signed in: a program's token makes no new ways in.
     """
     body = call.body
-    key = None if body.village_id is None else await reach.village(call, Action.MANAGE, body.village_id)
+    key = None if body.village_id is None else await lookups.village(call, Action.MANAGE, body.village_id)
     new = Newcomer(name=body.name, email=body.email, admin=body.admin, village=key, role=body.role)
     try:
         made = await call.api.database.call(add_person, new, call.now_ms, INVITATION_LIFETIME_MS)
