@@ -37,7 +37,7 @@ from townwatch.app.tracing.maker import Tracing, all_of, tracing_of
 from townwatch.app.upkeep.restore import restore
 from townwatch.app.waiting_room import wait_for
 from townwatch.app.warm_start import WarmStart
-from townwatch.chaos.faults.sabotage import FaultInjection
+from townwatch.chaos.faults.injection import FaultInjection
 from townwatch.cluster.leadership import Leadership
 from townwatch.config.place import note_tables
 from townwatch.config.settings import ConfigError, Settings

@@ -41,7 +41,7 @@ from townwatch.app.upkeep.authority import Authority
 from townwatch.app.upkeep.retention import Keeper, retention
 from townwatch.app.upkeep.session_gc import Forgetter
 from townwatch.app.waiting_room import StoppedWaiting
-from townwatch.chaos.faults.sabotage import FaultInjection, lifted
+from townwatch.chaos.faults.injection import FaultInjection, lifted
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
 from townwatch.contracts.codec import prepare_decoders

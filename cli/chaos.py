@@ -112,9 +112,9 @@ async def _conduct(
     """Run the campaign at the service at `where` (url, token; None: those of the state directory), or a fresh one."""
     from townwatch.app.identity import local_access
     from townwatch.chaos.campaign.campaign import Campaign
+    from townwatch.chaos.campaign.fresh_service import allow_connections, fresh_service
     from townwatch.chaos.campaign.progress import Progress
-    from townwatch.chaos.campaign.rest import Rest
-    from townwatch.chaos.campaign.stage import allow_connections, fresh_service
+    from townwatch.chaos.campaign.rest_client import Rest
 
     allow_connections(options.clients)
     async with AsyncExitStack() as stack:

@@ -15,8 +15,8 @@ import trio
 from pykka.messages import ProxyGetAttr
 
 from townwatch.actors.ports import Ref
-from townwatch.chaos.faults.place import FaultContext, Killed, NoTarget
-from townwatch.chaos.faults.plug import FaultySocket
+from townwatch.chaos.faults.faulty_sockets import FaultySocket
+from townwatch.chaos.faults.targets import FaultContext, Killed, NoTarget
 from townwatch.config.process import is_kept
 from townwatch.runtime import MailboxFull
 from townwatch.runtime.kernel import actor_behind

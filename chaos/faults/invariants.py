@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from townwatch.chaos.faults.place import FaultContext
+from townwatch.chaos.faults.targets import FaultContext
 from townwatch.supervision import Node
 
 

@@ -6,7 +6,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry
 
-from townwatch.chaos.faults.place import FaultContext
+from townwatch.chaos.faults.targets import FaultContext
 from townwatch.contracts.clock import epoch_ms
 
 

@@ -5,9 +5,9 @@ import attrs
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.chaos.faults.disk import FaultyDisk
-from townwatch.chaos.faults.place import ChaosActor, FaultContext
-from townwatch.chaos.faults.plug import FaultySockets, PluggedEdge
+from townwatch.chaos.faults.faulty_sockets import FaultySockets, PluggedEdge
 from townwatch.chaos.faults.routes import mount_chaos
+from townwatch.chaos.faults.targets import ChaosActor, FaultContext
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
 from townwatch.store.log.port import DurableLog

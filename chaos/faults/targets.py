@@ -10,7 +10,7 @@ import trio
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.chaos.faults.disk import FaultyDisk
-from townwatch.chaos.faults.plug import FaultySocket, FaultySockets
+from townwatch.chaos.faults.faulty_sockets import FaultySocket, FaultySockets
 from townwatch.runtime import ActorDeadError, whereis
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.supervision import Node, tree

@@ -12,8 +12,8 @@ import attrs
 import trio
 
 from townwatch.chaos.campaign.campaign import CannotBegin
-from townwatch.chaos.campaign.rest import Rest
-from townwatch.chaos.campaign.vitals import ready
+from townwatch.chaos.campaign.health import ready
+from townwatch.chaos.campaign.rest_client import Rest
 from townwatch.config.process import free_port
 from townwatch.config.settings import Settings
 
