@@ -90,7 +90,7 @@ def welcome_rules(settings: Settings) -> ProvisioningRules:
     )
 
 
-def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
+def open_provider_endpoint(edge: Edge, api: Api, settings: Settings) -> None:
     """Mount the endpoint that redirects browsers to the provider and receives them back."""
     if api.oidc is not None:
         edge.http(PREFIX, OidcEndpoint(api, api.oidc, welcome_rules(settings), settings.server.public_address))
