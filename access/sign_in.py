@@ -98,7 +98,7 @@ class SignIn:
             return user is not None and password is None
         return await self._passwords.matches(user.password_hash, password or "")
 
-    async def again(self, user_id: str, place: ClientPlace = NO_PLACE) -> SignInResult:
+    async def reissue(self, user_id: str, place: ClientPlace = NO_PLACE) -> SignInResult:
         """Return a new access token for a person who was just authenticated. Raises `InvalidCredentials` if
         locked out.
         """

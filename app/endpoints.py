@@ -176,7 +176,7 @@ def _journal_or_late(context: Context, health: Health) -> list[str]:
     if journal is None or not journal.is_up:
         return ["the journal is not running"]
     refusal = context.disk.refusal
-    return [f"the journal cannot write: {refusal}"] if refusal else health.late()
+    return [f"the journal cannot write: {refusal}"] if refusal else health.overdue()
 
 
 async def deleted_village(base: Resources, village_id: str) -> None:

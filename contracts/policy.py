@@ -51,7 +51,7 @@ class AnswerTerms:
     def __bool__(self) -> bool:
         return self != AnswerTerms()
 
-    def also(self, other: "AnswerTerms") -> "AnswerTerms":
+    def combined_with(self, other: "AnswerTerms") -> "AnswerTerms":
         """Return the terms that satisfy both."""
         return AnswerTerms(
             people=max(self.people, other.people),

@@ -54,4 +54,4 @@ def _branch(wanted: StartSession) -> str | None:
 
 def terms_of(decision: PolicyDecision) -> AnswerTerms:
     """Return who may start it where a rule asks: a person who has signed in, and what the rule wants beyond that."""
-    return (decision.terms or AnswerTerms()).also(AnswerTerms(human=True))
+    return (decision.terms or AnswerTerms()).combined_with(AnswerTerms(human=True))

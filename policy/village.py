@@ -120,7 +120,7 @@ def decide_request(
         return decision
     terms = AnswerTerms()
     for rule in reached:
-        terms = terms.also(rule.answer or terms)
+        terms = terms.combined_with(rule.answer or terms)
     named = tuple(rule.id for rule in reached if rule.answer)
     return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
 

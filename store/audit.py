@@ -82,7 +82,7 @@ def count(connection: Connection, wanted: Filter, at_most: int) -> int:
     return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
-def later(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:
+def entries_after(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:
     """The next `limit` entries behind number `after`, oldest first; of a village or (None) of everything."""
     query = select(audit).where(audit.c.audit_id > after).order_by(audit.c.audit_id).limit(limit)
     if village_id is not None:

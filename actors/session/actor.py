@@ -113,7 +113,7 @@ class SessionActor(TrioActor):
                 if self._state.ended:
                     await self._close()
             case m.StillAsked(approvals=approvals):
-                self._state = self._approvals.known_again(self._state, approvals)
+                self._state = self._approvals.with_known_questions(self._state, approvals)
                 self._context.board.post(self._state)
                 await self._judge()
             case m.JudgeAgain():

@@ -71,7 +71,7 @@ def is_work(event: e.RunnerEvent) -> bool:
             return False
 
 
-def heard(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> Signs:
+def after_events(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> Signs:
     """The signs after more events, in order. Without a time of receipt nothing gets an age."""
     texts = [event.data for event in events if isinstance(event, e.TerminalChunk)]
     if texts:
@@ -82,13 +82,13 @@ def heard(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> 
     times = [received] * len(events) if isinstance(received, int | float) else received
     for event, at in zip(events, times, strict=True):
         if is_work(event):
-            signs = worked(signs, int(at))
+            signs = after_work(signs, int(at))
         if isinstance(event, e.ProviderEventForwarded) and event.provider_event.get("type") in TURN_ENDS:
             signs = attrs.evolve(signs, turn_ended_at=int(at))
     return attrs.evolve(signs, heard_at=_later(signs.heard_at, int(times[-1])), reported_at=events[-1].said_at)
 
 
-def worked(signs: Signs, at: int) -> Signs:
+def after_work(signs: Signs, at: int) -> Signs:
     """Return the signs after one more sign of work. Time does not go back: none is older than the one before it."""
     at = _later(signs.active_at, at)
     minute = at // _MINUTE_MS

@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from townwatch.access.gate import NotFound
-from townwatch.access.policy import Action, able, why_not_able
+from townwatch.access.policy import Action, token_allows, why_token_refused
 from townwatch.access.sign_in import ClientPlace
 from townwatch.access.subject import ANONYMOUS, InvalidCredentials, Subject
 from townwatch.contracts.codec import encode
@@ -133,8 +133,8 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
 async def _authorize(call: Call[Any, Any]) -> None:
     """The token first, which tells nothing of what there is; then what it is to be done to."""
     operation, subject = call.operation, call.subject
-    if subject.kind != "runner" and not able(subject, operation.may):
-        raise ProblemError(403, why_not_able(subject, operation.may))
+    if subject.kind != "runner" and not token_allows(subject, operation.may):
+        raise ProblemError(403, why_token_refused(subject, operation.may))
     match operation.on:
         case "village":
             key = await lookups.village(call, operation.done, call.path["villageId"])

@@ -129,7 +129,7 @@ class MessageSocket:
         self._watch_stall()
 
     def abort(self) -> None:
-        """Away with it, at once and without a goodbye."""
+        """Close the connection at once, without a close frame."""
         self._aborted = True
         self._connection.abort()
         if self._scope is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from townwatch.access.lockout import LastAdministrator, let_in, lock_out, set_administrator
 from townwatch.access.newcomers import INVITATION_LIFETIME_MS, CannotAdd, Newcomer, add_person
-from townwatch.access.policy import Action, Oneself, able, why_not_able
+from townwatch.access.policy import Action, Oneself, token_allows, why_token_refused
 from townwatch.contracts import rest
 from townwatch.store import users
 from townwatch.store.users import User
@@ -25,8 +25,8 @@ async def list_users(call: Call[None, rest.PageQuery]) -> rest.PersonList:
 
 
 def _signed_in(call: Call[Any, Any]) -> None:
-    if not able(call.subject, Oneself.SIGN_IN):
-        raise ProblemError(403, why_not_able(call.subject, Oneself.SIGN_IN))
+    if not token_allows(call.subject, Oneself.SIGN_IN):
+        raise ProblemError(403, why_token_refused(call.subject, Oneself.SIGN_IN))
 
 
 @routes.post(
