@@ -73,7 +73,7 @@ KIND_MAY: dict[str, frozenset[Action]] = {
 
 
 def decide(subject: Subject, action: Action, standing: Membership | None) -> Verdict:
-    """May `subject` do `action` to something it has this standing towards? None: there is no such thing."""
+    """Decide whether `subject` may do `action` to a thing. `standing`: its membership there; None: no such thing."""
     if standing is None or not _sees(subject, standing):
         return Verdict.NOT_FOUND
     may = ROLE_MAY[_role(subject, standing)] | (ADMIN_MAY if administers(subject) else NOTHING)

@@ -117,7 +117,7 @@ class SignIn:
         return await self._database.call(_end_sign_ins, user_id, self._now_ms())
 
     async def sign_out(self, subject: Subject) -> None:
-        """This access token ends here and now; others of the same person live on."""
+        """End this access token at once; others of the same person stay good."""
         if subject.kind == "user" and subject.token_id is not None:
             expires = subject.expires_ms or self._now_ms()
             await self._database.call(tokens.end_access_token, subject.token_id, expires, self._now_ms())

@@ -82,7 +82,9 @@ class SessionRouter(TrioActor):
                 log.warning("unknown_message", kind=type(message).__name__)
 
     async def _forward(self, forward: m.Forward) -> None:
-        """Village first: who follows both rooms sees the work stream and the terminal from the same event on."""
+        """Send it to the village first: a client that follows both rooms sees the work stream and the terminal from the
+        same event on.
+        """
         state = forward.state
         village = await self._village(state.village_id)
         await village.send(forward)

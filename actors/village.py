@@ -257,7 +257,7 @@ class VillageActor(TrioActor):
         self._wake_in(COALESCE_SECONDS)
 
     def _wake_in(self, seconds: float) -> None:
-        """One timer at a time: an earlier one that is set already will do."""
+        """Set the timer; where an earlier one is set already, that will do."""
         due = self._context.clock.now_ms() + seconds * 1000
         if self._timer_due is not None and self._timer_due <= due:
             return

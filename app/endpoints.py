@@ -41,7 +41,7 @@ from townwatch.transports.runners import DialTarget, LinkDeps, LinkSettings, Run
 
 
 async def open_runner_endpoint(base: Resources, settings: Settings) -> RunnerEndpoint:
-    """/runner, and the runners that are dialled."""
+    """Open /runner, and dial the runners that listen."""
     set_ = settings.runners
     links = LinkDeps(
         context=base.context,
@@ -70,7 +70,7 @@ async def open_runner_endpoint(base: Resources, settings: Settings) -> RunnerEnd
 
 
 def open_control_endpoint(base: Resources, settings: Settings, stack: AsyncExitStack) -> ControlEndpoint:
-    """/ws."""
+    """Open /ws, the control plane."""
     rights = base.rights
     control = ControlEndpoint(
         ControlDeps(
@@ -89,7 +89,7 @@ def open_control_endpoint(base: Resources, settings: Settings, stack: AsyncExitS
 async def open_api(
     base: Resources, settings: Settings, root: Any, endpoint: RunnerEndpoint, control: ControlEndpoint, health: Health
 ) -> Api:
-    """REST and the page."""
+    """Open REST and the page."""
     context = base.context
     room = DiskRoom(settings.state, lambda: base.event_log.reserve_in_use)
     api = Api(
@@ -159,7 +159,7 @@ def for_this_machine(settings: Settings) -> bool:
 
 
 def own_origin(allowed: tuple[str, ...], origin: str | None, host: str | None) -> bool:
-    """No Origin (no browser), the service's own page, or one of the list."""
+    """Return True for no Origin (no browser), the service's own page, or one of the list."""
     return origin is None or origin in allowed or origin in (f"http://{host}", f"https://{host}")
 
 

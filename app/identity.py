@@ -37,7 +37,7 @@ from townwatch.transports.http.oidc_door import PREFIX, OidcEndpoint
 
 
 def known_issuers(settings: Settings) -> list[IssuerTokens]:
-    """Those whose access tokens are believed. Blocks for their key files. Raises `ConfigError`."""
+    """Return the issuers whose access tokens are believed. Blocks for their key files. Raises `ConfigError`."""
     return [_issuer(issuer) for issuer in settings.identity.issuers]
 
 

@@ -174,9 +174,10 @@ async def _greet(service: RunningService, qr: bool) -> None:
 
 
 def _calm_the_collector() -> None:
-    """Fewer passes of the garbage collector, over less. As Python sets it, it took a quarter of the processor time of a
-    busy service, and its full passes held everything up for 100 ms: nearly all that it walks over is not garbage. The
-    young are looked at a little more often than the middle and the old: what of them is garbage is memory that waits.
+    """Make the garbage collector pass less often, over less. As Python sets it, it took a quarter of the processor time
+    of a busy service, and its full passes held everything up for 100 ms: nearly all that it walks over is not
+    garbage. The young are looked at a little more often than the middle and the old: what of them is garbage is
+    memory that waits.
     """
     gc.freeze()  # what is there now stays for ever
     gc.set_threshold(5_000, 20, 80)
@@ -278,7 +279,7 @@ class open_service:
         return root
 
     async def _watch(self, root: Any, base: Resources, health: Health) -> None:
-        """Those that look after the service itself."""
+        """Start the actors that look after the service itself."""
         watch = (base.context, base.metrics, cast.ROOT, partial(_connections, base.server))
         ending = partial(deleted_village, base)
         specs = [
@@ -322,7 +323,7 @@ class open_service:
         return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
     async def _local_runner(self, root: Any, url: str) -> None:
-        """This machine's runner.json names the address that was bound; the demo, if wanted, runs beside us."""
+        """Write the address that was bound into this machine's runner.json; start the demo, if wanted."""
         state = self._settings.state
         known = attrs.evolve(identity.load(state), url=url.replace("http", "ws", 1) + "/runner")
         try:

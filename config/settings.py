@@ -281,7 +281,7 @@ class Settings:
 
 
 def load(file: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the file (the default one may be missing) and the environment. Raises `ConfigError`."""
+    """Read the settings from the file (the default one may be missing) and the environment. Raises `ConfigError`."""
     environ = os.environ if environ is None else environ
     path = Path(file or DEFAULT_FILE)
     tables = _read(path) if file or path.exists() else {}

@@ -245,7 +245,9 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: Any) -> bytes:
-    """One JSON text: an attrs message (camelCase, optional fields left out), or plain JSON values with such inside."""
+    """Encode to one JSON text: an attrs message (camelCase, optional fields left out), or plain JSON values with such
+    inside.
+    """
     return _encoder.encode(_rebuild_from_attrs(message))
 
 

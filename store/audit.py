@@ -64,7 +64,7 @@ def add(connection: Connection, entry: Entry) -> int:
 
 
 def page(connection: Connection, wanted: Filter, *, cursor: str | None = None, limit: int = 50) -> RowPage[Entry]:
-    """Newest first. A senseless cursor is a ValueError."""
+    """Return a page of entries, newest first. Raises ValueError for a cursor that was not given out."""
     limit = max(1, min(limit, MAX_LIMIT))
     query = select(audit).where(*wanted.clauses())
     if cursor is not None:

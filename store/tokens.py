@@ -81,7 +81,7 @@ def api_token_by_hash(connection: Connection, digest: str) -> ApiToken | None:
 
 
 def api_tokens_of(connection: Connection, user_id: str) -> list[ApiToken]:
-    """A person's, newest first, the revoked ones too."""
+    """Return a person's tokens, newest first, the revoked ones too."""
     query = select(api_tokens).where(api_tokens.c.user_id == user_id)
     rows = connection.execute(query.order_by(api_tokens.c.created_ms.desc(), api_tokens.c.token_id))
     return [to_attrs(ApiToken, row) for row in rows]

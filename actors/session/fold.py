@@ -232,7 +232,7 @@ def _resolved(state: SessionState, event: e.ApprovalResolved) -> SessionState:
 
 
 def _alerted(alerts: dict[str, OpenAlert], event: e.AlertRaised) -> dict[str, OpenAlert]:
-    """Raised as info or warn, an alert is over."""
+    """Note an alert; one that is raised as info or warn is over."""
     others = {key: alert for key, alert in alerts.items() if key != event.alert_id}
     if event.severity not in e.BUG_BOT_SEVERITIES:
         return others if len(others) < len(alerts) else alerts

@@ -108,7 +108,7 @@ def counts_at(signs: Signs, minute: int) -> list[int]:
 
 
 def activity(signs: Signs, now_ms: float) -> list[int]:
-    """Signs of work a minute, the last fifteen, the minute under way last."""
+    """Return the signs of work in each of the last fifteen minutes, the one under way last."""
     return counts_at(signs, int(now_ms) // _MINUTE_MS)
 
 

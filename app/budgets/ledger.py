@@ -122,7 +122,7 @@ class Ledger:
         self._accounts = {key: one for key, one in self._accounts.items() if one.period in current}
 
     def began(self, row: SpendingRow) -> None:
-        """A session that is about to start is counted by its row."""
+        """Count a session that is about to start by its row."""
         if row.spender.session_id not in self._counted:
             self._counted[row.spender.session_id] = row.used
             self._starters[row.spender.session_id] = row.spender.person

@@ -35,7 +35,7 @@ class SessionSpans:
         self._tools: dict[tuple[str, str], float] = {}
 
     def heard(self, before: SessionState, after: SessionState, events: Sequence[e.RunnerEvent]) -> None:
-        """These events made `before` into `after`."""
+        """Note events that made `before` into `after`."""
         place = place_of(after)
         if place.sampled:
             for event in events:

@@ -52,7 +52,7 @@ class Authority(TaskOwner):
             await trio.sleep(self._every)
 
     async def look(self) -> None:
-        """One round."""
+        """Do one round."""
         now = self._context.clock.now_ms()
         for command_id in await self._database.call(commands.expire, now):
             log.warning("command_expired", command=command_id)

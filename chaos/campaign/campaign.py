@@ -251,7 +251,7 @@ class Campaign:
     # --- the end ----------------------------------------------------------------------------------------
 
     async def _finish(self) -> None:
-        """Programs end by themselves, viewers see the last of it; then the books are read."""
+        """Let programs end by themselves and viewers see the last events; then judge."""
         self._phase = "reading the books"
         self.workload.wind_down()
         sessions = f"/api/runner/sessions?villageId={self.workload.village}"

@@ -1,4 +1,4 @@
-"""Pull one plug, and wait until everything flows again: seen from outside, by viewers, with a clock."""
+"""Inject one fault, and wait until everything flows again: seen from outside, by viewers, with a clock."""
 
 import time
 from collections.abc import Sequence
@@ -73,7 +73,7 @@ class FaultRunner:
         )
 
     async def pull(self, planned: PlannedFault) -> None:
-        """One fault; returns when all is well again, or its time is over."""
+        """Inject one fault; return when all is well again, or its time is over."""
         connects = {viewer: viewer.connects for viewer in self.viewers}
         comings = self.idle_viewers.comings
         try:
@@ -102,7 +102,7 @@ class FaultRunner:
     # --- the fault --------------------------------------------------------------------------------------
 
     def _target(self, planned: PlannedFault) -> tuple[str | None, RunnerProcess | None]:
-        """Only connections of our own are broken; of actors, the service chooses one by the seed."""
+        """Choose a target: a connection of our own; of actors, the service chooses one by the seed."""
         kind = planned.fault.rpartition("-")[2]
         if kind == "client":
             live = [viewer.line.name for viewer in self.viewers if viewer.line is not None and viewer.line.name]
@@ -205,7 +205,7 @@ class FaultRunner:
 
 
 def _wall() -> float:
-    """Epoch ms, as the events' own."""
+    """Return the time as events have it: epoch ms."""
     return time.time() * 1000
 
 

@@ -36,8 +36,9 @@ def allow_connections(clients: int) -> None:
 async def fresh_service(
     folder: Path, found: Settings, access: Callable[[Settings], Awaitable[tuple[str, str]]]
 ) -> AsyncGenerator[Rest]:
-    """Running with --keep --chaos until the block ends; its state and log are below `folder`. `access` answers with
-    the URL and the owner's token of a state directory. Raises `CannotBegin`."""
+    """Run a service with --keep --chaos until the block ends; its state and log are below `folder`. `access` answers
+    with the URL and the owner's token of a state directory. Raises `CannotBegin`.
+    """
     state, port = folder / "state", free_port(HOST)
     state.mkdir(parents=True)
     with (folder / "service.log").open("wb") as log:

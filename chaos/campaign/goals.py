@@ -59,7 +59,7 @@ GOALS = (
 
 
 def judge(events: Sequence[FaultEvent]) -> list[GoalResult]:
-    """Each goal, on what was measured. What never came back is a finding of its own, not a time."""
+    """Check each goal against what was measured. What never came back is a finding of its own, not a time."""
     found: list[GoalResult] = []
     for goal in GOALS:
         times = [event.answers if goal.of == "answers" else event.flows for event in events if _counts(goal, event)]

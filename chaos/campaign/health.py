@@ -69,7 +69,7 @@ def broken(view: dict[str, Any]) -> list[str]:
 
 
 async def ready(rest: Rest) -> str | None:
-    """None, or why the service takes no work."""
+    """Return why the service takes no work; None where it does."""
     try:
         await rest.get("/readyz", seconds=5)
     except (ServiceAway, RequestRefused) as error:

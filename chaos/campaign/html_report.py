@@ -33,7 +33,7 @@ ul { padding-left: 1.2rem }
 
 
 def page(result: CampaignResult) -> str:
-    """The whole of it."""
+    """Return the page."""
     return "".join(_parts(result))
 
 
@@ -82,7 +82,7 @@ def _row(name: str, count: int, times: Sequence[float], mark: str) -> str:
 
 
 def _strip(times: Sequence[float]) -> str:
-    """Each a dot, on a logarithmic scale."""
+    """Draw each time as a dot on a logarithmic scale."""
     dots = "".join(
         f'<circle class="dot" cx="{_x(one):.1f}" cy="{ROW / 2 + (number * 7 % 11 - 5):.1f}" r="3"/>'
         for number, one in enumerate(times)
@@ -118,7 +118,7 @@ def _share(value: float) -> float:
 
 
 def _timeline(events: Sequence[FaultEvent], length: float) -> str:
-    """Each fault at its time, as high as its recovery was long."""
+    """Draw each fault at its time, as high as its recovery was long."""
     width = 2 * WIDTH
     lines = "".join(
         f'<line class="grid" x1="0" x2="{width}" y1="{_y(at):.1f}" y2="{_y(at):.1f}"/>'
@@ -139,7 +139,7 @@ def _y(value: float) -> float:
 
 
 def write(result: CampaignResult, folder: Path) -> Path:
-    """Both files; where the page is. Raises OSError."""
+    """Write both files; return the path of the page. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(data(result), indent=1), encoding="utf-8")
     (folder / "report.html").write_text(page(result), encoding="utf-8")

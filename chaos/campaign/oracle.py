@@ -67,7 +67,7 @@ class Oracle:
     def audit(
         self, program_logs: Sequence[ProgramLog], answers: Sequence[DecisionReply], viewer_logs: Sequence[ViewerLog]
     ) -> None:
-        """All of it."""
+        """Check everything."""
         for session, events in self.journal.items():
             self._sequence(f"{session}: numbers", [event["seq"] for event in events], len(events))
         for log in program_logs:
@@ -79,7 +79,7 @@ class Oracle:
             self.findings.append(f"too little happened: {self.lines} lines were stored, {self.views} events were seen")
 
     def _sequence(self, what: str, found: Sequence[int], due: int) -> None:
-        """It must be 1, 2 … at least `due`."""
+        """Check that numbers are 1, 2 … up to at least `due`."""
         missing = set(range(1, max(due, max(found, default=0)) + 1)) - set(found)
         repeated = len(found) - len(set(found))
         self.lost += len(missing)
@@ -180,7 +180,7 @@ class Oracle:
             self.findings.append(f"viewer {viewer_log.number}: never told of {sorted(never)[:3]}")
 
     def _view(self, viewer_log: ViewerLog, stream: str, session: str, due: Sequence[int]) -> None:
-        """Each once and in order, or told as a gap."""
+        """Check that a viewer saw each event once and in order, or was told a gap."""
         seen = viewer_log.seen.get((stream, session), ())
         self.views += len(seen)
         what = f"viewer {viewer_log.number}: {stream} of {session}"

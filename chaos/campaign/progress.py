@@ -44,7 +44,7 @@ class Progress:
         self._write(f"\r\x1b[2K{text}\n{self._line()}" if self._live else f"{text}\n")
 
     def fault_over(self, event: FaultEvent) -> None:
-        """A fault is over."""
+        """Print a line about a fault that is over."""
         flows = "NOT BACK" if event.flows is None else seconds(event.flows)
         answers = f"answers after {seconds(event.answers)}, " if event.answers is not None else ""
         self.say(
@@ -52,7 +52,7 @@ class Progress:
         )
 
     def _line(self) -> str:
-        """As much of the status as one line holds: what wraps could not be wiped."""
+        """Return as much of the status as one line holds: what wraps could not be wiped."""
         return self.status()[: shutil.get_terminal_size().columns - 1]
 
     def _write(self, text: str) -> None:

@@ -34,7 +34,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """None of nothing. Quantiles are values that were measured (nearest rank)."""
+    """Return the distribution, None for no values. Quantiles are values that were measured (nearest rank)."""
     if not values:
         return None
     ordered = sorted(values)
@@ -46,7 +46,7 @@ def _rank(ordered: Sequence[float], share: float) -> float:
 
 
 def by_kind(events: Iterable[FaultEvent]) -> dict[str, list[FaultEvent]]:
-    """Kind → its faults, the most frequent first."""
+    """Return kind → its faults, the most frequent first."""
     found: dict[str, list[FaultEvent]] = {}
     for event in events:
         found.setdefault(event.kind, []).append(event)

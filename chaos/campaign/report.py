@@ -37,7 +37,7 @@ def verdict(result: CampaignResult) -> str:
 
 
 def summary(result: CampaignResult) -> Iterator[str]:
-    """One fact a line."""
+    """Return the report's facts, one a line."""
     oracle = result.oracle
     if oracle is not None:
         yield (
@@ -82,7 +82,7 @@ def _bars(times: list[float]) -> str:
 
 
 def _scale() -> str:
-    """Marks at 1 ms, 10 ms … of the histogram."""
+    """Return the marks at 1 ms, 10 ms … of the histogram."""
     marks = ["1 ms", "10 ms", "0.1 s", "1 s", "10 s"]
     return "".join(f"{mark:<{COLUMNS // len(marks)}}" for mark in marks)
 

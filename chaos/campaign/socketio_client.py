@@ -35,7 +35,7 @@ class SocketIoClient:
 
     @classmethod
     async def open(cls, base: str) -> "SocketIoClient":
-        """Connected, as far as Engine.IO. Raises `ConnectionLost`."""
+        """Connect, as far as Engine.IO. Raises `ConnectionLost`."""
         try:
             with trio.fail_after(CONNECT_SECONDS):
                 stream = await open_stream(base, Tls())
@@ -52,7 +52,7 @@ class SocketIoClient:
             raise ConnectionLost("no answer to the handshake") from None
 
     async def say(self, text: str) -> None:
-        """One text frame, whole or not at all. Raises `ConnectionLost`."""
+        """Send one text frame, whole or not at all. Raises `ConnectionLost`."""
         data = text.encode()
         size = len(data)
         head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
@@ -63,7 +63,7 @@ class SocketIoClient:
             raise ConnectionLost(str(error)) from None
 
     async def next(self) -> str:
-        """The next packet that is no ping. Waits for ever: who connects says how long. Raises `ConnectionLost`."""
+        """Return the next packet that is no ping. The deadline is the caller's. Raises `ConnectionLost`."""
         while True:
             text = await self._text()
             if text != "2":

@@ -55,7 +55,7 @@ class ViewerWatch:
             self.drop(session)
 
     def drop(self, session: str) -> None:
-        """It will show nothing more."""
+        """Wait for this session no more: it will show nothing."""
         self.wanted.discard(session)
         if not self.wanted and not self.over.is_set():
             self.at = trio.current_time()
@@ -168,7 +168,7 @@ class Viewer:
                 await line.aclose()
 
     def _forget_ended(self, last_heard: float) -> None:
-        """Rooms of sessions that had ended long before the connection was lost: all of them has come."""
+        """Leave rooms of sessions that had ended long before the connection was lost: all of them has come."""
         done = [session for session, since in self.over.items() if last_heard - since > SURELY_ALL_SECONDS]
         self.rooms = {key: room for key, room in self.rooms.items() if room.session not in done}
 
@@ -264,7 +264,7 @@ class Viewer:
                 pass
 
     def saw(self, stream: str, session: str, seq: int) -> None:
-        """It must be a new one, unless a join that is under way asked for it again."""
+        """Note an event; it must be a new one, unless a join that is under way asked for it again."""
         seqs = self.seen.setdefault((stream, session), [])
         if not seqs or seq > seqs[-1]:
             seqs.append(seq)

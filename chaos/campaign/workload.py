@@ -59,7 +59,7 @@ class RunnerProcess:
             )
 
     async def stop(self) -> str | None:
-        """SIGTERM, then kill; what went wrong."""
+        """Stop it with SIGTERM, then kill it; return what went wrong."""
         process = self.process
         if process is None:
             return None
@@ -75,7 +75,7 @@ class RunnerProcess:
         return f"{self.name} does not end on SIGTERM"
 
     def connections(self, base: str) -> list[str]:
-        """Addresses and ports of its own ends of what it has to the service, as the service names them."""
+        """Return addresses and ports of its connections to the service, as the service names them."""
         if self.process is None:
             return []
         try:
@@ -115,7 +115,7 @@ class Workload:
         return f"{self.village}-quiet"
 
     async def prepare(self) -> None:
-        """Villages, runners. Raises `ServiceAway`, `RequestRefused`, `CannotRun`."""
+        """Make villages and runners. Raises `ServiceAway`, `RequestRefused`, `CannotRun`."""
         self.logs.mkdir(parents=True)
         (self.logs / "program.py").write_text(SOURCE, encoding="utf-8")
         for village in (self.village, self.quiet_village):
@@ -140,7 +140,7 @@ class Workload:
     # --- programs ---------------------------------------------------------------------------------------
 
     async def keep_running(self, runner: RunnerProcess) -> None:
-        """So many sessions on this runner, until it is time to wind down."""
+        """Keep so many sessions on this runner, until it is time to wind down."""
         while not self.winding_down:
             try:
                 live = await self.rest.get(f"/api/runner/sessions?live=true&limit=100&villageId={self.village}")
@@ -181,7 +181,7 @@ class Workload:
         return sum(one.wrote > 0 for one in self.program_logs()) >= self.runners * self.programs_each
 
     def wind_down(self) -> None:
-        """Programs come to their end, no new ones begin."""
+        """Let programs end, and begin no new ones."""
         self.winding_down = True
         (self.logs / "stop").touch()
 
@@ -228,7 +228,7 @@ class Workload:
     # --- the end ----------------------------------------------------------------------------------------
 
     async def remove(self) -> list[str]:
-        """Sessions, runners, villages; what could not be removed, one line each."""
+        """Remove sessions, runners, villages; return what could not be removed, one line each."""
         left: list[str] = []
         try:
             sessions = await self.rest.every(f"/api/runner/sessions?villageId={self.village}")
@@ -259,7 +259,7 @@ class Workload:
             await trio.sleep(0.3)
 
     async def stop_runners(self) -> list[str]:
-        """Programs come to their end, then runners; what went wrong."""
+        """Let programs end, then stop the runners; return what went wrong."""
         await self._until_over(END_SECONDS)
         return [wrong for runner in self.processes if (wrong := await runner.stop()) is not None]
 

@@ -30,7 +30,7 @@ class BlockedDescriptor:
                 self.ours.send(bytes(_CHUNK))
 
     def open(self) -> None:
-        """Both ways, for good."""
+        """Let bytes through both ways, for good."""
         with suppress(BlockingIOError, OSError):
             self._theirs.send(b"!")
         with suppress(BlockingIOError, OSError):
@@ -199,7 +199,7 @@ class PluggedEdge(Edge):
         return super()._known(self._plugs.take(accepted), nursery)  # pyright: ignore[reportArgumentType]
 
     def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
-        """Connections are known by what they talk."""
+        """Note which kind of connection this becomes: they are chosen by what they talk."""
 
         async def known(request: Request, connection: Connection, leftover: bytes) -> None:
             plug: Any = connection.sock

@@ -1,4 +1,4 @@
-"""A service started with --chaos is built a little differently: here is how."""
+"""Parts of a service that are built differently with --chaos."""
 
 import attrs
 
@@ -17,7 +17,7 @@ from townwatch.transports.http.deps import Api
 
 
 def lifted(settings: Settings) -> Settings:
-    """One person's trial brings a thousand clients from one address: the limit a person has is lifted to the whole."""
+    """Lift the limits of one person to those of all: a campaign brings a thousand clients from one address."""
     most = settings.limits.connections
     limits = attrs.evolve(settings.limits, connections_per_user=most, connections_per_address=most)
     return attrs.evolve(settings, limits=limits)

@@ -27,12 +27,12 @@ class NoTarget(Exception):
 
 
 class Killed(Exception):
-    """The reason of who was ended by a fault."""
+    """The reason of an actor that a fault ended."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class FaultContext:
-    """The service, from a saboteur's point of view."""
+    """The service, as faults see it."""
 
     context: Context
     plugs: FaultySockets
@@ -74,7 +74,7 @@ class FaultContext:
         return dice.choice(found)
 
     async def kill(self, path: str, ref: Ref, why: str) -> float | None:
-        """End it where it stands. Returns the seconds until it answered again; None for who does not come back by
+        """End it where it stands. Return the seconds until it answered again; None for one that does not come back by
         itself.
         """
         began, life = trio.current_time(), ref.incarnation
@@ -89,7 +89,7 @@ class FaultContext:
         return None
 
     def later(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Do it beside, as long as the service lives."""
+        """Run it in a task of its own, as long as the service runs."""
         if self.nursery is None:
             raise NoTarget("the service is starting or stopping")
         self.nursery.start_soon(work, *arguments)

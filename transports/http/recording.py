@@ -25,7 +25,7 @@ READ_BYTES = 128 << 10
 
 
 def cast(log: Journal, state: SessionState) -> Iterator[bytes]:
-    """The whole recording, line by line. Blocks while it reads: run it in a thread."""
+    """Yield the whole recording, line by line. Blocks while it reads: run it in a thread."""
     return asciicast(_from_state(log, _records(log, state, 0)), state.agent_name or state.agent_id)
 
 

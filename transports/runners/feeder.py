@@ -103,7 +103,7 @@ class Feeder:
             await self._room.wait()
 
     def acked(self, session_id: str, seq: int) -> tuple[int, int]:
-        """The journal has it: let go. How many events and bytes that were."""
+        """Let go of what the journal has. Return how many events and bytes that were."""
         flight = self._flights.get(session_id)
         if flight is None:
             return 0, 0
