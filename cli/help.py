@@ -45,7 +45,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
             ("policy", "Explain what rules decide about a command line."),
-            ("budget", "List, make, change and raise budgets of a village."),
+            ("budget", "List, set and raise budgets of a village."),
             ("webhook", "Call other programs when something happens in a village."),
             ("channel", "Say how you are called when something needs you."),
             ("doctor", "Check everything that the service stands on, and repair it."),
