@@ -33,7 +33,7 @@ from townwatch.store.members import Role
 from townwatch.store.tokens import CodeWay
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http.deps import Api
-from townwatch.transports.http.oidc_door import PREFIX, OidcEndpoint
+from townwatch.transports.http.oidc_endpoint import PREFIX, OidcEndpoint
 
 
 def known_issuers(settings: Settings) -> list[IssuerTokens]:

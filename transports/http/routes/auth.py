@@ -14,7 +14,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.networks import network_of
 from townwatch.store import tokens, users, villages
 from townwatch.transports.http import views
-from townwatch.transports.http.oidc_door import START
+from townwatch.transports.http.oidc_endpoint import START
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
