@@ -54,6 +54,17 @@ def _answer_of(ruling: PolicyDecision) -> tuple[Decision, str, str]:
     return decision, f"policy:{ruling.rule or 'none'}", ruling.reason[:500]
 
 
+def _with_rule(asked: ApprovalRequest, found: PolicyDecision) -> ApprovalRequest:
+    """Return a question that says which rule asks, and who may answer."""
+    if found.rule is None and found.terms is None:
+        return asked
+    known = cast(dict[str, Any], asked.context) if isinstance(asked.context, dict) else {}
+    rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
+    if found.terms is not None:
+        rule["answer"] = to_json_values(found.terms)
+    return attrs.evolve(asked, context={**known, "rule": rule})
+
+
 class Approvals:
     """The approvals of one session."""
 
@@ -116,15 +127,20 @@ class Approvals:
         opened.request, found = await trio.to_thread.run_sync(self.rules.look, opened.request)
         if found.verdict != "ask":
             opened.ruling = found
-        elif found.rule is not None or found.terms is not None:
-            context = opened.request.context
-            known = cast(dict[str, Any], context) if isinstance(context, dict) else {}
-            rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
-            if found.terms is not None:
-                rule["answer"] = to_json_values(found.terms)
-            told = {**known, "rule": rule}
-            opened.request = attrs.evolve(opened.request, context=told)
+        else:
+            opened.request = _with_rule(opened.request, found)
         return opened
+
+    async def ask_people(
+        self, asked: ApprovalRequest, found: PolicyDecision, told: Callable[[], None]
+    ) -> tuple[FinalDecision, str | None]:
+        """Ask what rules have been compared with, and say by `found` that people decide; return what they decided, and
+        who. `told`: called when it is asked. Raises `ContractError`.
+        """
+        opened = await self._open_one(_Open(_with_rule(asked, found)))
+        told()
+        await self._until_done(opened)
+        return opened.decision, opened.by
 
     async def expire(self, approval_id: str) -> None:
         """Wait until the approval is done; no answer in time is a no."""
