@@ -49,7 +49,7 @@ LOST_AGAIN_SECONDS = 1.0
 
 
 class SessionActor(TrioActor):
-    """Messages: Batch, ResumeSession, Lost, Durable from below; Input, Resize, Stop, Pause, Resume, Decide, End,
+    """Messages: Batch, ResumeSession, Lost, Durable from below; Input, Resize, Stop, Pause, Resume, Decide, End, Land,
     Describe from people.
     """
 
@@ -129,7 +129,7 @@ class SessionActor(TrioActor):
             case m.Decide():
                 return await self._approvals.decide(self._state, message)
             case m.WorktreeRemoved():
-                await self._worktree_removed()
+                self._state = await self._keeping.without_worktree(self._state)
             case m.UseKeyboard() | m.KeyboardLeft() | m.KeyboardExpired():
                 return self._keyboard.handle(message, self._state)
             case m.Land():
@@ -268,14 +268,6 @@ class SessionActor(TrioActor):
                 self._end_from, self._accepted = self._end_from or event.seq, event.seq
                 self._waiting.append(m.IncomingEvent(event, body_of(event)))
                 await self._append([self._waiting[-1]])
-
-    async def _worktree_removed(self) -> None:
-        """After the end there are no events of it any more: the snapshot is what remembers this."""
-        if self._state.worktree is not None:
-            gone = attrs.evolve(self._state.worktree, status="removed", reason=None)
-            self._state = attrs.evolve(self._state, worktree=gone)
-            self._context.board.post(self._state)
-            await self._keeping.save(self._state)
 
     async def _read_tail(self) -> tuple[list[e.RunnerEvent], list[float]]:
         """Read the durable events that the state does not contain yet, and when the log took each."""

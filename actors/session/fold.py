@@ -23,9 +23,7 @@ UNDECIDED = ("session end", "the session ended before a decision")
 """resolved_by and note of approvals denied because the session ended."""
 QUIET = frozenset({e.TerminalChunk, e.FileTouched, e.ProviderEventForwarded})
 """Events that change nothing of a session but how far it is; of provider events, those that are not of `TELLING`."""
-TELLING = frozenset(
-    {a.Status.TYPE, a.CliSession.TYPE, a.Prompt.TYPE, a.Worktree.TYPE, a.Landed.TYPE, SessionDiff.TYPE}
-)
+TELLING = frozenset({a.Status.TYPE, a.CliSession.TYPE, a.Prompt.TYPE, a.Worktree.TYPE, a.Landed.TYPE, SessionDiff.TYPE})
 LANDED_KEPT = 20
 """Commits, pushes and merges that a session remembers."""
 PROMPTS_KEPT = 100

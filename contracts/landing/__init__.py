@@ -14,6 +14,8 @@ from townwatch.contracts.codec import Decoder
 
 LAND = "land"
 """The command, and the feature of a runner that knows it: no other is asked."""
+BY_PERSON = "person"
+"""The `tool` of what a person does by hand, in rules and in the context of a question: no agent's question has it."""
 MAX_PATHS = 2000
 DENIED = "DENIED"
 """Code of a runner's refusal: a rule denies it. Its details are a `RuleSaid`."""

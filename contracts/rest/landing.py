@@ -7,7 +7,7 @@ import msgspec
 
 from townwatch.contracts.agent_events import LandingAct
 from townwatch.contracts.events import Id
-from townwatch.contracts.landing import MAX_PATHS, RefName, TreePath, UnderWay, Uncommitted, Words
+from townwatch.contracts.landing import MAX_PATHS, RefName, TreePath, Uncommitted, UnderWay, Words
 
 CommitName = Annotated[str, msgspec.Meta(min_length=4, max_length=64, pattern=r"^[0-9a-f]+$")]
 
@@ -90,10 +90,9 @@ class LandedView:
 
 @attrs.frozen(kw_only=True)
 class LandAnswer:
-    """`state` done: `outcome` says what was done. asked: a rule asks, and the approval `approvalId` of the session waits
-    for people; it is done when they have allowed it. sent: the runner has it, and has not answered yet. waiting: the
-    runner is away; it is told within ten minutes, or not at all. What becomes of it is the session's event
-    ``agent.landed``.
+    """`state` done: `outcome` says what was done. asked: a rule asks, and the session's approval `approvalId` waits for
+    people; it is done when they have allowed it. sent: the runner has it, and has not answered yet. waiting: the runner
+    is away; it is told within ten minutes, or not at all. What becomes of it is the session's event ``agent.landed``.
     """
 
     ok: bool = True

@@ -54,10 +54,8 @@ async def act_for(tree: LandTree, order: LandOrder, command_id: str) -> Act:
     """Return what an order means in a tree. Raises `NotPossible`, `GitError` where it cannot be done."""
     head, branch = await trees.commit_of(tree), await trees.branch_of(tree)
     if order.head is not None and order.head != head:
-        raise NotPossible(
-            f"{branch or 'the checked out commit'} is at {(head or 'no commit')[:8]} by now, not at {order.head[:8]} as "
-            "you saw it: look again"
-        )
+        now = (head or "no commit")[:8]
+        raise NotPossible(f"{branch or 'HEAD'} is at {now} by now, not at {order.head[:8]} as you saw it: look again")
     match order.act:
         case "commit":
             return await _commit(tree, order, branch, f"townwatch {command_id}")
@@ -191,9 +189,10 @@ async def _switch(tree: LandTree, order: LandOrder, branch: str | None) -> Act:
         await _unlocked(lambda: tree.programs.git(*words[1:], seconds=COMMIT_SECONDS))
         return {"branch": name, "commit": await trees.commit_of(tree)}
 
+    how = "make and switch to" if order.create else "switch to"
     return Act(
         words=words,
-        summary=f"{'make and switch to' if order.create else 'switch to'} the branch {name}, from {branch or 'a commit'}",
+        summary=f"{how} the branch {name}, from {branch or 'a commit'}",
         risk="low",
         pin=lambda: trees.said(tree, "symbolic-ref", "HEAD"),
         do=do,
@@ -349,7 +348,7 @@ async def _merge_there(programs: Programs, base: str, branch: str, mark: str) ->
     changed = await programs.git("status", "--porcelain", "--untracked-files=no")
     if changed.text:
         raise NotPossible(
-            f"{programs.directory} has {base} checked out, with changes that are not committed: commit or stash them first"
+            f"{programs.directory} has {base} checked out, with changes that are not committed: commit them first"
         )
     env = {"GIT_REFLOG_ACTION": mark}
     done = await programs.git("merge", "--no-edit", branch, ok=range(256), seconds=COMMIT_SECONDS, env=env)

@@ -19,7 +19,17 @@ import trio
 from townwatch.contracts.agent_events import Landed
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.events import ApprovalRequest
-from townwatch.contracts.landing import CONFIRM, DENIED, LandAsked, LandOrder, LandReport, LandStatus, RuleSaid, UnderWay
+from townwatch.contracts.landing import (
+    BY_PERSON,
+    CONFIRM,
+    DENIED,
+    LandAsked,
+    LandOrder,
+    LandReport,
+    LandStatus,
+    RuleSaid,
+    UnderWay,
+)
 from townwatch.contracts.link import Command
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.policy.work import Work
@@ -109,7 +119,7 @@ class Landing:
             if (known := await done_before(place.tree, command.command_id, order)) is not None:
                 return await self._told(place, _outcome(command.command_id, order, ok=True, **known))
             act = await act_for(place.tree, order, command.command_id)
-            asked, found = await self._ruled(place, act)
+            asked, found = await self._ruled(place, act, order.asker.name)
             if found is not None and found.verdict == "deny":
                 refused = f"the rule {found.rule} denies it ({found.reason}): {act.line[:300]}"
                 raise RuleRefused(refused, DENIED, RuleSaid(rule=found.rule, why=found.reason[:500]))
@@ -177,7 +187,7 @@ class Landing:
         """Return what masks secrets in what is told of it."""
         return session.events.clean if session is not None else Redactor(secrets_of(tree.env)).clean_data
 
-    async def _ruled(self, place: LandPlace, act: Act) -> tuple[ApprovalRequest, PolicyDecision | None]:
+    async def _ruled(self, place: LandPlace, act: Act, by: str) -> tuple[ApprovalRequest, PolicyDecision | None]:
         """Return the act as a question, and what the rules say to it."""
         now = now_ms()
         asked = ApprovalRequest(
@@ -186,7 +196,13 @@ class Landing:
             category="shell",
             risk=act.risk,
             summary=act.summary,
-            context={"tool": "person", "cwd": str(act.directory), **act.more, "input": {"command": act.line}},
+            context={
+                "tool": BY_PERSON,
+                "askedBy": by,
+                "cwd": str(act.directory),
+                **act.more,
+                "input": {"command": act.line},
+            },
             requested_at=now,
             timeout_at=now + ANSWER_MS,
         )
@@ -249,7 +265,7 @@ class Landing:
         session = place.session
         assert session is not None
         if all(one.approval_id != asked.approval_id for one in session.approvals.waiting()):
-            raise NotPossible("the session is ending: nobody can be asked for this any more")
+            raise NotPossible("the session is ending: no question can wait in it any more")
         said = LandAsked(approval_id=asked.approval_id, rule=found.rule, why=found.reason[:500])
         return LandReport(told=True, asked=said)
 
@@ -291,8 +307,8 @@ class Landing:
 
 
 def _check_confirmed(order: LandOrder, found: PolicyDecision) -> None:
-    """Of a session that has ended, nothing can wait for others: who asks for it is the one who answers the rule, where
-    its terms let them. Raises `RuleRefused`.
+    """Check that the person who asks has answered the rule, and that its terms let them: in a session that has ended no
+    question can wait for others. Raises `RuleRefused`.
     """
     said, asker = RuleSaid(rule=found.rule, why=found.reason[:500]), order.asker
     named = f"the rule {found.rule}" if found.rule is not None else f"what the rules say ({found.reason})"
@@ -300,12 +316,16 @@ def _check_confirmed(order: LandOrder, found: PolicyDecision) -> None:
     if terms is not None:
         wants = [
             *([f"{terms.people} people"] if terms.people > 1 else []),
-            *(["another person than the one who started it"] if terms.not_starter and asker.started is not False else []),
+            *(
+                ["another person than the one who started it"]
+                if terms.not_starter and asker.started is not False
+                else []
+            ),
             *(["an owner"] if terms.role == "owner" and not asker.owner else []),
             *(["a person who has signed in"] if terms.human and not asker.signed_in else []),
         ]
         if wants:
-            why = f"{named} wants {', '.join(wants)}, and an ended session can ask nobody: do it in its repository"
+            why = f"{named} wants {', '.join(wants)}, and in a session that has ended no question can wait: do it in its repository"
             raise RuleRefused(why, DENIED, said)
     if asker.confirms is None or asker.confirms != (found.rule or ""):
         raise RuleRefused(f"{named} asks a person: confirm it", CONFIRM, said)
@@ -333,4 +353,3 @@ async def _work_of(tree: LandTree, tests: str) -> Work:
 
 def _outcome(command_id: str, order: LandOrder, *, ok: bool, **fields: Any) -> Landed:
     return Landed(id=command_id, act=order.act, ok=ok, by=order.asker.name, **fields)
-

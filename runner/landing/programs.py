@@ -1,8 +1,8 @@
-"""Running git and a forge's program for a person: as the session's user, in its environment, bounded in time and words.
+"""Running git and a forge's program for a person: as the session's user, in its environment, bounded in time and text.
 
-Other than what observes a session (observers/git.py), a commit or a push that a person asks for runs what the repository
-and its user configure for it: hooks, filters, signing, credential helpers. It runs with the rights of the session's
-own processes, which could run the same, and never waits for a terminal.
+What observes a session (observers/git.py) runs nothing that a repository configures. A commit or a push that a person
+asks for does: hooks, filters, signing, credential helpers. They run with the rights of the session's own processes,
+which could run the same, and never wait for a terminal.
 """
 
 import os
@@ -34,7 +34,7 @@ _KEPT_GIT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_SSH", "GIT_SSL_", "GIT_PROXY"
 _NO_QUESTIONS = {
     "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "SSH_ASKPASS": "", "SSH_ASKPASS_REQUIRE": "never",
     "GIT_EDITOR": ":", "GIT_SEQUENCE_EDITOR": ":", "GIT_PAGER": "cat", "PAGER": "cat",
-    "GIT_LITERAL_PATHSPECS": "1", "GIT_MERGE_AUTOEDIT": "no",
+    "GIT_MERGE_AUTOEDIT": "no",
     "GH_PROMPT_DISABLED": "1", "GH_NO_UPDATE_NOTIFIER": "1", "NO_PROMPT": "1", "NO_COLOR": "1", "CLICOLOR": "0",
 }  # fmt: skip
 

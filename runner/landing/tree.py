@@ -188,4 +188,3 @@ async def status_of(tree: LandTree) -> LandStatus:
         worktree=tree.worktree,
         push_risk=await push_risk(tree, branch, remote),
     )
-

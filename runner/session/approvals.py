@@ -17,6 +17,7 @@ import trio
 
 from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import ApprovalRequest, Decision, FinalDecision, State
+from townwatch.contracts.landing import BY_PERSON
 from townwatch.runner.session.answering import Answer, Deliver
 from townwatch.runner.session.events import SessionEvents
 from townwatch.runner.session.lifecycle import NotPossible
@@ -183,6 +184,9 @@ class Approvals:
         seconds = fields.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
             raise ContractError("timeoutSeconds", f"must be a number of seconds, 0 to {LONGEST_TIMEOUT_SECONDS:.0f}")
+        context = fields.get("context")
+        if isinstance(context, dict) and cast(dict[str, Any], context).get("tool") == BY_PERSON:
+            fields = {**fields, "context": {**cast(dict[str, Any], context), "tool": None}}
         return _request.convert(
             {
                 "approvalId": f"ap_{uuid.uuid4().hex[:16]}",

@@ -10,7 +10,7 @@ from townwatch.actors import commands, messages as m
 from townwatch.actors.runner import command_result
 from townwatch.actors.session.asked import work_of
 from townwatch.actors.session.state import SessionState
-from townwatch.contracts import rest, scopes
+from townwatch.contracts import scopes
 from townwatch.contracts.agent_events import Landed, LandingAct
 from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.landing import (
@@ -216,8 +216,7 @@ def _refused(error: ErrorBody | None) -> ProblemError:
     if error is None:
         return ProblemError(409, "the runner did not say why", "E_RUNNER_REFUSED")
     match error.code:
-        case "DENIED" | "CONFIRM" as code:
-            assert code in (DENIED, CONFIRM)
+        case code if code in (DENIED, CONFIRM):
             try:
                 said = rule_said.convert(error.details or {})
             except ContractError:
