@@ -166,7 +166,7 @@ async def status_of(tree: LandTree) -> LandStatus:
     """Return what there is to land. Raises `GitError`."""
     branch, head, found = await branch_of(tree), await commit_of(tree), await differences(tree)
     remote = await remote_for(tree, branch)
-    address = await said(tree, "remote", "get-url", remote) if remote is not None else ""
+    address = await said(tree, "remote", "get-url", "--push", remote) if remote is not None else ""
     at_remote = f"refs/remotes/{remote}/{branch}"
     known = branch is not None and remote is not None and await commit_of(tree, at_remote) is not None
     base = await local_base(tree, branch)

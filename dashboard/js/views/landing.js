@@ -80,7 +80,7 @@ function Form({ agent, act, view, close, done }) {
   const send = async (confirm) => {
     setBusy(true);
     setSure(null);
-    const body = { ...bodyOf(act.act, form, all ? undefined : chosen.map((file) => file.path)), ...(view.head ? { head: view.head } : {}), ...(confirm === undefined ? {} : { confirm }) };
+    const body = { ...bodyOf(act.act, form, all && view.files.length < view.filesTotal ? undefined : chosen.map((file) => file.path)), ...(view.head ? { head: view.head } : {}), ...(confirm === undefined ? {} : { confirm }) };
     const said = await (act.act === "discard" ? discardWorktree(agent.sessionId) : land(agent.sessionId, act.act, body));
     setBusy(false);
     if (said.state === "confirm") setSure({ text: said.text, yes: "Yes, do it", rule: said.rule });
