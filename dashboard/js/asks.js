@@ -45,6 +45,7 @@ export function askOf(one) {
     facts: one.category === "budget" ? budgetFacts(context) : factsOf(context, input, diff !== "", kind === "question"),
     cut: isCut(one, context),
     leftOut: one.leftOut === true,
+    byPerson: byPerson(context),
     lines: diff ? diffLines(diff) : plan ? plan.split("\n").map((text) => ({ kind: "same", text })) : [],
   };
 }
@@ -113,7 +114,7 @@ function budgetFacts(context) {
 
 function factsOf(context, input, hasDiff, isQuestion) {
   const facts = [];
-  for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name)) facts.push([name, textOf(value)]);
+  for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name) && !(name === "tool" && byPerson(context))) facts.push([name, textOf(value)]);
   if (isQuestion) return facts;
   for (const [name, value] of Object.entries(input)) {
     if (!INPUT_APART.has(name) && !(hasDiff && IN_DIFF.has(name))) facts.push([name, textOf(value)]);

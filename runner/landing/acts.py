@@ -124,8 +124,8 @@ async def _committed(programs: Programs, message: str, paths: Sequence[str], new
     """Commit these files as they are, and nothing else that is staged."""
     listed = b"\0".join(b":(top,literal)" + path.encode(errors="surrogateescape") for path in paths) + b"\0"
     from_feed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+    fresh = b"\0".join(b":(top,literal)" + path.encode(errors="surrogateescape") for path in new) + b"\0"
     if new:  # git commits files by name only where it knows them
-        fresh = b"\0".join(b":(top,literal)" + path.encode(errors="surrogateescape") for path in new) + b"\0"
         await _unlocked(lambda: programs.git("add", "--intent-to-add", *from_feed, feed=fresh))
     try:
         await _unlocked(

@@ -325,8 +325,8 @@ def _check_confirmed(order: LandOrder, found: PolicyDecision) -> None:
             *(["a person who has signed in"] if terms.human and not asker.signed_in else []),
         ]
         if wants:
-            why = f"{named} wants {', '.join(wants)}, and in a session that has ended no question can wait: do it in its repository"
-            raise RuleRefused(why, DENIED, said)
+            ask = "in a session that has ended no question can wait: do it in its repository"
+            raise RuleRefused(f"{named} wants {', '.join(wants)}, and {ask}", DENIED, said)
     if asker.confirms is None or asker.confirms != (found.rule or ""):
         raise RuleRefused(f"{named} asks a person: confirm it", CONFIRM, said)
 

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import attrs
 import trio
@@ -124,7 +125,7 @@ class Programs:
 
 
 async def _output(
-    command: Sequence[str], feed: bytes, env: Mapping[str, str], options: Mapping[str, object], most: int
+    command: Sequence[str], feed: bytes, env: Mapping[str, str], options: Mapping[str, Any], most: int
 ) -> Output:
     """Run it to its end. When that is cancelled, it and all that it started are killed at once."""
     process = await trio.lowlevel.open_process(

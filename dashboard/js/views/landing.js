@@ -1,8 +1,9 @@
 // What to do with a session's changes: commit, branch, push, pull request, merge, discard. A button opens its form, one at a time; what
 // cannot be undone here is asked a second time, elsewhere.
 
+import { discardWorktree, land, landings, lookAtGit } from "../git.js";
 import { html, useEffect, useRef, useState } from "../html.js";
-import { actsOf, discardWorktree, land, landings, lookAtGit, stateOf } from "../landing.js";
+import { actsOf, stateOf } from "../landing.js";
 import { landedText } from "../lines.js";
 import { toApproval } from "../routes.js";
 import { isFinal } from "../status.js";
@@ -20,7 +21,8 @@ export function Landing({ agent, story }) {
   const [open, setOpen] = useState("");
   const [outcome, setOutcome] = useState(null);
   const bar = useRef(null);
-  useEffect(() => void lookAtGit(sessionId), [sessionId, story?.landedSeq, ended]);
+  useEffect(() => void lookAtGit(sessionId), [sessionId, story?.landedSeq ?? 0, ended]);
+  useEffect(() => setOutcome((known) => (known?.state === "sent" ? null : known)), [story?.landedSeq ?? 0]);
   const view = known?.view;
   if (view === undefined) return html`<p class="landing-none" role="status" data-testid="landing-none">${known?.error ? html`<b>Commit, push and merge are not possible here:</b> <${Literal} text=${known.error} />` : "Asking what there is to commit, push or merge …"}</p>`;
   const acts = actsOf(view, { ended, worktree: view.worktree });
@@ -35,10 +37,10 @@ export function Landing({ agent, story }) {
   };
   return html`<section class="landing" aria-label="Commit, push and merge" data-testid="landing">
     <p class="landing-state" data-testid="landing-state">${view.branch ? html`<span class="faint">on</span> <code><${Literal} text=${view.branch} /></code>` : html`<b>no branch</b>`}<span> · ${stateOf(view).join(" · ")}</span>
-      <button type="button" class="link-button" data-testid="look-again" disabled=${known.busy} onClick=${() => lookAtGit(sessionId)}>${known.busy ? "Looking …" : "Look again"}</button></p>
+      <button type="button" class="link-button" data-testid="look-again" aria-busy=${known.busy} onClick=${() => lookAtGit(sessionId)}>${known.busy ? "Looking …" : "Look again"}</button></p>
     ${known.error ? html`<p class="diff-trouble" role="status"><b>Could not be looked at again:</b> <${Literal} text=${known.error} /></p>` : null}
     ${view.underWay.map((one) => html`<p class="landing-way" role="status" key=${one.act}><${Glyph} tone="begin" /> ${one.act.replace("_", " ")} by <bdi>${one.by}</bdi> is under way</p>`)}
-    <div class="landing-acts" ref=${bar}>${acts.map((one) => html`<button type="button" key=${one.act} class=${`button slim ${one.act === "commit" ? "primary" : ""}`} data-act=${one.act} aria-expanded=${open === one.act} aria-describedby=${one.why ? `why-${one.act}` : undefined} disabled=${one.why !== "" || store.stale.value} onClick=${() => (setOpen(open === one.act ? "" : one.act), setOutcome(null))}>${one.label} …</button>${one.why ? html`<span class="sr-only" id=${`why-${one.act}`}>${one.why}</span>` : null}`)}
+    <div class="landing-acts" ref=${bar}>${acts.map((one) => html`<button type="button" key=${one.act} class=${`button slim ${one.act === "commit" && !one.why ? "primary" : ""}`} data-act=${one.act} aria-expanded=${open === one.act} aria-describedby=${one.why ? `why-${one.act}` : undefined} disabled=${one.why !== "" || store.stale.value} onClick=${() => (setOpen(open === one.act ? "" : one.act), setOutcome(null))}>${one.label} …</button>${one.why ? html`<span class="sr-only" id=${`why-${one.act}`}>${one.why}</span>` : null}`)}
       ${view.forge ? null : html`<span class="faint small">No pull request from here: neither gh nor glab is on its machine.</span>`}</div>
     ${chosen ? html`<${Form} key=${chosen.act} agent=${agent} act=${chosen} view=${view} close=${() => close(chosen.act)} done=${(said) => done(chosen.act, said)} />` : null}
     <${Outcome} agent=${agent} outcome=${outcome} />
@@ -46,7 +48,18 @@ export function Landing({ agent, story }) {
   </section>`;
 }
 
+/** A question is shown until it is answered: what became of it is an event then, and below. */
+function useAnswered(agent, outcome) {
+  const seen = useRef("");
+  if (outcome?.state !== "asked") return false;
+  const waits = store.pending.value.some((one) => one.sessionId === agent.sessionId && one.approvalId === outcome.approvalId);
+  if (waits) seen.current = outcome.approvalId;
+  return !waits && seen.current === outcome.approvalId;
+}
+
 function Outcome({ agent, outcome }) {
+  const answered = useAnswered(agent, outcome);
+  if (answered) return html`<p class="landing-said" role="status" data-testid="landing-said">The question is answered. What became of it is below, and in the timeline.</p>`;
   if (!outcome) return html`<p class="sr-only" role="status"></p>`;
   if (outcome.state === "refused") return html`<p class="failure landing-said" role="alert" data-testid="landing-refused"><${Literal} text=${outcome.text} /></p>`;
   return html`<p class=${`landing-said ${outcome.state === "asked" ? "is-asked" : ""}`} role="status" data-testid="landing-said"><${Glyph} tone=${{ done: "done", asked: "wait" }[outcome.state] ?? "begin"} /> <${Literal} text=${outcome.text} />

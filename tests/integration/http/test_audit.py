@@ -39,9 +39,7 @@ UNASKED = {
     "see_failure",
     "end_bridge",
 }
-"""Not while a session lives there, nor where there is no worktree, no held decision, no failure and no bridge, nor with a
-runner that has no git.
-"""
+"""Not while a session lives there, nor without a worktree, a held decision, a failure, a bridge or git there."""
 
 
 def test_the_two_lists_together_have_every_operation_that_is_noted():
