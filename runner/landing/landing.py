@@ -219,6 +219,7 @@ class Landing:
             now = ", ".join(f"{one.act.replace('_', ' ')} by {one.by}" for one in doing) or "another order"
             raise NotPossible(f"in this tree, {now} is under way; try again when it has ended")
         mine = UnderWay(act=order.act, by=order.asker.name)
+        doing = self._under_way.setdefault(tree.session_id, doing)
         doing.append(mine)
         try:
             yield

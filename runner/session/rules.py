@@ -82,6 +82,8 @@ class SessionRules:
         from townwatch.policy.village import NO_RULE
 
         rules = self._rules(of_session=False)
+        if not rules:
+            return asked, None
         asked = self.placed(asked)
         said = [self._decided(asked, rules)]
         if kind is not None:
