@@ -61,7 +61,9 @@ class OpenPullRequest:
 
 @attrs.frozen(kw_only=True)
 class MergeBranch:
-    """`base`: the local branch to merge into; left out, that of the session's worktree."""
+    """`base`: the local branch to merge into; left out, that of the session's worktree, else the one that
+    others build on.
+    """
 
     base: RefName | None = None
     head: CommitName | None = None
@@ -106,26 +108,28 @@ class LandAnswer:
 
 @attrs.frozen(kw_only=True)
 class LandStatusView:
-    """What there is to land, asked of the runner now. `forge`: the program there that opens pull requests; null: none.
-    `ahead`, `behind`: against the branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`:
-    commits that `base` does not have. `landed`: what people did before, the latest last.
+    """What there is to land, asked of the runner now. `whyNot`: why nothing can be, as outside of a repository; null:
+    something can. `forge`: the program there that opens pull requests; null: none. `ahead`, `behind`: against the
+    branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`: commits that `base` does not have.
+    `landed`: what people did before, the latest last.
     """
 
     at: int
-    head: str | None
-    branch: str | None
-    subject: str | None
-    files: list[Uncommitted]
-    files_total: int
-    remotes: list[str]
-    remote: str | None
-    remote_url: str | None
-    ahead: int | None
-    behind: int | None
-    forge: Literal["gh", "glab"] | None
-    base: str | None
-    base_ahead: int | None
-    worktree: bool
-    push_risk: Literal["med", "high"]
-    under_way: list[UnderWay]
-    landed: list[LandedView]
+    why_not: str | None = None
+    head: str | None = None
+    branch: str | None = None
+    subject: str | None = None
+    files: list[Uncommitted] = attrs.field(factory=list[Uncommitted])
+    files_total: int = 0
+    remotes: list[str] = attrs.field(factory=list[str])
+    remote: str | None = None
+    remote_url: str | None = None
+    ahead: int | None = None
+    behind: int | None = None
+    forge: Literal["gh", "glab"] | None = None
+    base: str | None = None
+    base_ahead: int | None = None
+    worktree: bool = False
+    push_risk: Literal["med", "high"] = "med"
+    under_way: list[UnderWay] = attrs.field(factory=list[UnderWay])
+    landed: list[LandedView] = attrs.field(factory=list[LandedView])

@@ -73,8 +73,12 @@ async def done_before(tree: LandTree, command_id: str, order: LandOrder) -> dict
     """Return the outcome of a commit or merge that this command has made already: its runner was killed before it could
     say so, and the order has come again. git's own log of the branch remembers it.
     """
-    where = {"commit": "HEAD", "merge": f"refs/heads/{order.base or tree.base}"}.get(order.act)
-    if where is None:
+    where = "HEAD"
+    if order.act == "merge":
+        branch = await trees.branch_of(tree)
+        base = order.base or await trees.local_base(tree, branch, await trees.remote_for(tree, branch))
+        where = f"refs/heads/{base}"
+    elif order.act != "commit":
         return None
     for line in (await trees.said(tree, "log", "-g", "-n", "200", "--format=%H %gs", where, "--")).splitlines():
         commit, _, how = line.partition(" ")
@@ -305,7 +309,7 @@ def _forge_words(forge: str, title: str, body: str, branch: str, base: str | Non
 
 
 async def _merge(tree: LandTree, order: LandOrder, branch: str | None, head: str | None, mark: str) -> Act:
-    base = order.base or tree.base
+    base = order.base or await trees.local_base(tree, branch, await trees.remote_for(tree, branch))
     if base is None:
         raise NotPossible("it is not known what to merge into: name the branch")
     if head is None or branch is None:

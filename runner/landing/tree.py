@@ -24,7 +24,7 @@ from townwatch.runner.session.lifecycle import NotPossible
 
 NAMED_FILES = 500
 """Files that are named; of those beyond, only the number is told."""
-SHARED = frozenset({"main", "master", "trunk", "develop"})
+SHARED = ("main", "master", "trunk", "develop")
 """Branches that others usually build on."""
 Forge = Literal["gh", "glab"]
 
@@ -99,12 +99,14 @@ async def count(tree: LandTree, *range_: str) -> int | None:
     return int(number) if number.isdigit() else None
 
 
-async def local_base(tree: LandTree, branch: str | None) -> str | None:
-    """Return the local branch that a merge goes into; None where it is none, or the branch itself."""
-    base = tree.base
-    if base is None or base == branch or await commit_of(tree, f"refs/heads/{base}") is None:
-        return None
-    return base
+async def local_base(tree: LandTree, branch: str | None, remote: str | None) -> str | None:
+    """Return the local branch that a merge goes into: that of the worktree, else the one that others build on. None
+    where there is none but the branch itself.
+    """
+    for base in (tree.base, await default_branch(tree, remote), *SHARED):
+        if base and base != branch and await commit_of(tree, f"refs/heads/{base}") is not None:
+            return base
+    return None
 
 
 async def remotes(tree: LandTree) -> list[str]:
@@ -169,7 +171,7 @@ async def status_of(tree: LandTree) -> LandStatus:
     address = await said(tree, "remote", "get-url", "--push", remote) if remote is not None else ""
     at_remote = f"refs/remotes/{remote}/{branch}"
     known = branch is not None and remote is not None and await commit_of(tree, at_remote) is not None
-    base = await local_base(tree, branch)
+    base = await local_base(tree, branch, remote)
     files = [Uncommitted(path=shown(path), status=one.status) for path, one in found.files.items()]
     return LandStatus(
         head=head,

@@ -25,6 +25,7 @@ export function Landing({ agent, story }) {
   useEffect(() => setOutcome((known) => (known?.state === "sent" ? null : known)), [story?.landedSeq ?? 0]);
   const view = known?.view;
   if (view === undefined) return html`<p class="landing-none" role="status" data-testid="landing-none">${known?.error ? html`<b>Commit, push and merge are not possible here:</b> <${Literal} text=${known.error} />` : "Asking what there is to commit, push or merge …"}</p>`;
+  if (view.whyNot) return html`<div class="landing" data-testid="landing-none"><p class="landing-state"><b>Commit, push and merge are not possible here:</b> <${Literal} text=${view.whyNot} /></p><${Before} landed=${view.landed} /></div>`;
   const acts = actsOf(view, { ended, worktree: view.worktree });
   const chosen = acts.find((one) => one.act === open);
   const close = (act) => {
@@ -93,7 +94,7 @@ function Form({ agent, act, view, close, done }) {
   const send = async (confirm) => {
     setBusy(true);
     setSure(null);
-    const body = { ...bodyOf(act.act, form, all && view.files.length < view.filesTotal ? undefined : chosen.map((file) => file.path)), ...(view.head ? { head: view.head } : {}), ...(confirm === undefined ? {} : { confirm }) };
+    const body = { ...bodyOf(act.act, form, view, all && view.files.length < view.filesTotal ? undefined : chosen.map((file) => file.path)), ...(view.head ? { head: view.head } : {}), ...(confirm === undefined ? {} : { confirm }) };
     const said = await (act.act === "discard" ? discardWorktree(agent.sessionId) : land(agent.sessionId, act.act, body));
     setBusy(false);
     if (said.state === "confirm") setSure({ text: said.text, yes: "Yes, do it", rule: said.rule });
@@ -174,7 +175,7 @@ function whyNot(act, form, chosen) {
   return "";
 }
 
-function bodyOf(act, form, paths) {
+function bodyOf(act, form, view, paths) {
   switch (act) {
     case "commit":
       return { message: form.message.trim(), ...(paths === undefined ? {} : { paths }) };
@@ -184,6 +185,8 @@ function bodyOf(act, form, paths) {
       return form.remote ? { remote: form.remote } : {};
     case "pull-request":
       return { title: form.title.trim(), body: form.body.trim(), draft: form.draft, ...(form.base.trim() ? { base: form.base.trim() } : {}) };
+    case "merge":
+      return { base: view.base };
     default:
       return {};
   }

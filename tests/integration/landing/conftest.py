@@ -53,10 +53,13 @@ class Yard:
         version = (await self.ruled.rules(*rules)).json()["version"]
         await until(lambda: self.runner.policies.of("demo").version == version)
 
-    async def live(self, script: str = "sleep 600") -> Session:
+    async def live(self, script: str = "sleep 600", directory: Path | None = None) -> Session:
         """A session that runs in the repository, and that the service knows."""
         plan = SessionSpec(
-            session_id=new_session_id(), village="demo", command=["bash", "-c", script], directory=self.work
+            session_id=new_session_id(),
+            village="demo",
+            command=["bash", "-c", script],
+            directory=directory or self.work,
         )
         session = self.runner.start(plan)
         with trio.fail_after(60):

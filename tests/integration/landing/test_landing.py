@@ -22,7 +22,8 @@ async def test_chosen_files_become_a_commit_that_is_pushed_and_proposed(yard: Ya
     assert (made.status_code, made.json()["state"]) == (200, "done"), made.text
 
     status = (await yard.get(session)).json()
-    assert (status["branch"], status["remote"], status["ahead"], status["forge"]) == ("feature/x", "origin", None, "gh")
+    assert (status["branch"], status["remote"], status["forge"]) == ("feature/x", "origin", "gh")
+    assert "ahead" not in status
     assert {one["path"]: one["status"] for one in status["files"]} == {
         "new file": "added", "readme": "modified", "staged": "added",
     }  # fmt: skip
@@ -99,8 +100,8 @@ async def test_a_merge_goes_where_the_base_is_checked_out_and_conflicts_change_n
     assert (yard.work / "readme").read_text() == "other\n"
     cleaned = await yard.ruled.http["ann"].post(f"{SESSIONS}/{session}/worktree/clean")
     assert cleaned.status_code == 200, cleaned.text
-    gone = await yard.get(session)
-    assert (gone.status_code, "no worktree of its own" in gone.text) == (409, True)
+    gone = (await yard.get(session)).json()
+    assert ("no worktree of its own" in gone["whyNot"], [one["ok"] for one in gone["landed"]]) == (True, [False, True])
 
 
 async def test_of_an_ended_session_the_worktree_is_committed_and_the_service_writes_it_into_its_events(
@@ -159,5 +160,8 @@ async def test_outside_of_a_repository_and_of_an_ended_session_without_a_worktre
     session = await yard.live("true; sleep 0.2")
     await until(lambda: session.over.is_set())
     ended = await yard.get(session.plan.session_id)
-    assert refused(ended)[:2] == (409, "E_RUNNER_REFUSED")
-    assert "no worktree of its own" in ended.text
+    assert "no worktree of its own" in ended.json()["whyNot"]
+    refusal = await yard.land(session.plan.session_id, "commit", message="x")
+    assert refused(refusal)[:2] == (409, "E_RUNNER_REFUSED")
+    nowhere = await yard.live(directory=yard.folder)
+    assert "in no git repository" in (await yard.get(nowhere.plan.session_id)).json()["whyNot"]

@@ -46,8 +46,8 @@ async def get_git_status(call: Call[None, None]) -> wire.LandStatusView:
     """Return what of a session's changes is not committed, pushed or merged, and what could be done with it.
 
     Asked of its runner now, also where the session has ended and its worktree is still there. 409 E_RUNNER_OFFLINE
-    while the runner is away, 409 E_UNSUPPORTED where it is of a release that cannot do this, 409 E_RUNNER_REFUSED with
-    the reason outside of a repository, or where an ended session had no worktree of its own.
+    while the runner is away, 409 E_UNSUPPORTED where it is of a release that cannot do this. `whyNot` says why there is
+    nothing: outside of a repository, or where an ended session had no worktree of its own.
     """
     state = call.session
     command = Command(
@@ -61,15 +61,16 @@ async def get_git_status(call: Call[None, None]) -> wire.LandStatusView:
     except trio.TooSlowError:
         message = f"runner {state.runner_id} did not answer within {STATUS_SECONDS:g} s; ask again"
         raise ProblemError(504, message) from None
+    landed = [_view(one.outcome, one.at) for one in (call.api.context.board.session(state.session_id) or state).landed]
+    if result.error is not None and result.error.code == "NOT_POSSIBLE":
+        return wire.LandStatusView(at=call.now_ms, why_not=result.error.message, landed=landed)
     if not result.ok:
         raise _refused(result.error)
     try:
         found = await trio.to_thread.run_sync(_status, result.data)
     except ContractError as error:
         raise ProblemError(502, f"runner {state.runner_id} answered with something else: {error}") from None
-    known = (call.api.context.board.session(state.session_id) or state).landed
-    fields = attrs.asdict(found, recurse=False)
-    return wire.LandStatusView(at=call.now_ms, landed=[_view(one.outcome, one.at) for one in known], **fields)
+    return wire.LandStatusView(at=call.now_ms, landed=landed, **attrs.asdict(found, recurse=False))
 
 
 def _status(said: Any) -> LandStatus:
