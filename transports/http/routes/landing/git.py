@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import trio
 
-from townwatch.access.policy import Action, able, why_not_able
+from townwatch.access.policy import Action, token_allows, why_token_refused
 from townwatch.actors import commands, messages as m
 from townwatch.actors.runner import command_result
 from townwatch.actors.session.asked import work_of
@@ -29,7 +29,7 @@ from townwatch.contracts.rest import landing as wire
 from townwatch.contracts.secrets.shapes import masked_event
 from townwatch.contracts.village_ids import name_of
 from townwatch.store import members, sessions
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
 
@@ -166,12 +166,12 @@ async def merge_branch(call: Call[wire.MergeBranch, None]) -> wire.LandAnswer:
 async def _land(call: Call[Any, None], act: LandingAct, **fields: Any) -> wire.LandAnswer:
     """Give the order to the session, and wait a moment for what becomes of it. Raises `ProblemError`."""
     state, body = call.session, call.body
-    if body.confirm is not None and not able(call.subject, Action.DECIDE):
-        raise ProblemError(403, why_not_able(call.subject, Action.DECIDE))
+    if body.confirm is not None and not token_allows(call.subject, Action.DECIDE):
+        raise ProblemError(403, why_token_refused(call.subject, Action.DECIDE))
     asker, subject = await _asker(call, state, body.confirm), await _subject(call, state)
     order = LandOrder(act=act, asker=asker, subject=subject, head=body.head, **fields)
     call.notes = _notes(order)
-    ordered = await reach.tell(call, m.Land(order, call.entry(), call.claim, call.traceparent))
+    ordered = await lookups.tell(call, m.Land(order, call.entry(), call.claim, call.traceparent))
     call.noted = True  # with the promise
     result = await commands.result_of(ordered, LAND_SECONDS)
     if result is None:
