@@ -22,7 +22,7 @@ from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
-from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
+from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
@@ -32,7 +32,7 @@ PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain"})
 """Commands that are rows."""
 ACKLESS = frozenset({"start", "input", "stop", "pause", "resume", "approve"})
 """Commands that a runner of the dialect without acknowledgements understands."""
-FEATURES = {"pause": "pause", "resume": "pause", "resize": "resize", "diff": "diff"}
+FEATURES = {"pause": "pause", "resume": "pause", "resize": "resize", "diff": "diff", "conversations": CONVERSATIONS}
 """Commands that a runner with a list of features must have there."""
 MISSED_BEATS = 2
 """Heartbeats in a row without a session after which it is lost."""
@@ -230,9 +230,8 @@ class RunnerActor(TrioActor):
             raise m.Unsupported(f"runner {self.runner_id} speaks a dialect that has no command {command}")
         features, needed = self._hello.capabilities.features, FEATURES.get(command)
         if not self._lenient and features and needed is not None and needed not in features:
-            raise m.Unsupported(
-                f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}"
-            )
+            what = "list conversations" if command == "conversations" else f"{command} a session"
+            raise m.Unsupported(f"runner {self.runner_id} cannot {what}: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""

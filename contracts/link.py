@@ -33,6 +33,8 @@ class AgentInfo:
 
 POLICY_ENFORCEMENT = "policy_enforcement"
 """The feature of a runner that obeys the rules of its villages: the others are sent none."""
+CONVERSATIONS = "conversations"
+"""The feature of a runner that lists the conversations of its machine's agents, and goes on with one by its name."""
 SHARED_BUDGETS = "shared_budgets"
 """The feature of a runner that holds its sessions to allowances: the others are sent none."""
 
@@ -124,7 +126,7 @@ class Result:
     ok: bool
     error: ErrorBody | None = None
     data: Any = None
-    """What was asked for: of diff, a session's changes (contracts/diffs.py)."""
+    """What was asked for: of diff and conversations, see contracts/lists.py."""
 
 
 # --- service → runner ---------------------------------------------------------------------------------------------
@@ -194,6 +196,7 @@ CommandName = Literal[
     "withdraw_prompt",
     "clean_worktree",
     "diff",
+    "conversations",
 ]
 
 

@@ -88,6 +88,8 @@ from townwatch.contracts.rest.policies import (
     TriedApproval,
 )
 from townwatch.contracts.rest.runners import (
+    ConversationList,
+    ConversationQuery,
     EnrolmentCode,
     JoinedRunner,
     JoinRunner,
@@ -256,6 +258,8 @@ __all__ = [
     "ConnectionList",
     "ConnectionQuery",
     "ConnectionView",
+    "ConversationList",
+    "ConversationQuery",
     "Cursor",
     "DecisionBody",
     "DecisionMade",
