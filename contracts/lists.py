@@ -137,9 +137,9 @@ MOST_CONVERSATIONS = 200
 
 @attrs.frozen(kw_only=True)
 class Conversation:
-    """A conversation that an agent's CLI keeps. `conversation`: the CLI's own name for it; `path`: the directory that it
-    was in; `at`: when it last changed, by its machine's clock (epoch ms). `title`: in one line, without secrets; None
-    where there is none that can be read.
+    """A conversation that an agent's CLI keeps. `conversation`: the CLI's own name for it; `path`: the directory that
+    it was in; `at`: when it last changed, by its machine's clock (epoch ms). `title`: in one line, without secrets;
+    None where there is none that can be read.
     """
 
     provider_id: Id

@@ -111,8 +111,8 @@ class SessionConfig:
     resume_of: Id | None = None
     """The earlier session that this one continues."""
     cli_session_id: str | None = None
-    """The conversation that the agent's CLI is to go on with, by the CLI's own name for it. Without `resume_of`: one that
-    began outside of Townwatch.
+    """The conversation that the agent's CLI is to go on with, by the CLI's own name for it. Without `resume_of`: one
+    that began outside of Townwatch.
     """
     started_by: Id | None = None
     """The user who asked for it, for rules about a person."""
@@ -163,7 +163,7 @@ class StartSession:
     def _check_conversation(self) -> None:
         """A conversation that began outside is on one machine, in one directory. Raises `ContractError`."""
         if self.provider_id in (*WITH_COMMAND, "omnara"):
-            raise ContractError("conversation", f"is for agents that keep conversations; {self.provider_id} is none here")
+            raise ContractError("conversation", f"is for agents that keep conversations, not {self.provider_id}")
         if self.command:
             raise ContractError("command", "the agent's own command goes on with a conversation")
         if self.runner_id is None:

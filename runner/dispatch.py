@@ -74,7 +74,9 @@ def check_not_twice(config: SessionConfig, living: Iterable[SessionSpec]) -> Non
     """Raises `NotPossible` where a session that lives here goes on with the same conversation already."""
     for plan in living if config.cli_session_id is not None else ():
         if plan.order is not None and plan.order.cli_session_id == config.cli_session_id:
-            raise NotPossible(f"session {plan.session_id} goes on with the conversation {config.cli_session_id} already")
+            raise NotPossible(
+                f"session {plan.session_id} goes on with the conversation {config.cli_session_id} already"
+            )
 
 
 async def _check_not_open(config: SessionConfig, account: Account | None) -> None:

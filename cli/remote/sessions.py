@@ -132,7 +132,8 @@ def start(
     runner: Annotated[str | None, Parameter(help="id of the runner (default: the least loaded)")] = None,
     branch: Annotated[str | None, Parameter(help="branch to check out first")] = None,
     conversation: Annotated[
-        str | None, Parameter(help="one that the agent's CLI had before, by its name; with --runner, --dir where it was")
+        str | None,
+        Parameter(help="go on with one that the agent's CLI had, by its name; with --runner, --dir"),
     ] = None,
     usd: Annotated[float | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
     tokens: Annotated[int | None, Parameter(help="its budget in tokens, read and written")] = None,

@@ -1,7 +1,7 @@
 """Files in which agents' CLIs keep conversations: the newest of them, and the records at their beginnings.
 
-All of it is the person's, may be large, and may be anything: few files are looked at, and of each its beginning. Call it
-in a worker thread, with the rights of the session's user (`reading.as_acting`).
+All of it is the person's, may be large, and may be anything: few files are looked at, and of each its beginning. Call
+it in a worker thread, with the rights of the session's user (`reading.as_acting`).
 """
 
 import heapq

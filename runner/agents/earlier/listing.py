@@ -20,8 +20,8 @@ LONGEST_PATH = 4096
 
 
 def conversations(env: Mapping[str, str]) -> Conversations:
-    """Return what the CLIs on the path of this environment keep, the newest first. Blocking; call it in a worker thread.
-    A store that cannot be read is named with the reason.
+    """Return what the CLIs on the path of this environment keep, the newest first. Blocking: call it in a thread. A
+    store that cannot be read is named with the reason.
     """
     redactor = Redactor(secrets_of(env))
     found: list[Conversation] = []

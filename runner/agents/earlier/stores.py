@@ -1,6 +1,6 @@
 """Where each CLI keeps its conversations, and how one is recognised there. No file of credentials is opened.
 
-Each of these returns what its CLI has, the newest first, and raises `OSError` or `CannotTell` where that cannot be told.
+Each of these returns what its CLI has, the newest first, and raises `OSError` or `CannotTell` where it cannot tell.
 """
 
 import sqlite3

@@ -64,7 +64,9 @@ async def test_what_began_outside_is_listed_and_goes_on(bench: Bench, agent: Pla
             await seen.decide(await seen.asks(), "allow")
         assert await seen.turn_ends() == "completed"
         assert {"hello", "shell"} <= set(model.history)
-        assert [one for one in seen.told("session") if one.get("cliSessionId")][-1]["cliSessionId"] == found.conversation
+        assert [one for one in seen.told("session") if one.get("cliSessionId")][-1][
+            "cliSessionId"
+        ] == found.conversation
         order = seen.session.plan.order
         assert order is not None
         twice = await bench.runner._handle(others.start_again(order, "again"))

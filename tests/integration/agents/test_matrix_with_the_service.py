@@ -1,4 +1,4 @@
-"""Decisions with a service that is there, that is killed and returns, and that is away: CLI, log, lists and session agree.
+"""Decisions with a service that is there, that is killed and returns, and that is away: everybody says the same.
 
 One session of each adapter with four dialogs. Claude's terminal is in test_claude_with_the_service, which CI runs; the
 others are run by hand (python -P -m tests.agents), for between service and runner a decision travels the same way.

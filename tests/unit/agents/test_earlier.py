@@ -58,12 +58,14 @@ def test_each_store_is_read_and_the_newest_come_first(env: dict[str, str]) -> No
     (home / ".local/share/opencode").mkdir(parents=True)
     with sqlite3.connect(home / ".local/share/opencode/opencode.db") as database:
         database.execute("CREATE TABLE session (id, directory, title, time_updated, parent_id)")
-        database.execute("INSERT INTO session VALUES ('o1', ?, 'Paint', 2000000, NULL), ('o2', ?, 'x', 1, 'o1')", [WHERE] * 2)
+        rows = [("o1", WHERE, "Paint", 2_000_000, None), ("o2", WHERE, "x", 1, "o1")]
+        database.executemany("INSERT INTO session VALUES (?, ?, ?, ?, ?)", rows)
     database.close()
     listed = listing.conversations(env)
     assert listed.unknown == []
     assert {one.path for one in listed.conversations} == {WHERE}
-    assert [(one.conversation, one.title) for one in listed.conversations[-2:]] == [("o1", "Paint"), ("c1", "mend the cart")]
+    last = [(one.conversation, one.title) for one in listed.conversations[-2:]]
+    assert last == [("o1", "Paint"), ("c1", "mend the cart")]
     assert {(one.provider_id, one.conversation, one.title) for one in listed.conversations[:-2]} == {
         ("codex", "x1", "test the cart"),
         ("gemini_cli", "g1", "draw it"),

@@ -1,4 +1,4 @@
-"""Conversations that agents had outside of Townwatch: what a runner's machine keeps, for who may start sessions there."""
+"""Conversations that agents had outside of Townwatch, on a runner's machine: for who may start sessions there."""
 
 import uuid
 from typing import Any
@@ -64,7 +64,7 @@ async def _asked(call: Call[None, rest.ConversationQuery], runner_id: str) -> Co
     try:
         return await trio.to_thread.run_sync(_checked, result.data)
     except ContractError as error:
-        raise ProblemError(502, f"runner {runner_id} answered with something else than conversations: {error}") from None
+        raise ProblemError(502, f"runner {runner_id} answered with something else: {error}") from None
 
 
 def _checked(said: Any) -> Conversations:
