@@ -15,11 +15,15 @@ from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
 from tests.support.agents.fake_protocols import PROTOCOLS
 
+MORE = (others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)
 CASES = [
     (others.CLAUDE, "long", "time.sleep(120)"),
     (others.CLAUDE, "server", "time.sleep(121)"),
     (others.CLAUDE, "helper", "time.sleep(120)"),
     (others.CODEX, "long", "time.sleep(120)"),
+    *((kind, "long", "time.sleep(120)") for kind in others.by_hand(*MORE)),
+    *((kind, "server", "time.sleep(121)") for kind in others.by_hand(others.CODEX, *MORE)),
+    *((kind, "helper", "time.sleep(120)") for kind in others.by_hand(others.OPENCODE)),
 ]
 """A tool at work, a server that was left in the background, a tool of a subagent."""
 
