@@ -34,7 +34,7 @@ def conversations(env: Mapping[str, str]) -> Conversations:
                 found += [_told(provider, one, redactor) for one in read(env) if _can_be_told(one)]
             except (OSError, CannotTell, UnicodeError, sqlite3.Error) as error:
                 reason = redactor.clean(str(error))[:500]
-                log.info("conversations_unknown", provider=provider, reason=reason)
+                log.debug("conversations_unknown", provider=provider, reason=reason)
                 unknown.append(UnreadConversations(provider_id=provider, reason=reason))
     found.sort(key=lambda one: one.at, reverse=True)
     shown = found[:MOST_CONVERSATIONS]

@@ -66,7 +66,7 @@ async def test_gemini_s_dialogs_are_refused_by_rules_from_afar_and_in_the_termin
 ) -> None:
     work = private / "work"
     (work / ".townwatch").mkdir(parents=True)
-    rule = '[[rules]]\nid = "no-first"\neffect = "deny"\ncommand = "echo first > *"\n'
+    rule = '[[rules]]\nid = "no-first"\neffect = "deny"\ncommand = "echo first*"\n'
     (work / ".townwatch" / "policy.toml").write_text(rule)
     async with open_bench(private / "state", work) as bench:
         agent = others.place(others.GEMINI, private, work, model)
@@ -99,6 +99,7 @@ async def test_gemini_s_dialogs_are_refused_by_rules_from_afar_and_in_the_termin
             await seen.keys("\r")
             await seen.until(lambda found: len(found.resolved) == 4)
             assert seen.resolved[3] == ("allow", "terminal")
+            await seen.until(lambda found: found.turns == ["interrupted", "interrupted", "completed"])
             assert {path.name for path in work.glob("*.txt")} == {"shell.txt"}
             assert [status for _, status in seen.tools if status != "running"] == ["denied", "denied", "denied", "ok"]
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from tests.integration.runner.conftest import Far
+from townwatch.contracts.agent_events import CliSession
 from townwatch.runner.identity import new_session_id
 
 OUTSIDE = "0b1e3a6e-6a44-4c0e-9f38-53f3a4b0a001"
@@ -74,7 +75,7 @@ async def test_it_is_listed_without_secrets_gone_on_with_once_and_then_a_session
     with trio.fail_after(15):
         while not (home / "started").exists():
             await trio.sleep(0.05)
-    assert f"--resume {OUTSIDE}" in (home / "started").read_text()
+    assert f"--resume={OUTSIDE}" in (home / "started").read_text()
     again = await start(far)
     assert again.status_code == 409
     assert "goes on with the conversation" in again.text or "is that of session" in again.text
@@ -84,8 +85,7 @@ async def test_it_is_listed_without_secrets_gone_on_with_once_and_then_a_session
 async def test_a_conversation_of_a_session_here_is_not_listed_and_resume_of_is_named(far: Far) -> None:
     session = far.start("sleep 100", session_id=new_session_id())
     await session.started.wait()
-    about = {"type": "agent.session", "cliSessionId": OUTSIDE}
-    await session.events.tell("PROVIDER_EVENT_FORWARDED", providerEvent=about)
+    await session.events.provider(CliSession(cli_session_id=OUTSIDE))
     with trio.fail_after(15):
         while (await listed(far)).json()["items"]:
             await trio.sleep(0.05)

@@ -84,7 +84,7 @@ def test_secrets_and_control_characters_are_no_title_and_odd_names_are_left_out(
     (one,) = listing.conversations(env).conversations
     assert one.title is not None
     assert one.title.startswith("use •••••• [31mnow xxx")
-    assert len(one.title) == files.TITLE_CHARS
+    assert len(one.title) <= files.TITLE_CHARS
 
 
 def test_what_cannot_be_read_is_unknown_and_the_others_are_listed(env: dict[str, str], monkeypatch: Any) -> None:
