@@ -55,8 +55,10 @@ SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-FEATURES = ["resize", "pause", "ask", "worktree", "model", "resume_of", "diff"]
-FEATURES += [CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS]
+FEATURES = [
+    *("resize", "pause", "ask", "worktree", "model", "resume_of", "diff"),
+    *(CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS),
+]
 
 
 class Runner:

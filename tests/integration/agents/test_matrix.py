@@ -156,7 +156,7 @@ async def dialog(seen: Agent, kind: Kind, doing: Doing) -> None:
     await trio.sleep(1)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("where", "doing", "first"), CELLS, ids=["-".join(cell) for cell in CELLS])
 async def test_a_cell(
     bench: Bench, agent: Place, where: Where, doing: Doing, first: First, monkeypatch: pytest.MonkeyPatch

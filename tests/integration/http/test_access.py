@@ -229,7 +229,7 @@ NOTHING_HERE = {
     "end_bridge": 404,
     "report_event": 404,
 }
-"""What those who may are told where there is no order, worktree, diff, answer of a runner, held decision, failure or bridge."""
+"""What those who may are told where there is no order, worktree, runner, held decision, failure or bridge."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
     "count_sessions": "?villageId=closed",
