@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from townwatch.contracts.codec import ContractError
+from townwatch.contracts.link import CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
 from townwatch.runner.agents import catalog
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 DISPATCHED_COLS, DISPATCHED_ROWS = 120, 32
 """The terminal of a session that is started from afar."""
+FEATURES = [
+    *("resize", "pause", "ask", "worktree", "model", "resume_of", "diff"),
+    *(CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS),
+]
+"""What a runner says that it can do."""
 LIST_SECONDS = 20.0
 _lists = trio.CapacityLimiter(1)
 """One look at the stores of conversations at a time, also where one hangs on a slow disk."""

@@ -17,7 +17,6 @@ import trio
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
-from townwatch.contracts.link import CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner import dispatch
 from townwatch.runner.account import Account, acting
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from townwatch.runner.agents.http import AgentHttp
 
 log = structlog.get_logger("runner")
-
 AGENT_FILES = "agents"
 """What sessions of agents need while they run: below a slot's directory, or in the home of `run_as`."""
 LOST = "runner process lost"
@@ -55,10 +53,6 @@ SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-FEATURES = [
-    *("resize", "pause", "ask", "worktree", "model", "resume_of", "diff"),
-    *(CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS),
-]
 
 
 class Runner:
@@ -237,7 +231,7 @@ class Runner:
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,
-                features=FEATURES,
+                features=dispatch.FEATURES,
                 agents=agents,
             ),
             provider_versions={agent.provider_id: agent.version for agent in agents if agent.version},

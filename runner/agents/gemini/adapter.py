@@ -31,8 +31,10 @@ UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "--experimental-acp", "-v", "-
 COMMANDS = frozenset({"mcp", "extensions", "extension", "skills", "skill", "hooks", "hook", "gemma"})
 TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
 DEFAULTS = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH"
-REFUSED_SECONDS = 15.0
-"""How long its telemetry may take to say that a call was refused: it is sent every five seconds."""
+DRAWN_SECONDS, REFUSED_SECONDS, TIMES = 0.7, 8.0, 3
+"""A dialog takes no keys in its first moment, and its telemetry is sent every five seconds: Escape is pressed again where
+it has not said by then that the call was refused.
+"""
 CONNECT_SECONDS = 60.0
 """Within this time after its start Gemini calls the first hook; it is not connected otherwise."""
 
@@ -173,10 +175,13 @@ class GeminiTerminal:
         if answer.decision == "allow":
             raise NotPossible("Gemini takes a yes in its terminal only; a no can be given from here")
         opened.refusing = True
-        await self._host.type(b"\x1b")
-        with trio.move_on_after(REFUSED_SECONDS):
-            await opened.over.wait()
-            return opened.outcome == "deny"
+        await trio.sleep(DRAWN_SECONDS)
+        for _ in range(TIMES):
+            if not opened.over.is_set():
+                await self._host.type(b"\x1b")
+            with trio.move_on_after(REFUSED_SECONDS):
+                await opened.over.wait()
+                return opened.outcome == "deny"
         opened.refusing = False
         raise NotPossible("Gemini has not said that the call was refused; look at its terminal")
 

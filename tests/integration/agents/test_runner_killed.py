@@ -27,9 +27,10 @@ def model() -> Iterator[fake_model.Model]:
 
 
 @asynccontextmanager
-async def daemon(state: Path) -> AsyncIterator[trio.Process]:
+async def daemon(state: Path, path: str) -> AsyncIterator[trio.Process]:
     command = [*TOWNWATCH, "runner", f"--state-dir={state}"]
-    process = await trio.lowlevel.open_process(command, stdout=sys.stderr, stderr=sys.stderr)
+    env = {**os.environ, "PATH": path}
+    process = await trio.lowlevel.open_process(command, env=env, stdout=sys.stderr, stderr=sys.stderr)
     try:
         yield process
     finally:
@@ -56,14 +57,15 @@ async def test_its_return_tells_the_truth_and_ends_what_was_left(
         headers = {"authorization": f"Bearer {town.token}"}
         async with httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http:
             far = Far(http)
-            async with daemon(town.state) as process:
+            path = os.pathsep.join([place.env["PATH"], os.environ["PATH"]])
+            async with daemon(town.state, path) as process:
                 await online(far)
                 body = {
                     "providerId": kind.provider,
                     "runnerId": "runner_local",
                     "repoRef": {"provider": "local", "path": str(work)},
                     "task": {"title": "Wait", "goal": "do:long please"},
-                    "env": {**place.env, "PATH": os.pathsep.join([place.env["PATH"], os.environ["PATH"]])},
+                    "env": {**place.env, "PATH": path},
                 }
                 started = await http.post("/api/runner/sessions", json=body)
                 assert started.status_code == 201, started.text
@@ -76,7 +78,7 @@ async def test_its_return_tells_the_truth_and_ends_what_was_left(
                         await trio.sleep(0.2)
                 process.kill()
                 await process.wait()
-            async with daemon(town.state):
+            async with daemon(town.state, path):
                 await online(far)
                 with trio.fail_after(10):
                     while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
