@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import attrs
+import psutil
 import trio
 
 from townwatch.contracts.codec import ContractError, decode_json
@@ -35,6 +36,8 @@ DRAWN_SECONDS, REFUSED_SECONDS, TIMES = 0.7, 8.0, 3
 """A dialog takes no keys in its first moment, and its telemetry is sent every five seconds: Escape is pressed again where
 it has not said by then that the call was refused.
 """
+LOOK_SECONDS, QUIET_SECONDS = 1.0, 6.0
+"""While it works its screen counts the seconds: one that stands still for so long was interrupted, which no hook tells."""
 CONNECT_SECONDS = 60.0
 """Within this time after its start Gemini calls the first hook; it is not connected otherwise."""
 
@@ -63,6 +66,7 @@ class GeminiTerminal:
         self._failed: str | None = None
         self._news = trio.Event()
         self._turn = trio.Lock()
+        self._hooked = 0.0
         self._tells_refusals = False
         self._open: dict[str, _Open] = {}
 
@@ -101,13 +105,28 @@ class GeminiTerminal:
         if not self._heard.is_set():
             why = "not connected: Gemini calls no hooks (hooks are off, or a dialog of its start is open)"
             await self._host.say(Status(status="unknown", for_=why))
-        await self._news.wait()
+        while self._failed is None:
+            with trio.move_on_after(LOOK_SECONDS):
+                await self._news.wait()
+            async with self._turn:
+                if await self._stands_still():
+                    await self._tell(self._reader.stood_still())
         raise AdapterOff(self._failed or "a hook could not be read")
 
     @property
     def goes_on_alone(self) -> bool:
         """Return False: nobody would carry the order on."""
         return False
+
+    async def _stands_still(self) -> bool:
+        """Return whether neither its screen nor its hooks have said anything for a while, and nobody has paused it."""
+        quiet, pid = self._host.quiet_seconds, self._host.pid
+        if quiet is None or pid is None or min(quiet, trio.current_time() - self._hooked) < QUIET_SECONDS:
+            return False
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
 
     async def prompt(self, text: str) -> None:
         """Raises `NotPossible` always."""
@@ -121,6 +140,7 @@ class GeminiTerminal:
         if request.path in logs.PATHS:
             return await self._told(request)
         self._heard.set()
+        self._hooked = trio.current_time()
         if self._failed is not None:
             return HttpAnswer()
         try:

@@ -35,11 +35,26 @@ class GeminiReader:
     _running: dict[str, str] = attrs.field(factory=dict[str, str])
     _began: dict[str, tuple[str, str]] = attrs.field(factory=dict[str, tuple[str, str]])
     """Call → its tool and when the hook was told, of those that have not ended."""
+    _busy: bool = False
     _dialog: str | None = None
     """The call whose dialog is open."""
 
     def hook(self, given: Json) -> list[Reading]:
         """Read what one hook was given on its standard input. Raises `ShapeError`."""
+        said = self._hook(given)
+        for one in said:
+            if isinstance(one, Status):
+                self._busy = one.status == "busy"
+        return said
+
+    def stood_still(self) -> list[Reading]:
+        """Its screen has not changed for a while: one that works counts seconds there. A person has interrupted it."""
+        if not self._busy:
+            return []
+        self._busy = False
+        return [*self._closed(), Turn(id=f"turn-{self._turns}", result="interrupted"), Status(status="idle")]
+
+    def _hook(self, given: Json) -> list[Reading]:
         match shape.text(given, "hook_event_name"):
             case "SessionStart":
                 session = shape.text(given, "session_id")
@@ -91,6 +106,7 @@ class GeminiReader:
             return []
         settled = self._over("deny")
         self._began.pop(tool_id)
+        self._busy = False
         said = [*settled, *self.calls.ended(tool_id, "denied"), *self._closed()]
         return [*said, Turn(id=f"turn-{self._turns}", result="interrupted"), Status(status="idle")]
 

@@ -194,7 +194,7 @@ async def test_a_cell(
 
 def key_of(provider: str, doing: Doing) -> str:
     """Return what a person presses in the dialog."""
-    return {"escape": "\x1b", "deny": NO[provider]}.get(doing, YES[provider])
+    return {"escape": "\x1b", "deny": NO[provider], "question": "\r"}.get(doing, YES[provider])
 
 
 async def decided_afar(seen: Agent, request: dict[str, Any], doing: Doing, first: First) -> None:

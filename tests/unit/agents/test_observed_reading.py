@@ -156,6 +156,17 @@ class TestGemini:
         assert statuses(said) == ["idle"]
         assert reader.told({**refused, "event.timestamp": "2026-11-28T19:00:00.000Z"}) == []
 
+    def test_a_screen_that_stands_still_is_an_interrupt_where_it_was_at_work_and_nothing_where_a_dialog_waits(
+        self,
+    ) -> None:
+        reader, _ = self.opened()
+        assert reader.stood_still() == []
+        reader.hook({"hook_event_name": "BeforeAgent", "prompt": "and now"})
+        said = reader.stood_still()
+        assert [turn.result for turn in of_type(said, Turn)] == ["interrupted"]
+        assert statuses(said) == ["idle"]
+        assert reader.stood_still() == []
+
     def test_what_a_turn_left_open_ends_with_the_next_prompt(self) -> None:
         reader, asked = self.opened()
         said = reader.hook({"hook_event_name": "BeforeAgent", "prompt": "and now"})
