@@ -33,11 +33,11 @@ COMMANDS = frozenset({"mcp", "extensions", "extension", "skills", "skill", "hook
 TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
 DEFAULTS = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH"
 DRAWN_SECONDS, REFUSED_SECONDS, TIMES = 0.7, 8.0, 3
-"""A dialog takes no keys in its first moment, and its telemetry is sent every five seconds: Escape is pressed again where
-it has not said by then that the call was refused.
+"""A dialog takes no keys in its first moment, and its telemetry is sent every five seconds: Escape is pressed again
+where it has not said by then that the call was refused.
 """
 LOOK_SECONDS, QUIET_SECONDS = 1.0, 6.0
-"""While it works its screen counts the seconds: one that stands still for so long was interrupted, which no hook tells."""
+"""While it works its screen counts the seconds: one that stands still was interrupted, which no hook tells."""
 CONNECT_SECONDS = 60.0
 """Within this time after its start Gemini calls the first hook; it is not connected otherwise."""
 
