@@ -20,6 +20,7 @@ from townwatch.contracts.codec import decode_json
 LEASE_SECONDS = 3.0
 LOOK_SECONDS, ANSWER_SECONDS = 0.1, 1.0
 DEEDS = ("freeze", "kill", "stop", "kill follower", "freeze follower", "restart postgresql", "crash postgresql")
+NETWORK_DEEDS = ("cut clients", "cut runners", "freeze clients", "freeze runners")
 
 
 @attrs.define(eq=False)
@@ -70,9 +71,13 @@ class Pair:
     members: dict[int, Member]
     server: postgres.Server
     seed: int
+    networks: dict[str, Proxy] = attrs.field(factory=dict)
+    """clients, runners: what can be cut."""
     deeds: Counter[str] = attrs.field(factory=Counter)
     takeovers: list[tuple[str, float]] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
+    tell: Callable[[str], object] = str
+    """Hears of each deed that is done."""
 
     async def start(self) -> None:
         """Returns when one leads and the others relay to it."""
@@ -97,16 +102,21 @@ class Pair:
     async def rage(self, plan: Sequence[str]) -> None:
         """One deed after the other; each begins when the one before is over."""
         dice = random.Random(self.seed)
-        for deed in plan:
+        for number, deed in enumerate(plan, 1):
             port = await self.settled()
-            await trio.sleep(dice.uniform(0.5, 2.0))
+            await trio.sleep(dice.uniform(0.2, 1.0) if deed in NETWORK_DEEDS else dice.uniform(0.5, 2.0))
             self.deeds[deed] += 1
             await self._do(deed, port, dice)
+            self.tell(f"{number} of {len(plan)}: {deed}")
 
     async def _do(self, deed: str, port: int, dice: random.Random) -> None:
         leader, began = self.members[port], trio.current_time()
         assert leader.process is not None
         match deed:
+            case "cut clients" | "cut runners":
+                self.networks[deed.split()[1]].cut(dice.choice([0.3, 1.0]), dice)
+            case "freeze clients" | "freeze runners":
+                await self.networks[deed.split()[1]].freeze(dice.uniform(0.2, 2.0))
             case "freeze":
                 os.kill(leader.process.pid, signal.SIGSTOP)
                 await self._taken_over(deed, began, without=port)
@@ -189,8 +199,8 @@ def stored_events(url: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def plan_of(deeds: int, seed: int) -> list[str]:
+def plan_of(deeds: int, seed: int, kinds: Sequence[str] = DEEDS) -> list[str]:
     """Those that differ most first, then whatever the seed says."""
     dice: Callable[[Sequence[str]], str] = random.Random(f"plan {seed}").choice
     first = ("freeze", "kill follower", "crash postgresql", "kill")
-    return [*first[:deeds], *(dice(DEEDS) for _ in range(deeds - len(first)))]
+    return [*first[:deeds], *(dice(kinds) for _ in range(deeds - len(first)))]
