@@ -65,6 +65,7 @@ def bridge_of(
         border = Border(
             events=events,
             rooms=rooms,
+            villages=settings.villages,
             namespaces=settings.namespaces,
             most_bytes=settings.most_bytes,
             rate=Rate(settings.per_second, settings.burst),

@@ -2,6 +2,7 @@
 
 import ssl
 from collections import deque
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 import attrs
@@ -12,6 +13,7 @@ from townwatch.net.redis.resp import RedisError, Reply, RespBroken, RespReader, 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 5.0
 CHUNK = 65_536
+NAME = "townwatch"
 DEFAULT_PORT = 6379
 
 
@@ -144,6 +146,8 @@ async def connect(address: RedisAddress, most: int, most_of_all: int) -> RedisCo
             await made.ask("AUTH", *([address.user] if address.user else []), address.password)
         if address.database:
             await made.ask("SELECT", address.database)
+        with suppress(RedisRefused):  # a name for CLIENT LIST; not every user may give one
+            await made.ask("CLIENT", "SETNAME", NAME)
         return made
     except BaseException as error:
         if stream is not None:

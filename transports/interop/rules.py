@@ -83,10 +83,18 @@ class Border:
     """Judges emits of others. One a service; `now` is trio's clock."""
 
     def __init__(
-        self, *, events: frozenset[str], rooms: RoomList, namespaces: Collection[str], most_bytes: int, rate: Rate
+        self,
+        *,
+        events: frozenset[str],
+        rooms: RoomList,
+        villages: Collection[str],
+        namespaces: Collection[str],
+        most_bytes: int,
+        rate: Rate,
     ) -> None:
         self._events = events
         self._rooms = rooms
+        self._villages = frozenset(villages)
         self._namespaces = frozenset(namespaces)
         self._most = most_bytes
         self._buckets = TokenBuckets("bridge", rate)
@@ -99,7 +107,7 @@ class Border:
             raise NotAdmitted("own_event")
         if emit.event not in self._events:
             raise NotAdmitted("event")
-        if not emit.rooms or len(emit.rooms) > MOST_ROOMS or any(room not in self._rooms for room in emit.rooms):
+        if not emit.rooms or len(emit.rooms) > MOST_ROOMS or not all(map(self._is_open, emit.rooms)):
             raise NotAdmitted("room")  # without a room it is for all clients of the service: of all villages
         if emit.wants_answer:
             raise NotAdmitted("wants_answer")
@@ -112,6 +120,10 @@ class Border:
         except RateLimited:
             raise NotAdmitted("rate") from None
         return Admitted(event=emit.event, payload=payload, rooms=emit.rooms, without=without[0] if without else None)
+
+    def _is_open(self, room: str) -> bool:
+        kind, _, name = room.partition(":")
+        return room in self._rooms and (kind != "village" or name in self._villages)
 
     def _encoded(self, arguments: Sequence[Any]) -> bytes:
         if len(arguments) > MOST_ARGUMENTS:

@@ -26,7 +26,8 @@ PLENTY = Rate(100, 100)
 def border(rate: Rate = PLENTY) -> Border:
     return Border(
         events=frozenset({"deployed", "tick"}),
-        rooms=RoomList.read("rooms", ["village:demo", "agent:bot-*"]),
+        rooms=RoomList.read("rooms", ["village:*", "agent:bot-*"]),
+        villages=["demo"],
         namespaces=["/"],
         most_bytes=100,
         rate=rate,
