@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+from math import inf
 from pathlib import Path
 
 import trio
@@ -19,13 +20,14 @@ from tests.chaos.nemesis.pair import DEEDS, NETWORK_DEEDS, plan_of
 from tests.chaos.nemesis.replicas import Campaign, wage
 from tests.support import postgres
 
-NETWORK_SHARE = 2
+NETWORK_SHARE = 6
 """How often each fault of a network is drawn for one of a process."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=500)
+    parser.add_argument("--minutes", type=float, default=inf, help="no more faults after so long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--runners", type=int, default=6)
@@ -44,6 +46,7 @@ def main() -> int:
         runners=chosen.runners,
         sessions_each=1,
         clients=chosen.clients,
+        rage_seconds=chosen.minutes * 60,
         rest_seconds=300.0,
         tell=tell,
     )

@@ -5,6 +5,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import attrs
@@ -99,24 +100,35 @@ class Pair:
                         assert member.process.poll() is None, f"{member.name} ended by itself: {member.last_words()}"
                     await trio.sleep(0.1)
 
-    async def rage(self, plan: Sequence[str]) -> None:
-        """One deed after the other; each begins when the one before is over."""
-        dice = random.Random(self.seed)
+    async def rage(self, plan: Sequence[str], seconds: float = inf) -> None:
+        """One deed after the other, for at most so long. One to a process begins when all processes are well again, one
+        to a network at any time: also while a leader is being replaced.
+        """
+        dice, until = random.Random(self.seed), trio.current_time() + seconds
         for number, deed in enumerate(plan, 1):
-            port = await self.settled()
-            await trio.sleep(dice.uniform(0.2, 1.0) if deed in NETWORK_DEEDS else dice.uniform(0.5, 2.0))
+            if trio.current_time() > until:
+                break
+            if deed in NETWORK_DEEDS:
+                await trio.sleep(dice.uniform(0.2, 1.0))
+                await self._do_to_network(deed, dice)
+            else:
+                port = await self.settled()
+                await trio.sleep(dice.uniform(0.5, 2.0))
+                await self._do(deed, port, dice)
             self.deeds[deed] += 1
-            await self._do(deed, port, dice)
             self.tell(f"{number} of {len(plan)}: {deed}")
+
+    async def _do_to_network(self, deed: str, dice: random.Random) -> None:
+        what, whose = deed.split()
+        if what == "cut":
+            self.networks[whose].cut(dice.choice([0.3, 1.0]), dice)
+        else:
+            await self.networks[whose].freeze(dice.uniform(0.2, 2.0))
 
     async def _do(self, deed: str, port: int, dice: random.Random) -> None:
         leader, began = self.members[port], trio.current_time()
         assert leader.process is not None
         match deed:
-            case "cut clients" | "cut runners":
-                self.networks[deed.split()[1]].cut(dice.choice([0.3, 1.0]), dice)
-            case "freeze clients" | "freeze runners":
-                await self.networks[deed.split()[1]].freeze(dice.uniform(0.2, 2.0))
             case "freeze":
                 os.kill(leader.process.pid, signal.SIGSTOP)
                 await self._taken_over(deed, began, without=port)

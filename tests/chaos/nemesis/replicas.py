@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Campaign:
     runners: int = 2
     sessions_each: int = 2
     clients: int = 6
+    rage_seconds: float = inf
     rest_seconds: float = 90.0
     delay_ms: int = 50
     """After which a client that lost its connection tries again, the first time."""
@@ -98,7 +100,7 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
         for decision in ("allow", "deny"):
             nursery.start_soon(workload.decide, decision)
         await _something_is_asked(workload)
-        await pair.rage(campaign.plan)
+        await pair.rage(campaign.plan, campaign.rage_seconds)
         judge, stories = await _come_to_rest(town, pair, workload, swarms, campaign.rest_seconds)
         nursery.cancel_scope.cancel()
     return Outcome(judge.findings, judge.summary, pair, [ms / 1000 for story in stories for ms in story["away"]])

@@ -4,8 +4,9 @@ must not use the tables of a later one.
 The later release is made by the test (`tests/support/later_release.py`); both run as processes of their own.
 """
 
+import http.client
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ import trio
 from tests.chaos.nemesis.pair import LEASE_SECONDS
 from tests.chaos.nemesis.proxy import Proxy
 from tests.chaos.nemesis.town import Member, Town as TownOfProcesses
-from tests.integration.cluster.test_standby import ask, readiness
+from tests.integration.cluster.test_standby import ask
 from tests.integration.service.test_promises import event, held, started
 from tests.support import later_release, postgres
 from tests.support.service import NodeClient, Town, open_node_client
@@ -37,12 +38,13 @@ class Release:
 
     async def says(self, what: str) -> None:
         """Wait until it is ready and says so of itself: leads, or relays to NAME."""
-        with trio.fail_after(60):
+        with trio.fail_after(90):
             while True:
-                found = await readiness(self.port)
-                if found.status == 200 and found.body["cluster"].startswith(what):
-                    return
-                await trio.sleep(0.05)
+                with suppress(OSError, http.client.HTTPException):  # it starts, or goes
+                    found = await ask(self.port, "/readyz")
+                    if found.status == 200 and found.body["cluster"].startswith(what):
+                        return
+                await trio.sleep(0.1)
 
     @asynccontextmanager
     async def watched(self, token: str) -> AsyncIterator[NodeClient]:
