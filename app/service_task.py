@@ -28,7 +28,7 @@ class Hosted(TaskOwner):
 
     @property
     def note(self) -> str | None:
-        """How it is, in a line; None where it does not say."""
+        """Return how it is, in a line; None where it does not say."""
         return None if self._told is None else self._told()
 
     async def on_start(self) -> None:

@@ -37,7 +37,7 @@ class BridgeSettings:
     """Events of others that are taken, all together, after `burst` at once; more are dropped and counted."""
     burst: int = 200
     publish_events: list[str] = attrs.field(factory=list)
-    """Names of our events that are published for the others. Empty: none. Whoever may read that Redis sees them."""
+    """Names of our events that are published for the others. Empty: none. All who may read that Redis see them."""
     publish_rooms: list[str] = attrs.field(factory=lambda: ["village:*"])
     """Rooms of those villages, written as in `rooms`, whose events are published."""
     publish_to: Literal["key", "stream"] = "key"

@@ -75,7 +75,7 @@ def read_events(option: str, names: Sequence[str], own: Collection[str], *, ours
         if ours and name not in own:
             raise ValueError(f"{option}: {name!r} is no event of Townwatch; docs/wire-additions.md lists them")
         if not ours and name in own:
-            raise ValueError(f"{option}: {name!r} is an event of Townwatch itself, which nobody else may say")
+            raise ValueError(f"{option}: {name!r} is an event of Townwatch itself, which no other may say")
     return frozenset(names)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trio
 
-from tests.chaos.nemesis.pair import DEEDS, NETWORK_DEEDS, plan_of
+from tests.chaos.nemesis.pair import DEEDS, LEASE_SECONDS, NETWORK_DEEDS, plan_of
 from tests.chaos.nemesis.replicas import Campaign, wage
 from tests.support import postgres
 
@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=500)
     parser.add_argument("--minutes", type=float, default=inf, help="no more faults after so long")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--lease", type=float, default=LEASE_SECONDS, help="seconds; more on a busy machine")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--runners", type=int, default=6)
     parser.add_argument("--clients", type=int, default=20)
@@ -43,6 +44,7 @@ def main() -> int:
         plan=plan_of(chosen.faults, chosen.seed, kinds),
         seed=chosen.seed,
         replicas=chosen.replicas,
+        lease_seconds=chosen.lease,
         runners=chosen.runners,
         sessions_each=1,
         clients=chosen.clients,

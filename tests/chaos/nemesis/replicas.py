@@ -29,6 +29,7 @@ class Campaign:
     plan: Sequence[str]
     seed: int = 1
     replicas: int = 3
+    lease_seconds: float = LEASE_SECONDS
     runners: int = 2
     sessions_each: int = 2
     clients: int = 6
@@ -58,12 +59,17 @@ class Outcome:
             f"{deed}: {len(found)} times, led after {found[len(found) // 2]:.2f} s (p50), {found[-1]:.2f} s (worst)"
             for deed, found in sorted(by_deed.items())
         ]
-        return "\n".join([f"{sum(self.pair.deeds.values())} faults {dict(self.pair.deeds)}: {self.summary}", *lines])
+        faults = f"{sum(self.pair.deeds.values())} faults {dict(self.pair.deeds)}"
+        if self.pair.overdue:
+            faults += f", {self.pair.overdue} times a replaced process was ended by its deadline and started again"
+        return "\n".join([f"{faults}: {self.summary}", *lines])
 
 
 async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: str) -> Outcome:
     """Run a campaign; TOWNWATCH_DATABASE_URL is set to `url` for the commands that are run beside the services."""
-    members = dict(_service(folder, url, f"replica{number}") for number in range(1, campaign.replicas + 1))
+    members = dict(
+        _service(folder, url, f"replica{number}", campaign.lease_seconds) for number in range(1, campaign.replicas + 1)
+    )
     pair = Pair(members, server, campaign.seed, tell=campaign.tell)
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         ports = list(members)
@@ -84,9 +90,11 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
         await for_clients.ready.wait()
         await for_runners.ready.wait()
         await town.sign_in()
-        names = [f"runner{number}" for number in range(1, campaign.runners + 1)]
-        for name in names:
-            await town.enrol(name)
+        runners = [f"runner{number}" for number in range(1, campaign.runners + 1)]
+        async with trio.open_nursery() as enrolling:
+            for name in runners:
+                enrolling.start_soon(town.enrol, name)
+        for name in runners:
             await town.runners[name].start()
         swarms: list[Swarm] = []
         for first in range(0, campaign.clients, CLIENTS_OF_A_PROCESS):
@@ -95,7 +103,7 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
             swarms.append(
                 await stack.enter_async_context(open_swarm(address, town.token, first, count, campaign.delay_ms))
             )
-        for name in names:
+        for name in runners:
             nursery.start_soon(workload.keep_running, name)
         for decision in ("allow", "deny"):
             nursery.start_soon(workload.decide, decision)
@@ -106,11 +114,11 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
     return Outcome(judge.findings, judge.summary, pair, [ms / 1000 for story in stories for ms in story["away"]])
 
 
-def _service(folder: Path, url: str, name: str) -> tuple[int, Member]:
+def _service(folder: Path, url: str, name: str, lease_seconds: float) -> tuple[int, Member]:
     port = free_port("127.0.0.1")
     environment = {
         "TOWNWATCH_DATABASE_URL": url,
-        "TOWNWATCH_DATABASE_LEASE_SECONDS": str(LEASE_SECONDS),
+        "TOWNWATCH_DATABASE_LEASE_SECONDS": str(lease_seconds),
         "TOWNWATCH_DATABASE_PROCESS_NAME": name,
         "TOWNWATCH_LIMITS_CONNECTIONS_PER_USER": "200",
     }
