@@ -345,20 +345,19 @@ class ClusterBridge:
 
 
 def _entries(reply: Reply) -> Iterable[tuple[str, list[Any] | None]]:
-    """(id, fields) of what XREAD answered; None for fields that cannot be read."""
+    """(id, fields) of what XREAD answered for one stream; None for fields that cannot be read. Raises OSError."""
     match reply:
-        case [[_, list() as entries]]:
-            for entry in cast("list[Any]", entries):
-                match entry:
-                    case [bytes() as id_, fields]:
-                        yield (
-                            id_.decode("ascii", "replace"),
-                            cast("list[Any]", fields) if isinstance(fields, list) else None,
-                        )
-                    case _:
-                        pass
+        case [[_, entries]] if isinstance(entries, list):
+            found = cast("list[Any]", entries)
         case _:
             raise OSError(f"it answers XREAD with {str(reply)[:100]}")
+    for entry in found:
+        match entry:
+            case [bytes() as id_, fields]:
+                known = cast("list[Any]", fields) if isinstance(fields, list) else None
+                yield id_.decode("ascii", "replace"), known
+            case _:
+                pass
 
 
 def _order(id_: str) -> tuple[int, int]:

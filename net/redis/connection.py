@@ -52,11 +52,11 @@ def read_address(url: str) -> RedisAddress:
     if parts.scheme not in ("redis", "rediss", "unix"):
         raise ValueError("it begins with none of redis://, rediss:// and unix://")
     path = unquote(parts.path)
-    known = {"user": unquote(parts.username or ""), "password": unquote(parts.password or "")}
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if parts.scheme == "unix":
         if not path.strip("/"):
             raise ValueError("it names no socket: unix:///run/redis/redis.sock")
-        return RedisAddress(path=path, **known)
+        return RedisAddress(path=path, user=user, password=password)
     database = path.strip("/") or "0"
     if not (database.isascii() and database.isdigit()):
         raise ValueError("behind the last / is no number of a database")
@@ -66,8 +66,9 @@ def read_address(url: str) -> RedisAddress:
         host=parts.hostname,
         port=parts.port or DEFAULT_PORT,
         tls=parts.scheme == "rediss",
+        user=user,
+        password=password,
         database=int(database),
-        **known,
     )
 
 

@@ -61,7 +61,7 @@ def read_key_message(data: bytes) -> ForeignEmit | None:
     """Read a message of the redis adapter's channel. Raises `Unreadable`."""
     found = _msgpack(data)
     match found:
-        case [str() as uid, {"data": [str() as event, *arguments]} as packet, dict() as options]:
+        case [str() as uid, {"data": [str() as event, *arguments]} as packet, options] if isinstance(options, dict):
             return _emit("key", uid, packet, event, arguments, cast("dict[str, Any]", options))
         case [str(), {"type": int() as kind}, *_] if kind != EVENT:
             return None
@@ -84,7 +84,7 @@ def read_stream_entry(fields: Sequence[Any]) -> ForeignEmit | None:
         raise Unreadable("an entry without data")
     found = _json(data) if data[:1] == b"{" else _msgpack(_base64(data))
     match found:
-        case {"packet": {"data": [str() as event, *arguments]} as packet, "opts": dict() as options}:
+        case {"packet": {"data": [str() as event, *arguments]} as packet, "opts": options} if isinstance(options, dict):
             named_packet = {"nsp": _text(named.get("nsp", b"/")), **cast("dict[str, Any]", packet)}
             made = _emit(
                 "stream", _text(named.get("uid", b"")), named_packet, event, arguments, cast("dict[str, Any]", options)
@@ -136,7 +136,7 @@ def key_message(
 ) -> tuple[str, bytes]:
     """Return (channel, message) of an event for the redis adapter. `payload`: its argument, as JSON."""
     packet = {"type": EVENT, "data": [event, msgspec.json.decode(payload)], "nsp": namespace}
-    options = {"rooms": list(rooms), "except": list(skipped), "flags": {}}
+    options: dict[str, Any] = {"rooms": list(rooms), "except": list(skipped), "flags": {}}
     channel = f"{key}#{namespace}#" + (f"{rooms[0]}#" if len(rooms) == 1 else "")
     return channel, msgspec.msgpack.encode([uid, packet, options])
 
@@ -146,7 +146,8 @@ def stream_entry(
 ) -> tuple[str | bytes, ...]:
     """Return names and values of an event's entry for the streams adapter. `payload`: its argument, as JSON."""
     packet = {"type": EVENT, "data": [event, msgspec.Raw(payload)], "nsp": namespace}
-    data = {"packet": packet, "opts": {"rooms": list(rooms), "except": list(skipped), "flags": {}}}
+    options: dict[str, Any] = {"rooms": list(rooms), "except": list(skipped), "flags": {}}
+    data = {"packet": packet, "opts": options}
     return "uid", uid, "nsp", namespace, "type", str(BROADCAST), "data", msgspec.json.encode(data)
 
 
