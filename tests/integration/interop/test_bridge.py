@@ -49,7 +49,8 @@ async def test_what_official_servers_emit_comes_once_at_the_leader_and_at_a_foll
     url, port = postgres.fresh_schema(postgres_server, "bridge"), free_port("127.0.0.1")
 
     def settings(given: Any) -> Any:
-        return bridged(redis_server, on(url, given))
+        found = bridged(redis_server, on(url, given))
+        return attrs.evolve(found, database=attrs.evolve(found.database, lease_seconds=60.0))  # no take-over in here
 
     async def follow() -> None:
         given = settings(quiet_settings(tmp_path / "follower", allowed_hosts=[]))
