@@ -50,6 +50,7 @@ def main() -> int:
         clients=chosen.clients,
         rage_seconds=chosen.minutes * 60,
         rest_seconds=300.0,
+        patience=900.0,
         tell=tell,
     )
     with tempfile.TemporaryDirectory(prefix="tw-nemesis-") as folder, postgres.server() as server:

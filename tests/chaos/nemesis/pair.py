@@ -77,6 +77,8 @@ class Pair:
     deeds: Counter[str] = attrs.field(factory=Counter)
     takeovers: list[tuple[str, float]] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
+    patience: float = START_SECONDS * 2
+    """Seconds until all processes must be well again."""
     overdue: int = 0
     """How often a process that was replaced was ended by its own deadline."""
     tell: Callable[[str], object] = str
@@ -90,7 +92,7 @@ class Pair:
 
     async def settled(self) -> int:
         """Wait until one leads and the others relay to it; the port of the one."""
-        with trio.fail_after(START_SECONDS * 2):
+        with trio.fail_after(self.patience):
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     states = {port: await _state(http, port) for port in self.members}
@@ -110,22 +112,28 @@ class Pair:
             await member.start()
 
     async def rage(self, plan: Sequence[str], seconds: float = inf) -> None:
-        """One deed after the other, for at most so long. One to a process begins when all processes are well again, one
-        to a network at any time: also while a leader is being replaced.
+        """Do these deeds, for at most so long. One to a process begins when all processes are well again; those to
+        networks are done one after the other beside that, also while a leader is being replaced.
         """
-        dice, until = random.Random(self.seed), trio.current_time() + seconds
-        for number, deed in enumerate(plan, 1):
+        until = trio.current_time() + seconds
+        async with trio.open_nursery() as nursery:
+            for kind in (DEEDS, NETWORK_DEEDS):
+                nursery.start_soon(self._rage, [deed for deed in plan if deed in kind], len(plan), until)
+
+    async def _rage(self, plan: Sequence[str], of: int, until: float) -> None:
+        dice = random.Random(self.seed)
+        for deed in plan:
             if trio.current_time() > until:
                 break
             if deed in NETWORK_DEEDS:
-                await trio.sleep(dice.uniform(0.2, 1.0))
+                await trio.sleep(dice.uniform(0.5, 2.5))
                 await self._do_to_network(deed, dice)
             else:
                 port = await self.settled()
                 await trio.sleep(dice.uniform(0.5, 2.0))
                 await self._do(deed, port, dice)
             self.deeds[deed] += 1
-            self.tell(f"{number} of {len(plan)}: {deed}")
+            self.tell(f"{sum(self.deeds.values())} of {of}: {deed}")
 
     async def _do_to_network(self, deed: str, dice: random.Random) -> None:
         what, whose = deed.split()
@@ -172,7 +180,7 @@ class Pair:
                 await self._taken_over(deed, began)
 
     async def _taken_over(self, deed: str, began: float, without: int | None = None) -> None:
-        with trio.fail_after(START_SECONDS):
+        with trio.fail_after(self.patience):
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     for port in self.members:

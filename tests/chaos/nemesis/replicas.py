@@ -35,6 +35,8 @@ class Campaign:
     clients: int = 6
     rage_seconds: float = inf
     rest_seconds: float = 90.0
+    patience: float = 180.0
+    """Seconds until all processes must be well again after each fault."""
     delay_ms: int = 50
     """After which a client that lost its connection tries again, the first time."""
     haproxy: bool = False
@@ -70,7 +72,7 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
     members = dict(
         _service(folder, url, f"replica{number}", campaign.lease_seconds) for number in range(1, campaign.replicas + 1)
     )
-    pair = Pair(members, server, campaign.seed, tell=campaign.tell)
+    pair = Pair(members, server, campaign.seed, patience=campaign.patience, tell=campaign.tell)
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:
         ports = list(members)
         for_runners = SpreadingProxy(0, ports=ports)
