@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -12,7 +13,6 @@ import trio
 from townwatch.config.process import free_port
 
 SHIPPED = Path(__file__).parents[3] / "packaging" / "compose" / "haproxy.cfg"
-START_SECONDS = 60
 
 
 def program() -> str | None:
@@ -37,9 +37,8 @@ class HaProxyFront:
         file.write_text(self._config())
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.run_process, [found, "-db", "-q", "-f", str(file)])
+            nursery.start_soon(self._note_ready)
             task_status.started()
-            await self._until_up()
-            self.ready.set()
 
     def _config(self) -> str:
         """The shipped one, with our port and our replicas, which have no names to resolve."""
@@ -48,13 +47,11 @@ class HaProxyFront:
         servers = "".join(f"    server r{port} 127.0.0.1:{port}\n" for port in self.ports)
         return re.sub(r"(\n    # init-addr.*)?(\n    server .*)+\n", lambda _: f"\n{servers}", text)
 
-    async def _until_up(self) -> None:
-        with trio.fail_after(START_SECONDS):
-            async with httpx.AsyncClient() as http:
-                while True:
-                    try:
-                        if (await http.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
-                            return
-                    except httpx.HTTPError:
-                        pass
-                    await trio.sleep(0.1)
+    async def _note_ready(self) -> None:
+        """Set `ready` once a replica answers through it, however long those take to start."""
+        async with httpx.AsyncClient() as http:
+            while not self.ready.is_set():
+                with suppress(httpx.HTTPError):
+                    if (await http.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
+                        self.ready.set()
+                await trio.sleep(0.1)
