@@ -156,7 +156,7 @@ class HttpConnection:
         """Bytes of the body that are counted in `taken`."""
 
     async def next_request(self) -> tuple[Request, bool] | None:
-        """(request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
+        """Return (request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
         self.done()
         head = await self._head()
         if head is None:
@@ -296,7 +296,7 @@ class HttpConnection:
         return self._h11.send(h11.Data(data=body)) or b""
 
     async def _send(self, *parts: bytes) -> bool:
-        """Small parts in one packet."""
+        """Send small parts in one packet."""
         if sum(map(len, parts)) <= JOINED_BYTES:
             parts = (b"".join(parts),)
         for part in parts:

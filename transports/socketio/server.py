@@ -122,7 +122,7 @@ class TrioServer(ServerApi):
                     space.recovery.expire()
 
     def _spawn(self, function: Any, *args: Any) -> bool:
-        """False when it is too late for that: the server is stopping."""
+        """Start a task; False when it is too late for that: the server is stopping."""
         if self._tasks is None or self._tasks.cancel_scope.cancel_called:
             return False
         self._tasks.start_soon(function, *args)
@@ -317,8 +317,8 @@ class TrioServer(ServerApi):
     def publish(
         self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None, *, without: str | None = None
     ) -> None:
-        """One event, its argument as JSON (several: with commas between them), to every client in any of the rooms or
-        ids: once each, encoded once; to none that is in the room `without`.
+        """Send one event, its argument as JSON (several: with commas between them), to every client in any of the rooms
+        or ids: once each, encoded once; to none that is in the room `without`.
         """
         wanted = tuple(rooms)
         space = self.space("/")

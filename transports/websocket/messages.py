@@ -97,7 +97,7 @@ class Incoming:
         return None
 
     async def _more(self, *, wait: bool) -> None:
-        """More bytes, or the end. A peer that sends without a pause must not keep the loop."""
+        """Read more bytes, or the end. A peer that sends without a pause must not keep the loop."""
         data = self._connection.recv_nowait()
         if data is None:
             if not wait:
