@@ -26,6 +26,8 @@ from townwatch.app.health.damage import Damage
 from townwatch.app.health.metrics import Metrics
 from townwatch.app.held.commands import HeldCommands
 from townwatch.app.identity import known_issuers, open_database
+from townwatch.app.interop.bridge import ClusterBridge
+from townwatch.app.interop.opening import bridge_of
 from townwatch.app.member import ClusterMember
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
@@ -58,7 +60,6 @@ from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
-from townwatch.transports.socketio.handlers import SocketIoOutlet
 
 log = structlog.get_logger("service")
 
@@ -101,6 +102,8 @@ class Resources:
     search: SearchIndex
     tracing: Tracing | None
     """None where no collector is named."""
+    bridge: ClusterBridge | None
+    """None where no Redis is named."""
 
 
 async def open_resources(
@@ -144,6 +147,7 @@ async def open_resources(
     stack.callback(telemetry.subscribe(history.note))
     tracing = tracing_of(settings.telemetry, metrics.registry)
     server = TrioServer(engine=EngineSettings(origins=settings.server.origins), recovery=RecoverySettings())
+    bridge, outlet = bridge_of(settings.bridge, metrics.registry, server, lambda: context.directory.villages)
     disk = faults.disk(event_log) if faults else event_log
     trail = AuditTrail(database)
     stack.push_async_callback(trail.flush)
@@ -151,7 +155,7 @@ async def open_resources(
     held = HeldCommands()
     context = Context(
         disk,
-        SocketIoOutlet(server),
+        outlet,
         clock,
         StoredDecisions(database, lambda: accountant.look_soon(again=True), held),
         StoredPromises(database, clock, held),
@@ -190,6 +194,7 @@ async def open_resources(
         member=member,
         search=search,
         tracing=tracing,
+        bridge=bridge,
     )
 
 

@@ -307,6 +307,11 @@ class open_service:
         if base.tracing is not None:
             run = base.tracing.exporter.run
             specs.append(ChildSpec(id="spans", actor=Hosted, args=(run,), shutdown=1.5, backoff=cast.BACKOFF))
+        if base.bridge is not None:
+            told = {"told": base.bridge.told}
+            specs.append(
+                ChildSpec(id="bridge", actor=Hosted, args=(base.bridge.run,), kwargs=told, backoff=cast.BACKOFF)
+            )
         keep = retention(self._settings.journal)
         if keep is not None:
             specs.append(ChildSpec(id="keeper", actor=Keeper, args=(base.context, base.event_log, keep)))
