@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.integration.runner.conftest import Bench, open_bench, until
-from townwatch.runner.session import processes
+from townwatch.runner.session import cgroups, processes
 from townwatch.runner.session.session import Session
 from townwatch.runner.session.terminal import CommandExit
 
@@ -66,6 +66,57 @@ async def test_a_process_that_began_while_its_session_was_being_paused_stands_st
     await session.resume()
     assert await beats(bench.directory)
     await session.stop()
+
+
+HIDES = """
+import os, time
+for _ in range(2):  # its parents are gone before anybody looks
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+os.execve("/bin/sh", ["sh", "-c", "while :; do date +%s%N > beat; sleep 0.05; done"], {"PATH": os.environ["PATH"]})
+"""
+HOPS = """
+import os, time
+end = time.monotonic() + 60
+while time.monotonic() < end:  # a new process every moment; each list of them is out of date
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with open("beat", "w") as file:
+        file.write(str(time.time_ns()))
+"""
+needs_cgroups = pytest.mark.skipif(cgroups.usable() is None, reason="no control group can be made here")
+
+
+@needs_cgroups
+@pytest.mark.parametrize("script", [HIDES, HOPS], ids=["hides", "hops"])
+async def test_a_control_group_ends_what_left_no_trace(bench: Bench, script: str) -> None:
+    (bench.directory / "hide.py").write_text(script)
+    session = bench.start("bash", "-c", f"env -i PATH=$PATH {sys.executable} hide.py; sleep 100")
+    await until((bench.directory / "beat").exists)
+    await session.stop(graceful=False)
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "stopped by user")
+    assert not await beats(bench.directory)
+    left = cgroups.usable()
+    assert left is not None
+    await until(lambda: not (left / cgroups.name_for(session.plan.session_id)).exists())
+
+
+@needs_cgroups
+async def test_what_a_killed_runner_left_in_a_control_group_is_ended(bench: Bench) -> None:
+    group = cgroups.make("lost")
+    assert group is not None
+    left = await trio.lowlevel.open_process(["sleep", "1000"], env={}, preexec_fn=group.enter)
+    group.begun()
+    assert left.pid in processes.marked("lost")
+    await trio.to_thread.run_sync(processes.kill_marked, "lost")
+    with trio.fail_after(20):
+        assert await left.wait() == -signal.SIGKILL
+        while group.directory.exists():  # noqa: ASYNC110 - what is killed takes a moment to leave
+            await trio.to_thread.run_sync(processes.kill_marked, "lost")
+            await trio.sleep(0.02)
 
 
 async def test_what_cannot_be_ended_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
