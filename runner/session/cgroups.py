@@ -120,9 +120,8 @@ def _own_directory(mounts: str, groups: str) -> Path | None:
         if after.split(" ", 1)[0] != "cgroup2":
             continue
         root, mounted_at = before.split(" ")[3:5]
-        below = os.path.relpath(own, root) if own else ".."
-        if not below.startswith(".."):
-            return Path(mounted_at.replace("\\040", " ")) / below
+        if own and ".." not in own.split("/") and Path(own).is_relative_to(root):
+            return Path(mounted_at.replace("\\040", " ")) / Path(own).relative_to(root)
     return None
 
 
