@@ -291,7 +291,7 @@ class open_service:
             ),
             ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database, ending)),
             ChildSpec(id="releases", actor=Releases, args=(base.context, base.database), backoff=cast.BACKOFF),
-            ChildSpec(id="search", actor=Indexer, args=(base.search, base.event_log), backoff=cast.BACKOFF),
+            ChildSpec(id="search", actor=Indexer, args=(base.search, base.event_log, base.context), backoff=cast.BACKOFF),
             ChildSpec(id="presence", actor=Presence, args=(base.context, base.database), backoff=cast.BACKOFF),
             ChildSpec(id="grants", actor=GrantWatch, args=(base.grant_keeper,), backoff=cast.BACKOFF),
             ChildSpec(
