@@ -27,6 +27,7 @@ from townwatch.runner.account import Account, give_up_capabilities
 from townwatch.runner.session import cgroups
 from townwatch.runner.session.processes import name_of
 from townwatch.runner.session.size import Size
+from townwatch.runner.session.starting import NOT_FOUND, as_script, why
 
 CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
@@ -39,10 +40,6 @@ MOST_AHEAD = 16
 """Pieces that are read ahead of a change of size; a program that writes on and on is not waited for."""
 POLL_SECONDS = 0.02
 """How often to look whether the processes of a session are gone."""
-
-
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
-"""What a shell ends with where it cannot start a command."""
 HALT_SECONDS = 5.0
 """How long to look for processes that a session begins while it is being paused."""
 KILL_SECONDS = 10.0
@@ -129,24 +126,20 @@ class Terminal:
             _set_size(master, cols, rows)
             if account is not None:
                 account.give_terminal(slave)
-            process = await trio.lowlevel.open_process(
-                list(command),
-                stdin=slave if stdin is None else stdin,
-                stdout=slave,
-                stderr=slave,
-                cwd=str(cwd),
-                env=dict(env),
-                start_new_session=True,
-                **options,
-            )
+            options |= {"stdin": slave if stdin is None else stdin, "stdout": slave, "stderr": slave}
+            options |= {"cwd": str(cwd), "env": dict(env), "start_new_session": True}
+            try:
+                process = await trio.lowlevel.open_process(list(command), **options)
+            except OSError as error:
+                script = as_script(command, cwd, env) if error.errno == errno.ENOEXEC else None
+                if script is None:
+                    raise
+                process = await trio.lowlevel.open_process(script, **options)
         except (OSError, ValueError) as error:
             os.close(master)
             if group is not None:
                 group.remove()
-            what = getattr(error, "strerror", None) or str(error)
-            missing = isinstance(error, FileNotFoundError | ValueError)
-            what = f"{command[0] if command else 'an empty command'}: {what}"
-            raise CannotStart(what, NOT_FOUND if missing else NOT_EXECUTABLE) from None
+            raise CannotStart(*why(command, error)) from None
         finally:
             os.close(slave)
             if group is not None:

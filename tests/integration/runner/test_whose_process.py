@@ -183,7 +183,21 @@ async def test_a_file_that_cannot_be_executed_ends_as_in_a_shell(bench: Bench) -
     (bench.directory / "plain.txt").write_text("no program")
     assert (await bench.over(bench.start("./plain.txt")))["exitCode"] == 126
     assert (await bench.over(bench.start("./nothing")))["exitCode"] == 127
+    assert (await bench.over(bench.start("")))["exitCode"] == 127
+    assert (await bench.over(bench.start("x" * 300)))["exitCode"] == 127
+    assert (await bench.over(bench.start("./" + "x" * 300)))["exitCode"] == 126
     assert (await bench.over(bench.start(str(bench.directory))))["exitCode"] == 126
+
+
+async def test_a_script_without_a_first_line_is_run_as_by_a_shell(bench: Bench) -> None:
+    for name, content in {"script": b"echo it runs with $1; exit 3\n", "empty": b"", "broken": b"\x7fELF\0\0"}.items():
+        (bench.directory / name).write_bytes(content)
+        (bench.directory / name).chmod(0o755)
+    session = bench.start("./script", "this")
+    assert (await bench.over(session))["exitCode"] == 3
+    assert "it runs with this" in bench.output(session)
+    assert (await bench.over(bench.start("./empty")))["exitCode"] == 0
+    assert (await bench.over(bench.start("./broken")))["exitCode"] == 126
 
 
 async def test_what_a_killed_runner_left_is_found_by_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
