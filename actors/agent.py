@@ -33,7 +33,7 @@ MOST_SCROLLED = 512 * 1024
 CHECKPOINT_CHARS = 1 << 20
 """Characters of output between two stored states: what a restart has to read again."""
 SCROLLED_FACTOR = 16
-"""So many times as much of lines that only scroll: of those it draws just the last, and a state is a thousand of them."""
+"""So many times as much of lines that only scroll: of those it draws just the last, a thousand for each state."""
 
 
 @attrs.frozen

@@ -99,7 +99,7 @@ class ViewerFilter:
 
     def csi(self, prefix: str, parameters: str, intermediates: str, final: str) -> None:
         if prefix == "?" and not intermediates and final in "hl":
-            modes = [mode for mode in parameters.split(";") if mode.isdigit() and int(mode.lstrip("0")[:6] or 0) in _MODES]
+            modes = [mode for mode in parameters.split(";") if _mode(mode) in _MODES]
             if modes:
                 return self._pass(f"\x1b[?{';'.join(modes)}{final}")
         elif self._draws(prefix, parameters, intermediates, final):
@@ -163,3 +163,8 @@ class ViewerFilter:
     def ended(self) -> None:
         self._drop()
         self._string_ended = True
+
+
+def _mode(digits: str) -> int:
+    """Return the number of a mode; 0, which none has, for what is no number."""
+    return int(digits.lstrip("0")[:6] or 0) if digits.isdigit() else 0

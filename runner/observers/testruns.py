@@ -47,7 +47,9 @@ _TAKE_A_VALUE = frozenset(
 )
 """Options of wrappers whose value is the next word: the value is no program."""
 _PYTHON_VALUES = frozenset({"-W", "-X"})
-_WITHIN = frozenset("coverage coverage3 cProfile profile trace pdb debugpy viztracer pyinstrument memray scalene".split())
+_WITHIN = frozenset(
+    "coverage coverage3 cProfile profile trace pdb debugpy viztracer pyinstrument memray scalene".split()
+)
 """What runs a Python module within itself, with options of its own before the ``-m`` of that module."""
 
 

@@ -2,8 +2,8 @@
 
 A process cannot leave its group by a new session, by another environment, or by outliving its parent; so a group knows
 every process of a session, and the kernel ends them all at once, however fast they multiply. It is there where the
-runner's own group may be written to: in a unit with ``Delegate=yes``, below ``systemd-run --user --scope -p Delegate=yes``,
-and in most containers with root. Everywhere else there is none, and `processes` finds what it can without.
+runner's own group may be written to: in a unit with ``Delegate=yes``, below ``systemd-run --user --scope -p
+Delegate=yes``, and in most containers with root. Everywhere else there is none, and `processes` finds what it can.
 """
 
 import hashlib

@@ -3,7 +3,8 @@
 import re
 
 _CHANGE = re.compile(
-    rb"\x1b(?:\[\?([0-9;]{1,40}+)([hl])|\[([<>=])([0-9;]{0,10}+)u|\[>4(?:;([0-9]))?m|\[([0-9;]{0,10}+) ?([rq])|([=>])|c)"
+    rb"\x1b(?:\[\?([0-9;]{1,40}+)([hl])|\[([<>=])([0-9;]{0,10}+)u|\[>4(?:;([0-9]))?m"
+    rb"|\[([0-9;]{0,10}+) ?([rq])|([=>])|c)"
 )
 _HARMLESS = re.compile(rb"(?:[^\x1b]++|\x1b\[[0-9;]*+[@A-HJKLMPSTXZ`abdefgm])*+")
 """Text, colours and movements, which are nearly all of a program's output: six times as fast to pass over."""

@@ -114,7 +114,7 @@ async def test_what_a_killed_runner_left_in_a_control_group_is_ended(bench: Benc
     await trio.to_thread.run_sync(processes.kill_marked, "lost")
     with trio.fail_after(20):
         assert await left.wait() == -signal.SIGKILL
-        while group.directory.exists():  # noqa: ASYNC110 - what is killed takes a moment to leave
+        while group.directory.exists():  # what is killed takes a moment to leave
             await trio.to_thread.run_sync(processes.kill_marked, "lost")
             await trio.sleep(0.02)
 

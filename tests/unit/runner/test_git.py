@@ -188,5 +188,5 @@ async def test_what_git_refuses_is_said_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(GitError, match=r"\A[^\n]+\Z") as no_repository:
         await git(tmp_path, "diff", "--stat", "HEAD")
     assert "usage" not in str(no_repository.value)
-    with pytest.raises(GitError, match="^fatal: "):
+    with pytest.raises(GitError, match=r"^fatal: "):
         await git(tmp_path, "log")
