@@ -83,9 +83,9 @@ class LocalScreen:
         self._modes = LocalModes()
 
     async def show(self, data: bytes) -> None:
-        """Write all of it. What the terminal does not take at once is written in a thread: a screen that scrolls slowly is no
-        reason to stop the loop, and a thread for each of a program's small lines costs more than all else that is done
-        with them.
+        """Write all of it. What the terminal does not take at once is written in a thread: a screen that scrolls slowly
+        is no reason to stop the loop, and a thread for each of a program's small lines costs more than all else that
+        is done with them.
         """
         if self._plain:
             data = self._held + data

@@ -148,7 +148,7 @@ def _programs() -> Iterator[Finding]:
 
 
 def _processes() -> Iterator[Finding]:
-    """Whether a runner started from here finds every process of a session."""
+    """Say if a runner that is started from here finds every process of a session."""
     if cgroups.usable() is not None:
         yield Finding("processes", "ok", "each session has a control group: every process of it is found and ended")
     else:

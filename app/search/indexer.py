@@ -60,7 +60,7 @@ class Indexer(TaskOwner):
                     await trio.sleep(LOOK_SECONDS)
 
     async def _until_quiet(self) -> None:
-        """Wait until nobody types, for a time."""
+        """Wait until no person types, for a time."""
         with trio.move_on_after(MOST_SECONDS):
             while (due := self._context.typed_at + TYPED_SECONDS) > trio.current_time():  # noqa: ASYNC110 - keys go on
                 await trio.sleep_until(due)
