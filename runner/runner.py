@@ -28,7 +28,7 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import worktrees
+from townwatch.runner.session import cgroups, worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
 from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END
@@ -241,7 +241,7 @@ class Runner:
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,
-                features=dispatch.FEATURES,
+                features=dispatch.FEATURES if cgroups.usable() is None else [*dispatch.FEATURES, cgroups.FEATURE],
                 agents=agents,
             ),
             provider_versions={agent.provider_id: agent.version for agent in agents if agent.version},
