@@ -25,6 +25,7 @@ import trio
 
 from townwatch.contracts.networks import network_of
 from townwatch.transports.edge.relay.wire import PROBE
+from townwatch.transports.edge.trusted import TrustedProxies
 
 Resume = Callable[[], Awaitable[None]]
 RESUMED_AT_ONCE = 64
@@ -79,7 +80,14 @@ class IdlePoller(Generic[C]):
     takes_new = True
     """Whether new connections wait here, too."""
 
-    def __init__(self, nursery: trio.Nursery, go_on: Callable[[C, Resume], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        go_on: Callable[[C, Resume], Awaitable[None]],
+        trusted: TrustedProxies | None = None,
+    ) -> None:
+        """`trusted`: proxies, whose new connections take the turns of their clients."""
+        self._trusted = trusted or TrustedProxies()
         self._nursery = nursery
         self._go_on = go_on
         self._epoll = select.epoll()
@@ -247,7 +255,8 @@ class IdlePoller(Generic[C]):
         if not said:  # it is over already
             return self._asking
         lines = self._urgent if said.startswith(URGENT) else self._new
-        return lines.setdefault(network_of(idle.connection.peer), {})
+        client = self._trusted.client_behind(idle.connection.peer, idle.connection.sock)
+        return lines.setdefault(network_of(client), {})
 
     def _next(self) -> Iterator[int]:
         """Those whose turn it is."""
