@@ -108,7 +108,10 @@ class SignIn:
         return await self._signed_in(user, "renewed", place)
 
     async def set_password(self, user_id: str, password: str) -> None:
-        """A new password; every access token issued so far ends, and every one-time code. Raises `townwatch.access.passwords.WeakPassword`."""
+        """A new password; every access token issued so far ends, and every one-time code.
+
+        Raises `townwatch.access.passwords.WeakPassword`.
+        """
         hashed = await self._passwords.hash(password)
         await self._database.call(_change_password, user_id, hashed, self._now_ms())
 

@@ -57,6 +57,7 @@ from townwatch.store.search.records import SearchStore
 from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.edge.trusted import TrustedProxies
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 from townwatch.transports.socketio.handlers import SocketIoOutlet
 

@@ -6,7 +6,6 @@ request may be held open for as long as a person takes to answer; that its clien
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
 
 import attrs
 import h11

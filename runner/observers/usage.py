@@ -7,7 +7,6 @@ import attrs
 
 from townwatch.contracts.events import UsageMetrics
 
-
 MOST_TOKENS, MOST_USD = 10**12, 1e9
 """Of one report: programs say what they want to, and what no event can hold would keep the session from ending."""
 

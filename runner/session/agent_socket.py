@@ -85,15 +85,19 @@ class AskServer:
         with trio.fail_after(FIRST_LINE_SECONDS) as scope:
             self._strangers[scope] = None
             if len(self._strangers) > MAX_STRANGERS:
-                next(iter(self._strangers)).cancel()
+                longest = next(iter(self._strangers))
+                del self._strangers[longest]
+                longest.cancel()
             try:
                 return self._check(await _read_line(stream))
             finally:
-                del self._strangers[scope]
+                self._strangers.pop(scope, None)
 
     async def _handle(self, session_id: str, request: dict[str, Any]) -> dict[str, Any]:
         if self._waiting[session_id] >= MAX_WAITING:
-            raise ContractError("", f"{MAX_WAITING} requests of this session wait for their answers; let some be answered")
+            raise ContractError(
+                "", f"{MAX_WAITING} requests of this session wait for their answers: no more until one has"
+            )
         self._waiting[session_id] += 1
         try:
             return await self._handler(session_id, request)

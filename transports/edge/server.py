@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from townwatch.transports.edge.connection import KEPT, Connection
+from townwatch.transports.edge.heads import describe
 from townwatch.transports.edge.http import (
     BodyStream,
     HttpConnection,
@@ -27,7 +28,6 @@ from townwatch.transports.edge.http import (
     WebSocketHandler,
     error_response,
 )
-from townwatch.transports.edge.heads import describe
 from townwatch.transports.edge.idle import IdlePoller, Resume
 from townwatch.transports.edge.relay.wire import RelayClaim
 from townwatch.transports.edge.routing import host_allowed, longest_prefix, strip_prefix, upgrade_required

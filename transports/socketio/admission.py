@@ -39,7 +39,7 @@ class Strangers:
 
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._most = most
-        self._size: dict["Client", int] = {}
+        self._size: dict[Client, int] = {}
         self._held = 0
 
     def __len__(self) -> int:

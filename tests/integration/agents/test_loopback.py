@@ -7,8 +7,8 @@ import httpx
 import pytest
 import trio
 
-from townwatch.runner.agents.adapter import HttpAnswer, HttpRequest
 from townwatch.runner.agents import http as module
+from townwatch.runner.agents.adapter import HttpAnswer, HttpRequest
 from townwatch.runner.agents.http import AgentHttp
 
 

@@ -42,7 +42,9 @@ class Listening:
 @asynccontextmanager
 async def dialling(house: Any, monkeypatch: pytest.MonkeyPatch, **target: Any) -> AsyncIterator[None]:
     monkeypatch.setattr(dialer, "BACKOFF", Backoff(base=0.01, cap=0.05))
-    deps = LinkDeps(context=house.context, links=LINKS, authenticate=authenticate, grants=granted, settings=link_settings())
+    deps = LinkDeps(
+        context=house.context, links=LINKS, authenticate=authenticate, grants=granted, settings=link_settings()
+    )
     links = whereis(LINKS)
     assert links is not None
     (spec,) = dial_specs(deps, [DialTarget(**{"runner_id": "far", **target})])

@@ -25,7 +25,7 @@ async def said(runner: VillageRunner) -> None:
 async def losses(town: Town) -> dict[str, str]:
     """Village → what its people are told of lost events."""
     found = town.service.context.notices.items()
-    return {village.partition("~")[0]: notices[0].text for village, notices in found}
+    return {village.partition("~")[0]: notices[0].description for village, notices in found}
 
 
 @pytest.mark.parametrize("what", ["a stop", "a decision", "a decision that is held"])
@@ -41,7 +41,7 @@ async def test_the_result_of_a_command_counts_from_its_own_runner_alone(tmp_path
             assert (await http.post(f"{SESSIONS}/s1/stop", json={})).status_code == 200
         else:
             command_id = "approve:s1:a1"
-            hold = {"holdMs": 3000} if what == "a decision that is held" else {}
+            hold = {"holdMs": 60_000} if what == "a decision that is held" else {}
             made = await http.post(f"{SESSIONS}/s1/approvals/a1", json={"decision": "allow", **hold})
             assert made.status_code == 200
         assert await open_rows(town) == [command_id]
@@ -57,6 +57,7 @@ async def test_the_result_of_a_command_counts_from_its_own_runner_alone(tmp_path
                 await runner.say(json.dumps({"type": "result", "commandId": command_id, "ok": True}))
                 await said(runner)  # not even its own, of what it was not told
                 assert await open_rows(town) == [command_id]
+                return
             command = await runner.next("command")
             assert command["commandId"] == command_id
             await runner.answer(command)
