@@ -22,7 +22,7 @@ JOINED_BYTES = 64 * 1024
 """Head and body up to so many bytes are copied together, so that a small answer is one packet."""
 FREE_BODY_BYTES = 16 * 1024
 """So much of each body is not counted: small requests are answered however much of large ones is under way."""
-PARTS_PER_CHECKPOINT = 32
+PARTS_PER_CHECKPOINT = 8
 """Heads, pieces of bodies and reads: a peer that sends without a pause must not keep the loop."""
 TAKEN_BYTES = 64 << 20
 HELD_BYTES = 64 << 20

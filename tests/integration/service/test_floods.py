@@ -36,8 +36,8 @@ class Passes(trio.abc.Instrument):
 
 
 async def flooded(town: Town, sent: bytes, last: bytes, *before: tuple[bytes, bytes]) -> tuple[int, bytes]:
-    """(passes of the loop until the last answer, or the end; all answers). The bytes are there before the service looks. `before`:
-    what is said first, and what is waited for.
+    """(passes of the loop until the last answer, or the end; all answers). The bytes are there before anybody looks.
+    `before`: what is said first, and what is waited for.
     """
     where, found, passes = urlsplit(town.url), b"", Passes()
     with closing(socket.create_connection((where.hostname, where.port))) as one:
