@@ -28,7 +28,7 @@ from townwatch.transports.edge.http import (
     WebSocketHandler,
     error_response,
 )
-from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.idle import ENCRYPTED_AT_ONCE, IdlePoller, Resume
 from townwatch.transports.edge.relay.wire import RelayClaim
 from townwatch.transports.edge.routing import host_allowed, longest_prefix, strip_prefix, upgrade_required
 from townwatch.transports.edge.sending import hang_up
@@ -268,8 +268,9 @@ class Edge:
         """Return the poller for connections that wait without a task, or None where the system has none."""
         if not IdlePoller.possible():
             return None
-        readable = TrustedProxies() if self._tls is not None else self._trusted
-        return IdlePoller(nursery, self._live, readable)
+        if self._tls is not None:
+            return IdlePoller(nursery, self._live, begun=ENCRYPTED_AT_ONCE)
+        return IdlePoller(nursery, self._live, self._trusted)
 
     async def _plain_side(self, plain: socket.socket, nursery: trio.Nursery, peer: Peer) -> None:
         """Serve what a TLS connection carries, from its first byte on."""
