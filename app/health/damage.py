@@ -52,7 +52,7 @@ class Damage:
         ]
 
     def warnings(self) -> list[str]:
-        """Return warnings about lost and unreadable data, for a service that works. Everybody may read them: they name
+        """Return warnings about lost and unreadable data, for a service that works. They need no token to be read, and name
         nothing of a village.
         """
         found: list[str] = []

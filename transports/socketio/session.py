@@ -171,7 +171,7 @@ class EngineSession:
             case "4":
                 self.engine.on_message(self, packet[1:])
             case "3":
-                if self.pong_due:  # one that nobody asked for changes nothing: each would be a place in the schedule
+                if self.pong_due:  # an unasked pong changes nothing: each would be a place in the schedule
                     self.pong_due = 0.0
                     self.engine.heartbeat.expect_ping(self)
             case "b":

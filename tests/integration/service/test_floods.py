@@ -36,7 +36,7 @@ class Passes(trio.abc.Instrument):
 
 
 async def flooded(town: Town, sent: bytes, last: bytes, *before: tuple[bytes, bytes]) -> tuple[int, bytes]:
-    """(passes of the loop until the last answer, or the end; all answers). The bytes are there before anybody looks.
+    """(passes of the loop until the last answer, or the end; all answers). The bytes are there before the loop looks.
     `before`: what is said first, and what is waited for.
     """
     where, found, passes = urlsplit(town.url), b"", Passes()
