@@ -334,7 +334,7 @@ class ClientActor(TrioActor):
     # --- staying ----------------------------------------------------------------------------------
 
     async def _recover(self, rooms: Sequence[str]) -> bool:
-        """Rights may have changed while it was away. Its rooms are this actor's to keep again."""
+        """Check its rooms again: rights may have changed while it was away."""
         for room in rooms:
             village_id = scopes.village_of_room(room)
             if village_id is None or not await self._access.may_read(self.subject, village_id):
@@ -344,12 +344,12 @@ class ClientActor(TrioActor):
         return True
 
     async def _dismiss(self, reason: str) -> None:
-        """It is told why, and goes."""
+        """Tell the client why, and close its connection."""
         self._context.outlet.send(self.client_id, "ws_error", encode(Refusal("E_UNAUTH", reason).as_ack()))
         await self._context.outlet.dismiss(self.client_id)
 
     def _rest(self) -> float:
-        """Seconds to the next ping, or to the end of its token."""
+        """Return the seconds to the next ping, or to the end of its token."""
         expires = self.subject.expires_ms
         left = PING_SECONDS if expires is None else (expires - self._context.clock.now_ms() + 1) / 1000
         return max(0.0, min(PING_SECONDS, left))
@@ -377,7 +377,7 @@ class ClientActor(TrioActor):
                 tell_if_alive(runner, m.HeartbeatReceived(None))
 
     async def _evict(self) -> None:
-        """Membership changed: out of every room it no longer opens."""
+        """Leave every room that its membership no longer opens."""
         verdicts: dict[str, bool] = {}
         for room, village_id in list(self._rooms.items()):
             if village_id not in verdicts:

@@ -1,7 +1,7 @@
 """Commands of people to sessions, shared by REST, Socket.IO and the control WebSocket.
 
 `for_session` makes the command that travels to the runner, `visible` asks for the right where a door has not asked
-before, `drive` is limit, call and audit of what only makes sense now (keys, a size), `word_of_the_runner` waits for
+before, `drive` is limit, call and audit of what only makes sense now (keys, a size), `wait_for_runner` waits for
 what became of an order. A stop, a pause and a resume are rows before they are promised (`actors/session/actor.py`),
 with their audit entry in the same transaction.
 """
@@ -19,8 +19,12 @@ from townwatch.actors.messages import LocateSession
 from townwatch.actors.ports import Access, Principal
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import scopes
+from townwatch.contracts.agent_events import Landed
+from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.keystrokes import is_text
-from townwatch.contracts.link import Command
+from townwatch.contracts.landing import LandReport, land_report
+from townwatch.contracts.link import Command, Result
+from townwatch.contracts.secrets.shapes import masked_event
 
 SessionOrder = orders.Input | orders.Resize | orders.Stop | orders.Pause | orders.Resume
 CALL_SECONDS = 10.0
@@ -97,6 +101,31 @@ def check_no_dialog(state: SessionState, typed: orders.Input) -> None:
         raise orders.AgentWaits(message)
 
 
+async def result_of(ordered: orders.Ordered, seconds: float) -> Result | None:
+    """Wait for a runner's result of an order; None where it did not come in time, or where it was done before."""
+    if ordered.waiting is None:
+        return None
+    with trio.move_on_after(seconds):
+        await ordered.waiting.done.wait()
+    return ordered.waiting.result
+
+
+def untold(result: Result) -> Landed | None:
+    """Return the outcome of an order that its runner told with the result alone; masked, as every event is."""
+    report = report_of(result)
+    return report.outcome if report is not None and not report.told else None
+
+
+def report_of(result: Result) -> LandReport | None:
+    """Return a runner's report of an order, masked; None where it reports none, or something else."""
+    if not result.ok or result.data is None:
+        return None
+    try:
+        return land_report.decode(masked_event(encode(result.data)))
+    except ContractError:
+        return None
+
+
 async def visible(context: Context, access: Access, subject: Principal, session_id: str) -> SessionState:
     """Return the session that a person wants to drive. Raises `NotVisible`, `NotAllowed`."""
     state = context.board.session(session_id)
@@ -140,7 +169,7 @@ async def tell(context: Context, session_id: str, message: Any) -> Any:
     return await session.call(message, timeout=CALL_SECONDS)
 
 
-async def word_of_the_runner(ordered: orders.Ordered, seconds: float) -> CommandProgress:
+async def wait_for_runner(ordered: orders.Ordered, seconds: float) -> CommandProgress:
     """Wait a moment for what the runner says to an order. Raises `RunnerRefused`."""
     if ordered.done:
         return CommandProgress(ordered.command_id, "done")

@@ -32,8 +32,8 @@ async def missed(
     *,
     output: bool = True,
 ) -> None:
-    """Everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it.
-    `output`: False for a client that gets the same text as terminal output.
+    """Return everything the room showed after `since` and up to `positions`. A session `since` does not name is new to
+    it. `output`: False for a client that gets the same text as terminal output.
     """
     is_village = room.startswith("village:")
     audience = for_village if is_village else translate

@@ -22,18 +22,28 @@ from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
+from townwatch.contracts.landing import LAND
 from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
 
 OFFLINE_SECONDS = 60.0
-PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain"})
+PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain", LAND})
 """Commands that are rows."""
 ACKLESS = frozenset({"start", "input", "stop", "pause", "resume", "approve"})
 """Commands that a runner of the dialect without acknowledgements understands."""
-FEATURES = {"pause": "pause", "resume": "pause", "resize": "resize", "diff": "diff"}
+FEATURES = {
+    "pause": "pause",
+    "resume": "pause",
+    "resize": "resize",
+    "diff": "diff",
+    LAND: LAND,
+    "land_status": LAND,
+}
 """Commands that a runner with a list of features must have there."""
+NEWER = frozenset({LAND, "land_status"})
+"""Those that a runner without such a list does not have, either."""
 MISSED_BEATS = 2
 """Heartbeats in a row without a session after which it is lost."""
 LEAST_SECONDS = 0.01
@@ -89,11 +99,11 @@ class RunnerActor(TrioActor):
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
         never: tuple[Status, float] = ("offline", -math.inf)
-        known: tuple[Status, float] = context.heard.get(runner_id, never)
+        known: tuple[Status, float] = context.last_seen.get(runner_id, never)
         self._status: Status = known[0]
         self._heard = known[1]
         self._heard_at: int | None = None
-        self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
+        self._waiting: dict[str, _Waiting] = context.pending_commands.setdefault(runner_id, {})
         self._lenient = False
         self._clock_offset_ms: float | None = None
         """How far our clock is ahead of its own, as of the last time it told."""
@@ -172,7 +182,7 @@ class RunnerActor(TrioActor):
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
-        self._context.heard[self.runner_id] = self._status, self._heard
+        self._context.last_seen[self.runner_id] = self._status, self._heard
         if self._status == "offline":
             self._become("online")
             self._check_later()  # it may fall silent again without its connection ending, as a bridge has none
@@ -192,9 +202,9 @@ class RunnerActor(TrioActor):
     def _become(self, status: Status) -> None:
         log.info("runner_status", runner=self.runner_id, status=status)
         self._status = status
-        self._context.heard[self.runner_id] = status, self._heard
+        self._context.last_seen[self.runner_id] = status, self._heard
         self._context.measure("runner_status", {"runner": self.runner_id, "status": status})
-        self._context.taps.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
+        self._context.subscriptions.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
         for village_id in {state.village_id for state in self._context.board.of_runner(self.runner_id)}:
             village = self._context.directory.villages.get(village_id)
             tell_if_alive(village, m.RunnerStatus(self.runner_id, status))
@@ -232,10 +242,14 @@ class RunnerActor(TrioActor):
         if self._lenient and command not in ACKLESS:
             raise m.Unsupported(f"runner {self.runner_id} speaks a dialect that has no command {command}")
         features, needed = self._hello.capabilities.features, FEATURES.get(command)
-        if not self._lenient and features and needed is not None and needed not in features:
+        if needed is None or self._lenient or needed in features or not (features or command in NEWER):
+            return
+        if command in NEWER:
             raise m.Unsupported(
-                f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}"
+                f"runner {self.runner_id} is of a release that cannot commit, push or merge for people; install this "
+                "one on its machine"
             )
+        raise m.Unsupported(f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""
@@ -284,7 +298,11 @@ class RunnerActor(TrioActor):
 
     async def _settle(self, result: Result) -> None:
         waiting = self._waiting.pop(result.command_id, None)
-        if result.command_id.partition(":")[0] in PROMISED:
+        kind = result.command_id.partition(":")[0]
+        if kind == LAND:
+            if waiting is not None:  # else its row is open, and it is told again
+                self._tell_landed(waiting.command.session_id or "", result)
+        elif kind in PROMISED:
             reason = result.error.message if result.error is not None else None
             try:
                 await self._context.promises.settle(self.runner_id, result.command_id, result.ok, reason)
@@ -297,6 +315,16 @@ class RunnerActor(TrioActor):
                 "command_failed", runner=self.runner_id, command=waiting.command.command, reason=result.error.message
             )
         self._over(waiting, result)
+
+    def _tell_landed(self, session_id: str, result: Result) -> None:
+        """Give the result to the session, which puts it on record. Where its actor has to be started first, the row
+        stays open: the next heartbeat tells the order again, and the runner answers as now.
+        """
+        session = self._context.directory.alive(self._context.directory.sessions, session_id)
+        if session is not None:
+            tell_if_alive(session, m.LandDone(result))
+        else:
+            tell_if_alive(self._context.router, m.LocateSession(session_id))
 
     def _over(self, waiting: _Waiting, result: Result) -> None:
         waiting.result = result

@@ -1,4 +1,4 @@
-"""What a village's rules say to one request: the same function on the runner and in the service. Pure.
+"""Verdict of a village's rules on one request: the same function on the runner and in the service. Pure.
 
 Layers: the village's own rules; the session's extras (its PolicySpec); the repository's file. An extra allow never
 beats an ask of the village, an extra ask or deny always counts, and a repository's allow never does.
@@ -14,7 +14,7 @@ import attrs
 from townwatch.contracts.policy import AnswerTerms, PolicyRule
 from townwatch.contracts.tasks import PolicySpec
 from townwatch.policy.clock import within
-from townwatch.policy.commands.findings import CommandPolicy
+from townwatch.policy.commands.findings import NO_RULE as NO_RULE, CommandPolicy
 from townwatch.policy.commands.hosts import host_matches, normal_host
 from townwatch.policy.commands.matching import CommandRule, compile_rule
 from townwatch.policy.commands.paths import Place, matches
@@ -29,7 +29,7 @@ _STRICTER = 2000
 
 @attrs.frozen(kw_only=True)
 class PolicyRequest:
-    """What is to be done, by whom, where and when. `at`: epoch seconds."""
+    """A request: what is to be done, by whom, where and when. `at`: epoch seconds."""
 
     category: str
     place: Place
@@ -50,7 +50,7 @@ class PolicyRequest:
 
 @attrs.frozen(kw_only=True)
 class PolicyDecision:
-    """What the rules say. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
+    """Verdict of the rules. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
     answer; None: anyone who may decide. `terms_rules`: the rules that they come from.
     """
 
@@ -120,7 +120,7 @@ def decide_request(
         return decision
     terms = AnswerTerms()
     for rule in reached:
-        terms = terms.also(rule.answer or terms)
+        terms = terms.combined_with(rule.answer or terms)
     named = tuple(rule.id for rule in reached if rule.answer)
     return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
 
@@ -321,7 +321,7 @@ def _plain(rules: Sequence[LayeredRule], request: PolicyRequest) -> PolicyDecisi
         return PolicyDecision(verdict="allow", rule=allows[2], reason=f"allowed by {allows[2]}")
     if asks is not None:
         return PolicyDecision(verdict="ask", rule=asks[2], reason=f"asked by {asks[2]}")
-    return PolicyDecision(verdict="ask", rule=None, reason="no rule names it")
+    return PolicyDecision(verdict="ask", rule=None, reason=NO_RULE)
 
 
 def _reaches(rule: PolicyRule, place: Place, paths: Sequence[str], hosts: Sequence[str | None]) -> bool:

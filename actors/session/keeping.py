@@ -1,7 +1,8 @@
-"""What of a session goes to the journal: its events and its snapshots, without texts where its village leaves them out.
+"""The part of a session that goes to the journal: its events and its snapshots, without texts where its village leaves
+them out.
 
-Here alone records are made. So nothing that is left out reaches a disk, whether a runner told it, one that does
-not acknowledge, a bridge, or the service itself. What is shown live is the event as it came.
+Here alone records are made. So nothing that is left out reaches a disk, whether a runner told it, one that does not
+acknowledge, a bridge, or the service itself. What is shown live is the event as it came.
 """
 
 from collections.abc import Sequence
@@ -68,6 +69,18 @@ class SessionKeeping:
         due = behind >= SNAPSHOT_EVERY or not self._snapshot_at or (state.texts_left_out and not self._marked)
         if due or (important and (state.ended or behind >= SNAPSHOT_EVERY // 10)):
             await self.save(state)
+
+    async def without_worktree(self, state: SessionState) -> SessionState:
+        """Return the state of a session whose worktree is removed. Its runner has no events after the end: the snapshot
+        is what remembers this.
+        """
+        if state.worktree is None:
+            return state
+        gone = attrs.evolve(state.worktree, status="removed", reason=None)
+        state = attrs.evolve(state, worktree=gone)
+        self._context.board.post(state)
+        await self.save(state)
+        return state
 
     async def save(self, state: SessionState) -> None:
         self._snapshot_at, self._marked = state.seq, state.texts_left_out

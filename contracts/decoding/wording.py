@@ -1,4 +1,4 @@
-"""What was wrong with a message, in the words of JSON: the decoder's own texts speak of Python's types."""
+"""Errors of a message in the words of JSON: the decoder's own texts speak of Python's types."""
 
 import re
 import typing
@@ -34,7 +34,7 @@ _BOUNDS = {">=": "at least", "<=": "at most", "==": "exactly", ">": "more than",
 
 
 def camel(name: str) -> str:
-    """``session_id`` → ``sessionId``."""
+    """Turn ``session_id`` into ``sessionId``."""
     head, *tail = name.rstrip("_").split("_")
     return head + "".join(part.title() for part in tail)
 

@@ -4,7 +4,6 @@ A cell is a text: "" is blank, `TAIL` the second half of a wide character, `Wide
 xterm.js's own numbers (colour, its mode and flags in one), so that every comparison and mask is the same.
 """
 
-import re
 from typing import NamedTuple
 
 TAIL = "\0"
@@ -74,7 +73,7 @@ class Line:
             self.set(cols - 1, "", pen)
 
     def delete(self, position: int, count: int, pen: Pen) -> None:
-        """Cells from a position; the rest moves left."""
+        """Delete cells from a position on; the rest moves left."""
         cols = len(self.text)
         position %= cols
         count = min(count, cols - position)
@@ -124,13 +123,10 @@ class Line:
         return 0
 
     def copy_from(self, other: "Line", source: int, target: int, count: int) -> None:
-        """Some cells of another line (or of this one)."""
+        """Copy some cells of another line (or of this one)."""
         text, pens = other.text[source : source + count], other.pens[source : source + count]
         self.text[target : target + len(text)] = text
         self.pens[target : target + len(pens)] = pens
-
-
-_PACKED = re.compile(r"[\0\x01]")
 
 
 class Packed:

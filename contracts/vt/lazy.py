@@ -65,7 +65,7 @@ class LazyScreen:
         return bool(self._waiting) and not isinstance(self._waiting[0], str)
 
     def advance(self) -> bool:
-        """One slice of work; whether there is more."""
+        """Do one slice of work; return whether there is more."""
         more = self._advance()
         if not more and not self.only_scrolls:
             self.only_scrolls = self.screen.ground and self._whole
@@ -142,7 +142,7 @@ class LazyScreen:
             self._late = None
 
     def finish(self) -> VtScreen:
-        """All that waits at once: for threads and tests."""
+        """Do all that waits at once: for threads and tests."""
         while self.advance():
             pass
         return self.screen
@@ -158,7 +158,7 @@ class LazyScreen:
         return snapshot_slices(self.screen)
 
     def _joined(self, first: str) -> str:
-        """All text that waits up to the next change of size."""
+        """Return all text that waits up to the next change of size."""
         pieces = [first]
         while self._waiting and isinstance(self._waiting[0], str):
             piece = self._waiting.popleft()
@@ -191,7 +191,7 @@ class LazyScreen:
 
 
 def _split(text: str, lines: int) -> tuple[str, str, str]:
-    """Before the last `lines` lines, their line feed, the lines."""
+    """Split a text at its last `lines` lines: what is before them, the line feed, the lines."""
     at = len(text)
     for _ in range(lines):
         at = text.rfind("\n", 0, at)

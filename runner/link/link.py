@@ -87,7 +87,7 @@ class Link:
         return self._out is not None
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Say that there is something to send."""
         self._news.set()
 
     async def run(self) -> None:
@@ -152,7 +152,7 @@ class Link:
         return socket
 
     def _authorization(self) -> list[tuple[bytes, bytes]]:
-        """None where the certificate says who we are."""
+        """Return the header; None where the certificate says who we are."""
         token = self._identity.token
         return [(b"authorization", f"Bearer {token}".encode())] if token else []
 
@@ -254,7 +254,9 @@ class Link:
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
                 await trio.to_thread.run_sync(self._spool.forget, message.session_id)
                 await self._past(message.session_id)
-            case wire.Command(command="start" | "stop" | "approve" | "diff"):  # a clone, a grace period, git take time
+            case wire.Command(
+                command="start" | "stop" | "approve" | "diff" | "land" | "land_status"
+            ):  # these take time
                 nursery.start_soon(self._obey, message)
             case wire.Command():  # in order within a session: these are keys
                 self._flights.typed(message.session_id or "", trio.current_time())
@@ -330,7 +332,7 @@ class Link:
         await self._say(await self._handle(command))
 
     async def _send_events(self) -> None:
-        """Whatever is in the spool and not on its way, as far as the window allows."""
+        """Send what is in the spool and not on its way, as far as the window allows."""
         while True:
             self._news = trio.Event()
             while await self._send_some():

@@ -1,4 +1,4 @@
-"""What a control client may say, and the error for what it may not. Pure."""
+"""Messages that a control client may send, and the errors for others. Pure."""
 
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ class Trouble(Exception):
 
 
 def parse(opcode: int, message: bytes) -> Any:
-    """One of the messages of townwatch.contracts.control. Raises `Trouble`."""
+    """Decode one of the messages of townwatch.contracts.control. Raises `Trouble`."""
     if opcode != TEXT:
         raise Trouble("INVALID_MESSAGE", "every message is a JSON object in a text frame, this one is binary")
     try:

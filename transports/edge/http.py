@@ -157,7 +157,7 @@ class HttpConnection:
         self._parts = 0
 
     async def next_request(self) -> tuple[Request, bool] | None:
-        """(request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
+        """Return (request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
         self.done()
         head = await self._head()
         if head is None:
@@ -302,7 +302,7 @@ class HttpConnection:
         return self._h11.send(h11.Data(data=body)) or b""
 
     async def _send(self, *parts: bytes) -> bool:
-        """Small parts in one packet."""
+        """Send small parts in one packet."""
         if sum(map(len, parts)) <= JOINED_BYTES:
             parts = (b"".join(parts),)
         for part in parts:

@@ -246,7 +246,7 @@ class IdlePoller(Generic[C]):
         line[ticket] = None
 
     def _line_up_late(self) -> None:
-        """Tasks whose peers took too long stand in line, too."""
+        """Queue the tasks whose peers took too long, too."""
         now = trio.current_time()
         for _ in range(HEARD_AT_ONCE):
             if not self._ends or self._ends[0][0] > now:
@@ -265,7 +265,7 @@ class IdlePoller(Generic[C]):
         return lines.setdefault(network_of(client), {})
 
     def _next(self) -> Iterator[int]:
-        """Those whose turn it is."""
+        """Return the tasks whose turn it is."""
         yield from islice(self._known, RESUMED_AT_ONCE)
         yield from islice(self._asking, ASKING_AT_ONCE)
         yield from _in_turn(self._urgent, self._begun)

@@ -95,11 +95,11 @@ class Edge:
         """Connections that ended with an unexpected error. Zero, or there is a bug."""
 
     def http(self, prefix: str, handler: HttpHandler, *, waits: bool = False) -> None:
-        """Requests below `prefix` go to `handler`. `waits`: its GETs are long polls, cancelled when the peer ends."""
+        """Send requests below `prefix` to `handler`. `waits`: its GETs are long polls, cancelled when the peer ends."""
         self._http[prefix] = handler, waits
 
     def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
-        """Upgrades below `prefix` go to `handler`, which owns the connection from before the 101 until it returns."""
+        """Send upgrades below `prefix` to `handler`, which owns the connection from before the 101 until it returns."""
         self._websocket[prefix] = handler
 
     def bind(self) -> socket.socket:
@@ -243,7 +243,7 @@ class Edge:
         return Connection(accepted, nursery)
 
     async def _encrypted(self, tls: ssl.SSLContext, wire: Connection, nursery: trio.Nursery) -> None:
-        """One connection from its TLS handshake on; what it carries is served as a plain one."""
+        """Serve one connection from its TLS handshake on; what it carries is served as a plain one."""
 
         def begin(plain: socket.socket, names: tuple[str, ...]) -> None:
             self._waiting.pop(wire, None)

@@ -205,7 +205,7 @@ class RunnerLink(SocketActor):
             self.socket.send_if(self._dialect.write(found))
 
     async def _resume(self, session_id: str, first_seq: int) -> int | None:
-        """None for another runner's session: its events would be refused."""
+        """Return where to resume; None for another runner's session: its events would be refused."""
         state = self._context.board.session(session_id)
         if state is None:
             self._feeder.expect(session_id, first_seq)
@@ -246,7 +246,7 @@ class RunnerLink(SocketActor):
     # --- in ---------------------------------------------------------------------------------------
 
     async def _take(self, opcode: int, data: bytes) -> None:
-        """One frame. What is wrong with it is said, and ends the connection only where it must."""
+        """Take one frame. What is wrong with it is told, and ends the connection only where it must."""
         try:
             await self._sort(self._dialect.read(text_of(opcode, data)))
         except FrameProblem as problem:

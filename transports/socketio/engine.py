@@ -48,7 +48,7 @@ class Engine:
         self.limits = MessageLimits(message_bytes=settings.max_payload)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
+        """Run the heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
@@ -109,7 +109,7 @@ class Engine:
         return None
 
     def origin_allowed(self, request: Request) -> bool:
-        """No Origin passes (no browser); the service's own pages pass; others must be on the list."""
+        """Return True for no Origin (no browser); the service's own pages pass; others must be on the list."""
         origins = [value for name, value in request.headers if name == "origin"]
         if not origins:
             return True
@@ -344,7 +344,7 @@ class Engine:
         await self.read(session)
 
     async def _probe(self, session: EngineSession, connection: Connection, incoming: Incoming) -> bool:
-        """2probe → 3probe, then 5."""
+        """Answer a probe: 2probe → 3probe, then 5."""
         with trio.move_on_after(self.settings.upgrade_timeout):
             while (message := await incoming.receive()) is not None:
                 match message:

@@ -1,4 +1,4 @@
-"""What python-socketio's manager says of rooms and connections, read from the namespaces; and `environ`.
+"""Rooms and connections as python-socketio's manager tells them, read from the namespaces; and `environ`.
 
 Read only: rooms change by enter_room, leave_room and close_room.
 """
@@ -16,7 +16,7 @@ class RoomManager:
         self._spaces = spaces
 
     def set_server(self, server: Any) -> None:
-        """Called by the base class."""
+        """Do nothing; called by the base class."""
 
     def get_namespaces(self) -> list[str]:
         """Return the namespaces that have clients."""

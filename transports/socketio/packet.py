@@ -93,7 +93,7 @@ def _take_out(value: Any, attachments: list[bytes]) -> Any:
 
 
 def decode(text: str) -> Packet:
-    """One packet, without its attachments. Raises `PacketError`."""
+    """Decode one packet, without its attachments. Raises `PacketError`."""
     if not text or text[0] not in "0123456":
         raise PacketError("unknown packet type")
     kind = Kind(int(text[0]))

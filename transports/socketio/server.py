@@ -123,7 +123,7 @@ class TrioServer(ServerApi):
                     space.recovery.expire()
 
     def _spawn(self, function: Any, *args: Any) -> bool:
-        """False when it is too late for that: the server is stopping."""
+        """Start a task; False when it is too late for that: the server is stopping."""
         if self._tasks is None or self._tasks.cancel_scope.cancel_called:
             return False
         self._tasks.start_soon(function, *args)
@@ -322,8 +322,8 @@ class TrioServer(ServerApi):
     def publish(
         self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None, *, without: str | None = None
     ) -> None:
-        """One event, its argument as JSON, to every client in any of the rooms or ids: once each, encoded once; to none
-        that is in the room `without`.
+        """Send one event, its argument as JSON, to every client in any of the rooms or ids: once each, encoded once; to
+        none that is in the room `without`.
         """
         wanted = tuple(rooms)
         space = self.space("/")
@@ -349,7 +349,7 @@ class TrioServer(ServerApi):
         return message
 
     def catch_up(self, sid: str) -> AbstractAsyncContextManager[ReplayWriter]:
-        """While open, what is published to this client is held back; at the end it follows, without what was replayed.
+        """Hold back what is published to this client while open; at the end it follows, without what was replayed.
 
         Raises KeyError for a client that is gone.
         """

@@ -1,4 +1,4 @@
-"""What comes in by a WebSocket after its 101: whole messages, within limits.
+"""Messages of a WebSocket after its 101: whole ones, within limits.
 
 Pings and the closing handshake are answered here.
 """
@@ -27,7 +27,7 @@ Message = tuple[int, Any]
 
 @attrs.frozen
 class Ending:
-    """How a connection ended. `ours`: whether this side closed it. `code`: 1006 where no close frame came."""
+    """End of a connection. `ours`: whether this side closed it. `code`: 1006 where no close frame came."""
 
     code: int
     reason: str
@@ -100,7 +100,7 @@ class Incoming:
         return None
 
     async def _more(self, *, wait: bool) -> None:
-        """More bytes, or the end. A peer that sends without a pause must not keep the loop."""
+        """Read more bytes, or the end. A peer that sends without a pause must not keep the loop."""
         data = self._connection.recv_nowait()
         if data is None:
             if not wait:

@@ -94,7 +94,7 @@ class MessageSocket:
         return self._incoming.frame(TEXT, text)
 
     def send(self, text: bytes) -> bool:
-        """One text frame, in its turn. False when it cannot be: the connection is closing, or the peer too slow
+        """Send one text frame, in its turn. False when it cannot be: the connection is closing, or the peer too slow
         (which closes it with 1013).
         """
         return not self.closing and self.send_frame(self.frame(text))
@@ -129,7 +129,7 @@ class MessageSocket:
         self._watch_stall()
 
     def abort(self) -> None:
-        """Away with it, at once and without a goodbye."""
+        """Close the connection at once, without a close frame."""
         self._aborted = True
         self._connection.abort()
         if self._scope is not None:
@@ -184,7 +184,7 @@ class MessageSocket:
             return None
 
     async def _read(self, on_message: OnMessage | None) -> None:
-        """Messages until the peer's end; then wait until the peer has ours."""
+        """Yield messages until the peer's end; then wait until the peer has ours."""
         while (message := await self._next()) is not None:
             if self._closing is None and on_message is not None:
                 self._busy = True
@@ -195,7 +195,7 @@ class MessageSocket:
         await self._connection.hang_up(min(self._limits.close, FAREWELL_SECONDS))
 
     async def _see_off(self) -> None:
-        """Once we said goodbye: what waits is sent, the peer answers, each within its time."""
+        """Close in order: send what waits, wait for the peer's close frame, each within its time."""
         await self._told.wait()
         await self._connection.flush(self._limits.send)
         await trio.sleep(self._limits.close)
@@ -219,7 +219,7 @@ class MessageSocket:
         return (trio.current_time() if self._busy else self._incoming.heard_at) + self._limits.silent
 
     def _watch_stall(self) -> None:
-        """While something waits to be sent, a task sees that the peer takes some of it now and then."""
+        """Watch that the peer takes something now and then while anything waits to be sent."""
         if self._nursery is not None and not self._watched and self._connection.waiting_bytes:
             self._watched = True
             self._nursery.start_soon(partial(self._until_drained, self._limits.send))

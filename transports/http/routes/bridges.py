@@ -20,7 +20,7 @@ from townwatch.contracts.village_ids import name_of
 from townwatch.store import sessions
 from townwatch.store.sessions import SessionRow
 from townwatch.supervision import LimitReached
-from townwatch.transports.http import fleet, reach
+from townwatch.transports.http import lookups, runner_views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, not_found
 
@@ -125,9 +125,9 @@ async def list_active_sessions(call: Call[None, None]) -> list[rest.ActiveSessio
 
     `GET /api/runner/sessions?live=true` says more of each, and goes on where this ends.
     """
-    seen = [state for state in await reach.sessions(call, None) if not state.ended]
+    seen = [state for state in await lookups.sessions(call, None) if not state.ended]
     page = sorted(seen, key=_began, reverse=True)[:MOST_ACTIVE]
-    statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
+    statuses = await runner_views.statuses(call.api, {state.runner_id for state in page})
     return [
         rest.ActiveSession(
             id=state.session_id,
@@ -160,7 +160,7 @@ async def end_bridge(call: Call[None, None]) -> rest.BridgeEnded:
 
 
 def _check_room(call: Call[Any, Any]) -> None:
-    """One person's bridges may have as many live sessions as a runner. Raises `LimitReached`."""
+    """Limit the live sessions of one person's bridges to those of a runner. Raises `LimitReached`."""
     allowed, mine = call.api.context.allowances.sessions_per_runner, bridge.runner_of(call.user_id, "")
     living = sum(not one.ended and one.runner_id.startswith(mine) for one in call.api.context.board)
     if living >= allowed:
