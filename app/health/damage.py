@@ -52,8 +52,9 @@ class Damage:
         ]
 
     def warnings(self) -> list[str]:
-        """Return warnings about lost and unreadable data, for a service that works. They need no token to be read, and name
-        nothing of a village.
+        """Return warnings about lost and unreadable data, for a service that works.
+
+        No token is needed to read them: they name nothing of a village.
         """
         found: list[str] = []
         if self._losses:

@@ -77,8 +77,7 @@ def _limits() -> SocketLimits:
 
 @attrs.frozen(kw_only=True)
 class LinkSettings:
-    """Settings of every runner connection. What its sessions may do has no default: without rules and budgets they would
-    be bound by none.
+    """Settings of every runner connection. Rules and budgets of its sessions have no default.
 
     window: events a runner may have unacknowledged. heartbeat_ms: what it is told in welcome.
     ackless: whether the dialect without acknowledgements is understood (its token stands in the URL).
