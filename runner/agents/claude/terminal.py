@@ -129,7 +129,7 @@ class ClaudeTerminal(Adapter):
         """Answer a hook at once, except for a permission: that is held until a person decides."""
         try:
             if request.path == logs.LOGS:
-                await self._told(logs.records(request.content_type, request.body))
+                await self._told(await logs.read(request.content_type, request.body))
                 return HttpAnswer()
             message = json.loads(request.body)
         except (ValueError, RecursionError):

@@ -217,7 +217,7 @@ class GeminiTerminal:
     async def _told(self, request: HttpRequest) -> HttpAnswer:
         """Take what its telemetry says of tokens and of a no: its hooks say nothing of them. The rest is not needed."""
         try:
-            found = logs.records(request.content_type, request.body) if request.path == logs.LOGS else []
+            found = await logs.read(request.content_type, request.body) if request.path == logs.LOGS else []
         except logs.NotOtlp:
             return HttpAnswer(status=400)
         for record in found:
