@@ -1,4 +1,4 @@
-"""What psutil says of processes, for systems without /proc: importing it takes too long for `townwatch run` elsewhere."""
+"""What psutil says of processes, for systems without /proc: elsewhere it takes too long to be imported."""
 
 import os
 from contextlib import suppress

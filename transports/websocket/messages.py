@@ -36,8 +36,8 @@ class Incoming:
     """Whole messages from a connection. One task at a time may read. It writes pongs, and one close frame at most."""
 
     __slots__ = (
-        "_agreed_bytes", "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said", "deflated",
-        "ending", "heard_at",
+        "_agreed_bytes", "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said",
+        "deflated", "ending", "heard_at",
     )  # fmt: skip
 
     def __init__(
