@@ -81,7 +81,7 @@ def test_a_first_service_does_not_take_a_runners_directory(person: Person) -> No
 
 
 def test_a_service_that_finds_another_ones_runner_in_its_directory_keeps_the_file(person: Person) -> None:
-    (person.state / "token.secret").write_text("s" * 64)
+    (person.state / "token.secret").write_text("ab" * 32)
     with person.program("serve", "--port=0", until="code=") as output:
         (aside,) = person.state.glob("runner.json.*")
         assert json.loads(aside.read_text()) == MINE
