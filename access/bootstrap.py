@@ -123,7 +123,7 @@ def _still_good(connection: Connection, file: Path, now_ms: int) -> str | None:
 
 
 def _write_private(file: Path, content: object) -> None:
-    """All of it or nothing, readable by us alone from the first byte on."""
+    """Write the whole file or nothing, readable by us alone from the first byte on."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f"{file.name}.{os.getpid()}.new")
     try:

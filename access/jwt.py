@@ -199,7 +199,7 @@ class SharedSecretTokens(IssuerTokens):
 
 
 def peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims, unchecked: only to find out whose key to check with. Raises `InvalidCredentials`."""
+    """Return header and claims, unchecked: only to find out whose key to check with. Raises `InvalidCredentials`."""
     if len(token) > MAX_TOKEN_CHARS:
         raise InvalidCredentials("too long")
     parts = token.split(".")

@@ -88,7 +88,7 @@ async def fetch_jwks(url: str) -> bytes:
 
 
 def _public(keys: KeySet) -> KeySet:
-    """Only what verifies: a symmetric key in a public document would let its readers sign."""
+    """Keep only keys that verify: a symmetric key in a public document would let its readers sign."""
     usable: list[Key] = [k for k in keys.keys if isinstance(k, (RSAKey, ECKey, OKPKey)) and _verifies(k)]
     if not usable:
         raise ValueError("there is no RSA, EC or OKP key for signatures in it")

@@ -105,7 +105,7 @@ class Attempt:
 
 
 def new_attempt(redirect_uri: str, then: str, now_s: float) -> Attempt:
-    """Everything in it that must not be guessed has 256 bits."""
+    """Make a new attempt; everything in it that must not be guessed has 256 bits."""
     return Attempt(
         state=secrets.token_urlsafe(32),
         nonce=secrets.token_urlsafe(32),
@@ -140,7 +140,7 @@ class CookieCipher:
         self._key = OctKey.import_key(hmac.new(secret, b"townwatch sign-in attempt", hashlib.sha256).digest())
 
     def seal(self, attempt: Attempt) -> str:
-        """As text for a cookie."""
+        """Return the attempt as text for a cookie."""
         plain = json.dumps(attrs.asdict(attempt)).encode()
         return jwe.encrypt_compact({"alg": "dir", "enc": "A256GCM"}, plain, self._key)
 
@@ -170,7 +170,7 @@ def demand_answer_fits(attempt: Attempt, provider: Provider, answer: Mapping[str
 def token_request(
     provider: Provider, client: OidcClient, attempt: Attempt, code: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """(form, headers) that redeem a code."""
+    """Return (form, headers) of the request that redeems a code."""
     form = {
         "grant_type": "authorization_code",
         "code": code,

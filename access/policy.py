@@ -73,27 +73,27 @@ KIND_MAY: dict[str, frozenset[Action]] = {
 
 
 def decide(subject: Subject, action: Action, standing: Membership | None) -> Verdict:
-    """May `subject` do `action` to something it has this standing towards? None: there is no such thing."""
+    """Decide whether `subject` may do `action` to a thing. `standing`: its membership there; None: no such thing."""
     if standing is None or not _sees(subject, standing):
         return Verdict.NOT_FOUND
     may = ROLE_MAY[_role(subject, standing)] | (ADMIN_MAY if administers(subject) else NOTHING)
-    allowed = able(subject, action) and action in may
+    allowed = token_allows(subject, action) and action in may
     return Verdict.ALLOWED if allowed else Verdict.FORBIDDEN
 
 
 def decide_service(subject: Subject, action: Action) -> Verdict:
     """Decide for the service itself: READ needs a person who signed in, everything else an administrator."""
-    if subject.user_id is None or not able(subject, action):
+    if subject.user_id is None or not token_allows(subject, action):
         return Verdict.FORBIDDEN
     return Verdict.ALLOWED if subject.admin or action is Action.READ else Verdict.FORBIDDEN
 
 
 def administers(subject: Subject) -> bool:
     """Return whether the subject runs the service, and its token may be used for that."""
-    return subject.user_id is not None and subject.admin and able(subject, Action.ADMIN)
+    return subject.user_id is not None and subject.admin and token_allows(subject, Action.ADMIN)
 
 
-def able(subject: Subject, needs: Needs) -> bool:
+def token_allows(subject: Subject, needs: Needs) -> bool:
     """Return whether this token is good for it at all, whatever its person may do."""
     persons = subject.kind in ("user", "api_token")
     match needs:
@@ -109,8 +109,8 @@ def able(subject: Subject, needs: Needs) -> bool:
             return needs in KIND_MAY[subject.kind] and needs.value in subject.scopes
 
 
-def why_not_able(subject: Subject, needs: Needs) -> str:
-    """Return one line for the person whose token `able` refused."""
+def why_token_refused(subject: Subject, needs: Needs) -> str:
+    """Return one line for the person whose token `token_allows` refused."""
     if subject.kind == "session":
         return "a session's own token asks, alerts and reports usage through its runner, and nothing else"
     match needs:
@@ -124,7 +124,7 @@ def why_not_able(subject: Subject, needs: Needs) -> str:
 
 def _sees(subject: Subject, standing: Membership) -> bool:
     known = standing.public or _role(subject, standing) is not None or administers(subject)
-    return able(subject, Action.READ) and known
+    return token_allows(subject, Action.READ) and known
 
 
 def _role(subject: Subject, standing: Membership) -> str | None:

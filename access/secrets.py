@@ -53,7 +53,7 @@ def replace_file(path: Path, secret: bytes) -> None:
 
 
 def _make(path: Path, secret: bytes, *, over: bool = False) -> None:
-    """All of it or nothing, so that a full disk leaves no half of a secret; of two who make one, the first counts.
+    """Write all or nothing, so that a full disk leaves no half of a secret; of two that are made, the first counts.
 
     `over`: in the place of the one that is there.
     """

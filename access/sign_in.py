@@ -29,7 +29,7 @@ _log = structlog.get_logger("access")
 
 @attrs.frozen(kw_only=True)
 class ClientPlace:
-    """Where a request came from, as it says itself: its address, and the name of the browser or program."""
+    """Origin of a request, as it says itself: its address, and the name of the browser or program."""
 
     address: str | None = None
     user_agent: str | None = None
@@ -98,7 +98,7 @@ class SignIn:
             return user is not None and password is None
         return await self._passwords.matches(user.password_hash, password or "")
 
-    async def again(self, user_id: str, place: ClientPlace = NO_PLACE) -> SignInResult:
+    async def reissue(self, user_id: str, place: ClientPlace = NO_PLACE) -> SignInResult:
         """Return a new access token for a person who was just authenticated. Raises `InvalidCredentials` if
         locked out.
         """
@@ -117,7 +117,7 @@ class SignIn:
         return await self._database.call(_end_sign_ins, user_id, self._now_ms())
 
     async def sign_out(self, subject: Subject) -> None:
-        """This access token ends here and now; others of the same person live on."""
+        """End this access token at once; others of the same person stay good."""
         if subject.kind == "user" and subject.token_id is not None:
             expires = subject.expires_ms or self._now_ms()
             await self._database.call(tokens.end_access_token, subject.token_id, expires, self._now_ms())

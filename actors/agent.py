@@ -143,7 +143,7 @@ class AgentActor(TrioActor):
     # --- the terminal's state -----------------------------------------------------------------------
 
     async def _keep_up(self) -> None:
-        """After a message: not too far behind, and stored from time to time."""
+        """Catch the screen up after a message, and store it from time to time."""
         screen = self._screen
         scrolls = screen is not None and screen.only_scrolls
         if self._since_checkpoint >= CHECKPOINT_CHARS * (SCROLLED_FACTOR if scrolls else 1):

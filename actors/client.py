@@ -198,12 +198,12 @@ class ClientActor(TrioActor):
     # --- staying ----------------------------------------------------------------------------------
 
     async def _dismiss(self, reason: str) -> None:
-        """It is told why, and goes."""
+        """Tell the client why, and close its connection."""
         self._context.outlet.send(self.client_id, "ws_error", encode(Refusal("E_UNAUTH", reason).as_ack()))
         await self._context.outlet.dismiss(self.client_id)
 
     def _rest(self) -> float:
-        """Seconds to the next ping, or to the end of its token."""
+        """Return the seconds to the next ping, or to the end of its token."""
         expires = self.subject.expires_ms
         left = PING_SECONDS if expires is None else (expires - self._context.clock.now_ms() + 1) / 1000
         return max(0.0, min(PING_SECONDS, left))

@@ -1,7 +1,7 @@
 """Commands of people to sessions, shared by REST, Socket.IO and the control WebSocket.
 
 `for_session` makes the command that travels to the runner, `visible` asks for the right where a door has not asked
-before, `drive` is limit, call and audit of what only makes sense now (keys, a size), `word_of_the_runner` waits for
+before, `drive` is limit, call and audit of what only makes sense now (keys, a size), `wait_for_runner` waits for
 what became of an order. A stop, a pause and a resume are rows before they are promised (`actors/session/actor.py`),
 with their audit entry in the same transaction.
 """
@@ -140,7 +140,7 @@ async def tell(context: Context, session_id: str, message: Any) -> Any:
     return await session.call(message, timeout=CALL_SECONDS)
 
 
-async def word_of_the_runner(ordered: orders.Ordered, seconds: float) -> CommandProgress:
+async def wait_for_runner(ordered: orders.Ordered, seconds: float) -> CommandProgress:
     """Wait a moment for what the runner says to an order. Raises `RunnerRefused`."""
     if ordered.done:
         return CommandProgress(ordered.command_id, "done")

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from townwatch.actors.directory import Board, Directory, Origin, Subscriptions
+from townwatch.actors.directory import Board, Directory, Subscriptions
 from townwatch.actors.limits import RateLimits
 from townwatch.actors.people.keyboard import Keyboard
 from townwatch.actors.ports import (
@@ -42,15 +42,6 @@ async def _nothing_missing(_runner: str, _session: str, _village: str, _from_seq
     return None
 
 
-class NoAudit:
-    """Audit port that records nothing."""
-
-    def note(
-        self, action: str, subject: Any, origin: Origin, at_ms: int, village_id: str, session_id: str, **details: Any
-    ) -> None:
-        return None
-
-
 @attrs.define(eq=False)
 class Context:
     """The surroundings of the cast."""
@@ -66,13 +57,13 @@ class Context:
     """The villages' rules: what they deny, and who may answer."""
     directory: Directory = attrs.field(factory=Directory)
     board: Board = attrs.field(factory=Board)
-    taps: Subscriptions = attrs.field(factory=Subscriptions)
+    subscriptions: Subscriptions = attrs.field(factory=Subscriptions)
     published: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its village published. Written by the village alone; outlives its crash, so that a
     restarted village knows what the people have seen."""
     shown: dict[str, int] = attrs.field(factory=dict)
     """session → the last seq its agent's terminal showed. Written by the agent alone."""
-    orders: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    pending_commands: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     """runner → command id → what it was told and has not answered. Written by its actor alone; outlives its crash, so
     that a promised stop or decision is sent again."""
     decided: dict[tuple[str, str], Decision] = attrs.field(factory=dict)
@@ -85,7 +76,7 @@ class Context:
     """session → who holds its keyboard. Written by the session alone; outlives its crash."""
     present: set[str] = attrs.field(factory=set[str])
     """Villages in which people came, went, or took a keyboard since `presence` was told."""
-    heard: dict[str, tuple[Any, float]] = attrs.field(factory=dict)
+    last_seen: dict[str, tuple[Any, float]] = attrs.field(factory=dict)
     """runner → what people were told it is, and when it was heard, by trio's clock. Written by its actor alone; stays
     over its crash, so that what they were told does not outlive its truth."""
     held_back: dict[str, HeldBack] = attrs.field(factory=dict[str, "HeldBack"])

@@ -158,7 +158,7 @@ class Directory:
         self.connections[connection.connection_id] = connection
 
     def disconnected(self, connection_id: str, ref: Ref) -> None:
-        """And is gone; nothing changes where another actor has the connection by now."""
+        """Forget a connection; nothing changes where another actor has it by now."""
         if self.clients.get(connection_id) is ref:
             del self.clients[connection_id]
             del self.connections[connection_id]

@@ -75,7 +75,7 @@ async def filtered(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter)
 
 
 def for_viewers(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) -> list[e.RunnerEvent]:
-    """Every text without what acts on a viewer's terminal; ids as they are."""
+    """Return an event's texts without what acts on a viewer's terminal; ids as they are."""
     return _shown(events, [_acting(event) for event in events], viewer_filter)
 
 

@@ -43,7 +43,7 @@ class Outlet(Protocol):
     def publish(
         self, event: str, payload: bytes, rooms: Sequence[str], tag: Tag | None = None, *, without: str | None = None
     ) -> None:
-        """One event to every client in any of the rooms, once each; to none that is in the room `without`."""
+        """Send one event to every client in any of the rooms, once each; to none that is in the room `without`."""
         ...
 
     def listens(self, rooms: Sequence[str]) -> bool:
@@ -53,7 +53,7 @@ class Outlet(Protocol):
         ...
 
     def send(self, client_id: str, event: str, payload: bytes) -> None:
-        """One event to one client."""
+        """Send one event to one client."""
         ...
 
     def enter(self, client_id: str, room: str) -> None:
@@ -63,7 +63,7 @@ class Outlet(Protocol):
     def leave(self, client_id: str, room: str) -> None: ...
 
     def catch_up(self, client_id: str) -> AbstractAsyncContextManager[Replay]:
-        """While open, live messages to the client are held back; they follow when it closes. Raises `ClientGone`."""
+        """Hold live messages to the client back while open; they follow when it closes. Raises `ClientGone`."""
         ...
 
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
@@ -83,7 +83,7 @@ class Journal(Protocol):
     """The durable log. Synchronous: `append` runs in one writer thread, `read` in any other."""
 
     def append(self, batch: Sequence[LogRecord]) -> object:
-        """All of the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when it cannot."""
+        """Store the batch in one commit; repeats of (session, seq) are dropped. Raises `OSError` when it cannot."""
         ...
 
     def read(self, session_id: str, after: int, limit: int, max_bytes: int) -> Sequence[LogRecord]:
@@ -99,7 +99,7 @@ class Journal(Protocol):
         ...
 
     def save_snapshots(self, snapshots: Mapping[str, tuple[int, bytes]]) -> None:
-        """key → (position, body): what a restart begins from instead of the whole log."""
+        """Store snapshots, key → (position, body): a restart begins from them instead of the whole log."""
         ...
 
     def load_snapshot(self, key: str) -> "StoredSnapshot | None":
@@ -184,7 +184,7 @@ class Decisions(Protocol):
 
 
 class Rulings(Protocol):
-    """What a village's rules say of a question, beyond what its runner made of them."""
+    """The village's rules, which judge a question once more, beyond what its runner made of them."""
 
     async def of(self, session: Any, asked: ApprovalRequest) -> "VillageRuling":
         """Compare a question with the rules as they are now. Raises `AnswerRefused` where they cannot be evaluated."""
@@ -208,7 +208,8 @@ class Promises(Protocol):
         entry: Any = None,
         leave_out: bool = False,
     ) -> "Promise":
-        """Durable when it returns. The same command, open or done, is promised once. Raises `TooManyPromises`.
+        """Store a command; it is durable when this returns. The same command, open or done, is promised once. Raises
+        `TooManyPromises`.
 
         `session_id`: the session with whose end the command is void; None for a command that outlives it. `entry`: into
         the audit log, in the same transaction. `leave_out`: its texts are kept in memory alone.

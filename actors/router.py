@@ -82,7 +82,9 @@ class SessionRouter(TrioActor):
                 log.warning("unknown_message", kind=type(message).__name__)
 
     async def _forward(self, forward: m.Forward) -> None:
-        """Village first: who follows both rooms sees the work stream and the terminal from the same event on."""
+        """Send it to the village first: a client that follows both rooms sees the work stream and the terminal from the
+        same event on.
+        """
         state = forward.state
         village = await self._village(state.village_id)
         await village.send(forward)
@@ -103,7 +105,7 @@ class SessionRouter(TrioActor):
             if state is not None and self._behind.get(session_id) == seq:
                 await self._forward(m.Forward(state, ()))
         self._behind = shown
-        for runner_id, (status, _) in list(self._context.heard.items()):
+        for runner_id, (status, _) in list(self._context.last_seen.items()):
             if status != "offline":  # its actor may have ended too, and must notice that it is away
                 with suppress(ActorDeadError):  # the next look finds it
                     await self._runner(runner_id)

@@ -89,11 +89,11 @@ class RunnerActor(TrioActor):
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
         never: tuple[Status, float] = ("offline", -math.inf)
-        known: tuple[Status, float] = context.heard.get(runner_id, never)
+        known: tuple[Status, float] = context.last_seen.get(runner_id, never)
         self._status: Status = known[0]
         self._heard = known[1]
         self._heard_at: int | None = None
-        self._waiting: dict[str, _Waiting] = context.orders.setdefault(runner_id, {})
+        self._waiting: dict[str, _Waiting] = context.pending_commands.setdefault(runner_id, {})
         self._lenient = False
         self._clock_offset_ms: float | None = None
         """How far our clock is ahead of its own, as of the last time it told."""
@@ -169,7 +169,7 @@ class RunnerActor(TrioActor):
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
-        self._context.heard[self.runner_id] = self._status, self._heard
+        self._context.last_seen[self.runner_id] = self._status, self._heard
         if self._status == "offline":
             self._become("online")
             self._check_later()  # it may fall silent again without its connection ending, as a bridge has none
@@ -189,9 +189,9 @@ class RunnerActor(TrioActor):
     def _become(self, status: Status) -> None:
         log.info("runner_status", runner=self.runner_id, status=status)
         self._status = status
-        self._context.heard[self.runner_id] = status, self._heard
+        self._context.last_seen[self.runner_id] = status, self._heard
         self._context.measure("runner_status", {"runner": self.runner_id, "status": status})
-        self._context.taps.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
+        self._context.subscriptions.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
         for village_id in {state.village_id for state in self._context.board.of_runner(self.runner_id)}:
             village = self._context.directory.villages.get(village_id)
             tell_if_alive(village, m.RunnerStatus(self.runner_id, status))

@@ -137,7 +137,7 @@ class VillageActor(TrioActor):
                 outlet.publish(message.event, message.payload, (self._output_room, *rooms[1:]), tag, without=watchers)
             else:
                 outlet.publish(message.event, message.payload, rooms, tag)
-        self._context.taps.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
+        self._context.subscriptions.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
         self._context.published[state.session_id] = fresh[-1].seq
         self._context.measure("shown", {"by": "village", "events": fresh})
         self._notice(state, fresh)
@@ -257,7 +257,7 @@ class VillageActor(TrioActor):
         self._wake_in(COALESCE_SECONDS)
 
     def _wake_in(self, seconds: float) -> None:
-        """One timer at a time: an earlier one that is set already will do."""
+        """Set the timer; where an earlier one is set already, that will do."""
         due = self._context.clock.now_ms() + seconds * 1000
         if self._timer_due is not None and self._timer_due <= due:
             return

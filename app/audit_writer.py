@@ -76,7 +76,7 @@ class AuditTrail:
             self._lost += 1
 
     async def write(self) -> None:
-        """Everything that waits, in one transaction. It waits on where the database cannot be written to."""
+        """Store everything that waits in one transaction. It waits on where the database cannot be written to."""
         if not self._waiting:
             return
         batch, self._waiting = self._waiting, []

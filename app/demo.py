@@ -37,7 +37,7 @@ class DemoRunner(TaskOwner):
 
 
 async def _end(process: trio.Process) -> None:
-    """Its sessions end in order; after 3 s it is killed."""
+    """End the demo's sessions in order; kill it after 3 s."""
     process.terminate()
     with trio.move_on_after(3, shield=True):
         await process.wait()

@@ -15,7 +15,7 @@ from townwatch.app.health.disk_room import DiskRoom
 from townwatch.app.health.liveness import Health
 from townwatch.app.identity import (
     administrator_changed,
-    open_provider_door,
+    open_provider_endpoint,
     person_signed_out,
     provider_of,
     token_ended,
@@ -40,8 +40,8 @@ from townwatch.transports.http.deps import Api, Ceilings
 from townwatch.transports.runners import DialTarget, LinkDeps, LinkSettings, RunnerEndpoint, dial_specs
 
 
-async def open_runner_door(base: Resources, settings: Settings) -> RunnerEndpoint:
-    """/runner, and the runners that are dialled."""
+async def open_runner_endpoint(base: Resources, settings: Settings) -> RunnerEndpoint:
+    """Open /runner, and dial the runners that listen."""
     set_ = settings.runners
     links = LinkDeps(
         context=base.context,
@@ -57,8 +57,8 @@ async def open_runner_door(base: Resources, settings: Settings) -> RunnerEndpoin
             allowing=base.accountant.desk,
         ),
     )
-    door = RunnerEndpoint(links)
-    base.edge.websocket("/runner", door.serve)
+    endpoint = RunnerEndpoint(links)
+    base.edge.websocket("/runner", endpoint.serve)
     targets = [DialTarget(url=dial.url, token=dial.token, runner_id=dial.runner_id) for dial in set_.dial]
     if targets:
         await base.database.call(runners.ensure, [target.runner_id for target in targets], base.context.clock.now_ms())
@@ -66,11 +66,11 @@ async def open_runner_door(base: Resources, settings: Settings) -> RunnerEndpoin
         supervisor = whereis(cast.LINKS)
         assert supervisor is not None  # the tree has started
         await Supervisor.start_child(supervisor, spec)
-    return door
+    return endpoint
 
 
-def open_control_door(base: Resources, settings: Settings, stack: AsyncExitStack) -> ControlEndpoint:
-    """/ws."""
+def open_control_endpoint(base: Resources, settings: Settings, stack: AsyncExitStack) -> ControlEndpoint:
+    """Open /ws, the control plane."""
     rights = base.rights
     control = ControlEndpoint(
         ControlDeps(
@@ -87,9 +87,9 @@ def open_control_door(base: Resources, settings: Settings, stack: AsyncExitStack
 
 
 async def open_api(
-    base: Resources, settings: Settings, root: Any, door: RunnerEndpoint, control: ControlEndpoint, health: Health
+    base: Resources, settings: Settings, root: Any, endpoint: RunnerEndpoint, control: ControlEndpoint, health: Health
 ) -> Api:
-    """REST and the page."""
+    """Open REST and the page."""
     context = base.context
     room = DiskRoom(settings.state, lambda: base.event_log.reserve_in_use)
     api = Api(
@@ -111,9 +111,9 @@ async def open_api(
         metrics_open=for_this_machine(settings),
         forget_session=partial(forget_session, context),
         delete_session=partial(delete_session, context, base.event_log, base.database),
-        stop_runner=partial(_stop_runner, context, door),
+        stop_runner=partial(_stop_runner, context, endpoint),
         end_sessions=partial(end_all_of, context, reason="its runner was removed"),
-        cut_runner=partial(_cut_runner, door),
+        cut_runner=partial(_cut_runner, endpoint),
         grants_changed=partial(_grants_changed, base),
         policy_changed=base.policy_keeper.changed,
         village_deleted=partial(deleted_village, base),
@@ -141,7 +141,7 @@ async def open_api(
         ),
     )
     await mount(base.edge, api, PAGE)
-    open_provider_door(base.edge, api, settings)
+    open_provider_endpoint(base.edge, api, settings)
     return api
 
 
@@ -159,7 +159,7 @@ def for_this_machine(settings: Settings) -> bool:
 
 
 def own_origin(allowed: tuple[str, ...], origin: str | None, host: str | None) -> bool:
-    """No Origin (no browser), the service's own page, or one of the list."""
+    """Return True for no Origin (no browser), the service's own page, or one of the list."""
     return origin is None or origin in allowed or origin in (f"http://{host}", f"https://{host}")
 
 
@@ -176,7 +176,7 @@ def _journal_or_late(context: Context, health: Health) -> list[str]:
     if journal is None or not journal.is_up:
         return ["the journal is not running"]
     refusal = context.disk.refusal
-    return [f"the journal cannot write: {refusal}"] if refusal else health.late()
+    return [f"the journal cannot write: {refusal}"] if refusal else health.overdue()
 
 
 async def deleted_village(base: Resources, village_id: str) -> None:
@@ -185,19 +185,19 @@ async def deleted_village(base: Resources, village_id: str) -> None:
     await village_deleted(base.context, base.event_log, base.database, village_id)
 
 
-async def _stop_runner(context: Context, door: RunnerEndpoint, runner_id: str) -> None:
+async def _stop_runner(context: Context, endpoint: RunnerEndpoint, runner_id: str) -> None:
     """Close a removed runner's connections and stop its actor."""
-    door.cut(runner_id, "this runner was removed")
-    context.heard.pop(runner_id, None)
+    endpoint.cut(runner_id, "this runner was removed")
+    context.last_seen.pop(runner_id, None)
     supervisor = whereis(cast.RUNNERS)
     if supervisor is not None:
         with suppress(ChildError):
             await Supervisor.terminate_child(supervisor, f"runner:{runner_id}")
 
 
-async def _cut_runner(door: RunnerEndpoint, runner_id: str) -> None:
+async def _cut_runner(endpoint: RunnerEndpoint, runner_id: str) -> None:
     """A revoked runner's connections end; it may be enrolled anew, and its sessions wait for that."""
-    door.cut(runner_id, "this runner's token was revoked: enrol it anew with townwatch runner join")
+    endpoint.cut(runner_id, "this runner's token was revoked: enrol it anew with townwatch runner join")
 
 
 async def _membership_changed(context: Context, _village_id: str) -> None:

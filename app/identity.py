@@ -15,9 +15,9 @@ from townwatch.access.keys import FetchedKeys, FixedKeys
 from townwatch.access.newcomers import CannotAdd, Newcomer, add_person
 from townwatch.access.oidc import Oidc
 from townwatch.access.oidc_wire import OidcClient
+from townwatch.access.provisioning import Grant, ProvisioningRules
 from townwatch.access.sign_in import CODE_LIFETIME_MS, ClientPlace, SignIn, SignInResult
 from townwatch.access.subject import ALL_SCOPES, Subject
-from townwatch.access.welcome import Grant, ProvisioningRules
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.messages import Dismiss, RightsChanged, TokenEnded
@@ -33,11 +33,11 @@ from townwatch.store.members import Role
 from townwatch.store.tokens import CodeWay
 from townwatch.transports.edge.server import Edge
 from townwatch.transports.http.deps import Api
-from townwatch.transports.http.oidc_door import PREFIX, OidcEndpoint
+from townwatch.transports.http.oidc_endpoint import PREFIX, OidcEndpoint
 
 
 def known_issuers(settings: Settings) -> list[IssuerTokens]:
-    """Those whose access tokens are believed. Blocks for their key files. Raises `ConfigError`."""
+    """Return the issuers whose access tokens are believed. Blocks for their key files. Raises `ConfigError`."""
     return [_issuer(issuer) for issuer in settings.identity.issuers]
 
 
@@ -90,7 +90,7 @@ def welcome_rules(settings: Settings) -> ProvisioningRules:
     )
 
 
-def open_provider_door(edge: Edge, api: Api, settings: Settings) -> None:
+def open_provider_endpoint(edge: Edge, api: Api, settings: Settings) -> None:
     """Mount the endpoint that redirects browsers to the provider and receives them back."""
     if api.oidc is not None:
         edge.http(PREFIX, OidcEndpoint(api, api.oidc, welcome_rules(settings), settings.server.public_address))

@@ -188,7 +188,7 @@ class ClusterMember:
                     await self._leave()
 
     def take_the_lead(self) -> None:
-        """This process leads from now on: what it relayed went to one that does not any more."""
+        """Begin to lead: end what was relayed, which went to a process that does not lead any more."""
         self.leads = True
         if self.relaying is not None:
             self.relaying.end_all_but(None)

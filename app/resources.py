@@ -37,7 +37,7 @@ from townwatch.app.tracing.maker import Tracing, all_of, tracing_of
 from townwatch.app.upkeep.restore import restore
 from townwatch.app.waiting_room import wait_for
 from townwatch.app.warm_start import WarmStart
-from townwatch.chaos.faults.sabotage import FaultInjection
+from townwatch.chaos.faults.injection import FaultInjection
 from townwatch.cluster.leadership import Leadership
 from townwatch.config.place import note_tables
 from townwatch.config.settings import ConfigError, Settings
@@ -103,12 +103,12 @@ class Resources:
     """None where no collector is named."""
 
 
-async def lay(
-    settings: Settings, stack: AsyncExitStack, sabotage: FaultInjection | None, told: trio.Event
+async def open_resources(
+    settings: Settings, stack: AsyncExitStack, faults: FaultInjection | None, told: trio.Event
 ) -> Resources:
     """Open what lasts and read back what was. `stack` closes it. Raises OSError for a port or a file in use."""
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    edge = sabotage.edge(edge_settings(settings)) if sabotage else Edge(edge_settings(settings))
+    edge = faults.edge(edge_settings(settings)) if faults else Edge(edge_settings(settings))
     edge.bind()
     stack.callback(edge.close)
     leadership, member, term, prepared = None, None, None, None
@@ -144,7 +144,7 @@ async def lay(
     stack.callback(telemetry.subscribe(history.note))
     tracing = tracing_of(settings.telemetry, metrics.registry)
     server = TrioServer(engine=EngineSettings(origins=settings.server.origins), recovery=RecoverySettings())
-    disk = sabotage.disk(event_log) if sabotage else event_log
+    disk = faults.disk(event_log) if faults else event_log
     trail = AuditTrail(database)
     stack.push_async_callback(trail.flush)
     desk = LeaseDesk()

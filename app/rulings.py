@@ -24,7 +24,6 @@ from townwatch.store.deciding.policies import PolicyRow
 
 log = structlog.get_logger("policy")
 
-_Key = tuple[str, str, int]
 NOT_KEPT = (
     "what it asks was left out of the database by the village's setting, and the service has restarted since: answer "
     "it in its terminal, or deny it"
@@ -89,7 +88,7 @@ class StoredRulings:
             return VillageRuling(denied=(found.rule or "none", found.reason[:500]))
         terms, rules = _told(asked), found.terms_rules if found is not None else ()
         if found is not None and found.terms is not None:
-            terms = terms.also(found.terms)
+            terms = terms.combined_with(found.terms)
         if not terms:
             return VillageRuling()
         return VillageRuling(terms=terms, rules=rules, needed=answers.needed(terms, starter))
@@ -100,7 +99,7 @@ def _told(asked: ApprovalRequest) -> AnswerTerms:
     its runner says.
     """
     terms = terms_in(asked)
-    return terms if budget_asked(asked) is None else terms.also(AnswerTerms(role="owner"))
+    return terms if budget_asked(asked) is None else terms.combined_with(AnswerTerms(role="owner"))
 
 
 def _decide(

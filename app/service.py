@@ -1,4 +1,4 @@
-"""The composition root: opens what lasts, restores what was, starts who lives, listens; and undoes it in reverse."""
+"""The composition root: opens resources, starts the supervision tree, listens; shuts down in reverse order."""
 
 import gc
 import resource
@@ -24,7 +24,7 @@ from townwatch.app.budgets.accountant import BudgetRounds
 from townwatch.app.calls import sender_spec
 from townwatch.app.deadline import Deadline
 from townwatch.app.demo import DemoRunner
-from townwatch.app.endpoints import deleted_village, open_api, open_control_door, open_runner_door
+from townwatch.app.endpoints import deleted_village, open_api, open_control_endpoint, open_runner_endpoint
 from townwatch.app.grants import GrantWatch
 from townwatch.app.health.damage import JournalWatch
 from townwatch.app.health.gauges import GaugeSampler
@@ -34,14 +34,14 @@ from townwatch.app.health.tables_watch import TablesWatch
 from townwatch.app.held.presence import Presence
 from townwatch.app.held.releases import Releases
 from townwatch.app.lockout import LockOutWatch
-from townwatch.app.resources import Resources, lay
+from townwatch.app.resources import Resources, open_resources
 from townwatch.app.search.indexer import Indexer
 from townwatch.app.service_task import Hosted
 from townwatch.app.upkeep.authority import Authority
 from townwatch.app.upkeep.retention import Keeper, retention
 from townwatch.app.upkeep.session_gc import Forgetter
 from townwatch.app.waiting_room import StoppedWaiting
-from townwatch.chaos.faults.sabotage import FaultInjection, lifted
+from townwatch.chaos.faults.injection import FaultInjection, lifted
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
 from townwatch.contracts.codec import prepare_decoders
@@ -174,9 +174,10 @@ async def _greet(service: RunningService, qr: bool) -> None:
 
 
 def _calm_the_collector() -> None:
-    """Fewer passes of the garbage collector, over less. As Python sets it, it took a quarter of the processor time of a
-    busy service, and its full passes held everything up for 100 ms: nearly all that it walks over is not garbage. The
-    young are looked at a little more often than the middle and the old: what of them is garbage is memory that waits.
+    """Make the garbage collector pass less often, over less. As Python sets it, it took a quarter of the processor time
+    of a busy service, and its full passes held everything up for 100 ms: nearly all that it walks over is not
+    garbage. The young are looked at a little more often than the middle and the old: what of them is garbage is
+    memory that waits.
     """
     gc.freeze()  # what is there now stays for ever
     gc.set_threshold(5_000, 20, 80)
@@ -212,7 +213,7 @@ class open_service:
         self._settings = lifted(settings) if settings.server.chaos else settings
         self._demo_seed = demo_seed
         self._stack = AsyncExitStack()
-        self._sabotage = FaultInjection() if settings.server.chaos else None
+        self._faults = FaultInjection() if settings.server.chaos else None
 
     async def __aenter__(self) -> RunningService:
         try:
@@ -225,21 +226,21 @@ class open_service:
         await self._stack.aclose()  # each step has its own deadline; together they stay below STOP_SECONDS
 
     async def _open(self) -> RunningService:
-        settings, stack, sabotage = self._settings, self._stack, self._sabotage
-        base = await lay(settings, stack, sabotage, self._told)
+        settings, stack, faults = self._settings, self._stack, self._faults
+        base = await open_resources(settings, stack, faults, self._told)
         root = await self._start(base)
-        door = await open_runner_door(base, settings)
-        control = open_control_door(base, settings, stack)
+        runners = await open_runner_endpoint(base, settings)
+        control = open_control_endpoint(base, settings, stack)
         health = Health()
-        api = await open_api(base, settings, root, door, control, health)
-        if sabotage:
+        api = await open_api(base, settings, root, runners, control, health)
+        if faults:
             instruments = Instruments(
                 registry=base.metrics.registry,
                 slowest_commit=base.metrics.recent_commits.worst,
                 slowest_lag=base.metrics.recent_lags.worst,
                 reasons_not_ready=api.reasons_not_ready,
             )
-            await sabotage.open(root, base.edge, api, base.context, instruments)
+            await faults.open(root, base.edge, api, base.context, instruments)
         if base.member is not None:
             await base.member.close_port()
             base.member.serves = True
@@ -256,7 +257,7 @@ class open_service:
             metrics=base.metrics,
             server=base.server,
             replaced=base.leadership.lost if base.leadership is not None else trio.Event(),
-            cut_runner=door.cut,
+            cut_runner=runners.cut,
         )
 
     async def _start(self, base: Resources) -> Any:
@@ -278,7 +279,7 @@ class open_service:
         return root
 
     async def _watch(self, root: Any, base: Resources, health: Health) -> None:
-        """Those that look after the service itself."""
+        """Start the actors that look after the service itself."""
         watch = (base.context, base.metrics, cast.ROOT, partial(_connections, base.server))
         ending = partial(deleted_village, base)
         specs = [
@@ -322,7 +323,7 @@ class open_service:
         return f"{scheme}://{f'[{shown}]' if ':' in shown else shown}:{port}"
 
     async def _local_runner(self, root: Any, url: str) -> None:
-        """This machine's runner.json names the address that was bound; the demo, if wanted, runs beside us."""
+        """Write the address that was bound into this machine's runner.json; start the demo, if wanted."""
         state = self._settings.state
         known = attrs.evolve(identity.load(state), url=url.replace("http", "ws", 1) + "/runner")
         try:

@@ -38,7 +38,7 @@ def _many(name: str, *, intensity: int = 100, max_children: int = 100_000) -> Ch
 
 
 def allowances(limits: LimitsSettings) -> RateLimits:
-    """As they are configured."""
+    """Return the rate limits as they are configured."""
     return RateLimits(
         joins=limits.joins,
         joins_seconds=limits.joins_seconds,

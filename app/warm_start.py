@@ -1,4 +1,4 @@
-"""What a standby does before it leads, so that little is left to do then.
+"""Preparations of a standby, so that little is left to do when it leads.
 
 It makes the documents and reads the page, has connections to PostgreSQL open and statements compiled, and reads the
 board from time to time. Nothing of it is needed: whatever fails is done when this process leads.

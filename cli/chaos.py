@@ -72,7 +72,7 @@ def chaos(
     keep_data
         keep the village, the runners and what they wrote
     """
-    from townwatch.chaos.campaign import picture, report as reports
+    from townwatch.chaos.campaign import html_report, report as reports
     from townwatch.chaos.campaign.campaign import CannotBegin, Options
     from townwatch.net.service_url import BadServiceUrl, service_base
     from townwatch.runner import identity
@@ -98,7 +98,7 @@ def chaos(
         folder = Path(report) if report else found.state / "chaos" / time.strftime("%Y%m%d-%H%M%S")
         log_to_file(found, "chaos.log")
         result = run_async(_conduct, found, options, folder.absolute(), None if fresh else (url, token))
-        page = picture.write(result, folder)
+        page = html_report.write(result, folder)
     except (BadServiceUrl, CannotBegin, identity.NotEnrolled, OSError) as error:
         return complain(line_of(error))
     print(reports.text(result))
@@ -109,12 +109,12 @@ def chaos(
 async def _conduct(
     found: "Settings", options: "Options", folder: Path, where: tuple[str | None, str | None] | None
 ) -> "CampaignResult":
-    """Against the service at `where` (url, token; None: those of the state directory), or a fresh one."""
+    """Run the campaign at the service at `where` (url, token; None: those of the state directory), or a fresh one."""
     from townwatch.app.identity import local_access
     from townwatch.chaos.campaign.campaign import Campaign
+    from townwatch.chaos.campaign.fresh_service import allow_connections, fresh_service
     from townwatch.chaos.campaign.progress import Progress
-    from townwatch.chaos.campaign.rest import Rest
-    from townwatch.chaos.campaign.stage import allow_connections, fresh_service
+    from townwatch.chaos.campaign.rest_client import Rest
 
     allow_connections(options.clients)
     async with AsyncExitStack() as stack:

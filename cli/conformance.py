@@ -58,7 +58,7 @@ def runner(
     """
     from functools import partial
 
-    from townwatch.conformance.runner.hands import TrialOptions
+    from townwatch.conformance.runner.actions import TrialOptions
 
     where = urlsplit(url)
     try:
@@ -85,7 +85,7 @@ def runner(
 
 async def _try_runner(host: str, port: int, options: object, *, quiet: bool) -> KitReport:
     from townwatch.conformance.report import KitReport
-    from townwatch.conformance.runner.hands import TrialOptions
+    from townwatch.conformance.runner.actions import TrialOptions
     from townwatch.conformance.runner.promises import PROMISES
     from townwatch.conformance.runner.stand_in import open_stand_in
     from townwatch.conformance.runner.trial import RunnerTrial

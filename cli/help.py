@@ -4,9 +4,9 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Run",
         (
-            ("serve", "Run the service (--demo: with agents that show it)."),
+            ("serve", "Run the service (--demo: with a demo's agents)."),
             ("run", "Run a command as a session: its terminal here, and on the page at the same moment."),
-            ("runner", "Be this machine's runner, or become one."),
+            ("runner", "Run this machine's runner, or enrol it at a service."),
             ("adopt", "Go on, as a session, with a conversation that an agent had outside."),
             ("demo", "Run the demo's agents beside a service."),
         ),
@@ -41,11 +41,11 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         "People and upkeep",
         (
             ("link", "Print a new one-time link that signs the owner in."),
-            ("login", "Sign in at a service on another machine, and keep that."),
+            ("login", "Sign in at a service on another machine, and save the login."),
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
-            ("policy", "Say what the rules decide that people need not."),
-            ("budget", "What sessions of a village may use together."),
+            ("policy", "Explain what rules decide about a command line."),
+            ("budget", "List, set and raise budgets of a village."),
             ("webhook", "Call other programs when something happens in a village."),
             ("channel", "Say how you are called when something needs you."),
             ("doctor", "Check everything that the service stands on, and repair it."),

@@ -15,7 +15,7 @@ from townwatch.cli.shared import complain
 if TYPE_CHECKING:
     from townwatch.policy.commands.paths import Place
 
-policy_app = App(name="policy", help="Rules that decide what people need not.")
+policy_app = App(name="policy", help="Explain what rules decide about a command line.")
 
 
 @policy_app.command

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from townwatch.config.settings import Settings
     from townwatch.runner.identity import Identity
 
-runner_app = App(name="runner", help="Be this machine's runner, or become one.")
+runner_app = App(name="runner", help="Run this machine's runner, or enrol it at a service.")
 
 
 @runner_app.default
@@ -48,7 +48,7 @@ def runner(
     state_dir: StateDir = None,
     config: ConfigFile = None,
 ) -> int:
-    """Be this machine's runner: take sessions from the service until stopped.
+    """Run this machine's runner: take sessions from the service until stopped.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class HeldLease:
 
 @attrs.frozen(kw_only=True)
 class ReplicasSeen:
-    """What a look found. `secret`: of relayed connections; None before the first leader has made it."""
+    """Result of a look at the table. `secret`: of relayed connections; None before the first leader has made it."""
 
     replicas: tuple[Replica, ...] = ()
     leader: HeldLease | None = None
@@ -166,8 +166,8 @@ class ReplicaTable:
 
 
 def _own_host(connection: Any) -> str:
-    """This machine as others of the database reach it: its end of the connection to PostgreSQL, where that goes over a
-    network; else its name.
+    """Return this machine's address as others of the database reach it: its end of the connection to PostgreSQL, where
+    that goes over a network; else its name.
     """
     with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
         if line.family in (socket.AF_INET, socket.AF_INET6):

@@ -26,7 +26,7 @@ MAX_VALUE = 2000
 
 
 def _mask(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Values with secret names are masked, token shapes wherever they stand; control characters made visible."""
+    """Mask values with secret names, and token shapes wherever they stand; make control characters visible."""
     for name, value in event.items():
         if _SECRET_NAME.search(name):
             event[name] = MASK

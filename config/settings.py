@@ -130,7 +130,7 @@ class OwnRunner:
 
 @attrs.frozen(kw_only=True)
 class LimitsSettings:
-    """What one person, address or runner may use up. 0 is never "no limit" here: it is none at all."""
+    """Limits of one person, address or runner. 0 is never "no limit" here: it is none at all."""
 
     connections_per_user: int = 10
     """Live connections of a signed-in person, over Socket.IO and the control WebSocket together."""
@@ -281,7 +281,7 @@ class Settings:
 
 
 def load(file: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the file (the default one may be missing) and the environment. Raises `ConfigError`."""
+    """Read the settings from the file (the default one may be missing) and the environment. Raises `ConfigError`."""
     environ = os.environ if environ is None else environ
     path = Path(file or DEFAULT_FILE)
     tables = _read(path) if file or path.exists() else {}

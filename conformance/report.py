@@ -1,4 +1,4 @@
-"""What a kit found: a verdict for each of its checks, as text and as JSON."""
+"""Report of a kit: a verdict for each of its checks, as text and as JSON."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Literal

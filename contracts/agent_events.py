@@ -40,7 +40,7 @@ class CliSession(AgentEvent):
 
 @attrs.frozen(kw_only=True)
 class Status(AgentEvent):
-    """What the agent does, since when (epoch ms). `for_`: what it waits for, or why its status is not known."""
+    """The agent's activity, and since when (epoch ms). `for_`: what it waits for, or why its status is not known."""
 
     TYPE = "agent.status"
     status: AgentStatus
@@ -50,7 +50,7 @@ class Status(AgentEvent):
 
 @attrs.frozen(kw_only=True)
 class Prompt(AgentEvent):
-    """What the agent was asked to do. `by`: a user, or ``terminal``. `queued`: it is kept until the agent is idle."""
+    """A task that the agent was given. `by`: a user, or ``terminal``. `queued`: it is kept until the agent is idle."""
 
     TYPE = "agent.prompt"
     text: str
@@ -123,7 +123,7 @@ class Turn(AgentEvent):
 
 @attrs.frozen(kw_only=True)
 class ContextUsage(AgentEvent):
-    """How much of the model's context is in use, in tokens."""
+    """Tokens of the model's context that are in use."""
 
     TYPE = "agent.context"
     used: Count

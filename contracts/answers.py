@@ -25,7 +25,7 @@ class Answerer:
 
 @attrs.frozen(kw_only=True)
 class Counted:
-    """How far an allow is: the names of those whose allow counts, and how many it takes."""
+    """Progress of an allow: the names of those whose allow counts, and how many it takes."""
 
     names: tuple[str, ...]
     needed: int

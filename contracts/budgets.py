@@ -27,8 +27,8 @@ ALL_TIME = "all"
 
 @attrs.frozen(kw_only=True)
 class BudgetTerms:
-    """What a budget is about. `target`: the id of the session or person, the agent's name or id, the path of the house;
-    None: each one has this budget for itself. A village's has none.
+    """Subject and size of a budget. `target`: the id of the session or person, the agent's name or id, the path of the
+    house; None: each one has this budget for itself. A village's has none.
     """
 
     scope: Scope

@@ -1,11 +1,9 @@
 """One decoder and one encoder for everything on a wire.
 
-The messages are attrs classes with snake_case fields; the wire is camelCase. Two codecs serve the same classes:
-
-- **msgspec** on the hot path. msgspec cannot rename the fields of an attrs class, so each class gets a *twin*: a
-  ``msgspec.Struct`` of the same shape with ``rename="camel"``. Decoding fills the twin (strict: a ``5`` is no ``str``;
-  NaN, lone surrogates and trailing bytes are refused) and hands its values to the attrs class.
-- **cattrs** (`converter`) where speed does not matter: configuration, storage, exports.
+The messages are attrs classes with snake_case fields; the wire is camelCase. msgspec cannot rename the fields of an
+attrs class, so each class gets a *twin*: a ``msgspec.Struct`` of the same shape with ``rename="camel"``. Decoding fills
+the twin (strict: a ``5`` is no ``str``; NaN, lone surrogates and trailing bytes are refused) and hands its values to
+the attrs class.
 
 A field whose default is ``None`` is optional: left out of the wire when it is ``None``, never sent as null.
 """
@@ -18,9 +16,7 @@ from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_
 from weakref import WeakSet
 
 import attrs
-import cattrs
 import msgspec
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
 from townwatch.contracts.decoding.wording import camel as camel, in_json_words
 
@@ -249,7 +245,9 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(message: Any) -> bytes:
-    """One JSON text: an attrs message (camelCase, optional fields left out), or plain JSON values with such inside."""
+    """Encode to one JSON text: an attrs message (camelCase, optional fields left out), or plain JSON values with such
+    inside.
+    """
     return _encoder.encode(_rebuild_from_attrs(message))
 
 
@@ -268,28 +266,3 @@ def decode_json(data: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise contract_error(error) from None
-
-
-# --- cattrs: configuration, storage, exports -----------------------------------------------------
-
-
-def make_converter(*, forbid_extra_keys: bool = False) -> cattrs.Converter:
-    """A cattrs converter that renames to camelCase and leaves optional fields that are None out."""
-    conv = cattrs.Converter(prefer_attrib_converters=True)
-
-    def renames(cls: type[Any]) -> dict[str, Any]:
-        fields = [field for field in attrs.fields(cls) if field.init]
-        return {f.name: override(rename=camel(f.name), omit_if_default=f.default is None) for f in fields}
-
-    def structure(cls: type[Any]) -> Any:
-        return make_dict_structure_fn(cls, conv, _cattrs_forbid_extra_keys=forbid_extra_keys, **renames(cls))
-
-    def unstructure(cls: type[Any]) -> Any:
-        return make_dict_unstructure_fn(cls, conv, **renames(cls))
-
-    conv.register_structure_hook_factory(attrs.has, structure)
-    conv.register_unstructure_hook_factory(attrs.has, unstructure)
-    return conv
-
-
-converter = make_converter()

@@ -33,7 +33,6 @@ State = Literal[
     "FAILED",
 ]
 FINAL_STATES: frozenset[str] = frozenset({"COMPLETED", "FAILED"})
-LIVE_STATES: frozenset[str] = frozenset(State.__args__) - FINAL_STATES  # type: ignore[attr-defined]
 
 Stream = Literal["stdout", "stderr"]
 Decision = Literal["allow", "deny"]

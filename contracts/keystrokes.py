@@ -1,4 +1,4 @@
-"""What a person's key sends to a terminal, told from text. Pure."""
+"""Input that is a key rather than text: what keys send to a terminal. Pure."""
 
 
 def is_text(data: str) -> bool:

@@ -244,9 +244,9 @@ class Policies:
 
 @attrs.frozen(kw_only=True)
 class Allowances:
-    """What each of the runner's live sessions may still use of budgets that it shares with others: behind the policies,
-    and whenever that changes. All of them each time. Answered with AllowancesHeld; until then the service counts on the
-    larger of the old and the new.
+    """Amounts that each of the runner's live sessions may still use of budgets that it shares with others. Sent behind
+    the policies, and whenever that changes. All of them each time. Answered with AllowancesHeld; until then the
+    service counts on the larger of the old and the new.
     """
 
     TYPE: ClassVar[str] = "allowances"
@@ -276,7 +276,6 @@ class OpenQuestions:
     approvals: Annotated[list[ApprovalRequest], msgspec.Meta(max_length=1000)]
 
 
-FromRunner = Hello | Events | Heartbeat | Result | AllowancesHeld | OpenQuestions
 FromService = Welcome | Ack | Nack | Command | Policies | Allowances | LinkError
 
 decode_from_runner: Decoder[Any] = Decoder(
@@ -288,7 +287,7 @@ decode_from_service: Decoder[Any] = Decoder(Welcome, Ack, Nack, Command, Policie
 
 @attrs.frozen(kw_only=True)
 class _AnyCommand:
-    """What every command has, of whatever version its service is."""
+    """Fields that every command has, whatever version its service is of."""
 
     TYPE: ClassVar[str] = "command"
     command_id: Id

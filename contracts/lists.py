@@ -1,4 +1,4 @@
-"""What lists say of sessions and houses, in REST and in `house_changed`: enough to draw a page without histories.
+"""Rows of lists of sessions and houses, in REST and in `house_changed`: enough to draw a page without histories.
 And the text of what a session changed: the runner's answer to the command ``diff``, kept when the session ends.
 """
 
@@ -52,7 +52,7 @@ class SeenBy:
 
 @attrs.frozen(kw_only=True)
 class Shown:
-    """What goes on in a session. Every time is of the service's clock, epoch milliseconds; what is not known is absent
+    """Activity of a session. Every time is of the service's clock, epoch milliseconds; what is not known is absent
     (null in REST). `activityAt`: the last output, file, test, provider's event or input; `activity`: how many of them
     in each of the last fifteen minutes, the one under way last. `reportedAt`: the runner's clock at the last event.
     """
@@ -73,7 +73,7 @@ class Shown:
 
 @attrs.frozen(kw_only=True)
 class AgentShown(Shown):
-    """Of an agent in its latest session."""
+    """An agent in its latest session."""
 
     agent_id: str
     session_id: str

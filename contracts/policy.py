@@ -50,7 +50,7 @@ class AnswerTerms:
     def __bool__(self) -> bool:
         return self != AnswerTerms()
 
-    def also(self, other: "AnswerTerms") -> "AnswerTerms":
+    def combined_with(self, other: "AnswerTerms") -> "AnswerTerms":
         """Return the terms that satisfy both."""
         return AnswerTerms(
             people=max(self.people, other.people),
@@ -96,7 +96,7 @@ class PolicyRule:
 
 @attrs.frozen(kw_only=True)
 class Budget:
-    """What one session may use. Left out: no limit."""
+    """Limits of one session. Left out: no limit."""
 
     usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] | None = None
     """US dollars: by the agent's own figures, else by the table of prices."""

@@ -1,4 +1,4 @@
-"""What a call to a person says, before it has the form of a channel. Pure.
+"""Contents of a call to a person, before it has the form of a channel. Pure.
 
 Words of agents are shown as they are, in one line each, without signs that reorder text or end a line.
 """

@@ -49,7 +49,7 @@ class PlannedAttempt:
 
 @attrs.frozen(kw_only=True)
 class SendPlan:
-    """What is to be done now with the messages of one target that are due. `void`: id and reason of those that are not
+    """Steps to take now with the messages of one target that are due. `void`: id and reason of those that are not
     to be sent any more. `postponed`: id and time. `rest`: seconds that the target is left alone.
     """
 
@@ -97,7 +97,7 @@ class Courier:
             return AttemptOutcome(error=f"no answer within {self.seconds:g} s")
         except (AddressRefused, NotAnswered, OSError) as error:
             return AttemptOutcome(error=str(error)[:500] or type(error).__name__)
-        return judged(reply.status, reply.headers.get("retry-after"))
+        return outcome_of(reply.status, reply.headers.get("retry-after"))
 
 
 @attrs.frozen(kw_only=True)
@@ -134,7 +134,7 @@ class WebhookCaller:
         return found
 
 
-def judged(status: int, retry_after: str | None, now: Callable[[], float] = time.time) -> AttemptOutcome:
+def outcome_of(status: int, retry_after: str | None, now: Callable[[], float] = time.time) -> AttemptOutcome:
     """Return what an answer means: 2xx is a delivery, and nothing else is."""
     if 200 <= status < 300:
         return AttemptOutcome(status=status)

@@ -23,7 +23,7 @@ TEXT = 1000
 
 @attrs.frozen(kw_only=True)
 class CallOrigin:
-    """Where an event happened: its village by name, its agent, and the address of the page ("" where not known)."""
+    """Place of an event: its village by name, its agent, and the address of the page ("" where not known)."""
 
     village: str
     agent_id: str

@@ -1,4 +1,4 @@
-"""When a rule holds: hours of the day in UTC, or in a zone with its summer time. Pure."""
+"""Hours in which a rule holds: of the day in UTC, or in a zone with its summer time. Pure."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

@@ -15,34 +15,8 @@ _PLAIN = {
     "cmd": re.compile(r"(dir|echo|type|cd|ver|vol)( [\w./\\ :-]*)?"),
 }
 _KEYWORDS = frozenset(
-    {
-        "and",
-        "or",
-        "not",
-        "begin",
-        "end",
-        "if",
-        "else",
-        "while",
-        "for",
-        "function",
-        "switch",
-        "case",
-        "exec",
-        "noglob",
-        "nocorrect",
-        "repeat",
-        "foreach",
-        "select",
-        "coproc",
-        "time",
-        "builtin",
-        "command",
-        "eval",
-        "source",
-        "alias",
-        "set",
-    }
+    "and or not begin end if else while for function switch case exec noglob nocorrect repeat foreach select"
+    " coproc time builtin command eval source alias set".split()
 )
 _ALIASES = {
     "ri": "Remove-Item",

@@ -1,4 +1,4 @@
-"""What a question asks for, in the terms of the rules: the same reading on the runner and in the service. Pure."""
+"""Questions of agents in the terms of the rules: read the same way on the runner and in the service. Pure."""
 
 import shlex
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What a village's rules say to the start of a session: those of the category ``start`` alone. Pure."""
+"""Verdict of a village's rules on the start of a session: of those of the category ``start`` alone. Pure."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -54,4 +54,4 @@ def _branch(wanted: StartSession) -> str | None:
 
 def terms_of(decision: PolicyDecision) -> AnswerTerms:
     """Return who may start it where a rule asks: a person who has signed in, and what the rule wants beyond that."""
-    return (decision.terms or AnswerTerms()).also(AnswerTerms(human=True))
+    return (decision.terms or AnswerTerms()).combined_with(AnswerTerms(human=True))

@@ -1,4 +1,4 @@
-"""What a village's rules say to one request: the same function on the runner and in the service. Pure.
+"""Verdict of a village's rules on one request: the same function on the runner and in the service. Pure.
 
 Layers: the village's own rules; the session's extras (its PolicySpec); the repository's file. An extra allow never
 beats an ask of the village, an extra ask or deny always counts, and a repository's allow never does.
@@ -29,7 +29,7 @@ _STRICTER = 2000
 
 @attrs.frozen(kw_only=True)
 class PolicyRequest:
-    """What is to be done, by whom, where and when. `at`: epoch seconds."""
+    """A request: what is to be done, by whom, where and when. `at`: epoch seconds."""
 
     category: str
     place: Place
@@ -50,7 +50,7 @@ class PolicyRequest:
 
 @attrs.frozen(kw_only=True)
 class PolicyDecision:
-    """What the rules say. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
+    """Verdict of the rules. `rule`: the id of the one that decided, None where none did. `terms`: of an ask, who may
     answer; None: anyone who may decide. `terms_rules`: the rules that they come from.
     """
 
@@ -120,7 +120,7 @@ def decide_request(
         return decision
     terms = AnswerTerms()
     for rule in reached:
-        terms = terms.also(rule.answer or terms)
+        terms = terms.combined_with(rule.answer or terms)
     named = tuple(rule.id for rule in reached if rule.answer)
     return attrs.evolve(decision, terms=terms, terms_rules=named) if terms else decision
 

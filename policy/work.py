@@ -1,11 +1,11 @@
-"""What rules may ask of a session: its tests and its changes."""
+"""Facts of a session that rules may ask for: its tests and its changes."""
 
 import attrs
 
 
 @attrs.frozen(kw_only=True)
 class Work:
-    """What a session has done so far: tests and changes. `files`: None where it is not known which. `cut`: there
+    """Work that a session has done so far: tests and changes. `files`: None where it is not known which. `cut`: there
     are more files than these.
     """
 

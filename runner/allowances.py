@@ -1,4 +1,4 @@
-"""What this runner's sessions may use of budgets that they share with others, as the service said last.
+"""Amounts that this runner's sessions may use of budgets that they share with others, as the service said last.
 
 Kept in memory: a runner process that is gone takes its sessions with it.
 """

@@ -1,4 +1,4 @@
-"""What the command line calls: one function a command, each returns its exit status."""
+"""Functions that the command line calls: one for each command, which returns its exit status."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""What a runner starts: the command of an order, and the host of an agent beside its command."""
+"""Programs that a runner starts: the command of an order, and the host of an agent beside its command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who this runner is: its id, its token and where its service lives, kept in ``<state dir>/runner.json`` (mode
+"""Identity of this runner: its id, its token and where its service lives, kept in ``<state dir>/runner.json`` (mode
 0600).
 """
 
@@ -94,5 +94,5 @@ def save(state_dir: Path, identity: Identity) -> None:
 
 
 def new_session_id() -> str:
-    """32 hex digits, at random."""
+    """Make an id: 32 hex digits, at random."""
     return uuid.uuid4().hex

@@ -80,7 +80,7 @@ class LocalScreen:
         self._modes = LocalModes()
 
     async def show(self, data: bytes) -> None:
-        """All of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
+        """Write all of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
         if self._plain:
             data = self._held + data
             self._held = b"\r" if data.endswith(b"\r") else b""

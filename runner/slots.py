@@ -34,7 +34,7 @@ class SlotTaken(Exception):
 
 @attrs.frozen
 class LeftBehind:
-    """What is in the spool of a process that is gone: sessions whose end was not told, events that were not sent."""
+    """Contents of the spool of a process that is gone: sessions whose end was not told, events that were not sent."""
 
     live: int
     events: int

@@ -64,7 +64,7 @@ def add(connection: Connection, entry: Entry) -> int:
 
 
 def page(connection: Connection, wanted: Filter, *, cursor: str | None = None, limit: int = 50) -> RowPage[Entry]:
-    """Newest first. A senseless cursor is a ValueError."""
+    """Return a page of entries, newest first. Raises ValueError for a cursor that was not given out."""
     limit = max(1, min(limit, MAX_LIMIT))
     query = select(audit).where(*wanted.clauses())
     if cursor is not None:
@@ -82,7 +82,7 @@ def count(connection: Connection, wanted: Filter, at_most: int) -> int:
     return connection.execute(select(func.count()).select_from(some)).scalar_one()
 
 
-def later(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:
+def entries_after(connection: Connection, after: int, limit: int, village_id: str | None) -> list[Entry]:
     """The next `limit` entries behind number `after`, oldest first; of a village or (None) of everything."""
     query = select(audit).where(audit.c.audit_id > after).order_by(audit.c.audit_id).limit(limit)
     if village_id is not None:

@@ -1,4 +1,4 @@
-"""Which failed sessions a person who drives their village has seen."""
+"""Failed sessions that a person who drives their village has seen."""
 
 import attrs
 from sqlalchemy import Connection, select

@@ -53,7 +53,7 @@ def remove(connection: Connection, village_id: str, user_id: str) -> bool:
 
 
 def of_village(connection: Connection, village_id: str) -> list[Member]:
-    """All members, by name."""
+    """Return all members, by name."""
     query = select(
         members.c.village_id, members.c.user_id, users.c.name, users.c.email, members.c.role, members.c.added_ms
     ).join(users, users.c.user_id == members.c.user_id)

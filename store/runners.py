@@ -48,7 +48,7 @@ def ensure(connection: Connection, runner_ids: Iterable[str], now_ms: int) -> No
 
 
 def seen(connection: Connection, runner_id: str, now_ms: int) -> None:
-    """It was heard of."""
+    """Note that the runner was heard of."""
     connection.execute(update(runners).where(runners.c.runner_id == runner_id).values(last_seen_ms=now_ms))
 
 
@@ -66,7 +66,7 @@ def get(connection: Connection, runner_id: str) -> RunnerRow | None:
 
 
 def everyone(connection: Connection, village_id: str | None) -> list[RunnerRow]:
-    """All, or those that were granted a village, by name."""
+    """Return all runners, or those that were granted a village, by name."""
     query = select(runners).order_by(runners.c.name, runners.c.runner_id)
     if village_id is not None:
         granted = select(runner_villages.c.runner_id).where(runner_villages.c.village_id == village_id)

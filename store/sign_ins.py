@@ -1,4 +1,4 @@
-"""Past sign-ins of people, and places where their programs' tokens were used.
+"""Sign-ins of people in the past, and places where their programs' tokens were used.
 
 A row says how a person came in and from where. Whether the access token still opens anything is not kept here: it is
 computed from what decides that (the person, the token's end), so that the two cannot differ.

@@ -75,13 +75,13 @@ def add_api_token(connection: Connection, token: ApiToken) -> None:
 
 
 def api_token_by_hash(connection: Connection, digest: str) -> ApiToken | None:
-    """Whichever has this hash, dead or alive."""
+    """Return the token that has this hash, expired and revoked ones included."""
     row = connection.execute(select(api_tokens).where(api_tokens.c.hash == digest)).first()
     return to_attrs(ApiToken, row) if row else None
 
 
 def api_tokens_of(connection: Connection, user_id: str) -> list[ApiToken]:
-    """A person's, newest first, the revoked ones too."""
+    """Return a person's tokens, newest first, the revoked ones too."""
     query = select(api_tokens).where(api_tokens.c.user_id == user_id)
     rows = connection.execute(query.order_by(api_tokens.c.created_ms.desc(), api_tokens.c.token_id))
     return [to_attrs(ApiToken, row) for row in rows]
@@ -137,7 +137,7 @@ def set_runner_token(connection: Connection, token: RunnerToken, overlap_ms: int
 
 
 def runner_token_by_hash(connection: Connection, digest: str) -> RunnerToken | None:
-    """Whichever has this hash, dead or alive."""
+    """Return the token that has this hash, expired and revoked ones included."""
     row = connection.execute(select(runner_tokens).where(runner_tokens.c.hash == digest)).first()
     return to_attrs(RunnerToken, row) if row else None
 

@@ -98,7 +98,7 @@ def left(keyboard: Keyboard, client_id: str, now_ms: int) -> Keyboard:
 
 
 def expire(keyboard: Keyboard, now_ms: int) -> Keyboard:
-    """Free it where its time is over."""
+    """Free the keyboard where its time is over."""
     lease = keyboard.lease
     if lease is None or lease.free_at is None or lease.free_at > now_ms:
         return keyboard

@@ -1,4 +1,4 @@
-"""What changed in the houses of a village since people were told: `house_changed`, at most once a second a house."""
+"""Changes in the houses of a village since people were told: `house_changed`, at most once a second a house."""
 
 import math
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ class HouseNews:
         self._due: dict[str, float] = {}
 
     def note(self, state: SessionState) -> float:
-        """Something changed in a session. Return the seconds until its house is due."""
+        """Note that something changed in a session. Return the seconds until its house is due."""
         now = self._context.clock.now_ms()
         agents = self._changed.setdefault(state.repo_id, {})
         if not agents:

@@ -43,7 +43,7 @@ class HouseState:
         return self.label or self.repo_path.rstrip("/").rsplit("/", 1)[-1] or self.repo_path
 
     def snapshot(self, now: float) -> HouseActivity:
-        """house.activity as it is sent."""
+        """Return `house.activity` as it is sent."""
         indicators = Indicators(lights=self.lights.at(now), banner=self.banner.at(now), smoke=self.smoke.at(now))
         return HouseActivity(
             ts=now,
@@ -151,7 +151,7 @@ def _on(now: float, minimum: int, lasting: int, context: str, source: str) -> In
 
 
 def _lit(lights: Indicator, event: e.RunnerEvent, now: float) -> Indicator:
-    """Lights are renewed once a second at most: a busy terminal is no reason to announce a change with every line."""
+    """Light a house, at most once a second: a busy terminal is no reason to announce a change with every line."""
     if not lights.active:
         return _on(now, LIGHTS_MIN_MS, LIGHTS_MS, event.session_id, source="session")
     contexts = lights.context_ids or []

@@ -1,4 +1,4 @@
-"""From a session's state to what lists say of it. Pure."""
+"""Rows of lists, made from the states of sessions. Pure."""
 
 from collections.abc import Iterable
 from typing import Any

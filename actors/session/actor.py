@@ -113,7 +113,7 @@ class SessionActor(TrioActor):
                 if self._state.ended:
                     await self._close()
             case m.StillAsked(approvals=approvals):
-                self._state = self._approvals.known_again(self._state, approvals)
+                self._state = self._approvals.with_known_questions(self._state, approvals)
                 self._context.board.post(self._state)
                 await self._judge()
             case m.JudgeAgain():
@@ -252,7 +252,7 @@ class SessionActor(TrioActor):
         self._over.set()
 
     async def _worktree_removed(self) -> None:
-        """After the end there are no events of it any more: the snapshot is what remembers this."""
+        """Note it in the snapshot: after the end there are no events of the session any more."""
         if self._state.worktree is not None:
             gone = attrs.evolve(self._state.worktree, status="removed", reason=None)
             self._state = attrs.evolve(self._state, worktree=gone)
@@ -322,7 +322,7 @@ class SessionActor(TrioActor):
 
     @contextmanager
     def _tables_may_be_away(self) -> Generator[None]:
-        """Events go on without the tables: what has to be settled there is tried again a little later."""
+        """Let events go on without the tables: what has to be settled there is tried again a little later."""
         try:
             yield
         except TablesUnavailable:
@@ -376,7 +376,7 @@ class SessionActor(TrioActor):
         await self._end(m.End(message.reason, "its runner", stop=False))
 
     def _refuse(self, batch: m.Batch) -> None:
-        """Events of a session that the service has ended, or is ending."""
+        """Refuse events of a session that the service has ended, or is ending."""
         why = why_late(self._state) if self._state.ended else "late event of an ended session: the service is ending it"
         for incoming in batch.events:
             late = m.EventRefused(self._state.session_id, incoming.event.seq, "E_SESSION_ENDED", why)

@@ -140,7 +140,7 @@ class SessionApprovals:
         self._context.decided.pop((state.session_id, approval_id), None)
         self._show(state, approval_id, None)
 
-    def known_again(self, state: SessionState, told: Sequence[e.ApprovalRequest]) -> SessionState:
+    def with_known_questions(self, state: SessionState, told: Sequence[e.ApprovalRequest]) -> SessionState:
         """Return the state with what its questions ask, where the memory of that was lost. People are told."""
         known: dict[str, e.ApprovalRequest] = {}
         for asked in told:

@@ -136,7 +136,7 @@ def _one(received: Received, number: int) -> float | None:
 
 def active(state: SessionState, at: int) -> SessionState:
     """Return the state after a sign of work that is no event: input."""
-    return attrs.evolve(state, signs=signs.worked(state.signs, at))
+    return attrs.evolve(state, signs=signs.after_work(state.signs, at))
 
 
 def _further(state: SessionState, events: Sequence[e.RunnerEvent], received: Received) -> SessionState:
@@ -154,7 +154,7 @@ def _further(state: SessionState, events: Sequence[e.RunnerEvent], received: Rec
         created_at=state.created_at or events[0].ts,
         repo_ref=repo_ref,
         holes=holes,
-        signs=signs.heard(state.signs, events, received),
+        signs=signs.after_events(state.signs, events, received),
     )
 
 
@@ -232,7 +232,7 @@ def _resolved(state: SessionState, event: e.ApprovalResolved) -> SessionState:
 
 
 def _alerted(alerts: dict[str, OpenAlert], event: e.AlertRaised) -> dict[str, OpenAlert]:
-    """Raised as info or warn, an alert is over."""
+    """Note an alert; one that is raised as info or warn is over."""
     others = {key: alert for key, alert in alerts.items() if key != event.alert_id}
     if event.severity not in e.BUG_BOT_SEVERITIES:
         return others if len(others) < len(alerts) else alerts

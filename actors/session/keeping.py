@@ -1,7 +1,8 @@
-"""What of a session goes to the journal: its events and its snapshots, without texts where its village leaves them out.
+"""The part of a session that goes to the journal: its events and its snapshots, without texts where its village leaves
+them out.
 
-Here alone records are made. So nothing that is left out reaches a disk, whether a runner told it, one that does
-not acknowledge, a bridge, or the service itself. What is shown live is the event as it came.
+Here alone records are made. So nothing that is left out reaches a disk, whether a runner told it, one that does not
+acknowledge, a bridge, or the service itself. What is shown live is the event as it came.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""When a session gave signs of life, by the service's own clock, and the last line that it printed. Pure.
+"""Signs of life of a session: their times by the service's own clock, and the last line that it printed. Pure.
 
 The clock of a runner may be hours off. So no age is computed from it: each event counts for the moment at which the
 service took it. Only what a runner still held when it connected is older than that, by as much as its own clock says.
@@ -71,7 +71,7 @@ def is_work(event: e.RunnerEvent) -> bool:
             return False
 
 
-def heard(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> Signs:
+def after_events(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> Signs:
     """The signs after more events, in order. Without a time of receipt nothing gets an age."""
     texts = [event.data for event in events if isinstance(event, e.TerminalChunk)]
     if texts:
@@ -82,14 +82,14 @@ def heard(signs: Signs, events: Sequence[e.RunnerEvent], received: Received) -> 
     times = [received] * len(events) if isinstance(received, int | float) else received
     for event, at in zip(events, times, strict=True):
         if is_work(event):
-            signs = worked(signs, int(at))
+            signs = after_work(signs, int(at))
         if isinstance(event, e.ProviderEventForwarded) and event.provider_event.get("type") in TURN_ENDS:
             signs = attrs.evolve(signs, turn_ended_at=int(at))
     return attrs.evolve(signs, heard_at=_later(signs.heard_at, int(times[-1])), reported_at=events[-1].said_at)
 
 
-def worked(signs: Signs, at: int) -> Signs:
-    """After one sign of work. Nothing is younger than what came before it: time does not go back."""
+def after_work(signs: Signs, at: int) -> Signs:
+    """Return the signs after one more sign of work. Time does not go back: none is older than the one before it."""
     at = _later(signs.active_at, at)
     minute = at // _MINUTE_MS
     counts = counts_at(signs, minute)
@@ -108,7 +108,7 @@ def counts_at(signs: Signs, minute: int) -> list[int]:
 
 
 def activity(signs: Signs, now_ms: float) -> list[int]:
-    """Signs of work a minute, the last fifteen, the minute under way last."""
+    """Return the signs of work in each of the last fifteen minutes, the one under way last."""
     return counts_at(signs, int(now_ms) // _MINUTE_MS)
 
 
@@ -138,7 +138,9 @@ def taken_at(event: e.RunnerEvent, now_ms: float, held: "HeldBack | None") -> fl
 
 @attrs.frozen
 class HeldBack:
-    """What a runner had of a session when it connected, and how far the service's clock is ahead of the runner's."""
+    """Events that a runner had of a session when it connected, and how far the service's clock is ahead of the
+    runner's.
+    """
 
     last_seq: int
     clock_offset_ms: float

@@ -65,7 +65,7 @@ class QueuedPrompt:
 
 @attrs.frozen(kw_only=True)
 class AgentState:
-    """What the adapter of an agent's CLI says of it. `status_for`: what it waits for, or why it is not known."""
+    """State of an agent's CLI, as its adapter tells it. `status_for`: what it waits for, or why it is not known."""
 
     status: a.AgentStatus = "starting"
     status_for: str | None = None

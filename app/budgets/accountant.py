@@ -60,7 +60,7 @@ class Accountant:
         self.desk.changed = self.look_soon
 
     def look_soon(self, *, again: bool = False) -> None:
-        """Something came or went, or was decided: look before the next round. `again`: what was added to budgets may
+        """Look before the next round: something came or went, or was decided. `again`: what was added to budgets may
         have changed, and is read again.
         """
         if again:
@@ -68,13 +68,13 @@ class Accountant:
         self.wake.set()
 
     async def changed(self) -> None:
-        """Budgets, or what was added to them, were changed: read them again, and look. Raises `TablesUnavailable`."""
+        """Read the budgets and what was added to them again, and look. Raises `TablesUnavailable`."""
         async with self._turn:
             await self.book.refresh(self.database, day_of(self.context.clock.now_ms()))
             await self._look()
 
     async def look(self) -> None:
-        """One round. Raises `TablesUnavailable`."""
+        """Do one round. Raises `TablesUnavailable`."""
         async with self._turn:
             now = self.context.clock.now_ms()
             if self._day != day_of(now):
@@ -84,7 +84,7 @@ class Accountant:
             await self._look()
 
     async def began(self, row: SpendingRow) -> None:
-        """A session was kept and is about to start: it has its leases before its runner hears of it."""
+        """Lease to a session that was stored and is about to start, before its runner hears of it."""
         await self._load()
         self.ledger.began(row)
         await self.look()

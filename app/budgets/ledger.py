@@ -32,7 +32,7 @@ def used_of(state: SessionState) -> Used:
 
 @attrs.define(eq=False)
 class BudgetAccount:
-    """What was used of a budget by a subject in a period."""
+    """The amount of a budget that a subject used in a period."""
 
     village_id: str
     budget: SharedBudget
@@ -121,11 +121,8 @@ class Ledger:
         current = {ALL_TIME, day_of(now_ms)}
         self._accounts = {key: one for key, one in self._accounts.items() if one.period in current}
 
-    def forget_budget(self, budget_id: str) -> None:
-        self._accounts = {key: one for key, one in self._accounts.items() if key[0] != budget_id}
-
     def began(self, row: SpendingRow) -> None:
-        """A session that is about to start is counted by its row."""
+        """Count a session that is about to start by its row."""
         if row.spender.session_id not in self._counted:
             self._counted[row.spender.session_id] = row.used
             self._starters[row.spender.session_id] = row.spender.person

@@ -21,13 +21,13 @@ SUBJECTS = 20
 
 
 class BudgetsOverRest:
-    """What the routes need of budgets."""
+    """Budgets, for the routes."""
 
     def __init__(self, accountant: Accountant, policies: PolicyKeeper) -> None:
         self._accountant, self._policies = accountant, policies
 
     async def changed(self, village_id: str) -> None:
-        """Budgets were changed: leases first, so that no session stops for want of one, then the runners' rules."""
+        """Let changed budgets hold: leases first, so that no session stops for want of one, then the runners' rules."""
         await self._accountant.changed()
         self._policies.tell_runners()
 

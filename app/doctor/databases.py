@@ -51,7 +51,7 @@ def damage_of(path: Path) -> str | None:
 
 
 def journal(path: Path) -> Iterator[Finding]:
-    """journal.db, its WAL, and what lies beside it."""
+    """Check journal.db, its WAL, and what lies beside it."""
     name = "journal"
     known = HeadsFile(path).read()
     if not path.exists():
@@ -98,7 +98,7 @@ def journal(path: Path) -> Iterator[Finding]:
 
 
 def tables(settings: Settings) -> Iterator[Finding]:
-    """townwatch.db, or the PostgreSQL database."""
+    """Check townwatch.db, or the PostgreSQL database."""
     url, path = settings.database.url, settings.state / "townwatch.db"
     if url and not url.startswith("sqlite"):
         yield from _postgres(url)

@@ -25,7 +25,7 @@ EARLIEST_MS = 1_700_000_000_000
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Every check, in order. One that fails unexpectedly is a finding, not an end."""
+    """Yield the findings of every check, in order. One that fails unexpectedly is a finding, not an end."""
     state = settings.state
     checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
         ("state directory", lambda: _directory(state)),

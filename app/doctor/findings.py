@@ -17,5 +17,5 @@ class Finding:
     advice: str = ""
 
     def line(self) -> str:
-        """As it is printed."""
+        """Return the finding as it is printed."""
         return f"{self.level:4}  {self.check}: {self.text}" + (f" -> {self.advice}" if self.advice else "")

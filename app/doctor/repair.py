@@ -127,7 +127,7 @@ def _made_empty(fresh: Path) -> None:
 
 
 def _from_leaf_pages(copy: Path, target: sqlite3.Connection) -> None:
-    """Events that no inner page leads to any more. What retention or a person deleted stays deleted."""
+    """Restore events that no inner page leads to any more. What retention or a person deleted stays deleted."""
     heads = {head.key: head for head in load_heads(target, "")}
     for position, (_, session, seq, village, kind, ts, stored_at, body) in leaf_rows(copy, 8):
         sound = type(session) is int and type(seq) is int and type(village) is int and type(stored_at) is int
@@ -142,7 +142,7 @@ def _from_leaf_pages(copy: Path, target: sqlite3.Connection) -> None:
 
 
 def _heads_from_events(target: sqlite3.Connection) -> None:
-    """Heads that were lost, from their events: each names its session and village."""
+    """Restore heads that were lost from their events: each names its session and village."""
     keys = [
         row[0]
         for row in target.execute(
@@ -172,7 +172,7 @@ def _named(target: sqlite3.Connection, key: int) -> tuple[str, str] | None:
 
 
 def _note_missing(target: sqlite3.Connection) -> int:
-    """Counters as the events are; numbers that ought to be there and are not become known losses."""
+    """Set the counters by the events; numbers that ought to be there and are not become known losses."""
     target.execute(
         "UPDATE session_head SET max_seq = max(max_seq, coalesce((SELECT max(seq) FROM event WHERE session = id), 0)),"
         " first_seq = CASE WHEN first_seq = 0 THEN coalesce((SELECT min(seq) FROM event WHERE session = id), 0)"

@@ -17,7 +17,7 @@ class DiskRoom:
         self._borrowed = borrowed
 
     def lacking(self) -> list[str]:
-        """One line when the disk is full, none when it is not."""
+        """Return one line when the disk is full, none when it is not."""
         try:
             found = os.statvfs(self._folder)
         except OSError as error:

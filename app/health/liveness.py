@@ -38,12 +38,12 @@ class Health:
     asked: dict[str, float | None] = attrs.field(factory=dict)
 
     def waits(self) -> dict[str, float]:
-        """Seconds that each late part has not answered for."""
+        """Return the seconds that each late part has not answered for."""
         now = trio.current_time()
         since = {part: now - asked for part, asked in self.asked.items() if asked is not None}
         return {part: seconds for part, seconds in since.items() if seconds > LATE_SECONDS}
 
-    def late(self) -> list[str]:
+    def overdue(self) -> list[str]:
         """Return a line for each part that does not answer."""
         return [f"the {part} has not answered for {seconds:.1f} s" for part, seconds in self.waits().items()]
 

@@ -29,7 +29,7 @@ class Recent:
         self._seen: deque[tuple[float, float]] = deque(maxlen=1024)
 
     def note(self, value: float) -> None:
-        """One measurement, now."""
+        """Note one measurement."""
         self._seen.append((time.monotonic(), value))
 
     def worst(self) -> float | None:

@@ -1,1 +1,1 @@
-"""What people do together: decisions that wait for their release, and who is there."""
+"""Things people do together: decisions that wait for their release, and presence."""

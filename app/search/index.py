@@ -47,7 +47,7 @@ KEEP_FREE = 64 << 20
 
 
 class Log(Protocol):
-    """What of the event log is used. Calls block."""
+    """The part of the event log that the index reads. Calls block."""
 
     def heads(self) -> dict[str, Head]: ...
 
@@ -214,7 +214,7 @@ class SearchIndex:
         return sorted(behind, key=lambda head: -head.last_ts_ms)
 
     def _in_turn(self, behind: Sequence[Head]) -> list[Head]:
-        """Each session in its turn."""
+        """Yield the sessions, each in its turn."""
         ordered = sorted(behind, key=lambda head: head.session_id)
         start = next((place for place, head in enumerate(ordered) if head.session_id > self._turn), 0)
         return [*ordered[start:], *ordered[:start]]

@@ -39,7 +39,9 @@ class TerminalText:
         self._screen.resize(cols, rows)
 
     def write(self, text: str) -> list[str]:
-        """Lines that scrolled away, and rows that stand on the screen but for the cursor's, which is being written."""
+        """Return lines that scrolled away, and rows that stand on the screen but for the cursor's, which is being
+        written.
+        """
         self._hiding = self._hiding or _MAY_HIDE.search(text) is not None
         found: list[str] = []
         for start in range(0, len(text), SLICE_CHARS):
@@ -51,7 +53,7 @@ class TerminalText:
         return found
 
     def rest(self) -> list[str]:
-        """Everything that still stands on the screen: nothing more is written."""
+        """Return everything that still stands on the screen: nothing more is written."""
         return self._rows(last=True)
 
     def _scrolled_away(self) -> list[str]:

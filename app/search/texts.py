@@ -1,4 +1,4 @@
-"""From the events of a session to the pieces of text that can be searched. What is no text for people is left out.
+"""Pieces of text that can be searched, made from the events of a session. What is no text for people is left out.
 
 Events are taken as the log has them: with their secrets masked. What was cut in two by the events' borders is put
 together here, so it is masked once more.

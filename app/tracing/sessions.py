@@ -17,7 +17,6 @@ MOST = 4096
 PROVIDERS = {"claude_code": "anthropic", "codex": "openai", "gemini_cli": "gcp.gemini"}
 """providerId → gen_ai.provider.name, where the CLI has one vendor's models; else the providerId itself."""
 
-TOLD = ("agent.turn", "agent.tool")
 Attributes = dict[str, Value | None]
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,7 +35,7 @@ class SessionSpans:
         self._tools: dict[tuple[str, str], float] = {}
 
     def heard(self, before: SessionState, after: SessionState, events: Sequence[e.RunnerEvent]) -> None:
-        """These events made `before` into `after`."""
+        """Note events that made `before` into `after`."""
         place = place_of(after)
         if place.sampled:
             for event in events:

@@ -37,7 +37,7 @@ class EventWays:
         self._ways: dict[tuple[str, int], _Way] = {}
 
     def received(self, events: Sequence[Any]) -> None:
-        """Events (`m.IncomingEvent`) have come to their session."""
+        """Note that events (`m.IncomingEvent`) have come to their session."""
         for incoming in events:
             event: RunnerEvent = incoming.event
             if int(_trace_of(event)[:16], 16) >= self._below:
@@ -47,14 +47,14 @@ class EventWays:
             self._ways[(event.session_id, event.seq)] = _Way(event, self._now())
 
     def durable(self, events: Sequence[RunnerEvent]) -> None:
-        """They are on the disk."""
+        """Note that events are on the disk."""
         for event in events if self._ways else ():
             way = self._ways.get((event.session_id, event.seq))
             if way is not None:
                 way.durable = self._now()
 
     def shown(self, by: str, events: Sequence[RunnerEvent]) -> None:
-        """One of `SHOWN_BY` has given them to the connections of those who watch."""
+        """Note that one of `SHOWN_BY` has given events to the connections of viewers."""
         for event in events if self._ways else ():
             way = self._ways.get((event.session_id, event.seq))
             if way is None:

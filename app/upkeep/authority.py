@@ -52,7 +52,7 @@ class Authority(TaskOwner):
             await trio.sleep(self._every)
 
     async def look(self) -> None:
-        """One round."""
+        """Do one round."""
         now = self._context.clock.now_ms()
         for command_id in await self._database.call(commands.expire, now):
             log.warning("command_expired", command=command_id)
@@ -63,7 +63,7 @@ class Authority(TaskOwner):
                 await end(self._context, state.session_id, reason)
 
     def _why_end(self, state: SessionState) -> str | None:
-        status, _heard = self._context.heard.get(state.runner_id, ("offline", 0.0))
+        status, _heard = self._context.last_seen.get(state.runner_id, ("offline", 0.0))
         if status != "offline":
             self._away.pop(state.runner_id, None)
             return None

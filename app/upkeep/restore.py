@@ -1,4 +1,4 @@
-"""After a restart: the board as it was, from the snapshots and what the journal has beyond them."""
+"""Restoring the board after a restart, from the snapshots and what the journal has beyond them."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -141,7 +141,7 @@ def _readable(stored: StoredLog, records: list[LogRecord]) -> tuple[list[e.Runne
 
 
 def _viewer_filter(stored: StoredLog, state: SessionState) -> ViewerFilter:
-    """As it stood where the state ends: what was unfinished there is no line of text."""
+    """Return the filter as it stood where the state ends: what was unfinished there is no line of text."""
 
     def read(after: int, limit: int) -> list[e.RunnerEvent]:
         return decode_records(stored.read(state.session_id, after, limit, 16 << 20))
@@ -150,7 +150,7 @@ def _viewer_filter(stored: StoredLog, state: SessionState) -> ViewerFilter:
 
 
 def _from_snapshot(snapshot: SnapshotLike | None) -> SessionState | None:
-    """None for one of another version: the events say the same, only slower."""
+    """Return the state in a snapshot; None for one of another version: the events say the same, only slower."""
     if snapshot is None:
         return None
     try:

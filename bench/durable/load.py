@@ -13,7 +13,6 @@ import attrs
 import msgspec
 
 from bench.durable.wire import RunnerSocket
-from townwatch.contracts.codec import converter
 
 FRAME_EVENTS = 64
 """Events of one session in a frame while flooding; the real runner packs up to 256."""
@@ -208,8 +207,8 @@ def _latencies(measured: list[tuple[float, int, float]]) -> tuple[float, float, 
 
 
 def main() -> None:
-    job = converter.structure(msgspec.json.decode(sys.argv[1]), Job)
-    print(msgspec.json.encode(converter.unstructure(Load(job).run())).decode())
+    job = msgspec.json.decode(sys.argv[1], type=Job)
+    print(msgspec.json.encode(Load(job).run()).decode())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import msgspec
 import psutil
 
 from bench.durable.load import Job, Outcome
-from townwatch.contracts.codec import converter
 from townwatch.runner import identity
 
 READY_SECONDS = 120
@@ -97,7 +96,7 @@ class Town:
             said = generator.stdout.read()
         if generator.returncode:
             raise RuntimeError(f"the load generator failed; the service's log is {self.state / 'serve.log'}")
-        outcome = converter.structure(msgspec.json.decode(said), Outcome)
+        outcome = msgspec.json.decode(said, type=Outcome)
         return Measured(outcome, self.cpu() - before, self.rss())
 
     def kill_under(self, after: float, **options: Any) -> None:
@@ -110,7 +109,7 @@ class Town:
     def _generator(self, output: int, options: dict[str, Any]) -> subprocess.Popen[bytes]:
         known = identity.load(self.state)
         job = Job(url=known.url, token=known.token, runner_id=known.runner_id, **options)
-        text = msgspec.json.encode(converter.unstructure(job)).decode()
+        text = msgspec.json.encode(job).decode()
         start = [sys.executable, "-m", "bench.durable.load", text]
         quiet = subprocess.DEVNULL if output == subprocess.DEVNULL else None
         return subprocess.Popen(start, cwd=ROOT, stdout=output, stderr=quiet)

@@ -12,16 +12,16 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from townwatch.chaos.campaign.clock import FaultEvent
-from townwatch.chaos.campaign.crowd import IdleViewers
+from townwatch.chaos.campaign.fault_runner import FaultRunner
 from townwatch.chaos.campaign.goals import GoalResult, judge
-from townwatch.chaos.campaign.ledger import Oracle, ViewerLog
+from townwatch.chaos.campaign.health import HealthSnapshot, broken, measure, ready
+from townwatch.chaos.campaign.idle_viewers import IdleViewers
+from townwatch.chaos.campaign.oracle import Oracle, ViewerLog
 from townwatch.chaos.campaign.plan import UnknownFault, choose, plan
 from townwatch.chaos.campaign.progress import Progress
-from townwatch.chaos.campaign.rest import Away, RequestRefused, Rest
-from townwatch.chaos.campaign.strike import FaultRunner
+from townwatch.chaos.campaign.recovery_times import FaultEvent
+from townwatch.chaos.campaign.rest_client import RequestRefused, Rest, ServiceAway
 from townwatch.chaos.campaign.viewer import Viewer
-from townwatch.chaos.campaign.vitals import HealthSnapshot, broken, measure, ready
 from townwatch.chaos.campaign.waiting import until
 from townwatch.chaos.campaign.workload import CannotRun, Workload
 
@@ -31,7 +31,7 @@ SAMPLES = 10
 """Of the time an event takes undisturbed."""
 WATCH_SECONDS = 5.0
 REST_SECONDS = 150.0
-"""A half-open connection is kept by the service until its pings went unanswered for 85 s, and 30 s in limbo."""
+"""A half-open connection is kept by the service for 85 s without an answer to its pings, and 30 s after its end."""
 OVER_SECONDS = 60.0
 CLEAN_SECONDS = 120.0
 
@@ -61,15 +61,15 @@ class CampaignResult:
     options: Options
     url: str
     faults: list[str] = attrs.field(factory=list)
-    strikes: list[FaultEvent] = attrs.field(factory=list)
+    fault_events: list[FaultEvent] = attrs.field(factory=list)
     baseline: list[FaultEvent] = attrs.field(factory=list)
     outcomes: list[GoalResult] = attrs.field(factory=list)
     findings: list[str] = attrs.field(factory=list)
-    ledger: Oracle | None = None
+    oracle: Oracle | None = None
     before: HealthSnapshot | None = None
     after: HealthSnapshot | None = None
     skipped: int = 0
-    raged: float = 0.0
+    fault_seconds: float = 0.0
     interrupted: bool = False
     left_behind: list[str] = attrs.field(factory=list)
     began: str = attrs.field(factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
@@ -80,7 +80,7 @@ class CampaignResult:
 
     @property
     def held(self) -> bool:
-        return not (self.findings or self.missed or self.interrupted) and self.ledger is not None
+        return not (self.findings or self.missed or self.interrupted) and self.oracle is not None
 
 
 @attrs.define(eq=False)
@@ -93,9 +93,9 @@ class Campaign:
     progress: Progress
     workload: Workload = attrs.field(init=False)
     viewers: list[Viewer] = attrs.field(init=False)
-    crowd: IdleViewers = attrs.field(init=False)
+    idle_viewers: IdleViewers = attrs.field(init=False)
     result: CampaignResult = attrs.field(init=False)
-    _striker: FaultRunner | None = None
+    _fault_runner: FaultRunner | None = None
     _phase: str = "starting"
     _ends: float = 0.0
 
@@ -107,7 +107,7 @@ class Campaign:
             Viewer(number, rest.base, rest.token, village, terminals=number % 2 == 1)
             for number in range(options.viewers)
         ]
-        self.crowd = IdleViewers(options.clients, rest.base, rest.token, self.workload.quiet_village)
+        self.idle_viewers = IdleViewers(options.clients, rest.base, rest.token, self.workload.quiet_village)
         self.result = CampaignResult(options, rest.base)
 
     async def run(self) -> CampaignResult:
@@ -120,7 +120,7 @@ class Campaign:
                 nursery.start_soon(self.progress.run)
                 try:
                     await self._course(nursery)
-                except (Away, RequestRefused, CannotRun) as error:
+                except (ServiceAway, RequestRefused, CannotRun) as error:
                     self.result.findings.append(str(error))
                 nursery.cancel_scope.cancel()
         finally:
@@ -138,7 +138,7 @@ class Campaign:
             if refused.status == 404:
                 raise CannotBegin(f"{self.rest.base} was not started with --chaos") from None
             raise CannotBegin(f"{self.rest.base}: {refused}; an administrator's token is needed") from None
-        except (Away, UnknownFault) as error:
+        except (ServiceAway, UnknownFault) as error:
             raise CannotBegin(str(error)) from None
 
     async def _hear_signals(self, scope: trio.CancelScope) -> None:
@@ -150,58 +150,62 @@ class Campaign:
     # --- the course -------------------------------------------------------------------------------------
 
     async def _course(self, nursery: trio.Nursery) -> None:
-        self._striker = striker = FaultRunner(self.rest, self.workload, self.viewers, self.crowd, nursery)
+        self._fault_runner = fault_runner = FaultRunner(
+            self.rest, self.workload, self.viewers, self.idle_viewers, nursery
+        )
         await self._set_up(nursery)
         self.progress.say(f"seed {self.options.seed}; service: {self.result.before}")
-        await self._rage(striker)
-        await self._rest_healthy(striker)
-        self.result.strikes, self.result.skipped = striker.strikes, striker.skipped
-        self.result.findings += striker.findings
-        self.result.outcomes = judge(striker.strikes)
-        await self._come_to_an_end()
+        await self._inject_faults(fault_runner)
+        await self._await_recovery(fault_runner)
+        self.result.fault_events, self.result.skipped = fault_runner.fault_events, fault_runner.skipped
+        self.result.findings += fault_runner.findings
+        self.result.outcomes = judge(fault_runner.fault_events)
+        await self._finish()
 
     async def _set_up(self, nursery: trio.Nursery) -> None:
         self._phase = "setting up"
         await self.workload.prepare()
         for viewer in self.viewers:
             nursery.start_soon(viewer.run)
-        nursery.start_soon(self.crowd.run)
-        for hand in self.workload.hands:
-            nursery.start_soon(self.workload.keep_running, hand)
+        nursery.start_soon(self.idle_viewers.run)
+        for runner in self.workload.processes:
+            nursery.start_soon(self.workload.keep_running, runner)
         for decision in ("allow", "deny"):
             nursery.start_soon(self.workload.decide, decision)
         await self.workload.running(START_SECONDS)
         with trio.move_on_after(CROWD_SECONDS):
             await until(self._all_live)
-        if not self.crowd.whole:
-            raise CannotRun(f"{self.crowd.live} of {self.crowd.size} clients are in: {self.crowd.refusal}")
+        if not self.idle_viewers.whole:
+            raise CannotRun(
+                f"{self.idle_viewers.live} of {self.idle_viewers.size} clients are in: {self.idle_viewers.refusal}"
+            )
         self._phase = "warming up"
         await trio.sleep(WARM_SECONDS)
-        assert self._striker is not None
-        self.result.baseline = [await self._striker.undisturbed() for _ in range(SAMPLES)]
+        assert self._fault_runner is not None
+        self.result.baseline = [await self._fault_runner.undisturbed() for _ in range(SAMPLES)]
         self.result.before, _ = await measure(self.rest, self._local)
 
-    async def _rage(self, striker: FaultRunner) -> None:
+    async def _inject_faults(self, fault_runner: FaultRunner) -> None:
         self._phase = "pulling plugs"
         began = trio.current_time()
-        striker.began, self._ends = began, began + self.options.seconds
+        fault_runner.began, self._ends = began, began + self.options.seconds
         dice = plan(self.options.seed, self.result.faults, even=bool(self.options.faults))
         watched = began
         while trio.current_time() < self._ends:
-            intent = next(dice)
-            await trio.sleep(intent.pause)
-            known = len(striker.strikes)
-            await striker.pull(intent)
-            for strike in striker.strikes[known:]:
-                self.progress.struck(strike)
+            planned = next(dice)
+            await trio.sleep(planned.pause)
+            known = len(fault_runner.fault_events)
+            await fault_runner.pull(planned)
+            for event in fault_runner.fault_events[known:]:
+                self.progress.fault_over(event)
             if trio.current_time() - watched > WATCH_SECONDS:
                 watched = trio.current_time()
                 await self._look()
-        self.result.raged = trio.current_time() - began
+        self.result.fault_seconds = trio.current_time() - began
 
     async def _look(self) -> None:
         """Record as findings the invariants that the service itself reports as broken."""
-        with suppress(Away, RequestRefused):
+        with suppress(ServiceAway, RequestRefused):
             view = await self.rest.get("/api/chaos")
             self._found(broken(view))
 
@@ -211,7 +215,7 @@ class Campaign:
                 self.result.findings.append(finding)
                 self.progress.say(f"DOES NOT HOLD: {finding}")
 
-    async def _rest_healthy(self, striker: FaultRunner) -> None:
+    async def _await_recovery(self, fault_runner: FaultRunner) -> None:
         """Wait until the service is as it was before, with all viewers connected and all programs writing."""
         self._phase = "coming to rest"
         wrong = ["it was not asked"]
@@ -219,24 +223,24 @@ class Campaign:
         with trio.move_on_after(REST_SECONDS):
             while wrong:
                 await trio.sleep(1.0)
-                wrong = await self._not_well(striker, before)
-        await until(lambda: not striker.pending)  # each has its own deadline
+                wrong = await self._not_recovered(fault_runner, before)
+        await until(lambda: not fault_runner.pending)  # each has its own deadline
         self._found([f"not well {REST_SECONDS:g} s after the last fault: {one}" for one in wrong])
 
     def _all_live(self) -> bool:
-        return self.crowd.whole and all(viewer.live for viewer in self.viewers)
+        return self.idle_viewers.whole and all(viewer.live for viewer in self.viewers)
 
-    async def _not_well(self, striker: FaultRunner, before: HealthSnapshot | None) -> list[str]:
+    async def _not_recovered(self, fault_runner: FaultRunner, before: HealthSnapshot | None) -> list[str]:
         wrong: list[str] = []
-        if striker.pending:
+        if fault_runner.pending:
             wrong.append("a connection that died without a word is not back")
         if (reason := await ready(self.rest)) is not None:
             wrong.append(reason)
         if not self._all_live():
-            wrong.append(f"{self.crowd.live} of {self.crowd.size} clients are live")
+            wrong.append(f"{self.idle_viewers.live} of {self.idle_viewers.size} clients are live")
         try:
             self.result.after, view = await measure(self.rest, self._local)
-        except (Away, RequestRefused) as error:
+        except (ServiceAway, RequestRefused) as error:
             return [*wrong, str(error)]
         return wrong + broken(view) + ([] if before is None else self.result.after.back_from(before))
 
@@ -246,8 +250,8 @@ class Campaign:
 
     # --- the end ----------------------------------------------------------------------------------------
 
-    async def _come_to_an_end(self) -> None:
-        """Programs end by themselves, viewers see the last of it; then the books are read."""
+    async def _finish(self) -> None:
+        """Let programs end by themselves and viewers see the last events; then judge."""
         self._phase = "reading the books"
         self.workload.wind_down()
         sessions = f"/api/runner/sessions?villageId={self.workload.village}"
@@ -260,17 +264,19 @@ class Campaign:
         self._found([f"session {one['sessionId']} does not end: {one['state']}" for one in live if one])
         with trio.move_on_after(OVER_SECONDS):
             await until(lambda: all(_seen_all(viewer, journal) for viewer in self.viewers))
-        ledger = Oracle(journal)
-        ledger.audit(self.workload.truths(), self.workload.answers, [_story(viewer) for viewer in self.viewers])
-        self.result.ledger = ledger
-        self._found(ledger.findings)
+        oracle = Oracle(journal)
+        oracle.audit(
+            self.workload.program_logs(), self.workload.answers, [_viewer_log(viewer) for viewer in self.viewers]
+        )
+        self.result.oracle = oracle
+        self._found(oracle.findings)
 
     async def _events(self, session: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         after = 0
         while True:
             path = f"/api/runner/sessions/{session}/events?after={after}&limit=1000"
-            page = (await self.rest.must("GET", path)).json()
+            page = (await self.rest.ask_until_answered("GET", path)).json()
             found += page["items"]
             if not page["items"] or page["next"] is None:
                 return found
@@ -282,21 +288,22 @@ class Campaign:
         self.workload.wind_down_quietly()
         self._found(await self.workload.stop_runners())
         if not self.options.keep_data:
-            await self.workload.deliver_the_rest()
+            await self.workload.deliver_unsent()
             await trio.to_thread.run_sync(self.workload.save_logs, self.folder.parent / "logs")
             self.result.left_behind = await self.workload.remove()
             await trio.to_thread.run_sync(lambda: shutil.rmtree(self.folder, ignore_errors=True))
 
     def _status(self) -> str:
-        striker = self._striker
+        fault_runner = self._fault_runner
         left = max(0.0, self._ends - trio.current_time()) if self._ends else self.options.seconds
         lines = sum(len(seqs) for seqs in self.viewers[0].seen.values()) if self.viewers else 0
         again = sum(viewer.counts["came again"] for viewer in self.viewers)
-        live = sum(viewer.live for viewer in self.viewers) + self.crowd.live
-        strikes = 0 if striker is None else len(striker.strikes)
+        live = sum(viewer.live for viewer in self.viewers) + self.idle_viewers.live
+        faults = 0 if fault_runner is None else len(fault_runner.fault_events)
+        everyone = len(self.viewers) + self.idle_viewers.size
         return (
-            f"{self._phase} · {left:.0f} s left · {strikes} faults · {lines} events seen · {again} came again"
-            f" · {live} of {len(self.viewers) + self.crowd.size} viewers live · {len(self.result.findings)} findings"
+            f"{self._phase} · {left:.0f} s left · {faults} faults · {lines} events seen · {again} came again"
+            f" · {live} of {everyone} viewers live · {len(self.result.findings)} findings"
         )
 
 
@@ -305,7 +312,7 @@ def _seen_all(viewer: Viewer, journal: dict[str, list[dict[str, Any]]]) -> bool:
     return all(viewer.last("work", session) >= head for session, head in heads.items())
 
 
-def _story(viewer: Viewer) -> ViewerLog:
+def _viewer_log(viewer: Viewer) -> ViewerLog:
     return ViewerLog(
         number=viewer.number,
         seen=viewer.seen,

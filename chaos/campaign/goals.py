@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from townwatch.chaos.campaign.clock import FaultEvent, seconds, spread
+from townwatch.chaos.campaign.recovery_times import FaultEvent, seconds, spread
 
 
 @attrs.frozen(kw_only=True)
@@ -58,13 +58,11 @@ GOALS = (
 )
 
 
-def judge(strikes: Sequence[FaultEvent]) -> list[GoalResult]:
-    """Each goal, on what was measured. What never came back is a finding of its own, not a time."""
+def judge(events: Sequence[FaultEvent]) -> list[GoalResult]:
+    """Check each goal against what was measured. What never came back is a finding of its own, not a time."""
     found: list[GoalResult] = []
     for goal in GOALS:
-        times = [
-            strike.answers if goal.of == "answers" else strike.flows for strike in strikes if _counts(goal, strike)
-        ]
+        times = [event.answers if goal.of == "answers" else event.flows for event in events if _counts(goal, event)]
         measured = spread([one for one in times if one is not None])
         found.append(
             GoalResult(goal=goal, count=measured.count if measured else 0, measured=measured.p99 if measured else None)
@@ -72,5 +70,5 @@ def judge(strikes: Sequence[FaultEvent]) -> list[GoalResult]:
     return found
 
 
-def _counts(goal: Goal, strike: FaultEvent) -> bool:
-    return strike.fault in goal.faults
+def _counts(goal: Goal, event: FaultEvent) -> bool:
+    return event.fault in goal.faults

@@ -56,7 +56,7 @@ class ProgramLog:
     heard: dict[str, int] = attrs.field(factory=dict)
 
 
-def truth_of(folder: Path, name: str) -> ProgramLog:
+def read_program_log(folder: Path, name: str) -> ProgramLog:
     """Read the record from the files that the program `name` left."""
     lines = _text(folder / f"{name}.lines").split("\n")
     heard = [json.loads(line) for line in _text(folder / f"{name}.heard").splitlines()]

@@ -8,7 +8,7 @@ from typing import TextIO
 import attrs
 import trio
 
-from townwatch.chaos.campaign.clock import FaultEvent, seconds
+from townwatch.chaos.campaign.recovery_times import FaultEvent, seconds
 
 STATUS_SECONDS = 0.5
 PLAIN_SECONDS = 15.0
@@ -43,16 +43,16 @@ class Progress:
         """A line that stays."""
         self._write(f"\r\x1b[2K{text}\n{self._line()}" if self._live else f"{text}\n")
 
-    def struck(self, strike: FaultEvent) -> None:
-        """A fault is over."""
-        flows = "NOT BACK" if strike.flows is None else seconds(strike.flows)
-        answers = f"answers after {seconds(strike.answers)}, " if strike.answers is not None else ""
+    def fault_over(self, event: FaultEvent) -> None:
+        """Print a line about a fault that is over."""
+        flows = "NOT BACK" if event.flows is None else seconds(event.flows)
+        answers = f"answers after {seconds(event.answers)}, " if event.answers is not None else ""
         self.say(
-            f"{strike.at:7.1f} s  {strike.fault:17} {answers}flows after {flows}  {strike.target[:70]}{_parts(strike)}"
+            f"{event.at:7.1f} s  {event.fault:17} {answers}flows after {flows}  {event.target[:70]}{_parts(event)}"
         )
 
     def _line(self) -> str:
-        """As much of the status as one line holds: what wraps could not be wiped."""
+        """Return as much of the status as one line holds: what wraps could not be wiped."""
         return self.status()[: shutil.get_terminal_size().columns - 1]
 
     def _write(self, text: str) -> None:
@@ -60,8 +60,8 @@ class Progress:
         self.out.flush()
 
 
-def _parts(strike: FaultEvent) -> str:
+def _parts(event: FaultEvent) -> str:
     """Return the phases of a recovery of a second or more, with their times."""
-    if strike.flows is None or strike.flows < 1:
+    if event.flows is None or event.flows < 1:
         return ""
-    return " (" + ", ".join(f"{name} {seconds(took)}" for name, took in strike.phases.items()) + ")"
+    return " (" + ", ".join(f"{name} {seconds(took)}" for name, took in event.phases.items()) + ")"

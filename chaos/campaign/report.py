@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from townwatch.chaos.campaign.campaign import CampaignResult
-from townwatch.chaos.campaign.clock import FaultEvent, buckets, by_kind, seconds, spread
+from townwatch.chaos.campaign.recovery_times import FaultEvent, buckets, by_kind, seconds, spread
 
 LOW, HIGH, COLUMNS = 0.001, 100.0, 30
 """The histogram's scale, in seconds, logarithmic."""
@@ -20,8 +20,8 @@ def _lines(result: CampaignResult) -> Iterator[str]:
     yield ""
     yield f"{'RECOVERED AFTER':28} {'FAULTS':>6} {'P50':>8} {'P99':>8} {'LONGEST':>8}  {_scale()}"
     yield from _rows(NOTHING_AT_ALL, result.baseline)
-    for kind, strikes in by_kind(result.strikes).items():
-        yield from _rows(kind, strikes)
+    for kind, events in by_kind(result.fault_events).items():
+        yield from _rows(kind, events)
     yield ""
     yield from summary(result)
     yield ""
@@ -33,21 +33,21 @@ def verdict(result: CampaignResult) -> str:
     if result.interrupted:
         return f"Broken off (seed {result.options.seed})."
     word = "Everything held" if result.held else "NOT everything held"
-    return f"{word}: {len(result.strikes)} faults in {result.raged:.0f} s, seed {result.options.seed}."
+    return f"{word}: {len(result.fault_events)} faults in {result.fault_seconds:.0f} s, seed {result.options.seed}."
 
 
 def summary(result: CampaignResult) -> Iterator[str]:
-    """One fact a line."""
-    ledger = result.ledger
-    if ledger is not None:
+    """Return the report's facts, one a line."""
+    oracle = result.oracle
+    if oracle is not None:
         yield (
-            f"{ledger.lines} lines written and stored, {ledger.events} events, {ledger.views} views of them by"
+            f"{oracle.lines} lines written and stored, {oracle.events} events, {oracle.views} views of them by"
             f" {result.options.viewers} viewers, {result.options.clients} more looked on"
         )
-        yield f"lost: {ledger.lost}; twice: {ledger.twice}; gaps told: {ledger.counts['gaps']}"
+        yield f"lost: {oracle.lost}; twice: {oracle.twice}; gaps told: {oracle.counts['gaps']}"
         yield (
-            f"approvals: {ledger.counts['asked']} asked, {ledger.counts['allow']} allowed,"
-            f" {ledger.counts['deny']} denied, by two people who disagree"
+            f"approvals: {oracle.counts['asked']} asked, {oracle.counts['allow']} allowed,"
+            f" {oracle.counts['deny']} denied, by two people who disagree"
         )
     yield f"service before: {result.before}"
     yield f"service after:  {result.after}"
@@ -58,10 +58,10 @@ def summary(result: CampaignResult) -> Iterator[str]:
     yield from (f"left behind: {one}" for one in result.left_behind)
 
 
-def _rows(kind: str, strikes: list[FaultEvent]) -> Iterator[str]:
+def _rows(kind: str, events: list[FaultEvent]) -> Iterator[str]:
     """Yield rows of times until events flowed and, for a killed actor, until it answered."""
-    yield from _row(kind, len(strikes), [one.flows for one in strikes if one.flows is not None])
-    answers = [one.answers for one in strikes if one.answers is not None]
+    yield from _row(kind, len(events), [one.flows for one in events if one.flows is not None])
+    answers = [one.answers for one in events if one.answers is not None]
     if answers:
         yield from _row("  answers again", len(answers), answers)
 
@@ -82,35 +82,35 @@ def _bars(times: list[float]) -> str:
 
 
 def _scale() -> str:
-    """Marks at 1 ms, 10 ms … of the histogram."""
+    """Return the marks at 1 ms, 10 ms … of the histogram."""
     marks = ["1 ms", "10 ms", "0.1 s", "1 s", "10 s"]
     return "".join(f"{mark:<{COLUMNS // len(marks)}}" for mark in marks)
 
 
 def data(result: CampaignResult) -> dict[str, object]:
     """Return the report as JSON data."""
-    options, ledger = result.options, result.ledger
+    options, oracle = result.options, result.oracle
     return {
         "held": result.held,
         "seed": options.seed,
         "began": result.began,
         "url": result.url,
-        "seconds": round(result.raged, 1),
+        "seconds": round(result.fault_seconds, 1),
         "clients": options.clients,
         "viewers": options.viewers,
-        "faults": {kind: len(strikes) for kind, strikes in by_kind(result.strikes).items()},
-        "lost": None if ledger is None else ledger.lost,
-        "twice": None if ledger is None else ledger.twice,
-        "lines": None if ledger is None else ledger.lines,
-        "events": None if ledger is None else ledger.events,
-        "views": None if ledger is None else ledger.views,
-        "approvals": {} if ledger is None else dict(ledger.counts),
+        "faults": {kind: len(events) for kind, events in by_kind(result.fault_events).items()},
+        "lost": None if oracle is None else oracle.lost,
+        "twice": None if oracle is None else oracle.twice,
+        "lines": None if oracle is None else oracle.lines,
+        "events": None if oracle is None else oracle.events,
+        "views": None if oracle is None else oracle.views,
+        "approvals": {} if oracle is None else dict(oracle.counts),
         "before": str(result.before),
         "after": str(result.after),
         "goals": [{"goal": str(one), "met": one.met, "p99": one.measured} for one in result.outcomes],
         "findings": result.findings,
         "strikes": [
             {"fault": one.fault, "target": one.target, "at": one.at, "answers": one.answers, "flows": one.flows}
-            for one in result.strikes
+            for one in result.fault_events
         ],
     }

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import trio
 
-from townwatch.chaos.campaign.line import Gone, SocketIoClient
+from townwatch.chaos.campaign.socketio_client import ConnectionLost, SocketIoClient
 from townwatch.contracts.ui import iso
 
 FIRST_WAIT, LONGEST_WAIT = 0.05, 1.0
@@ -55,7 +55,7 @@ class ViewerWatch:
             self.drop(session)
 
     def drop(self, session: str) -> None:
-        """It will show nothing more."""
+        """Wait for this session no more: it will show nothing."""
         self.wanted.discard(session)
         if not self.wanted and not self.over.is_set():
             self.at = trio.current_time()
@@ -125,7 +125,7 @@ class Viewer:
         while True:
             try:
                 await self._one_connection()
-            except Gone as gone:
+            except ConnectionLost as gone:
                 self.refusal = str(gone)
             if self.line is not None:
                 wait = FIRST_WAIT
@@ -159,16 +159,16 @@ class Viewer:
                 while True:
                     await self._take(await line.next(), line, nursery)
         except BaseExceptionGroup as group:
-            gone, others = group.split(Gone)
+            gone, others = group.split(ConnectionLost)
             if others is not None:
                 raise
-            raise Gone(str(gone)) from None
+            raise ConnectionLost(str(gone)) from None
         finally:
             with trio.CancelScope(shield=True):
                 await line.aclose()
 
     def _forget_ended(self, last_heard: float) -> None:
-        """Rooms of sessions that had ended long before the connection was lost: all of them has come."""
+        """Leave rooms of sessions that had ended long before the connection was lost: all of them has come."""
         done = [session for session, since in self.over.items() if last_heard - since > SURELY_ALL_SECONDS]
         self.rooms = {key: room for key, room in self.rooms.items() if room.session not in done}
 
@@ -178,7 +178,7 @@ class Viewer:
             await self._emit(line, "ping", None, "ping")
             await trio.sleep(PING_SECONDS)
             if trio.current_time() - self._heard > DEAF_SECONDS:
-                raise Gone("nothing came any more")
+                raise ConnectionLost("nothing came any more")
 
     # --- rooms ------------------------------------------------------------------------------------------
 
@@ -234,11 +234,11 @@ class Viewer:
                 await line.say(f"43{text[2:start]}[]")
             if len(arguments) > 1 and isinstance(arguments[-1], str):
                 self._offset = arguments[-1]
-            await self._happened(arguments[0], arguments[1] if len(arguments) > 1 else None, line)
+            await self._on_event(arguments[0], arguments[1] if len(arguments) > 1 else None, line)
         elif text.startswith("41"):
-            raise Gone("sent away")
+            raise ConnectionLost("sent away")
 
-    async def _happened(self, event: str, payload: Any, line: SocketIoClient) -> None:
+    async def _on_event(self, event: str, payload: Any, line: SocketIoClient) -> None:
         match event:
             case "work_stream_event":
                 self.saw("work", payload["sessionId"], payload["seq"])
@@ -255,7 +255,7 @@ class Viewer:
             case "approval_resolved":
                 self.resolved.append((payload["approvalId"], payload["decision"]))
             case "agent_spawn":
-                await self._met(payload["agentId"], payload["sessionId"], line)
+                await self._note_agent(payload["agentId"], payload["sessionId"], line)
             case "agent_disconnect":
                 self.over.setdefault(payload["sessionId"], trio.current_time())
                 for watch in list(self.watches):
@@ -264,7 +264,7 @@ class Viewer:
                 pass
 
     def saw(self, stream: str, session: str, seq: int) -> None:
-        """It must be a new one, unless a join that is under way asked for it again."""
+        """Note an event; it must be a new one, unless a join that is under way asked for it again."""
         seqs = self.seen.setdefault((stream, session), [])
         if not seqs or seq > seqs[-1]:
             seqs.append(seq)
@@ -280,7 +280,7 @@ class Viewer:
             for since, at in self._asked.values()
         )
 
-    async def _met(self, agent: str, session: str, line: SocketIoClient) -> None:
+    async def _note_agent(self, agent: str, session: str, line: SocketIoClient) -> None:
         if self.terminals and agent not in self.rooms and session not in self.over:
             self.followed.append(session)
             self.rooms[agent] = Room("join_agent", {"agentId": agent, "terminal": True}, session)

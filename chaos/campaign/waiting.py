@@ -6,6 +6,6 @@ import trio
 
 
 async def until(holds: Callable[[], bool], every: float = 0.05) -> None:
-    """Looks again every so many seconds. Its deadline is the caller's."""
+    """Wait until a condition holds, looking every so many seconds. The caller has the deadline."""
     while not holds():  # noqa: ASYNC110 - it is another process that changes
         await trio.sleep(every)

@@ -15,9 +15,9 @@ import attrs
 import psutil
 import trio
 
-from townwatch.chaos.campaign.ledger import DecisionReply
-from townwatch.chaos.campaign.program import SOURCE, ProgramLog, truth_of
-from townwatch.chaos.campaign.rest import Away, RequestRefused, Rest
+from townwatch.chaos.campaign.oracle import DecisionReply
+from townwatch.chaos.campaign.program import SOURCE, ProgramLog, read_program_log
+from townwatch.chaos.campaign.rest_client import RequestRefused, Rest, ServiceAway
 from townwatch.chaos.campaign.waiting import until
 from townwatch.runner.link import enrolment
 from townwatch.runner.link.api_client import Service
@@ -59,7 +59,7 @@ class RunnerProcess:
             )
 
     async def stop(self) -> str | None:
-        """SIGTERM, then kill; what went wrong."""
+        """Stop it with SIGTERM, then kill it; return what went wrong."""
         process = self.process
         if process is None:
             return None
@@ -75,7 +75,7 @@ class RunnerProcess:
         return f"{self.name} does not end on SIGTERM"
 
     def connections(self, base: str) -> list[str]:
-        """Addresses and ports of its own ends of what it has to the service, as the service names them."""
+        """Return addresses and ports of its connections to the service, as the service names them."""
         if self.process is None:
             return []
         try:
@@ -100,14 +100,14 @@ class Workload:
     runners: int = 2
     programs_each: int = 2
     village: str = attrs.field(factory=lambda: f"chaos-{secrets.token_hex(4)}")
-    hands: list[RunnerProcess] = attrs.field(factory=list)
+    processes: list[RunnerProcess] = attrs.field(factory=list)
     names: list[str] = attrs.field(factory=list)
     answers: list[DecisionReply] = attrs.field(factory=list)
     winding_down: bool = False
 
     @property
-    def truth(self) -> Path:
-        return self.folder / "truth"
+    def logs(self) -> Path:
+        return self.folder / "logs"
 
     @property
     def quiet_village(self) -> str:
@@ -115,51 +115,55 @@ class Workload:
         return f"{self.village}-quiet"
 
     async def prepare(self) -> None:
-        """Villages, runners. Raises `Away`, `RequestRefused`, `CannotRun`."""
-        self.truth.mkdir(parents=True)
-        (self.truth / "program.py").write_text(SOURCE, encoding="utf-8")
+        """Make villages and runners. Raises `ServiceAway`, `RequestRefused`, `CannotRun`."""
+        self.logs.mkdir(parents=True)
+        (self.logs / "program.py").write_text(SOURCE, encoding="utf-8")
         for village in (self.village, self.quiet_village):
-            await self.rest.must("POST", "/api/villages", {"villageId": village, "name": "townwatch chaos"})
+            await self.rest.ask_until_answered(
+                "POST", "/api/villages", {"villageId": village, "name": "townwatch chaos"}
+            )
         for number in range(self.runners):
-            self.hands.append(await self._enrol(f"{self.village}-runner-{number + 1}"))
+            self.processes.append(await self._enrol(f"{self.village}-runner-{number + 1}"))
 
     async def _enrol(self, name: str) -> RunnerProcess:
         folder = self.folder / name
         (folder / "work").mkdir(parents=True)
-        made = await self.rest.must("POST", "/api/runners/enrolments", {"villageId": self.village, "name": name})
+        made = await self.rest.ask_until_answered(
+            "POST", "/api/runners/enrolments", {"villageId": self.village, "name": name}
+        )
         service = Service.at(self.rest.base, plain=True)
         known = await enrolment.join(folder / "state", service, made.json()["code"], name=name)
-        hand = RunnerProcess(name, folder, known.runner_id)
-        await hand.start()
-        return hand
+        runner = RunnerProcess(name, folder, known.runner_id)
+        await runner.start()
+        return runner
 
     # --- programs ---------------------------------------------------------------------------------------
 
-    async def keep_running(self, hand: RunnerProcess) -> None:
-        """So many sessions on this runner, until it is time to wind down."""
+    async def keep_running(self, runner: RunnerProcess) -> None:
+        """Keep so many sessions on this runner, until it is time to wind down."""
         while not self.winding_down:
             try:
                 live = await self.rest.get(f"/api/runner/sessions?live=true&limit=100&villageId={self.village}")
-                here = [one for one in live["items"] if one["runnerId"] == hand.runner_id]
-                hand.sessions = {one["sessionId"] for one in here if one["lastEventSeq"]}
+                here = [one for one in live["items"] if one["runnerId"] == runner.runner_id]
+                runner.sessions = {one["sessionId"] for one in here if one["lastEventSeq"]}
                 if len(here) < self.programs_each and not self.winding_down:
-                    await self._start(hand, asks=all(one["agentName"] != ASKER for one in here))
-            except (Away, RequestRefused):
+                    await self._start(runner, asks=all(one["agentName"] != ASKER for one in here))
+            except (ServiceAway, RequestRefused):
                 pass  # the next look finds what became of it
             await trio.sleep(LOOK_SECONDS)
 
-    async def _start(self, hand: RunnerProcess, *, asks: bool) -> None:
+    async def _start(self, runner: RunnerProcess, *, asks: bool) -> None:
         number = len(self.names) + 1
         name = f"p{number}"
         self.names.append(name)
-        program = [sys.executable, str(self.truth / "program.py"), name, str(self.truth), str(int(asks))]
+        program = [sys.executable, str(self.logs / "program.py"), name, str(self.logs), str(int(asks))]
         body = {
             "villageId": self.village,
             "providerId": "command",
             "agentName": ASKER if asks else "writes",
             "command": [*program, str(self.seed * 1000 + number)],
-            "runnerId": hand.runner_id,
-            "repoRef": {"provider": "local", "path": str(hand.folder / "work")},
+            "runnerId": runner.runner_id,
+            "repoRef": {"provider": "local", "path": str(runner.folder / "work")},
             "task": {"title": name, "goal": "write numbered lines"},
         }
         await self.rest.post("/api/runner/sessions", body)
@@ -172,23 +176,23 @@ class Workload:
         raise CannotRun(f"the programs do not run after {within:g} s; look into {self.folder}/*/log")
 
     def _all_write(self) -> bool:
-        if any(len(hand.sessions) < self.programs_each for hand in self.hands):
+        if any(len(runner.sessions) < self.programs_each for runner in self.processes):
             return False
-        return sum(one.wrote > 0 for one in self.truths()) >= self.runners * self.programs_each
+        return sum(one.wrote > 0 for one in self.program_logs()) >= self.runners * self.programs_each
 
     def wind_down(self) -> None:
-        """Programs come to their end, no new ones begin."""
+        """Let programs end, and begin no new ones."""
         self.winding_down = True
-        (self.truth / "stop").touch()
+        (self.logs / "stop").touch()
 
     def wind_down_quietly(self) -> None:
         """The same, where nothing may have begun."""
         self.winding_down = True
-        if self.truth.exists():
-            (self.truth / "stop").touch()
+        if self.logs.exists():
+            (self.logs / "stop").touch()
 
-    def truths(self) -> list[ProgramLog]:
-        return [truth_of(self.truth, name) for name in self.names]
+    def program_logs(self) -> list[ProgramLog]:
+        return [read_program_log(self.logs, name) for name in self.names]
 
     # --- people -----------------------------------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class Workload:
             await trio.sleep(dice.uniform(0.1, 0.9))
             try:
                 waiting = await self.rest.get("/api/approvals?limit=100")
-            except (Away, RequestRefused):
+            except (ServiceAway, RequestRefused):
                 continue
             for one in waiting["items"]:
                 if one["villageId"] == self.village and one["approvalId"] not in done:
@@ -217,35 +221,35 @@ class Workload:
             except RequestRefused as refused:
                 if refused.status in (404, 409):
                     return DecisionReply(asked["approvalId"], decision, _standing(refused.details))
-            except Away:
+            except ServiceAway:
                 pass
             await trio.sleep(0.2)
 
     # --- the end ----------------------------------------------------------------------------------------
 
     async def remove(self) -> list[str]:
-        """Sessions, runners, villages; what could not be removed, one line each."""
+        """Remove sessions, runners, villages; return what could not be removed, one line each."""
         left: list[str] = []
         try:
             sessions = await self.rest.every(f"/api/runner/sessions?villageId={self.village}")
-        except (Away, RequestRefused) as error:
+        except (ServiceAway, RequestRefused) as error:
             return [f"the sessions of {self.village}: {error}"]
         paths = [f"/api/runner/sessions/{one['sessionId']}" for one in sessions]
-        paths += [f"/api/runners/{hand.runner_id}" for hand in self.hands]
+        paths += [f"/api/runners/{runner.runner_id}" for runner in self.processes]
         paths += [f"/api/villages/{village}" for village in (self.village, self.quiet_village)]
         for path in paths:
             try:
                 await self._remove(path)
-            except (Away, RequestRefused) as error:
+            except (ServiceAway, RequestRefused) as error:
                 left.append(f"{path}: {error}")
         return left
 
     async def _remove(self, path: str) -> None:
-        """A session may take a moment to end. Raises `Away`, `RequestRefused`."""
+        """A session may take a moment to end. Raises `ServiceAway`, `RequestRefused`."""
         deadline = trio.current_time() + REMOVE_SECONDS
         while True:
             try:
-                await self.rest.must("DELETE", path, within=REMOVE_SECONDS)
+                await self.rest.ask_until_answered("DELETE", path, within=REMOVE_SECONDS)
                 return
             except RequestRefused as refused:
                 if refused.status == 404:
@@ -255,27 +259,27 @@ class Workload:
             await trio.sleep(0.3)
 
     async def stop_runners(self) -> list[str]:
-        """Programs come to their end, then runners; what went wrong."""
+        """Let programs end, then stop the runners; return what went wrong."""
         await self._until_over(END_SECONDS)
-        return [wrong for hand in self.hands if (wrong := await hand.stop()) is not None]
+        return [wrong for runner in self.processes if (wrong := await runner.stop()) is not None]
 
     def save_logs(self, folder: Path) -> None:
         """Copy the runners' logs to `folder`, to find the cause of a finding."""
         folder.mkdir(parents=True, exist_ok=True)
-        for hand in self.hands:
-            shutil.copy(hand.folder / "log", folder / f"{hand.name}.log")
+        for runner in self.processes:
+            shutil.copy(runner.folder / "log", folder / f"{runner.name}.log")
 
-    async def deliver_the_rest(self) -> None:
+    async def deliver_unsent(self) -> None:
         """A connection that was dead when its runner stopped leaves sessions that seem to live: the runner's next life
         tells of their end.
         """
         if not await self._live():
             return
-        for hand in self.hands:
-            await hand.start()
+        for runner in self.processes:
+            await runner.start()
         await self._until_over(STOP_SECONDS)
-        for hand in self.hands:
-            await hand.stop()
+        for runner in self.processes:
+            await runner.stop()
 
     async def _until_over(self, within: float) -> None:
         with trio.move_on_after(within):
@@ -286,7 +290,7 @@ class Workload:
         """Return True if the service reports one of our sessions as not ended, or does not answer."""
         try:
             page = await self.rest.get(f"/api/runner/sessions?live=true&limit=1&villageId={self.village}")
-        except Away:
+        except ServiceAway:
             return True
         except RequestRefused:
             return False

@@ -47,7 +47,7 @@ class FaultyDisk:
             raise DiskFull("journal.db")
 
     async def slow_for(self, delay: float, seconds: float) -> None:
-        """Each commit takes `delay` seconds longer, for so many seconds."""
+        """Make each commit take `delay` seconds longer, for so many seconds."""
         self.delay = delay
         try:
             await trio.sleep(seconds)
@@ -55,7 +55,7 @@ class FaultyDisk:
             self.delay = 0.0
 
     async def full_for(self, seconds: float) -> None:
-        """Nothing fits, for so many seconds."""
+        """Refuse every write, for so many seconds."""
         self.full = True
         try:
             await trio.sleep(seconds)

@@ -15,8 +15,8 @@ import trio
 from pykka.messages import ProxyGetAttr
 
 from townwatch.actors.ports import Ref
-from townwatch.chaos.faults.place import FaultContext, Killed, NoTarget
-from townwatch.chaos.faults.plug import FaultySocket
+from townwatch.chaos.faults.faulty_sockets import FaultySocket
+from townwatch.chaos.faults.targets import FaultContext, Killed, NoTarget
 from townwatch.config.process import is_kept
 from townwatch.runtime import MailboxFull
 from townwatch.runtime.kernel import actor_behind
@@ -203,12 +203,12 @@ async def slow_client(place: FaultContext, order: FaultRequest) -> FaultResult:
         try:
             with trio.move_on_after(seconds):
                 while True:
-                    plug.become("frozen")
+                    plug.set_state("frozen")
                     await trio.sleep(SHUT_SECONDS)
-                    plug.become("well")
+                    plug.set_state("well")
                     await trio.sleep(BLINK_SECONDS)
         finally:
-            plug.become("well")
+            plug.set_state("well")
 
     place.later(blink)
     return FaultResult(target=plug.name, lasts=seconds)
@@ -221,13 +221,13 @@ def _cut(plug: FaultySocket) -> FaultResult:
 
 def _freeze(place: FaultContext, plug: FaultySocket, order: FaultRequest) -> FaultResult:
     seconds = min(order.seconds, 60.0)
-    plug.become("frozen")
-    place.plugs.later(seconds, lambda: plug.become("well"))
+    plug.set_state("frozen")
+    place.plugs.later(seconds, lambda: plug.set_state("well"))
     return FaultResult(target=plug.name, lasts=seconds)
 
 
 def _half_open(plug: FaultySocket) -> FaultResult:
-    plug.become("gone")
+    plug.set_state("gone")
     return FaultResult(target=plug.name)
 
 

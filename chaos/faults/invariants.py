@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from townwatch.chaos.faults.place import FaultContext
+from townwatch.chaos.faults.targets import FaultContext
 from townwatch.supervision import Node
 
 
@@ -18,7 +18,7 @@ class Invariant:
 
 
 def check(place: FaultContext) -> list[Invariant]:
-    """All of them, now. Costs a walk over the tree and the sessions."""
+    """Check all invariants now. Costs a walk over the tree and the sessions."""
     nodes = place.nodes()
     return [
         _whole_journal(place),

@@ -11,7 +11,7 @@ import trio
 from townwatch.access.policy import Action
 from townwatch.chaos.faults.faults import FAULTS, Fault, FaultRequest
 from townwatch.chaos.faults.invariants import Invariant, check
-from townwatch.chaos.faults.place import FaultContext, NoTarget
+from townwatch.chaos.faults.targets import FaultContext, NoTarget
 from townwatch.chaos.faults.vitals import Instruments, Vitals, read, recovery
 from townwatch.config.process import is_kept
 from townwatch.transports.edge.server import Edge

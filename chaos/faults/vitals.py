@@ -1,4 +1,4 @@
-"""The numbers beside the faults: what the service can truthfully say of itself while plugs are pulled."""
+"""Numbers shown beside the faults: what the service can truthfully say of itself meanwhile."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import attrs
 import trio
 from prometheus_client import CollectorRegistry
 
-from townwatch.chaos.faults.place import FaultContext
+from townwatch.chaos.faults.targets import FaultContext
 from townwatch.contracts.clock import epoch_ms
 
 
@@ -54,7 +54,7 @@ class Instruments:
 
 
 def read(place: FaultContext, instruments: Instruments) -> Vitals:
-    """All of them, now."""
+    """Read all the numbers now."""
     context, number = place.context, _numbers(instruments.registry)
     began = context.disk.commit_began
     return Vitals(
@@ -75,7 +75,7 @@ def read(place: FaultContext, instruments: Instruments) -> Vitals:
 
 
 def recovery(fault: str, target: str, seconds: float) -> Recovery:
-    """It is back, just now."""
+    """Note a recovery that has just happened."""
     return Recovery(fault=fault, target=target, back_ms=seconds * 1000, at=epoch_ms())
 
 

@@ -35,7 +35,9 @@ class PromptFailed(Exception):
 
 @attrs.frozen(kw_only=True)
 class ThreadOptions:
-    """How sessions are started. `directory`: on the runner; None: the editor's own. `command`: of an agent `acp`."""
+    """Options of sessions that are started. `directory`: on the runner; None: the editor's own. `command`: of an agent
+    `acp`.
+    """
 
     agent: Any = "claude_code"
     command: list[str] | None = None

@@ -1,17 +1,17 @@
-"""What the kit does to a runner, step by step: start a session, cut, nack, hold back, repeat, stop."""
+"""Steps of a trial of a runner: start a session, cut, nack, hold back, repeat, stop."""
 
 import secrets
 
 import attrs
 import trio
 
-from townwatch.conformance.runner.hands import ORG, SCRIPT, TrialHands, TrialOver, reason_of
+from townwatch.conformance.runner.actions import ORG, SCRIPT, TrialActions, TrialOver, reason_of
 from townwatch.conformance.runner.promises import PROMISES
 from townwatch.conformance.runner.stand_in import Peer
 
 
 @attrs.define(eq=False)
-class RunnerTrial(TrialHands):
+class RunnerTrial(TrialActions):
     """One run of the kit."""
 
     async def run(self) -> None:
@@ -147,7 +147,7 @@ class RunnerTrial(TrialHands):
         """Cut with events in flight, and see them again."""
         before = self.seen.highest
         await self.peer.cut()
-        await self.again()
+        await self.reconnect()
         again = await self.peer.until(lambda: self.peer.heard.expected.get(self.session_id, 0) > before, self.patience)
         what = (
             f"of what was sent before the cut, seq {self.peer.heard.expected.get(self.session_id)} did not come again"
@@ -163,7 +163,7 @@ class RunnerTrial(TrialHands):
             return
         await self.peer.cut()
         highest = self.seen.highest
-        await self.again({self.session_id: highest + 1})
+        await self.reconnect({self.session_id: highest + 1})
         await self.type("after-the-lost-ack")
         went_on = bool(await self.peer.until(lambda: self.seen.highest > highest, self.patience))
         self.report.judge("resume.from", went_on, f"nothing came from resumeFrom {highest + 1} on")
@@ -180,31 +180,31 @@ class RunnerTrial(TrialHands):
         await self.command(f"resize:{self.session_id}:2", "resize", sessionId=self.session_id, cols=90, rows=30)
         before = seen.highest
         await self.peer.cut()
-        await self.again({self.session_id: seq})
+        await self.reconnect({self.session_id: seq})
         came = await self.peer.until(lambda: self.peer.heard.expected.get(self.session_id, 0) > before, self.patience)
         self.report.judge("nack.dropped", bool(came), f"what lies behind the nacked seq {seq} did not come")
 
     async def _cuts(self) -> None:
         """Lose the connection at other places: before welcome, within a frame, at a service that is away."""
         await self.peer.cut()
-        await self.again(welcome=False)
+        await self.reconnect(welcome=False)
         await self.peer.cut()
-        await self.again()
+        await self.reconnect()
         await self.peer.cut(half_frame=True)
-        await self.again()
+        await self.reconnect()
         self.stand_in.refusing, self.stand_in.refused = True, trio.Event()
         await self.peer.cut()
         with trio.move_on_after(self.patience * 2) as limit:
             await self.stand_in.refused.wait()
         self.stand_in.refusing = False
         if not limit.cancelled_caught:
-            await self.again()
+            await self.reconnect()
             self.report.keep("connect.refused")
         else:
             raise TrialOver("the runner did not dial again after a cut")
         with trio.move_on_after(2):
             await self.peer.socket.aclose(1012, "the service restarts")
-        await self.again()
+        await self.reconnect()
         self.report.keep("connect.restart")
         self.report.keep("connect.comes_back")
         self.report.keep("hello.sessions")
@@ -228,14 +228,14 @@ class RunnerTrial(TrialHands):
             await hanging.cut()
         else:
             await hanging.cut()
-            await self.again()
+            await self.reconnect()
 
     async def _interrupted_command(self) -> None:
         """Cut right behind a command, and give it again: it is done once, and answered."""
         session, name = self.session_id, f"pause:{self.session_id}:1"
         await self.peer.say("command", commandId=name, command="pause", sessionId=session)
         await self.peer.cut()
-        await self.again()
+        await self.reconnect()
         result = await self.command(name, "pause", sessionId=session)
         self.report.judge("command.after_cut", bool(result), "pause was given again after a cut, and not answered")
         if not result.get("ok"):

@@ -19,7 +19,7 @@ CLOCK_TOLERANCE_MS = 5_000
 
 @attrs.define(eq=False)
 class SeenSession:
-    """What came of one session. `acked`: everything up to it was acknowledged."""
+    """Messages that came of one session. `acked`: everything up to it was acknowledged."""
 
     session_id: str
     events: dict[int, Json] = attrs.field(factory=dict[int, Json])
@@ -52,7 +52,7 @@ class SeenSession:
 
 @attrs.define(eq=False)
 class HeardConnection:
-    """What came on one connection."""
+    """Messages that came on one connection."""
 
     now_ms: float
     """When it was opened."""

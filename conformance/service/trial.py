@@ -1,4 +1,4 @@
-"""What the kit does to a service, as a client: asks, joins, says wrong things, runs a session and comes back to it."""
+"""Steps of a trial of a service, as a client: ask, join, say wrong things, run a session and come back to it."""
 
 import re
 import secrets

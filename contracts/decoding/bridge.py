@@ -80,7 +80,7 @@ def beginning(wanted: BridgeSession, org_id: str, now_ms: int) -> list[e.RunnerE
 
 @attrs.frozen(kw_only=True)
 class Reporter:
-    """What of a session its reports are translated with. `began_ms`: when it began; None: not known."""
+    """The session that reports are translated for. `began_ms`: when it began; None: not known."""
 
     session_id: str
     org_id: str

@@ -1,4 +1,4 @@
-"""From a message of a runner to one of the classes in `events`: what is checked beyond types, what is cut."""
+"""Decoding of a runner's message into one of the classes in `events`: checks beyond types, and cuts."""
 
 from functools import cache
 from typing import Any

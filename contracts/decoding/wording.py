@@ -1,4 +1,4 @@
-"""What was wrong with a message, in the words of JSON: the decoder's own texts speak of Python's types."""
+"""Errors of a message in the words of JSON: the decoder's own texts speak of Python's types."""
 
 import re
 import typing

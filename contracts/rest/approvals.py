@@ -34,8 +34,8 @@ class Outcome:
 
 @attrs.frozen(kw_only=True)
 class AnswerView(AnswerTerms):
-    """Who may allow an approval that waits. `needed`: how many people it takes, one more than `people` where the terms
-    are about who started the session and that is not known. `allowedBy`: the names of those who have.
+    """People who may allow an approval that waits. `needed`: how many people it takes, one more than `people` where the
+    terms are about who started the session and that is not known. `allowedBy`: the names of those who have.
     """
 
     needed: int

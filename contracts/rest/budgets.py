@@ -9,8 +9,8 @@ from townwatch.contracts.budgets import Amount, BudgetTerms, Period, Scope, Targ
 
 @attrs.frozen(kw_only=True)
 class BudgetAccountView:
-    """What was used of a budget in the period that is now. `subject`: whose, where each one has the budget for itself,
-    else its target. Times are epoch milliseconds.
+    """The amount of a budget that was used in the period that is now. `subject`: whose, where each one has the budget
+    for itself, else its target. Times are epoch milliseconds.
     """
 
     subject: str

@@ -32,7 +32,7 @@ ZoneName = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=NO_C
 
 @attrs.frozen(kw_only=True)
 class PushSubscription:
-    """What a browser's `PushManager` gave; the keys are base64url."""
+    """A subscription as a browser's `PushManager` gives it; the keys are base64url."""
 
     endpoint: Address
     p256dh: Annotated[str, msgspec.Meta(max_length=200)]
@@ -60,7 +60,7 @@ class NewChannel:
 
 @attrs.frozen(kw_only=True)
 class ChannelChange:
-    """What is left out stays. `enabled` true again: what happened meanwhile is not told."""
+    """Changes of a channel; what is left out stays. `enabled` true again: what happened meanwhile is not told."""
 
     name: ChannelName | None = None
     kinds: CallKinds | None = None

@@ -17,7 +17,7 @@ class DiffQuery:
 
 @attrs.frozen(kw_only=True)
 class DiffView:
-    """What a session changed since it began, against `base`. The counts are of all files, as DIFF_SUMMARY has them.
+    """Changes of a session since it began, against `base`. The counts are of all files, as DIFF_SUMMARY has them.
 
     `live`: asked of the runner now; false: kept when the session ended. `files[].patch`: the hunks, from the first
     `@@` on, without secrets, control characters shown as pictures; null for a binary file, and where `truncated` says

@@ -37,7 +37,7 @@ class PolicyTrial(PolicyBody):
 
 @attrs.frozen(kw_only=True)
 class TriedApproval:
-    """What the rules would have said to one question, and what was decided then."""
+    """The rules' answer to a past question, and what was decided then."""
 
     session_id: str
     approval_id: str

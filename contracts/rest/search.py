@@ -55,9 +55,9 @@ class SearchHit:
 
 @attrs.frozen(kw_only=True)
 class SearchIndexView:
-    """How far the index is behind what there is to search: `behindEvents`. current: nothing is missing. stopped: it
-    does not go on now, `reason` says why. `currentAt`: when it had everything last; null: not since the service
-    started.
+    """State of the index. `behindEvents`: how many events it is behind what there is to search. current: nothing is
+    missing. stopped: it does not go on now, `reason` says why. `currentAt`: when it had everything last; null: not
+    since the service started.
     """
 
     state: Literal["current", "behind", "stopped"]

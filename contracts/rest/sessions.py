@@ -44,7 +44,7 @@ class StartedSession:
 
 @attrs.frozen(kw_only=True)
 class SessionOrderView:
-    """What a session was started with. `runnerId`: the runner that took it."""
+    """The order that a session was started with. `runnerId`: the runner that took it."""
 
     provider_id: str
     repo_ref: RepoRef
@@ -70,7 +70,7 @@ class QueuedPromptView:
 
 @attrs.frozen(kw_only=True)
 class AgentStateView:
-    """What an agent's CLI says of itself. `statusFor`: what it waits for, or why its status is not known."""
+    """State of an agent's CLI, as it tells it. `statusFor`: what it waits for, or why its status is not known."""
 
     status: AgentStatus
     status_for: str | None
@@ -124,7 +124,7 @@ class PromptList:
 
 @attrs.frozen(kw_only=True)
 class StartedBy:
-    """Who started a session at the service. `name` is null where the person is gone."""
+    """The person who started a session at the service. `name` is null where the person is gone."""
 
     user_id: str
     name: str | None
@@ -132,7 +132,7 @@ class StartedBy:
 
 @attrs.frozen(kw_only=True)
 class WorkspaceView:
-    """Where a session works, in the original's words, as far as it is known."""
+    """The place that a session works in, in the original's words, as far as it is known."""
 
     worktree_path: str
     repo_ref: RepoRef | None = None
@@ -190,7 +190,7 @@ class SessionView:
 
 @attrs.frozen(kw_only=True)
 class SessionFilter:
-    """What sessions are counted by; as the filters of their list."""
+    """Filters of the sessions to count; the same as those of their list."""
 
     village_id: Id | None = None
     repo_id: Id | None = None

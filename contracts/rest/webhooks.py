@@ -27,7 +27,7 @@ class NewWebhook:
 
 @attrs.frozen(kw_only=True)
 class WebhookChange:
-    """What is left out stays. `enabled` true again: what happened meanwhile is not told."""
+    """Changes of a webhook; what is left out stays. `enabled` true again: what happened meanwhile is not told."""
 
     url: WebhookUrl | None = None
     kinds: WebhookKinds | None = None

@@ -1,4 +1,4 @@
-"""What is left out of the log where a village keeps its texts out of it (`leaveOutTexts`): what was said, not what was
+"""Texts that are left out of the log where a village wants that (`leaveOutTexts`): what was said, not what was
 done. Pure.
 
 Each function returns a copy that can be stored. A text that is left out says so, so that none looks empty; `left_out`

@@ -71,7 +71,7 @@ class Buffer:
         self.tabs = set(range(0, self.cols, TAB_WIDTH))
 
     def _extend_tabs(self, cols: int) -> None:
-        """After a resize: more stops from the last one before the new width on, as xterm.js has it."""
+        """Add stops after a resize, from the last one before the new width on, as xterm.js does."""
         at = cols
         if at not in self.tabs:
             at = self.previous_tab(at, cols)

@@ -4,7 +4,6 @@ A cell is a text: "" is blank, `TAIL` the second half of a wide character, `Wide
 xterm.js's own numbers (colour, its mode and flags in one), so that every comparison and mask is the same.
 """
 
-import re
 from typing import NamedTuple
 
 TAIL = "\0"
@@ -128,9 +127,6 @@ class Line:
         text, pens = other.text[source : source + count], other.pens[source : source + count]
         self.text[target : target + len(text)] = text
         self.pens[target : target + len(pens)] = pens
-
-
-_PACKED = re.compile(r"[\0\x01]")
 
 
 class Packed:

@@ -191,7 +191,7 @@ class LazyScreen:
 
 
 def _split(text: str, lines: int) -> tuple[str, str, str]:
-    """Before the last `lines` lines, their line feed, the lines."""
+    """Split a text at its last `lines` lines: what is before them, the line feed, the lines."""
     at = len(text)
     for _ in range(lines):
         at = text.rfind("\n", 0, at)

@@ -1,4 +1,4 @@
-"""What the handlers of controls and sequences need of a screen (`screen.Screen` is the one that there is)."""
+"""The screen as the handlers of controls and sequences see it (`screen.VtScreen` is the one that there is)."""
 
 from typing import Protocol
 

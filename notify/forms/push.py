@@ -17,7 +17,7 @@ ENDED = "the browser ended its subscription: switch calls on in it once more"
 
 @attrs.frozen(kw_only=True)
 class Subscription:
-    """What a browser gave: where to send to, its public key, its secret. The keys are base64url."""
+    """A browser's subscription: the address to send to, its public key, its secret. The keys are base64url."""
 
     endpoint: str
     p256dh: str

@@ -50,8 +50,9 @@ def name_of(budget: SharedBudget, subject: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class BudgetLease:
-    """What one live session has of a budget. `counted`: its own count, as far as it has told. `cap`: the largest that
-    its runner may be holding; `told`: the one that it was sent last. `reachable`: whether its runner is connected.
+    """Share of a budget that one live session has. `counted`: its own count, as far as it has told. `cap`: the largest
+    that its runner may be holding; `told`: the one that it was sent last. `reachable`: whether its runner is
+    connected.
     """
 
     session_id: str

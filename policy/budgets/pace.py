@@ -20,7 +20,7 @@ CALM_SHARE = 0.8
 
 @attrs.frozen
 class Sample:
-    """How much of a budget was used at a time (epoch ms)."""
+    """The amount of a budget that was used at a time (epoch ms)."""
 
     at_ms: float
     used: float

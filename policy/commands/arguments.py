@@ -40,29 +40,8 @@ SAME_SUBCOMMAND = {
 """Other names of a sub-command."""
 SAME_PROGRAM = {"pip3": "pip", "nodejs": "node", "docker-compose": "docker compose", "gmake": "make", "fdfind": "fd"}
 MODULES = frozenset(
-    {
-        "pytest",
-        "unittest",
-        "mypy",
-        "ruff",
-        "black",
-        "isort",
-        "flake8",
-        "pylint",
-        "json.tool",
-        "py_compile",
-        "compileall",
-        "tabnanny",
-        "this",
-        "platform",
-        "calendar",
-        "pyright",
-        "basedpyright",
-        "bandit",
-        "coverage",
-        "pip",
-        "pre_commit",
-    }
+    "pytest unittest mypy ruff black isort flake8 pylint json.tool py_compile compileall tabnanny this platform"
+    " calendar pyright basedpyright bandit coverage pip pre_commit".split()
 )
 """Modules that ``python -m`` may run under a rule for python."""
 PYTHONS = re.compile(r"python[0-9.]*|pypy[0-9.]*")

@@ -1,4 +1,4 @@
-"""Whether a command line leaves alone which branch is checked out where it runs. Pure."""
+"""Command lines that leave the checked-out branch as it is. Pure."""
 
 import re
 from collections.abc import Iterator

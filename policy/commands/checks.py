@@ -3,7 +3,7 @@
 import re
 
 from townwatch.policy.commands.arguments import PYTHONS, GivenOption, Operand, ParsedCommand
-from townwatch.policy.commands.elsewhere import inside, removes_inside
+from townwatch.policy.commands.covered import CoveredCommand
 from townwatch.policy.commands.matching import CommandRule, Match
 from townwatch.policy.commands.paths import Place
 from townwatch.policy.commands.purposes import PURPOSES
@@ -22,73 +22,16 @@ _LOADS = frozenset({"-f", "--format", "--formatter", "--reporter", "--runner"})
 """Options of linters and of what runs tests that take a name, or a file of code."""
 _CODE = re.compile(r"(^|.*/)[^/]*\.([cm]?[jt]sx?|py|rb|php|so|dll|dylib|jar|lua|sh)", re.S)
 _HARMLESS_PROPERTY = re.compile(r"(skipTests|skipITs|skip\.\w+|maven\.test\.skip|(it\.)?test|\w+\.skip)(=[\w.#*,!-]*)?")
+_INLINE = ("-c", "-e", "--eval", "-r", "--run", "-p", "--print", "-E")
+"""Options of interpreters whose value is code, or that print a value."""
 _BENIGN_SHORT = frozenset("aAhHlLnNqQsStuvVykmdwz0123456789FG?#")
 SHELL_STATE = frozenset(
-    {
-        "export",
-        "declare",
-        "typeset",
-        "local",
-        "readonly",
-        "alias",
-        "unalias",
-        "trap",
-        "hash",
-        "enable",
-        "shopt",
-        "read",
-        "mapfile",
-        "readarray",
-        "unset",
-        "getopts",
-        "bind",
-        "complete",
-        "compopt",
-        "let",
-        "pushd",
-        "popd",
-        "umask",
-        "ulimit",
-        "set",
-    }
+    "export declare typeset local readonly alias unalias trap hash enable shopt read mapfile readarray unset"
+    " getopts bind complete compopt let pushd popd umask ulimit set".split()
 )
 _NEVER = SHELL_STATE | frozenset(
-    {
-        "vi",
-        "vim",
-        "nvim",
-        "view",
-        "ex",
-        "ed",
-        "red",
-        "emacs",
-        "nano",
-        "pico",
-        "micro",
-        "tmux",
-        "screen",
-        "at",
-        "batch",
-        "crontab",
-        "source",
-        ".",
-        "compgen",
-        "fc",
-        "history",
-        "eval",
-        "exec",
-        "caller",
-        "shift",
-        "setopt",
-        "autoload",
-        "emulate",
-        "gdb",
-        "lldb",
-        "sqlite3",
-        "expect",
-        "psql",
-        "mysql",
-    }
+    "vi vim nvim view ex ed red emacs nano pico micro tmux screen at batch crontab source . compgen fc history"
+    " eval exec caller shift setopt autoload emulate gdb lldb sqlite3 expect psql mysql".split()
 )
 """Programs and commands of the shell that no star covers."""
 
@@ -105,19 +48,18 @@ def uncovered(
         return f"no * covers {command.name}"
     if command.name in SHELL_STATE:
         return f"{command.name} changes the state of the shell"
-    spec = command.spec
-    traits = spec.traits if spec is not None else frozenset[str]()
-    if ":ask" in traits and rule.literals < max(2, len(command.key.split())):
+    covered = CoveredCommand(command, match.operands, place, directory)
+    if ":ask" in covered.traits and rule.literals < max(2, len(command.key.split())):
         return f"{command.key} is not covered by *"
     for option in match.options:
-        if (reason := _option(option, command, place, directory)) is not None:
+        if (reason := _option(option, covered)) is not None:
             return reason
     for operand in match.operands:
-        if command.name in ("rm", "rmdir") and removes_inside(operand.word, place, directory):
+        if command.name in ("rm", "rmdir") and covered.removes_inside(operand.word):
             continue
-        if not operand.word.known and not _harmless_unknown(operand, traits):
+        if not operand.word.known and not _harmless_unknown(operand, covered.traits):
             return "a word that is not known may be an option or another file"
-    return _operands(rule, command, match, place, directory)
+    return _operands(rule, covered)
 
 
 def _names_unknown(rule: CommandRule, command: ParsedCommand) -> bool:
@@ -131,43 +73,48 @@ def _harmless_unknown(operand: Operand, traits: frozenset[str]) -> bool:
     return not operand.word.may_be_option and "\ue000" not in operand.word.text and ":writes" not in traits
 
 
-def _option(option: GivenOption, command: ParsedCommand, place: Place, directory: str | None) -> str | None:
+def _option(option: GivenOption, covered: CoveredCommand) -> str | None:
+    command, traits = covered.command, covered.traits
     spec = command.spec
-    traits = spec.traits if spec is not None else frozenset[str]()
     if option.leading and option.spec is not None and not option.spec.escape:
         return None
     value = option.value
-    if value is not None and (option.spec is None or ":own" in traits) and not _near(value, place, directory):
+    if value is not None and (option.spec is None or ":own" in traits) and not _near(value, covered):
         return f"the value of {option.text} is a file outside of the workspace"
     if option.spec is None:
-        if not Argument(option.text).known and ":plain" not in traits:
-            return "an option that is not known"
-        if ":plain" in traits or (":any" in traits):
-            return None
-        if spec is None or ":own" in traits or ":ask" in traits:
-            return f"the option {option.text} may leave the program's purpose" if suspicious(option.text) else None
-        return f"the option {option.text} is not known for {spec.name}"
+        return _unknown_option(option, covered)
     if option.spec.escape:
         property_ = value.text if value is not None and command.key.endswith(("mvn", "mvnw")) else ""
         if "-D" in option.names and _HARMLESS_PROPERTY.fullmatch(property_):
             return None
         harmless = option.spec.kind == "w" and value is not None and value.text in ("/dev/null", "-", "/dev/stdout")
         local = command.key in ("pip install", "pip3 install") and "-e" in option.names and value is not None
-        if harmless or (local and value is not None and "://" not in value.text and inside(value, place, directory)):
+        if harmless or (local and value is not None and "://" not in value.text and covered.inside(value)):
             return None
         return f"the option {option.text} leaves the usual purpose of {command.key}"
-    if value is not None and not value.known and ":plain" not in traits and (value.splits or option.spec.value != "="):
+    if value is None:
+        return None
+    if not value.known and ":plain" not in traits and (value.splits or option.spec.value != "="):
         return f"the value of {option.text} is not known"
-    if value is not None and _LOADS & set(option.names) and spec is not None and _loads(spec, value):
+    if _LOADS & set(option.names) and spec is not None and _loads(spec, value):
         return f"{option.text} may load code"
-    if value is not None and option.spec.kind == "w" and _writes(option, command):
-        if value.text in ("-", "/dev/null", "/dev/stdout"):
-            return None
+    if option.spec.kind == "w" and _writes(option, command) and value.text not in ("-", "/dev/null", "/dev/stdout"):
         if command.name == "tar" and ":" in value.text:
             return "tar runs a remote shell for a name with a colon"
-        if not inside(value, place, directory):
+        if not covered.inside(value):
             return f"{option.text} writes outside of the workspace"
     return None
+
+
+def _unknown_option(option: GivenOption, covered: CoveredCommand) -> str | None:
+    spec, traits = covered.command.spec, covered.traits
+    if not Argument(option.text).known and ":plain" not in traits:
+        return "an option that is not known"
+    if ":plain" in traits or ":any" in traits:
+        return None
+    if spec is None or ":own" in traits or ":ask" in traits:
+        return f"the option {option.text} may leave the program's purpose" if suspicious(option.text) else None
+    return f"the option {option.text} is not known for {spec.name}"
 
 
 def _loads(spec: Spec, value: Argument) -> bool:
@@ -182,10 +129,9 @@ def _writes(option: GivenOption, command: ParsedCommand) -> bool:
     return True
 
 
-def _near(value: Argument, place: Place, directory: str | None) -> bool:
+def _near(value: Argument, covered: CoveredCommand) -> bool:
     """Return False for the value of an option that names a file outside of the workspace."""
-    text = value.text
-    return not text.startswith(("/", "~", "../")) or inside(value, place, directory)
+    return not value.text.startswith(("/", "~", "../")) or covered.inside(value)
 
 
 def suspicious(text: str) -> bool:
@@ -198,39 +144,30 @@ def suspicious(text: str) -> bool:
     return letters not in _BENIGN_SHORT
 
 
-def _operands(
-    rule: CommandRule, command: ParsedCommand, match: Match, place: Place, directory: str | None
-) -> str | None:
-    spec = command.spec
-    traits = spec.traits if spec is not None else frozenset[str]()
-    rest = list(match.operands)
-    writes = ":writes" in traits or ":target" in traits
-    if writes and (reason := _written(command, traits, place, directory)) is not None:
+def _operands(rule: CommandRule, covered: CoveredCommand) -> str | None:
+    command, traits = covered.command, covered.traits
+    if (":writes" in traits or ":target" in traits) and (reason := _written(covered)) is not None:
         return reason
-    if (
-        ":first" in traits
-        and command.name not in ("ssh",)
-        and (reason := _script(command, place, directory)) is not None
-    ):
+    if ":first" in traits and command.name != "ssh" and (reason := _script(covered)) is not None:
         return reason
-    checks = [PURPOSES.get(command.key), PURPOSES.get(command.name)]
-    for check in dict.fromkeys(checks):
-        if check is not None and (reason := check(command, rest, place, directory)) is not None:
+    for check in dict.fromkeys([PURPOSES.get(command.key), PURPOSES.get(command.name)]):
+        if check is not None and (reason := check(covered)) is not None:
             return reason
     if (
-        spec is None
+        command.spec is None
         and command.name not in ("[", "test")
         and rule.command is None
-        and "-c" in [o.text for o in command.options]
+        and "-c" in [one.text for one in command.options]
     ):
         return "inline code"
     return None
 
 
-def _written(command: ParsedCommand, traits: frozenset[str], place: Place, directory: str | None) -> str | None:
+def _written(covered: CoveredCommand) -> str | None:
+    command, place, directory = covered.command, covered.place, covered.directory
     words = [one.word for one in command.targets]
     target = command.values("-t", "--target-directory")
-    if ":target" in traits and not (command.name == "install" and command.has("-d", "--directory")):
+    if ":target" in covered.traits and not (command.name == "install" and command.has("-d", "--directory")):
         words = [] if target else words[-1:]
     if command.name in ("chmod", "chown", "chgrp") and not command.has("--reference"):
         if (
@@ -246,7 +183,7 @@ def _written(command: ParsedCommand, traits: frozenset[str], place: Place, direc
             continue
         if word.text in ("/dev/null", "-") and command.name == "tee":
             continue
-        if command.name in ("rm", "rmdir") and not word.known and removes_inside(word, place, directory):
+        if command.name in ("rm", "rmdir") and not word.known and covered.removes_inside(word):
             continue
         if (
             word.known
@@ -255,17 +192,16 @@ def _written(command: ParsedCommand, traits: frozenset[str], place: Place, direc
             and place.inside(place.absolute(word.text, "/"))
         ):
             continue
-        if not inside(word, place, directory) or (
-            command.name == "ln" and _link_leaves(word, command, place, directory)
-        ):
+        if not covered.inside(word) or (command.name == "ln" and _link_leaves(word, covered)):
             return f"{command.name} writes outside of the workspace, in .git, or where it is not known"
         if command.name == "rm" and directory is not None and place.absolute(word.text, directory) == place.root:
             return "the whole workspace"
     return None
 
 
-def _link_leaves(word: Argument, command: ParsedCommand, place: Place, directory: str | None) -> bool:
+def _link_leaves(word: Argument, covered: CoveredCommand) -> bool:
     """A relative target of a link is relative to the link's directory."""
+    command, place, directory = covered.command, covered.place, covered.directory
     last = command.targets[-1].word
     if directory is None or not command.has("-s") or word is last or word.text.startswith("/") or not last.known:
         return False
@@ -273,8 +209,9 @@ def _link_leaves(word: Argument, command: ParsedCommand, place: Place, directory
     return not place.inside(place.absolute(word.text, base.rpartition("/")[0] or "/"))
 
 
-def _script(command: ParsedCommand, place: Place, directory: str | None) -> str | None:
+def _script(covered: CoveredCommand) -> str | None:
     """Interpreters: code from a file of the workspace only."""
+    command = covered.command
     if PYTHONS.fullmatch(command.name) and command.subcommands:
         return None
     if command.has("-v", "-V", "--version", "-h", "--help") and not command.operands:
@@ -282,14 +219,12 @@ def _script(command: ParsedCommand, place: Place, directory: str | None) -> str 
     if command.has("--check") and command.name.startswith("node"):
         return None
     if not command.targets:
-        if command.has("-c", "-e", "--eval", "-r", "--run", "-p", "--print", "-E", "--test"):
+        if command.has(*_INLINE, "--test"):
             return None
         return f"{command.name} runs code of its standard input"
     script = command.targets[0].word
     if script.text in ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"):
         return f"{command.name} runs code of its standard input"
-    if command.has("-c", "-e", "--eval", "-r", "--run", "-p", "--print", "-E"):
-        return None
-    if not inside(script, place, directory):
+    if not command.has(*_INLINE) and not covered.inside(script):
         return f"{command.name} runs code from outside of the workspace"
     return None

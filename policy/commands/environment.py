@@ -3,41 +3,13 @@
 import re
 
 HARMLESS = frozenset(
-    {
-        "CI",
-        "NODE_ENV",
-        "NO_COLOR",
-        "FORCE_COLOR",
-        "TERM",
-        "LANG",
-        "TZ",
-        "COLUMNS",
-        "RUST_LOG",
-        "RUST_BACKTRACE",
-        "PYTHONDONTWRITEBYTECODE",
-        "PYTHONUNBUFFERED",
-    }
+    "CI NODE_ENV NO_COLOR FORCE_COLOR TERM LANG TZ COLUMNS RUST_LOG RUST_BACKTRACE PYTHONDONTWRITEBYTECODE"
+    " PYTHONUNBUFFERED".split()
 )
 _LOOP = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)?|[A-Z]")
 _MEANT = frozenset(
-    {
-        "path",
-        "cdpath",
-        "fpath",
-        "home",
-        "shell",
-        "prompt",
-        "psvar",
-        "argv",
-        "status",
-        "http_proxy",
-        "https_proxy",
-        "ftp_proxy",
-        "all_proxy",
-        "no_proxy",
-        "histchars",
-        "auto_resume",
-    }
+    "path cdpath fpath home shell prompt psvar argv status http_proxy https_proxy ftp_proxy all_proxy no_proxy"
+    " histchars auto_resume".split()
 )
 
 

@@ -19,7 +19,7 @@ RANK = {"allow": 0, "ask": 1, "deny": 2}
 
 @attrs.frozen
 class CommandFinding:
-    """What one command comes to, and why."""
+    """Verdict on one command, and why."""
 
     verdict: str
     rule: str | None

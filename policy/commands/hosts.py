@@ -13,76 +13,31 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/{1,3}(.*)", re.S)
 _SCP = re.compile(r"(?:[\w.+-]+@)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(?!//)(.*)", re.S)
 _FETCHERS = frozenset({"curl", "wget", "http", "https", "xh", "aria2c", "axel", "lynx", "w3m", "links"})
 _BARE = frozenset(
-    {
-        "ping",
-        "ping6",
-        "dig",
-        "nslookup",
-        "host",
-        "nc",
-        "ncat",
-        "netcat",
-        "telnet",
-        "ftp",
-        "sftp",
-        "traceroute",
-        "tracepath",
-        "mtr",
-        "nmap",
-        "whois",
-        "socat",
-    }
+    "ping ping6 dig nslookup host nc ncat netcat telnet ftp sftp traceroute tracepath mtr nmap whois socat".split()
 )
 _GIT = frozenset(
     {"git clone", "git fetch", "git pull", "git push", "git ls-remote", "git remote update", "git remote show"}
 )
 _REGISTRIES = {
-    "npm install": "registry.npmjs.org",
-    "npm ci": "registry.npmjs.org",
-    "npm i": "registry.npmjs.org",
-    "npm add": "registry.npmjs.org",
-    "npm view": "registry.npmjs.org",
-    "npm info": "registry.npmjs.org",
-    "npm show": "registry.npmjs.org",
-    "npm audit": "registry.npmjs.org",
-    "npm outdated": "registry.npmjs.org",
-    "npm update": "registry.npmjs.org",
-    "npm ping": "registry.npmjs.org",
-    "npm search": "registry.npmjs.org",
-    "npm publish": "registry.npmjs.org",
-    "npm exec": "registry.npmjs.org",
-    "npx": "registry.npmjs.org",
-    "pip install": "pypi.org",
-    "pip3 install": "pypi.org",
-    "pip download": "pypi.org",
-    "pip wheel": "pypi.org",
-    "pip index": "pypi.org",
+    name: host
+    for host, names in (
+        (
+            "registry.npmjs.org",
+            "npm install, npm ci, npm i, npm add, npm view, npm info, npm show, npm audit, npm outdated, npm"
+            " update, npm ping, npm search, npm publish, npm exec, npx",
+        ),
+        (
+            "pypi.org",
+            "pip install, pip3 install, pip download, pip wheel, pip index",
+        ),
+    )
+    for name in names.split(", ")
 }
 _ELSEWHERE = {
-    "curl": (
-        "-x",
-        "--proxy",
-        "--preproxy",
-        "--socks4",
-        "--socks4a",
-        "--socks5",
-        "--socks5-hostname",
-        "--resolve",
-        "--connect-to",
-        "-K",
-        "--config",
-        "-L",
-        "--location",
-        "--location-trusted",
-        "--doh-url",
-        "--unix-socket",
-        "--abstract-unix-socket",
-        "--interface",
-        "--expand-url",
-        "--variable",
-        "--dns-servers",
-        "--haproxy-protocol",
-        "--proto-redir",
+    "curl": tuple(
+        "-x --proxy --preproxy --socks4 --socks4a --socks5 --socks5-hostname --resolve --connect-to -K"
+        " --config -L --location --location-trusted --doh-url --unix-socket --abstract-unix-socket"
+        " --interface --expand-url --variable --dns-servers --haproxy-protocol --proto-redir".split()
     ),
     "wget": ("-i", "--input-file", "-e", "--execute", "--config", "-r", "--recursive", "-m", "--mirror", "-H", "-B"),
 }
@@ -116,43 +71,10 @@ def _stays(command: ParsedCommand) -> bool:
 
 
 _REMOTE = frozenset(
-    {
-        "gh api",
-        "gh pr list",
-        "gh pr view",
-        "gh pr create",
-        "gh issue list",
-        "gh issue view",
-        "gh issue create",
-        "gh run list",
-        "gh run view",
-        "docker pull",
-        "docker push",
-        "docker build",
-        "cargo install",
-        "cargo publish",
-        "cargo add",
-        "cargo fetch",
-        "cargo update",
-        "go get",
-        "go install",
-        "go mod download",
-        "yarn",
-        "pnpm",
-        "uv add",
-        "uv sync",
-        "uv pip install",
-        "poetry",
-        "apt",
-        "apt-get",
-        "brew",
-        "gem",
-        "bundle",
-        "composer",
-        "aws",
-        "gcloud",
-        "az",
-    }
+    "gh api, gh pr list, gh pr view, gh pr create, gh issue list, gh issue view, gh issue create, gh run"
+    " list, gh run view, docker pull, docker push, docker build, cargo install, cargo publish, cargo add,"
+    " cargo fetch, cargo update, go get, go install, go mod download, yarn, pnpm, uv add, uv sync, uv pip"
+    " install, poetry, apt, apt-get, brew, gem, bundle, composer, aws, gcloud, az".split(", ")
 )
 
 

@@ -64,7 +64,7 @@ def _word(text: str, place: Place) -> Argument:
 
 @attrs.frozen
 class Match:
-    """What of a command a rule did not name: its star has to cover that."""
+    """The part of a command that a rule did not name: its star has to cover that."""
 
     options: tuple[GivenOption, ...]
     operands: tuple[Operand, ...]

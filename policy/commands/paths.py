@@ -23,7 +23,7 @@ def _pieces(path: str) -> list[str]:
 
 @attrs.frozen
 class Place:
-    """Where a command runs, and what the caller knows of the file system."""
+    """The place that a command runs in, and facts about its file system."""
 
     root: str = "/work/app"
     directory: str = "/work/app"

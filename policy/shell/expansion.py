@@ -61,7 +61,7 @@ class Argument:
 
 @attrs.define
 class Variables:
-    """What is known of the shell's variables; None is a value that is not known."""
+    """Variables of the shell, as far as they are known; None is a value that is not known."""
 
     values: dict[str, str | None] = attrs.field(factory=dict)
     home: str = "/home/dev"

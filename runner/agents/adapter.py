@@ -30,7 +30,7 @@ PromptMode = Literal["send", "queue", "interrupt"]
 
 @attrs.frozen(kw_only=True)
 class Launch:
-    """What is to be started. `order`: of a dispatched session; None where a person started it in a terminal.
+    """An agent to be started. `order`: of a dispatched session; None where a person started it in a terminal.
 
     `command`: as the person gave it (TUI), or the program alone (dispatched). `directory` belongs to the session: mode
     0700, made before `prepare`, removed after the session. `env`: the whole environment that the CLI will have, before
@@ -52,7 +52,7 @@ class Launch:
 
 @attrs.frozen(kw_only=True)
 class Prepared:
-    """How to start the CLI. `env` is added to the environment; a value of None removes the name."""
+    """The command that starts the CLI. `env` is added to the environment; a value of None removes the name."""
 
     command: list[str]
     env: Mapping[str, str | None] = attrs.field(factory=dict[str, "str | None"])
@@ -85,7 +85,7 @@ HttpHandler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 class Host(Protocol):
-    """What a session offers its adapter. Everything said is masked, spooled and sent by the session."""
+    """A session as its adapter sees it. Everything said is masked, spooled and sent by the session."""
 
     @property
     def launch(self) -> Launch: ...

@@ -102,7 +102,7 @@ def _programs(env: Mapping[str, str]) -> list[tuple[str, str]]:
 
 @attrs.define(eq=False)
 class Discovery:
-    """What was found on this machine; looked for once, from `start` on."""
+    """Agents' programs on this machine; looked for once, from `start` on."""
 
     _versions: dict[tuple[str, float], str] = attrs.field(factory=dict[tuple[str, float], str])
     _looking: threading.Event | None = None

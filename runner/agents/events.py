@@ -1,5 +1,5 @@
-"""What adapters say about their agent, beyond the vocabulary of contracts/agent_events.py: facts that become events of
-their own (FILE_TOUCHED, TEST_RUN_*, USAGE_TICK, ALERT_RAISED), and what is asked of a person.
+"""Messages of adapters about their agent, beyond the vocabulary of contracts/agent_events.py: facts that become events
+of their own (FILE_TOUCHED, TEST_RUN_*, USAGE_TICK, ALERT_RAISED), and what is asked of a person.
 """
 
 from typing import Any, Literal
@@ -85,7 +85,7 @@ class CommandEnded:
 
 @attrs.frozen(kw_only=True)
 class Tokens:
-    """What was used since the adapter said so last, in the CLI's own figures."""
+    """Tokens used since the adapter said so last, in the CLI's own figures."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -121,7 +121,7 @@ class AnswerOption:
 
 @attrs.frozen(kw_only=True)
 class Question:
-    """What the CLI asks a person: a permission, a question or a plan. It becomes an ApprovalRequest."""
+    """A question of the CLI to a person: a permission, a question or a plan. It becomes an ApprovalRequest."""
 
     summary: str
     category: Category

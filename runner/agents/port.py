@@ -1,4 +1,4 @@
-"""What the agent side needs of a session. `runner/session/session.py` has all of it; nothing here imports that."""
+"""The session as the agent side sees it. `runner/session/session.py` has all of it; nothing here imports that."""
 
 from typing import Any, Protocol
 

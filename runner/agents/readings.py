@@ -1,5 +1,5 @@
-"""What parsers of agent CLIs return beside the vocabulary of events.py, and what they share: the book of tool calls and
-the arithmetic of token sums.
+"""Results of parsers of agent CLIs beside the vocabulary of events.py, and what parsers share: the book of tool calls
+and the arithmetic of token sums.
 
 Parsers are pure: a message in, readings out; no input or output, no clock.
 """

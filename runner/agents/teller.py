@@ -1,4 +1,4 @@
-"""From what an adapter says to the session's events: the vocabulary forwarded, facts as events of their own.
+"""Turning what an adapter says into the session's events: the vocabulary forwarded, facts as events of their own.
 
 Volume is bounded here, whatever a CLI sends: a status is told when it changes, the pieces of a message are put together
 to four a second, long inputs and outputs are cut and say so.

@@ -21,7 +21,7 @@ class AskingFailed(Exception):
 
 @attrs.frozen
 class Service:
-    """Where a service is: `base` is http(s)://host[:port][/prefix]."""
+    """Address of a service: `base` is http(s)://host[:port][/prefix]."""
 
     base: str
 

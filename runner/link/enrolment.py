@@ -1,4 +1,4 @@
-"""How a runner comes to its token, and to a new one."""
+"""Enrolment of a runner, which gives it a token, and the change to a new token."""
 
 import platform
 from pathlib import Path

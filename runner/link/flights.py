@@ -1,4 +1,4 @@
-"""What is on its way to the service and not acknowledged: within the window, and in fair shares. Pure.
+"""Events on their way to the service that are not acknowledged: within the window, and in fair shares. Pure.
 
 The service's window counts events of all sessions. Bytes are ours to bound: what lies in sockets and in the service's
 hands, the next event waits behind. A session that prints alone may fill a connection; while others say something, or
@@ -23,7 +23,7 @@ LIVELY_SECONDS = 2.0
 
 @attrs.define(eq=False)
 class SpoolFlight:
-    """Of one session: sent up to, acknowledged up to, and the sizes of the events between."""
+    """Progress of one session: sent up to, acknowledged up to, and the sizes of the events between."""
 
     sent: int
     acked: int

@@ -86,7 +86,7 @@ class Link:
         return self._out is not None
 
     def wake(self) -> None:
-        """There is something to send."""
+        """Say that there is something to send."""
         self._news.set()
 
     async def run(self) -> None:
@@ -151,7 +151,7 @@ class Link:
         return socket
 
     def _authorization(self) -> list[tuple[bytes, bytes]]:
-        """None where the certificate says who we are."""
+        """Return the header; None where the certificate says who we are."""
         token = self._identity.token
         return [(b"authorization", f"Bearer {token}".encode())] if token else []
 
@@ -331,7 +331,7 @@ class Link:
         await self._say(await self._handle(command))
 
     async def _send_events(self) -> None:
-        """Whatever is in the spool and not on its way, as far as the window allows."""
+        """Send what is in the spool and not on its way, as far as the window allows."""
         while True:
             self._news = trio.Event()
             while await self._send_some():

@@ -1,4 +1,4 @@
-"""When to dial again: soon after a connection that was good, later and later where none comes about."""
+"""Times to dial again: soon after a connection that was good, later and later where none comes about."""
 
 import random
 
@@ -39,5 +39,5 @@ class ReconnectPolicy:
         return min(cap, BASE_SECONDS * 2 ** max(0, self.failures - FAST_TRIES))
 
     def wait(self, now: float) -> float:
-        """Seconds, by chance, so that a thousand runners do not come at once."""
+        """Return seconds to wait, by chance, so that a thousand runners do not come at once."""
         return random.uniform(0, self.longest(now))

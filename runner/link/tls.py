@@ -1,4 +1,4 @@
-"""How a runner speaks TLS: whom it trusts, and the certificate that it shows."""
+"""TLS of a runner: the authorities that it trusts, and the certificate that it shows."""
 
 import ssl
 from urllib.parse import urlsplit

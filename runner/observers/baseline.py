@@ -1,4 +1,6 @@
-"""What a session found when it began: its commit, and the files that differed already, which are not its work."""
+"""State of the repository when a session began: its commit, and the files that differed already, which are not its
+work.
+"""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""What a working tree differs in from a commit, as git says it without reading the repository's configuration.
+"""Differences of a working tree from a commit, as git says it without reading the repository's configuration.
 
 git is given a directory of ours in place of the repository's: its objects and its index are used as they are, its
 configuration and its hooks are not there. So filters, text converters, monitors, aliases and hooks that the repository

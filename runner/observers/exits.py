@@ -1,4 +1,4 @@
-"""How a process ended that is not our child: from the kernel where it says so, without tracing anything.
+"""Exit status of a process that is not our child: from the kernel where it says so, without tracing anything.
 
 A zombie's exit status is in ``/proc/PID/stat``; of a process that its parent has waited for, Linux 6.15 and later tell
 it to who holds a pidfd. Where neither is to be had, the status is not known.

@@ -1,4 +1,4 @@
-"""Which files change below a directory, in batches: from inotify on Linux, from watchfiles elsewhere."""
+"""Files that change below a directory, in batches: from inotify on Linux, from watchfiles elsewhere."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ SKIPPED = frozenset({b".git", b"__pycache__", b"node_modules"})
 
 
 class Skip:
-    """Which paths relative to a root are left out: by name, and these directories by where they are."""
+    """Paths relative to a root that are left out: by name, and these directories by where they are."""
 
     def __init__(self, root: Path, excluded: Sequence[Path] = ()) -> None:
         inside = [path.resolve() for path in excluded]

@@ -107,7 +107,7 @@ class TreeWatch:
         return watch
 
     def read(self) -> TreeEvents:
-        """All that happened since the last time."""
+        """Return all that happened since the last time."""
         events = TreeEvents()
         while True:
             try:

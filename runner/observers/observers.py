@@ -48,7 +48,7 @@ class NotChanged(Exception):
 
 @attrs.frozen
 class Shared:
-    """What the sessions of one runner process observe together."""
+    """Observers that the sessions of one runner process share."""
 
     trees: Trees
     processes: ProcessWatch

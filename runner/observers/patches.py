@@ -33,7 +33,7 @@ Side = Literal["-", "+"]
 
 @attrs.frozen
 class TextLimits:
-    """How much text there may be: bytes of one file and of all, and files."""
+    """Limits of text: bytes of one file and of all, and files."""
 
     file: int
     all: int

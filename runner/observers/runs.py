@@ -324,7 +324,7 @@ def _terminal_of(pid: int) -> int:
 
 @attrs.frozen
 class RunTraces:
-    """What a run left behind: its counts, and the text of its failures. None: not known."""
+    """Traces that a run left behind: its counts, and the text of its failures. None: not known."""
 
     counts: testruns.Counts | None
     failures: FailureText | None

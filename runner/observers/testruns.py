@@ -1,7 +1,6 @@
 """Test runs: recognised from a command line, counted from what they print or from their JUnit file. Pure."""
 
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
@@ -115,14 +114,6 @@ def _goes_on(name: str, word: str, position: int) -> bool:
     interpreter = _is_interpreter(name)
     interpreter |= position == 0 and name in _SHELLS  # of a script; what stands after -c is one word
     return interpreter or name in _WRAPPERS or word.startswith("-") or "=" in word or (position > 0 and name.isdigit())
-
-
-def recognise_text(command: str) -> Tool | None:
-    """As `recognise`, from one line of shell."""
-    try:
-        return recognise(shlex.split(command))
-    except ValueError:
-        return None
 
 
 def junit_path(command: Sequence[str]) -> str | None:

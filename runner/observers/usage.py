@@ -1,4 +1,4 @@
-"""What a session uses, metered: each tick tells what came since the last one, so that the ticks add up to the total."""
+"""Meters of what a session uses: each tick tells what came since the last one, so the ticks add up to the total."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What models cost by their makers' lists, where an agent names its tokens and no price of its own.
+"""Prices of models by their makers' lists, for where an agent names its tokens and no price of its own.
 
 The table is made by `packaging/prices.py` and has a day: it is not right for ever, and what it says is shown with that
 day. A model that it does not know has no price; nothing is guessed from a name that looks like another one.

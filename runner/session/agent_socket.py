@@ -1,4 +1,4 @@
-"""Where agents and scripts talk to their own runner: approvals, alerts, usage.
+"""Socket at which agents and scripts talk to their own runner: approvals, alerts, usage.
 
 A loopback port and a token a session (in the session's environment, never on the wire to the service): other users of
 the machine can reach the port, but not say anything. One JSON line in, one JSON line out; an approval's answer comes

@@ -246,10 +246,10 @@ class Approvals:
             return
         if events.lifecycle.state != "WAITING_FOR_APPROVAL":
             return  # paused: it is RUNNING when it is resumed
-        resting: State = events.lifecycle.resting()
+        idle_state: State = events.lifecycle.idle_state()
         denied = f"denied by {by}" if by else "denied"
         reason = {"allow": "approved", "deny": denied, "withdrawn": "answered in its terminal"}[decision]
-        await events.become(resting, reason if resting == "RUNNING" else None)
+        await events.become(idle_state, reason if idle_state == "RUNNING" else None)
 
     async def deny_all(self, note: str) -> None:
         """Deny every open approval now, and record it."""

@@ -31,7 +31,7 @@ class AdapterOff(Exception):
 
 @attrs.define
 class Lifecycle:
-    """Where a session is. `waiting` are its open approvals: RUNNING comes back when none is."""
+    """State of a session. `waiting` are its open approvals: RUNNING comes back when none is."""
 
     state: State = "CREATED"
     reason: str | None = None
@@ -50,7 +50,7 @@ class Lifecycle:
         previous, self.state = self.state, new
         return previous, new
 
-    def resting(self) -> State:
+    def idle_state(self) -> State:
         """Return a live, unpaused session's state: waiting while an approval is open, else running."""
         return "WAITING_FOR_APPROVAL" if self.waiting else "RUNNING"
 

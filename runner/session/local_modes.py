@@ -1,4 +1,4 @@
-"""What a program did to the local terminal, to be undone when the program was killed and could not undo it itself."""
+"""Modes of the local terminal that a program set, to be undone when it was killed and could not undo it itself."""
 
 import re
 

@@ -1,4 +1,6 @@
-"""Where a session begins: its repository, from files alone and within a moment, for nothing may delay the command."""
+"""Place where a session begins: its repository, from files alone and within a moment, for nothing may delay the
+command.
+"""
 
 from functools import partial
 from pathlib import Path

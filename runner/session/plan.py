@@ -1,4 +1,4 @@
-"""What a session runs, and where."""
+"""Plan of a session: the command that it runs, and where."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class SessionSpec:
-    """What to run, and where."""
+    """Command to run, and where."""
 
     session_id: str
     village: str

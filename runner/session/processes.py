@@ -1,4 +1,4 @@
-"""Which processes belong to which session, wherever they run.
+"""Processes and the sessions that they belong to, wherever they run.
 
 A process is a session's when it is in the session of its terminal, when its environment has the session's mark, or when
 its parent is the session's. Once it is, it stays so, whatever its parent becomes. One table serves all sessions of a

@@ -24,7 +24,6 @@ import attrs
 
 from townwatch.contracts.secrets.literal_search import LiteralSearch
 from townwatch.contracts.secrets.scanner import (
-    JWT_HEAD,
     LITERALS,
     LOOK_BACK,
     OpenKey,
@@ -50,8 +49,6 @@ _KEEP = 256
 """Characters that were given out, and may be the beginning of a secret that was not waited for."""
 _HEAD = 64
 """Beginnings up to this length are looked up; longer ones are compared."""
-HELD_CHARS = JWT_HEAD
-"""At most so much is held for a shape; for a value of the environment, its own length."""
 
 
 class Redactor:

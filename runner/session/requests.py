@@ -1,4 +1,4 @@
-"""What a session's own processes ask of it by `townwatch alert` and `usage`, checked before it is told. Pure."""
+"""Requests of a session's own processes by `townwatch alert` and `usage`, checked before they are told. Pure."""
 
 import uuid
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Which values of the environment are secret, and in which forms a program may print them."""
+"""Secret values of the environment, and the forms in which a program may print them."""
 
 import base64
 import json

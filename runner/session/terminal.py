@@ -58,7 +58,7 @@ class CannotStart(Exception):
 
 @attrs.frozen(kw_only=True)
 class CommandExit:
-    """How a command ended: a code, or the signal that killed it."""
+    """End of a command: a code, or the signal that killed it."""
 
     code: int | None = None
     signal: int | None = None

@@ -1,4 +1,4 @@
-"""Between what happens and the spool: one writer, which numbers and stores events in batches off the loop."""
+"""Recorder of events into the spool: one writer, which numbers and stores them in batches off the loop."""
 
 import sqlite3
 from collections import Counter

@@ -230,7 +230,7 @@ class Spool:
             return [approval_id for (approval_id,) in rows]
 
     def sessions(self) -> list[SpoolSession]:
-        """All that are not forgotten, oldest first."""
+        """Return all sessions that are not forgotten, oldest first."""
         names = [field.name for field in attrs.fields(SpoolSession)]
         columns = ", ".join(["session", *names[1:]])
         with self._lock:
@@ -238,7 +238,7 @@ class Spool:
         return [SpoolSession(**{**dict(zip(names, row[:-1], strict=False)), "live": bool(row[-1])}) for row in rows]  # pyright: ignore
 
     def size(self) -> tuple[int, int]:
-        """(events, bytes) waiting."""
+        """Return (events, bytes) that wait."""
         with self._lock:
             (events,) = self._db.execute("SELECT count(*) FROM event").fetchone()
         return events, self._bytes

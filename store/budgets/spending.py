@@ -1,4 +1,4 @@
-"""What sessions used, on which day: rows of absolute figures, so that a repeated write changes nothing.
+"""Amounts that sessions used, by day: rows of absolute figures, so that a repeated write changes nothing.
 
 The event log is the truth of what a session used in all; here it is divided by days, when the service has heard of it.
 """

@@ -67,7 +67,7 @@ class Reach:
 
 @attrs.frozen(kw_only=True)
 class Escalation:
-    """How long an approval of a village waits for an answer before it goes to the next person, and who that is, in
+    """Minutes that an approval of a village waits for an answer before it goes to the next person, and who that is, in
     order. `minutes` 0: it is not passed on. No `people`: to all owners at once. `waits`: person → minutes behind the
     one before, where they are others than `minutes`; 0 is together with the one before.
     """

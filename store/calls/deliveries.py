@@ -118,7 +118,7 @@ def withdraw(connection: Connection, delivery_id: int, why: str, now_ms: int) ->
     connection.execute(update(table).where(still).values(state="void", error=why, next_ms=now_ms))
 
 
-def again(connection: Connection, target_id: str, delivery_id: int, now_ms: int) -> bool:
+def redeliver(connection: Connection, target_id: str, delivery_id: int, now_ms: int) -> bool:
     """Deliver a message once more, from its first attempt on, with the same message id; False where there is none."""
     mine = (table.c.target_id == target_id) & (table.c.delivery_id == delivery_id)
     values = {"state": "waiting", "next_ms": now_ms, "attempts": 0, "status": None, "error": None}

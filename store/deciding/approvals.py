@@ -160,7 +160,7 @@ def confirm(
 
 
 def get(connection: Connection, session_id: str, approval_id: str) -> Approval | None:
-    """One."""
+    """Return one approval."""
     row = connection.execute(select(approvals).where(_is(session_id, approval_id))).first()
     return _approval(row) if row else None
 

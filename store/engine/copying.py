@@ -12,7 +12,7 @@ BATCH = 1000
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """Table → rows, of the tables that have any."""
+    """Return table → number of rows, of the tables that have any."""
     found = {
         table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
         for table in metadata.sorted_tables

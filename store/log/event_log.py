@@ -318,7 +318,7 @@ class EventLog(HeadMemory, LogReader):
         return self._villages | {village_id: following + i for i, village_id in enumerate(new)}
 
     def _forget(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """One transaction that makes room; on a full disk it may use what is kept back for that."""
+        """Run one transaction that makes room; on a full disk it may use what is kept back for that."""
         try:
             with self._transaction() as writer:
                 self._keep_position(writer)

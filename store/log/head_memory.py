@@ -4,7 +4,7 @@ from townwatch.store.log.records import Head
 
 
 class HeadMemory:
-    """Whoever inherits keeps `_heads` and `_next_position` as they are stored."""
+    """Heads of sessions in memory. A subclass keeps `_heads` and `_next_position` as they are stored."""
 
     _heads: dict[str, Head]
     _next_position: int

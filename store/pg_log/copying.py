@@ -102,7 +102,7 @@ def rows_in(writer: Any) -> int:
 
 @attrs.define
 class _Digest:
-    """Over events, in the order of their positions."""
+    """Digest of events, in the order of their positions."""
 
     count: int = 0
     sha: Any = attrs.field(factory=hashlib.sha256)

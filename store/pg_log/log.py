@@ -128,7 +128,7 @@ class PostgresLog(HeadMemory, PostgresLogReader):
         return True
 
     def make_room(self) -> bool:
-        """Nothing is kept back."""
+        """Return False: nothing is kept back."""
         return False
 
     # --- writing ----------------------------------------------------------------------------------------------------

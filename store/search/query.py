@@ -37,7 +37,7 @@ class Phrase:
 
 @attrs.frozen
 class Query:
-    """What must be there, all of it, and what must not."""
+    """Terms that must be there, all of them, and terms that must not."""
 
     wanted: tuple[Phrase, ...]
     unwanted: tuple[Phrase, ...] = ()

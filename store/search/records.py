@@ -63,7 +63,7 @@ class FoundText:
 
 @attrs.frozen(kw_only=True)
 class Wanted:
-    """What to find, newest first. `village_ids`: where the asker may look; there is no default for that.
+    """A search, newest first. `village_ids`: where the asker may look; there is no default for that.
 
     `session_ids`, `kind`: None is all of them. `before`: the place to go on from.
     """
@@ -90,7 +90,7 @@ class Found:
 
 @attrs.frozen(kw_only=True)
 class Freshness:
-    """How far the index is behind the log. `behind`: events; `current_at`: when it had everything last, epoch ms; None
+    """Lag of the index behind the log. `behind`: events; `current_at`: when it had everything last, epoch ms; None
     for not since the service started. `reason`: why it does not go on; None while it does.
     """
 
@@ -115,7 +115,7 @@ FirstSeq = Callable[[str], int | None]
 
 
 class SearchStore(Protocol):
-    """Where the index is kept. Calls block and may come from any thread. Those that write wait for each other."""
+    """Store of the index. Calls block and may come from any thread. Those that write wait for each other."""
 
     def positions(self) -> dict[str, int]:
         """Session → the last event that is in the index."""

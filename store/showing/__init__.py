@@ -1,1 +1,1 @@
-"""What people show to others, and how they call it."""
+"""Clips that people show to others, and the names that they give to houses."""

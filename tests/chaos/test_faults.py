@@ -234,7 +234,7 @@ async def test_what_was_frozen_arrives_late(tmp_path: Path) -> None:
 
 
 async def test_a_half_open_connection_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("townwatch.chaos.faults.plug.LIMBO_SECONDS", 0.5)
+    monkeypatch.setattr("townwatch.chaos.faults.faulty_sockets.HALF_OPEN_SECONDS", 0.5)
     async with sabotaged(tmp_path) as saboteur:
         runner = await saboteur.runner(1)
         await saboteur.pull("half-open-runner")

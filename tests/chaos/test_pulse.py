@@ -12,7 +12,7 @@ from tests.support.cast import event
 from tests.support.service import Town, open_town
 from townwatch.app.systemd import notify
 from townwatch.chaos.faults.faults import FAULTS, FaultRequest
-from townwatch.chaos.faults.place import FaultContext
+from townwatch.chaos.faults.targets import FaultContext
 
 pytestmark = pytest.mark.timeout(60)
 

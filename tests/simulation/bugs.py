@@ -422,7 +422,7 @@ def programs_are_told_what_is_not_durable() -> list[Patch]:
 
     async def early(self: Any, fresh: Sequence[m.IncomingEvent]) -> None:
         session_id = self._state.session_id
-        self._context.taps.tell(f"session:{session_id}", [(self._state, one.event) for one in fresh])
+        self._context.subscriptions.tell(f"session:{session_id}", [(self._state, one.event) for one in fresh])
         await append(self, fresh)
 
     return [(SessionActor, "_append", early)]

@@ -24,7 +24,7 @@ from trio._core import _run as trio_run
 import townwatch.actors.runner
 import townwatch.runner.runner
 import townwatch.supervision._base
-import townwatch.transports.runners.arrival
+import townwatch.transports.runners.link_handshake
 from tests.simulation.place import EPOCH_MS, here, work
 
 OFFLINE_SECONDS = 10.0
@@ -93,7 +93,7 @@ def deterministic(seed: int) -> Generator[random.Random, None, None]:
         (townwatch.actors.runner, "OFFLINE_SECONDS", OFFLINE_SECONDS),
         (townwatch.runner.runner, "kill_marked", lambda _session_id: None),
         (townwatch.supervision._base, "Random", lambda: random.Random(jitter.random())),
-        (townwatch.transports.runners.arrival, "_numbers", iter(range(1, 1 << 30))),
+        (townwatch.transports.runners.link_handshake, "_numbers", iter(range(1, 1 << 30))),
     ]
     threads = threading.active_count()
     with ExitStack() as stack:

@@ -16,9 +16,9 @@ from tests.simulation.network import Network
 from tests.simulation.parking import SimParking
 from tests.simulation.place import Place, here
 from tests.simulation.runners import OTHER_VILLAGE, VILLAGE
-from tests.support.cast import NoRules
+from tests.support.cast import NoAudit, NoRules
 from townwatch.access.subject import ALL_SCOPES, ANONYMOUS, Subject
-from townwatch.actors.context import Context, NoAudit
+from townwatch.actors.context import Context
 from townwatch.app import supervision_tree as cast
 from townwatch.app.service_task import Hosted
 from townwatch.app.upkeep.restore import restore

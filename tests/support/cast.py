@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from townwatch.actors import messages as m
-from townwatch.actors.context import Context, NoAudit
+from townwatch.actors.context import Context
 from townwatch.actors.ports import Deciding, Decision, Promise, Ref, Tag, VillageRuling
 from townwatch.app import supervision_tree as cast
 from townwatch.config.settings import LimitsSettings
@@ -185,6 +185,13 @@ class MemoryDecisions:
         if standing is not None and standing.decision != decision:
             self.standing[key] = attrs.evolve(standing, decision=decision, resolved_by=resolved_by, note=note)
         self.confirmed.add(key)
+
+
+class NoAudit:
+    """Audit port that records nothing."""
+
+    def note(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 class NoRules:

@@ -100,7 +100,7 @@ class ControlClient(SocketActor):
             await self.socket.over.wait()
 
     def on_gone(self) -> None:
-        self._context.taps.remove_all(self.client_id)
+        self._context.subscriptions.remove_all(self.client_id)
         self._context.directory.disconnected(self.client_id, self.actor_ref)
 
     def _followed(self) -> list[str]:
@@ -172,10 +172,10 @@ class ControlClient(SocketActor):
         state = None if session_id is None else self._context.board.session(session_id)
         if session_id is not None and state is not None:
             self._sessions[session_id] = state.village_id
-            self._context.taps.add(f"session:{session_id}", self.client_id, self._tell_session)
+            self._context.subscriptions.add(f"session:{session_id}", self.client_id, self._tell_session)
         if runner_id is not None:
             self._runners.add(runner_id)
-            self._context.taps.add(f"runner:{runner_id}", self.client_id, self._tell_runner)
+            self._context.subscriptions.add(f"runner:{runner_id}", self.client_id, self._tell_runner)
         self._event("subscribed", sessionId=session_id, runnerId=runner_id)
         self._tell_pending(session_id)
 
@@ -183,10 +183,10 @@ class ControlClient(SocketActor):
         """Stop following them; what is not followed is no error."""
         if session_id is not None:
             self._sessions.pop(session_id, None)
-            self._context.taps.remove(f"session:{session_id}", self.client_id)
+            self._context.subscriptions.remove(f"session:{session_id}", self.client_id)
         if runner_id is not None:
             self._runners.discard(runner_id)
-            self._context.taps.remove(f"runner:{runner_id}", self.client_id)
+            self._context.subscriptions.remove(f"runner:{runner_id}", self.client_id)
         self._event("unsubscribed", sessionId=session_id, runnerId=runner_id)
 
     async def _evict(self) -> None:

@@ -1,4 +1,4 @@
-"""From what a session does to what the control plane says about it (CONTRACT section 4). Pure."""
+"""Messages of the control plane about a session, made from its events (CONTRACT section 4). Pure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a control client may say, and the error for what it may not. Pure."""
+"""Messages that a control client may send, and the errors for others. Pure."""
 
 from typing import Any, cast
 

@@ -1,4 +1,4 @@
-"""What the composition root gives to the control plane."""
+"""Ports of the control plane, filled by the composition root."""
 
 from collections.abc import Awaitable, Callable
 

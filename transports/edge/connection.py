@@ -43,7 +43,7 @@ class SharedWriter(Protocol):
 
 
 class Carrier(Protocol):
-    """What carries connections that another process holds."""
+    """Carrier of connections that another process holds."""
 
     def audience(self, connections: "Sequence[Connection]") -> SharedWriter:
         """Return a writer to connections that are all its own."""
@@ -54,8 +54,8 @@ class Connection:
     """One peer. Draining belongs to `nursery`, which may be that of all connections; one task at a time may `recv`."""
 
     __slots__ = (
-        "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "claim", "closed", "muted",
-        "nursery", "on_slow", "peer", "poller", "sock", "ticket", "upgraded", "wire",
+        "_drained", "_draining", "_waiting", "_waiting_bytes", "backlog", "certificate", "claim", "closed",
+        "nursery", "on_slow", "peer", "poller", "sock", "ticket", "upgraded", "wire", "write_closed",
     )  # fmt: skip
 
     takes_frames = True
@@ -69,7 +69,7 @@ class Connection:
         self.on_slow: Callable[[], None] | None = None
         """Called when the backlog is exceeded; without it the connection is aborted."""
         self.closed = False
-        self.muted = False
+        self.write_closed = False
         """Nothing is written any more: the connection is about to be cut."""
         self.peer = intern(_peer(sock))
         self.certificate: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Connection:
     @property
     def writable(self) -> bool:
         """True if no bytes wait to be written."""
-        return self._waiting is None and not self.muted and not self.closed
+        return self._waiting is None and not self.write_closed and not self.closed
 
     @property
     def waiting_bytes(self) -> int:
@@ -121,8 +121,8 @@ class Connection:
             return b""
 
     async def recv(self, limit: int = RECEIVE_BYTES, ends: float = inf) -> bytes:
-        """Up to `limit` bytes; b"" when the peer (or we) closed. Raises trio.TooSlowError when nothing has come at the
-        time `ends` of trio's clock.
+        """Return up to `limit` bytes; b"" when the peer (or we) closed. Raises trio.TooSlowError when nothing has come
+        at the time `ends` of trio's clock.
         """
         while (data := self.recv_nowait(limit)) is None:
             if trio.current_time() >= ends:
@@ -151,7 +151,7 @@ class Connection:
 
     def write(self, data: bytes | memoryview) -> bool:
         """Send, or queue in order. False when the peer is gone or was too slow. Never blocks, never raises."""
-        if self.closed or self.muted:
+        if self.closed or self.write_closed:
             return False
         if self._waiting is None:
             try:
@@ -170,7 +170,7 @@ class Connection:
         """As `write`, before everything that waits but the piece that is on its way: for pings and pongs. Whatever
         writes here hands over whole frames, so none is torn.
         """
-        if self._waiting is None or self.closed or self.muted:
+        if self._waiting is None or self.closed or self.write_closed:
             return self.write(data)
         self._waiting.insert(1, data)
         return self._added(len(data))
@@ -206,7 +206,7 @@ class Connection:
         """Its backlog is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of a
         broadcast.
         """
-        self.muted = True
+        self.write_closed = True
         self._forget_waiting()
         if self.on_slow is not None:
             self.on_slow()
@@ -226,7 +226,7 @@ class Connection:
                 await trio.lowlevel.wait_writable(self.sock)
                 if self._waiting is waiting:
                     self._send_waiting(waiting)
-            if not self.closed and not self.muted:
+            if not self.closed and not self.write_closed:
                 self._waiting = None
                 _held_up.discard(self)
         except trio.ClosedResourceError:

@@ -1,4 +1,4 @@
-"""Which handler a path belongs to, and which hosts are answered for."""
+"""Routing of a path to its handler, and the hosts that are answered for."""
 
 from collections.abc import Collection
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""What the REST room needs from the rest of the house: filled by the composition root."""
+"""Ports of the REST transport, filled by the composition root."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Collection
@@ -36,7 +36,7 @@ def _ready() -> list[str]:
 
 @attrs.frozen(kw_only=True)
 class Rates:
-    """How many requests a person (an address for the anonymous, a runner for its own) may make."""
+    """Rates of requests that a person (an address for the anonymous, a runner for its own) may make."""
 
     reads: Rate = attrs.field(factory=lambda: Rate(per_second=200, burst=400))
     writes: Rate = attrs.field(factory=lambda: Rate(per_second=20, burst=60))
@@ -54,7 +54,7 @@ class Rates:
 
 @attrs.frozen(kw_only=True)
 class Ceilings:
-    """How many connections there may be: of a person, of all people, of runners. The supervisors hold them."""
+    """Limits of connections: of a person, of all people, of runners. The supervisors hold them."""
 
     connections_per_user: int = 10
     connections: int = 10_000
@@ -63,7 +63,7 @@ class Ceilings:
 
 @attrs.frozen(kw_only=True)
 class WebhookPort:
-    """What the routes of webhooks need of the rest of the service."""
+    """Webhooks, for their routes."""
 
     sealer: Sealer
     new_secret: Callable[[], str]
@@ -87,7 +87,7 @@ class ChannelAddress:
 
 @attrs.frozen(kw_only=True)
 class CallPort:
-    """What the routes of people's channels need of the rest of the service."""
+    """People's channels, for their routes."""
 
     sealer: Sealer
     push_key: str

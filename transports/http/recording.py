@@ -25,7 +25,7 @@ READ_BYTES = 128 << 10
 
 
 def cast(log: Journal, state: SessionState) -> Iterator[bytes]:
-    """The whole recording, line by line. Blocks while it reads: run it in a thread."""
+    """Yield the whole recording, line by line. Blocks while it reads: run it in a thread."""
     return asciicast(_from_state(log, _records(log, state, 0)), state.agent_name or state.agent_id)
 
 
@@ -40,7 +40,7 @@ def lines(log: Journal, state: SessionState, after: int) -> Iterator[bytes]:
 
 
 def _records(log: Journal, state: SessionState, after: int) -> Iterator[LogRecord]:
-    """Up to the event that is the last one now: a session that goes on does not make an answer without an end."""
+    """Yield records up to the event that is the last one now: a session that goes on makes no endless answer."""
     last = state.seq
 
     def read(session_id: str, behind: int, limit: int) -> list[LogRecord]:

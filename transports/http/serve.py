@@ -9,18 +9,18 @@ import structlog
 import trio
 
 from townwatch.access.gate import NotFound
-from townwatch.access.policy import Action, able, why_not_able
+from townwatch.access.policy import Action, token_allows, why_token_refused
 from townwatch.access.sign_in import ClientPlace
 from townwatch.access.subject import ANONYMOUS, InvalidCredentials, Subject
 from townwatch.contracts.codec import encode
 from townwatch.contracts.networks import network_of
 from townwatch.contracts.tracing.context import TraceContext
 from townwatch.store import audit, runner_grants, runners
-from townwatch.transports.http import keys, reach
+from townwatch.transports.http import idempotency, lookups
 from townwatch.transports.http.deps import Api
-from townwatch.transports.http.intake import body_of, query_of
 from townwatch.transports.http.operation import Call, Operation
 from townwatch.transports.http.problems import ProblemError, RestResponse, not_found, problem_of, unauthorized
+from townwatch.transports.http.request_decoding import body_of, query_of
 
 log = structlog.get_logger("http")
 
@@ -30,7 +30,7 @@ AUDIT_SECONDS = 2.0
 
 @attrs.frozen(kw_only=True)
 class ApiRequest:
-    """What of a request an operation looks at. Header names are lower-case."""
+    """The part of a request that an operation looks at. Header names are lower-case."""
 
     method: str
     path: str
@@ -83,13 +83,13 @@ async def _serve(api: Api, operation: Operation, incoming: ApiRequest, place: Tr
     key = headers.get("idempotency-key")
     if key is not None and operation.idempotent_by_key:
         owner = subject.user_id or f"runner:{subject.runner_id}"
-        claim = keys.Claim(owner=owner, key=key, fingerprint=keys.fingerprint(operation, incoming))
+        claim = idempotency.Claim(owner=owner, key=key, fingerprint=idempotency.fingerprint(operation, incoming))
 
         async def do(claim_id: str) -> RestResponse:
             call.claim = claim_id
             return await _do(call)
 
-        return await keys.once(api, claim, do)
+        return await idempotency.once(api, claim, do)
     return await _do(call)
 
 
@@ -133,11 +133,11 @@ def _bearer(headers: Mapping[str, str]) -> str | None:
 async def _authorize(call: Call[Any, Any]) -> None:
     """The token first, which tells nothing of what there is; then what it is to be done to."""
     operation, subject = call.operation, call.subject
-    if subject.kind != "runner" and not able(subject, operation.may):
-        raise ProblemError(403, why_not_able(subject, operation.may))
+    if subject.kind != "runner" and not token_allows(subject, operation.may):
+        raise ProblemError(403, why_token_refused(subject, operation.may))
     match operation.on:
         case "village":
-            key = await reach.village(call, operation.done, call.path["villageId"])
+            key = await lookups.village(call, operation.done, call.path["villageId"])
             call.village_id, call.path = key, {**call.path, "villageId": key}
         case "session":
             session_id = call.path["sessionId"]
@@ -165,7 +165,7 @@ async def _authorize_body(call: Call[Any, Any]) -> None:
         call.api.gate.check_service(call.subject, Action.ADMIN)
         call.village_id = None
     else:
-        call.village_id = await reach.village(call, call.operation.done, name)
+        call.village_id = await lookups.village(call, call.operation.done, name)
 
 
 async def _check_village(call: Call[Any, Any], action: Action, village_id: str, what: str) -> None:
@@ -211,7 +211,9 @@ async def _do(call: Call[Any, Any]) -> RestResponse:
 
 
 async def _note(call: Call[Any, Any]) -> None:
-    """Into the audit log, before the answer. It was done: a caller who hangs up must not keep it from being noted."""
+    """Note it in the audit log, before the answer. It was done: a caller who hangs up must not keep it from being
+    noted.
+    """
     entry = call.entry()
     with trio.move_on_after(AUDIT_SECONDS) as scope:
         scope.shield = True

@@ -1,4 +1,4 @@
-"""From what the service knows to what REST shows. Pure."""
+"""Views of REST, made from what the service knows. Pure."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ _IN_PROVIDER_EVENT = ("since", "timestamp")
 
 
 class RunnerClock:
-    """How far a runner's clock is from ours, as it tells by hello's `clock` and then by its heartbeats."""
+    """Distance of a runner's clock from ours, as it tells by hello's `clock` and then by its heartbeats."""
 
     def __init__(self, hello: Hello, ours: Clock) -> None:
         self._ours = ours

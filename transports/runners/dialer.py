@@ -1,4 +1,4 @@
-"""For runners that listen: the service dials out, and the roles of the messages stay the same.
+"""Connections to runners that listen: the service dials out, and the roles of the messages stay the same.
 
     for spec in dial_specs(deps, targets):
         await Supervisor.start_child(supervisor, spec)
@@ -24,9 +24,9 @@ from townwatch.runtime import System, TrioActor
 from townwatch.supervision import Backoff, ChildSpec
 from townwatch.transports.edge.connection import Connection
 from townwatch.transports.edge.tls import plain_pair, relay, start_tls
-from townwatch.transports.runners.arrival import Admission, hear_hello, start_link
 from townwatch.transports.runners.frames import V1, too_large
 from townwatch.transports.runners.link import AcceptedRunner
+from townwatch.transports.runners.link_handshake import Admission, hear_hello, start_link
 from townwatch.transports.runners.ports import LinkDeps, RunnerIdentity
 from townwatch.transports.websocket.dial import DialRejected, open_websocket
 from townwatch.transports.websocket.socket import MessageSocket

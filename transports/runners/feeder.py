@@ -1,4 +1,4 @@
-"""From the runner's frames to the sessions' actors, in order, with back-pressure; and again where a session asks.
+"""Feeding of the runner's frames to the sessions' actors, in order, with back-pressure; again where a session asks.
 
 A task beside the link's mailbox, so that a slow session holds up neither acknowledgements nor commands.
 """
@@ -33,7 +33,7 @@ log = structlog.get_logger("links")
 CALL_SECONDS = 10.0
 AGAIN_SECONDS = 0.1
 """At least so long between two times that a session's events are sent again."""
-PATIENCE_CAP = 60.0
+RESEND_CAP_SECONDS = 60.0
 
 
 class Unavailable(Exception):
@@ -41,7 +41,7 @@ class Unavailable(Exception):
 
 
 class ResumeElsewhere(Exception):
-    """What a session needs, only the runner has: it must say hello again and be told where to resume."""
+    """A session needs events that only the runner has: it must say hello again and be told where to resume."""
 
 
 class Feeder:
@@ -103,13 +103,13 @@ class Feeder:
             await self._room.wait()
 
     def acked(self, session_id: str, seq: int) -> tuple[int, int]:
-        """The journal has it: let go. How many events and bytes that were."""
+        """Let go of what the journal has. Return how many events and bytes that were."""
         flight = self._flights.get(session_id)
         if flight is None:
             return 0, 0
         events, size = flight.trim(seq)
         if events:
-            flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
+            flight.moved_at, flight.resend_after = trio.current_time(), self._settings.resend
         self._let_go(events, size)
         return events, size
 
@@ -137,8 +137,8 @@ class Feeder:
         """Now and then: what was handed over long ago and never became durable is handed over again."""
         now = trio.current_time()
         for flight in self._flights.values():
-            if flight.held and flight.again is None and now - flight.moved_at >= flight.patience:
-                flight.moved_at, flight.patience = now, min(PATIENCE_CAP, flight.patience * 2)
+            if flight.held and flight.again is None and now - flight.moved_at >= flight.resend_after:
+                flight.moved_at, flight.resend_after = now, min(RESEND_CAP_SECONDS, flight.resend_after * 2)
                 flight.rewind(max(flight.acked, flight.resume_from - 1), now)
                 self._wake.set()
 
@@ -159,7 +159,7 @@ class Feeder:
         flight = Flight(session_id, village_id, ref, resume_from, first_seq, durable)
         if self._lenient:
             flight.last = 0  # such a runner may repeat what we have: the session drops it
-        flight.moved_at, flight.patience = trio.current_time(), self._settings.resend
+        flight.moved_at, flight.resend_after = trio.current_time(), self._settings.resend
         self._flights[session_id] = flight
         return flight
 

@@ -1,4 +1,4 @@
-"""What is on its way between a runner and the journal, for one connection. Pure: no actor, no socket, no clock.
+"""Events on their way between a runner and the journal, for one connection. Pure: no actor, no socket, no clock.
 
 A `Flight` is one session's share: the events received on this connection and not durable yet. It knows what follows
 what *on this connection*, so that a session which lost what it had in hand can tell an event that was lost from one
@@ -47,7 +47,7 @@ class Flight:
     """Send again what comes after this seq; None: nothing to send again."""
     again_at: float = 0.0
     moved_at: float = 0.0
-    patience: float = 0.0
+    resend_after: float = 0.0
     """Seconds without an acknowledgement after which the held events are sent again; doubles each time."""
 
     def take(self, incoming: IncomingEvent) -> bool:

@@ -88,7 +88,7 @@ FromWire = Hello | Events | Heartbeat | Result | AllowancesHeld | OpenQuestions 
 
 
 class Dialect(Protocol):
-    """How one kind of runner is understood and spoken to."""
+    """Dialect of one kind of runner: how it is understood and spoken to."""
 
     lenient: bool
     """Whether holes are recorded instead of asked for, and nothing is acknowledged."""

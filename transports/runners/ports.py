@@ -1,4 +1,4 @@
-"""What the composition root gives to the runner side."""
+"""Ports of the runner side, filled by the composition root."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
@@ -65,7 +65,7 @@ class NoAllowances:
 
 @attrs.frozen(kw_only=True)
 class RunnerIdentity:
-    """Who a token belongs to, and which villages it was granted."""
+    """The runner that a token belongs to, and the villages that it was granted."""
 
     runner_id: str
     villages: Villages
@@ -98,7 +98,7 @@ def _limits() -> SocketLimits:
 
 @attrs.frozen(kw_only=True)
 class LinkSettings:
-    """Of every runner connection.
+    """Settings of every runner connection.
 
     window: events a runner may have unacknowledged. heartbeat_ms: what it is told in welcome.
     ackless: whether the dialect without acknowledgements is understood (its token stands in the URL).

@@ -1,4 +1,4 @@
-"""How many unacknowledged events a runner may have at this moment. Pure.
+"""Window of unacknowledged events that a runner may have at this moment. Pure.
 
 All of its window in good times; half as many each second that a commit does not end; none while the disk refuses. Back
 up it goes by doubling, so that a disk which has just recovered is not buried under what waited.

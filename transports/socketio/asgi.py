@@ -125,7 +125,7 @@ class AsgiConnection(Connection):
         self.nursery = nursery
         self.backlog = DEFAULT_BACKLOG
         self.on_slow = None
-        self.closed = self.muted = False
+        self.closed = self.write_closed = False
         self.peer, self.certificate, self.poller, self.ticket, self.wire = peer, (), None, None, None
         self.upgraded = True
         self._receive, self._send = receive, send
@@ -138,7 +138,7 @@ class AsgiConnection(Connection):
 
     @property
     def writable(self) -> bool:
-        return not (self._queue or self.muted or self.closed)
+        return not (self._queue or self.write_closed or self.closed)
 
     @property
     def waiting_bytes(self) -> int:
@@ -168,7 +168,7 @@ class AsgiConnection(Connection):
         return b""
 
     def write(self, data: bytes | memoryview) -> bool:
-        if self.closed or self.muted or self._ended:
+        if self.closed or self.write_closed or self._ended:
             return False
         for opcode, payload in frames_of(bytes(data)):
             if opcode in (TEXT, BINARY, CLOSE):  # pings and pongs are the ASGI server's
@@ -178,7 +178,7 @@ class AsgiConnection(Connection):
         self._idle = trio.Event()
         self._wake.set()
         if self._size > self.backlog:
-            self.muted = True
+            self.write_closed = True
             self._queue.clear()
             if self.on_slow is not None:
                 self.on_slow()

@@ -1,4 +1,4 @@
-"""What an application decides about the engine: its settings, and the hooks that are asked at each request."""
+"""Settings of the engine that an application makes, and the hooks that are asked at each request."""
 
 import inspect
 from collections.abc import Callable

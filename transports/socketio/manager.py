@@ -1,4 +1,4 @@
-"""What python-socketio's manager says of rooms and connections, read from the namespaces; and `environ`.
+"""Rooms and connections as python-socketio's manager tells them, read from the namespaces; and `environ`.
 
 Read only: rooms change by enter_room, leave_room and close_room.
 """

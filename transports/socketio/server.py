@@ -344,7 +344,7 @@ class TrioServer(ServerApi):
         return message
 
     def catch_up(self, sid: str) -> AbstractAsyncContextManager[ReplayWriter]:
-        """While open, what is published to this client is held back; at the end it follows, without what was replayed.
+        """Hold back what is published to this client while open; at the end it follows, without what was replayed.
 
         Raises KeyError for a client that is gone.
         """

@@ -1,4 +1,4 @@
-"""What is said on a trunk: frames of a kind, the number of a line (or of an audience), and a payload.
+"""Wire format of a trunk: frames of a kind, the number of a line (or of an audience), and a payload.
 
     kind (1 byte), number (4), length of the payload (4), the payload; integers are big-endian
 
@@ -57,7 +57,7 @@ Frame = tuple[int, int, bytes]
 
 
 class TrunkBroken(Exception):
-    """What came is no frame of a trunk."""
+    """Bytes came that are no frame of a trunk."""
 
 
 def frame(kind: int, number: int, payload: bytes = b"") -> bytes:

@@ -195,7 +195,7 @@ class CarriedLine(Connection):
         self.nursery = trunk.nursery
         self._backlog = DEFAULT_BACKLOG
         self.on_slow = None
-        self.closed = self.muted = False
+        self.closed = self.write_closed = False
         self.claim, self.peer, self.certificate = claim, claim.peer, claim.certificate
         self.poller = self.ticket = self.wire = None
         self.upgraded = False
@@ -223,7 +223,7 @@ class CarriedLine(Connection):
 
     @property
     def writable(self) -> bool:
-        return not (self.muted or self.closed)
+        return not (self.write_closed or self.closed)
 
     @property
     def waiting_bytes(self) -> int:
@@ -251,9 +251,9 @@ class CarriedLine(Connection):
 
     def is_slow(self) -> None:
         """Take in that the client took too little."""
-        if self.muted or self.closed:
+        if self.write_closed or self.closed:
             return
-        self.muted = True
+        self.write_closed = True
         if self.on_slow is not None:
             self.on_slow()
         else:
@@ -306,12 +306,12 @@ class CarriedLine(Connection):
         return self._write(bytes(data))
 
     def _write(self, data: bytes) -> bool:
-        if self.closed or self.muted:
+        if self.closed or self.write_closed:
             return False
         return self.trunk.tell(f.WRITE, self.line, data)
 
     def write_ahead(self, data: bytes) -> bool:
-        if self.closed or self.muted:
+        if self.closed or self.write_closed:
             return False
         return self.trunk.tell(f.WRITE_AHEAD, self.line, data)
 
@@ -319,7 +319,7 @@ class CarriedLine(Connection):
         self.trunk.tell(f.DROP, self.line)
 
     async def flush(self, seconds: float) -> None:
-        if not self.closed and not self.muted:
+        if not self.closed and not self.write_closed:
             await self.trunk.flush(self.line, seconds)
 
     async def half_close(self, seconds: float = 2.0) -> None:

@@ -1,4 +1,4 @@
-"""What comes in by a WebSocket after its 101: whole messages, within limits.
+"""Messages of a WebSocket after its 101: whole ones, within limits.
 
 Pings and the closing handshake are answered here.
 """
@@ -25,7 +25,7 @@ Message = tuple[int, Any]
 
 @attrs.frozen
 class Ending:
-    """How a connection ended. `ours`: whether this side closed it. `code`: 1006 where no close frame came."""
+    """End of a connection. `ours`: whether this side closed it. `code`: 1006 where no close frame came."""
 
     code: int
     reason: str

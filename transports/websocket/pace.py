@@ -1,4 +1,4 @@
-"""How much a WebSocket's peer may send: sizes, fragments, and rates. Pure.
+"""Limits of what a WebSocket's peer may send: sizes, fragments, and rates. Pure.
 
 A limit on the size of a message does not bound a flood of empty fragments or of pings: those are counted a second.
 Frames beyond their rate close the connection; bytes beyond theirs are read later, so that TCP slows the sender.

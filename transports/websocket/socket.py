@@ -129,7 +129,7 @@ class MessageSocket:
         self._watch_stall()
 
     def abort(self) -> None:
-        """Away with it, at once and without a goodbye."""
+        """Close the connection at once, without a close frame."""
         self._aborted = True
         self._connection.abort()
         if self._scope is not None:
@@ -219,7 +219,7 @@ class MessageSocket:
         return (trio.current_time() if self._busy else self._incoming.heard_at) + self._limits.silent
 
     def _watch_stall(self) -> None:
-        """While something waits to be sent, a task sees that the peer takes some of it now and then."""
+        """Watch that the peer takes something now and then while anything waits to be sent."""
         if self._nursery is not None and not self._watched and self._connection.waiting_bytes:
             self._watched = True
             self._nursery.start_soon(partial(self._until_drained, self._limits.send))

@@ -1,4 +1,4 @@
-"""What Claude Code's hooks say, in the vocabulary. Pure: a message in, what it means out.
+"""Reading of Claude Code's hooks into the vocabulary. Pure: a message in, what it means out.
 
 The hook protocol: one JSON object a call, with ``hook_event_name`` and fields of its own
 (https://code.claude.com/docs/en/hooks). A PermissionRequest names no tool call: it is the latest PreToolUse with the
@@ -35,7 +35,7 @@ EXIT_CODE = re.compile(r"Exit code (\d+)\n?")
 
 @attrs.define(kw_only=True)
 class Heard:
-    """What one message means. `status`: what the agent does now, as far as hooks tell. `over`: tool calls whose dialogs
+    """Meaning of one message. `status`: what the agent does now, as far as hooks tell. `over`: tool calls whose dialogs
     are gone, by id, with how; `all_over`: every dialog is.
     """
 

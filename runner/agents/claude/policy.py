@@ -1,4 +1,4 @@
-"""What an order allows, in the flags of Claude Code, and our own look at each command that it asks about. Pure.
+"""Permissions of an order as flags of Claude Code, and our own look at each command that it asks about. Pure.
 
 Nothing here says yes by default: a policy that allows any command ("*") only means that none is forbidden, and the CLI
 asks as ever.

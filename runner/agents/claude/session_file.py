@@ -20,7 +20,7 @@ MAX_BYTES = 256 * 1024
 
 @attrs.frozen
 class Seen:
-    """What the file says. `status` is None while the CLI starts."""
+    """Contents of the file. `status` is None while the CLI starts."""
 
     status: AgentStatus | None
     waiting_for: str | None

@@ -1,4 +1,4 @@
-"""What a Claude Code without a terminal says, line by line: stream-json and its control protocol. Pure.
+"""Output of a Claude Code without a terminal, line by line: stream-json and its control protocol. Pure.
 
 Each line is one JSON object with a ``type``: system, assistant, user (tool results), result (the end of a turn),
 control_request (the CLI asks us), control_response (it answers us), control_cancel_request.
@@ -21,7 +21,7 @@ RETRY_ALERT = "agent:model"
 
 @attrs.define(kw_only=True)
 class LineReading(Heard):
-    """What one line means. `request_id`: of the question, or of a request that cannot be answered (`unknown`);
+    """Meaning of one line. `request_id`: of the question, or of a request that cannot be answered (`unknown`);
     `cancelled`: a question that the CLI takes back; `shown`: the conversation as text for the terminal.
     """
 

@@ -1,4 +1,4 @@
-"""How Codex is started beside us: an app-server of the session's own and the terminal program as its client."""
+"""Starting Codex beside us: an app-server of the session's own and the terminal program as its client."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""What agents' CLIs send by OTLP to the runner's loopback port: logs, in JSON or protobuf."""
+"""Logs that agents' CLIs send by OTLP to the runner's loopback port, in JSON or protobuf."""

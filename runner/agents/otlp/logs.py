@@ -98,7 +98,7 @@ def conventional_tokens(record: Mapping[str, Any]) -> a.Tokens | None:
 
 
 class UsageOfLogs:
-    """What a program's exports say of its use of models, each answer once."""
+    """Use of models as a program's exports tell it, each answer once."""
 
     def __init__(self) -> None:
         self._has_its_own = False

@@ -12,7 +12,7 @@ import trio
 import trio_websocket
 
 from townwatch.conformance.report import KitReport
-from townwatch.conformance.runner.hands import TrialOptions
+from townwatch.conformance.runner.actions import TrialOptions
 from townwatch.conformance.runner.promises import PROMISES
 from townwatch.conformance.runner.stand_in import open_stand_in
 from townwatch.conformance.runner.trial import RunnerTrial

@@ -79,16 +79,16 @@ def loses_what_was_missed(patch: pytest.MonkeyPatch) -> None:
 
 
 def knows_no_unknown_types(patch: pytest.MonkeyPatch) -> None:
-    from townwatch.transports.control import door
+    from townwatch.transports.control import endpoint
 
-    parse = door.parse
+    parse = endpoint.parse
 
     def deaf(opcode: int, message: bytes) -> Any:
         if b"from_the_future" in message and b"type" in message:
-            raise door.Trouble("INVALID_MESSAGE", "what?")
+            raise endpoint.Trouble("INVALID_MESSAGE", "what?")
         return parse(opcode, message)
 
-    patch.setattr(door, "parse", deaf)
+    patch.setattr(endpoint, "parse", deaf)
 
 
 def counts_no_joins(patch: pytest.MonkeyPatch) -> None:

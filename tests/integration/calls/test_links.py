@@ -83,7 +83,7 @@ async def test_a_link_opens_its_approval_and_decides_it_once(tmp_path: Path) -> 
 
 
 async def entries(desk: Desk, action: str) -> list[Any]:
-    found = await desk.town.service.database.read(audit.later, 0, 1000, None)
+    found = await desk.town.service.database.read(audit.entries_after, 0, 1000, None)
     return [one for one in found if one.action == action]
 
 

@@ -63,7 +63,7 @@ async def test_that_a_runner_is_away_is_told_although_its_actor_crashed(tmp_path
     monkeypatch.setattr("townwatch.actors.runner.OFFLINE_SECONDS", 0.1)
     async with open_cast(tmp_path) as cast:
         told: list[dict[str, str]] = []
-        cast.context.taps.add("runner:r1", "test", told.append)
+        cast.context.subscriptions.add("runner:r1", "test", told.append)
         runner = await cast.context.router_call(m.EnsureRunner("r1"))
         await runner.call(m.LinkUp(RecordingLink.start(), HELLO, False))
         runner.exit(RuntimeError("planted"), runner)
@@ -78,7 +78,7 @@ async def test_that_a_runner_is_away_is_told_although_all_runners_actors_are_gon
     monkeypatch.setattr("townwatch.actors.router.LOOK_BACK_SECONDS", 0.02)
     async with open_cast(tmp_path) as cast:
         told: list[dict[str, str]] = []
-        cast.context.taps.add("runner:r1", "test", told.append)
+        cast.context.subscriptions.add("runner:r1", "test", told.append)
         runner = await cast.context.router_call(m.EnsureRunner("r1"))
         await runner.call(m.LinkUp(RecordingLink.start(), HELLO, False))
         whereis(RUNNERS).exit(RuntimeError("planted"))

@@ -352,7 +352,7 @@ async def test_who_is_killed_leaves_no_listener_and_no_connection(house: Any) ->
         assert (await client.closed())[0] == 1006
         assert not h.cast.context.directory.clients
         await h.happen(chunk(2))
-    assert not h.cast.context.taps._listeners
+    assert not h.cast.context.subscriptions._listeners
 
 
 async def test_a_silent_client_is_closed_with_1001(house: Any) -> None:

@@ -49,10 +49,10 @@ def test_the_two_lists_together_have_every_operation_that_is_noted():
 @pytest.mark.parametrize("operation", [one for one in OWNERS if one.name not in UNASKED], ids=lambda one: one.name)
 async def test_it_leaves_one_entry(rest, operation):
     await prepare(rest)
-    before = await rest.database.read(audit.later, 0, 1000, None)
+    before = await rest.database.read(audit.entries_after, 0, 1000, None)
     answer = await rest.ask(operation.method, operation.path.format(**VALUES), BODIES.get(operation.name))
     assert answer.status_code == operation.status, answer.text
-    (entry,) = (await rest.database.read(audit.later, 0, 1000, None))[len(before) :]
+    (entry,) = (await rest.database.read(audit.entries_after, 0, 1000, None))[len(before) :]
     assert (entry.action, entry.kind, entry.user_id, entry.address) == (
         operation.audit, "user", "user_owner_1", "127.0.0.1",
     )  # fmt: skip
@@ -62,13 +62,13 @@ async def test_it_leaves_one_entry(rest, operation):
         assert entry.village_id == rest.keys["closed"]
     again = await rest.ask(operation.method, operation.path.format(**VALUES), BODIES.get(operation.name), "stranger")
     if again.status_code >= 400:  # what was refused was not done
-        assert len(await rest.database.read(audit.later, 0, 1000, None)) == len(before) + 1
+        assert len(await rest.database.read(audit.entries_after, 0, 1000, None)) == len(before) + 1
 
 
 async def test_signing_in_names_who_came(rest):
     code = await rest.api.sign_in.issue_code("user_viewer_1")
     assert (await rest.post("/api/auth/exchange", {"code": code}, None)).status_code == 200
-    (entry,) = await rest.database.read(audit.later, 0, 1000, None)
+    (entry,) = await rest.database.read(audit.entries_after, 0, 1000, None)
     assert (entry.action, entry.user_id, entry.address) == ("auth.sign_in", "user_viewer_1", "127.0.0.1")
     assert code not in str(entry)
 
@@ -84,9 +84,9 @@ async def test_what_a_token_does_names_the_token(rest):
     made = (await rest.post("/api/tokens", {"name": "t", "scopes": ["read", "manage"]})).json()
     answer = await rest.ask("PATCH", "/api/villages/closed", {"name": "New"}, made["token"])
     assert answer.status_code == 200
-    entry = (await rest.database.read(audit.later, 0, 1000, None))[-1]
+    entry = (await rest.database.read(audit.entries_after, 0, 1000, None))[-1]
     assert (entry.kind, entry.token_id, entry.user_id) == ("api_token", made["tokenId"], "user_owner_1")
     assert (await rest.ask("DELETE", f"/api/tokens/{made['tokenId']}")).status_code == 200
-    entry = (await rest.database.read(audit.later, 0, 1000, None))[-1]
+    entry = (await rest.database.read(audit.entries_after, 0, 1000, None))[-1]
     assert (entry.action, entry.target) == ("token.revoke", made["tokenId"])
-    assert made["token"] not in str(await rest.database.read(audit.later, 0, 1000, None))
+    assert made["token"] not in str(await rest.database.read(audit.entries_after, 0, 1000, None))

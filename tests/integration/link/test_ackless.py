@@ -14,7 +14,7 @@ from tests.integration.link.helpers import chunk, seqs, until
 from tests.support.cast import event
 from tests.support.doorway import websocket
 from townwatch.actors import messages as m
-from townwatch.contracts.codec import converter
+from townwatch.contracts.codec import Decoder
 from townwatch.contracts.link import Command
 from townwatch.contracts.tasks import SessionConfig
 
@@ -104,7 +104,7 @@ async def test_commands_are_spoken_in_capitals_and_count_as_done(house: Any) -> 
         "repoRef": {"provider": "local", "path": "/src"}, "task": {"title": "t", "goal": "g"},
     }  # fmt: skip
     commands = [
-        Command(command_id="1", command="start", config=converter.structure(config, SessionConfig)),
+        Command(command_id="1", command="start", config=Decoder(SessionConfig).convert(config)),
         Command(command_id="2", command="input", session_id="s1", data="ls\r", mode="raw"),
         Command(command_id="3", command="stop", session_id="s1", graceful=False),
         Command(command_id="4", command="pause", session_id="s1"),

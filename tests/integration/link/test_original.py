@@ -9,7 +9,7 @@ from tests.integration.link.helpers import until
 from tests.integration.link.test_ackless import connected, describe, field_runner
 from townwatch.actors import messages as m
 from townwatch.actors.placement import Candidate, NoRunner, choose
-from townwatch.contracts.codec import converter
+from townwatch.contracts.codec import Decoder
 from townwatch.contracts.link import Command
 from townwatch.contracts.tasks import SessionConfig
 
@@ -67,7 +67,7 @@ async def test_a_start_is_what_its_schema_wants(house: Any) -> None:
     async with house(ackless=True) as h, field_runner(h) as runner:
         actor = await h.context.router_call(m.EnsureRunner("r1"))
         await until(lambda: connected(h))
-        start = Command(command_id="1", command="start", config=converter.structure(config, SessionConfig))
+        start = Command(command_id="1", command="start", config=Decoder(SessionConfig).convert(config))
         await actor.call(m.Send(start, wait=True))
         told = (await runner.hear())["config"]
     assert uuid.UUID(told["sessionId"])

@@ -48,7 +48,7 @@ class Ruled:
         return {one["approvalId"]: (one["decision"], one["resolvedBy"]) for one in found}
 
     async def audited(self, action: str) -> list[dict[str, Any] | None]:
-        entries = await self.town.service.database.read(audit.later, 0, 1000, None)
+        entries = await self.town.service.database.read(audit.entries_after, 0, 1000, None)
         return [entry.details for entry in entries if entry.action == action]
 
     async def start(self, who: str, runner: ScriptedRunner) -> str:

@@ -166,7 +166,7 @@ async def _askers(town: Town, places: list[Place]) -> list[Asker]:
     found = [Asker(name="none", kind="none", token=None)]
     for role in ROLES:
         await call(_person, role, places, now)
-        sign_in = (await town.service.sign_in.again(f"user_the_{role}")).token
+        sign_in = (await town.service.sign_in.reissue(f"user_the_{role}")).token
         found.append(Asker(name=f"sign_in {role}", kind="sign_in", role=role, scopes=EVERY_SCOPE, token=sign_in))
         found.append(_issued(role, None))
         for scopes in (EVERY_SCOPE, *({"read"} if role not in ("owner", "admin") else NARROW)):
@@ -222,7 +222,7 @@ async def _bad(town: Town, now: int, key: str) -> list[Asker]:
     for name in ("mighty", "locked"):
         await call(_mighty, f"user_{name}", name, now, key)
     made: dict[str, str] = {
-        "locked out, sign-in": (await sign_in.again("user_locked")).token,
+        "locked out, sign-in": (await sign_in.reissue("user_locked")).token,
         "locked out, api": (await call(grant_api_token, "user_locked", "t", EVERY_SCOPE, now)).token,
         "locked out, issuer": issuer_token("locked", None),
         "expired, api": (await call(grant_api_token, "user_mighty", "t", EVERY_SCOPE, now - 2000, 1000)).token,
@@ -238,7 +238,7 @@ async def _bad(town: Town, now: int, key: str) -> list[Asker]:
     revoked = await call(grant_api_token, "user_mighty", "t", EVERY_SCOPE, now)
     await call(tokens.revoke_api_token, "user_mighty", revoked.token_id, now)
     made["revoked, api"] = revoked.token
-    ended = (await sign_in.again("user_mighty")).token
+    ended = (await sign_in.reissue("user_mighty")).token
     async with httpx.AsyncClient(base_url=town.url, headers={"authorization": f"Bearer {ended}"}) as http:
         assert (await http.post("/api/auth/logout")).status_code == 200
     made["signed out"] = ended

@@ -35,7 +35,7 @@ async def hears_nothing(runner: ScriptedRunner, seconds: float) -> bool:
 
 
 async def actions(town: Town) -> list[str]:
-    entries = await town.service.database.read(audit.later, 0, 1000, None)
+    entries = await town.service.database.read(audit.entries_after, 0, 1000, None)
     return [entry.action for entry in entries if entry.action.startswith("approval.")]
 
 

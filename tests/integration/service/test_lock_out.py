@@ -53,7 +53,7 @@ async def test_who_is_signed_out_everywhere_has_no_connection_and_no_sign_in(tmp
     async with open_town(tmp_path) as town, rest(town, town.token) as admin:
         ada, bob = await person(town, "ada", "owner"), await person(town, "bob", "owner")
         sign_in, now = town.service.sign_in, town.service.context.clock.now_ms()
-        other, link = (await sign_in.again(ADA)).token, await sign_in.issue_code(ADA)
+        other, link = (await sign_in.reissue(ADA)).token, await sign_in.issue_code(ADA)
         program = (await town.service.database.call(grant_api_token, ADA, "ci", ALL_SCOPES, now)).token
         async with rest(town, bob) as bobs, rest(town, other) as adas, rest(town, program) as programs:
             assert (await bobs.post(f"/api/users/{ADA}/sign-out")).status_code == 403
@@ -63,7 +63,7 @@ async def test_who_is_signed_out_everywhere_has_no_connection_and_no_sign_in(tmp
                     again = (await adas.post("/api/auth/logout-everywhere")).json()["token"]
                 else:
                     assert (await admin.post(f"/api/users/{ADA}/sign-out")).status_code == 200
-                    again = (await sign_in.again(ADA)).token
+                    again = (await sign_in.reissue(ADA)).token
                 with trio.fail_after(SOON):
                     await live.closed()
                 assert len(town.service.context.directory.of_user("user_bob")) == 1
@@ -80,7 +80,7 @@ async def test_nothing_that_they_have_lets_them_in(tmp_path: Path) -> None:
         now = town.service.context.clock.now_ms()
         await call(users.set_password_hash, ADA, await Passwords().hash("correct horse battery"))
         api = (await call(grant_api_token, ADA, "ci", ALL_SCOPES, now)).token
-        signed_in, link = (await sign_in.again(ADA)).token, await sign_in.issue_code(ADA)
+        signed_in, link = (await sign_in.reissue(ADA)).token, await sign_in.issue_code(ADA)
         machine = await call(issue_enrolment_code, ADA, now, village_id="demo")
 
         async def me(token: str) -> int:

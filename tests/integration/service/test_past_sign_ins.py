@@ -88,7 +88,7 @@ async def test_a_command_on_the_machine_of_the_service_is_listed_as_such(tmp_pat
 async def test_one_sign_in_is_ended_and_its_connections_with_it(tmp_path: Path, kind: Kind, by: str) -> None:
     async with open_town(tmp_path) as town, rest(town, town.token) as admin, rest(town) as http:
         lost = await sign_in(town, "ada", "owner")
-        kept = (await town.service.sign_in.again("user_ada")).token
+        kept = (await town.service.sign_in.reissue("user_ada")).token
         mine = f"Bearer {kept}"
         (row,) = [one for one in await listed(http, kept) if one["way"] == "link"]
         bob = await sign_in(town, "bob", "owner")
@@ -133,7 +133,7 @@ async def test_the_list_is_bounded_and_forgets_what_was_over_long_ago(tmp_path: 
         await town.service.database.call(many)
         found = await town.service.database.read(sign_ins.of_user, OWNER_ID, now, 2 * DAY_MS)
         assert "in_old" not in {one.row.sign_in_id for one in found}  # shown no more, whether it is deleted or not
-        token = (await town.service.sign_in.again(OWNER_ID)).token
+        token = (await town.service.sign_in.reissue(OWNER_ID)).token
         found = await town.service.database.read(sign_ins.of_user, OWNER_ID, now, 10 * DAY_MS)
         names = {one.row.sign_in_id for one in found}
         assert len(found) == MOST

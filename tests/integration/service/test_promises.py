@@ -78,7 +78,7 @@ async def decide(http: httpx.AsyncClient, decision: str, **more: Any) -> httpx.R
 
 
 async def decisions_noted(town: Town) -> int:
-    entries = await town.service.database.read(audit.later, 0, 1000, None)
+    entries = await town.service.database.read(audit.entries_after, 0, 1000, None)
     return sum(entry.action == "approval.decide" for entry in entries)
 
 

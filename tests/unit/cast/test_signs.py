@@ -2,7 +2,7 @@
 
 import pytest
 
-from townwatch.actors.session.signs import LINE_CHARS, MINUTES, Signs, activity, last_line, readable, worked
+from townwatch.actors.session.signs import LINE_CHARS, MINUTES, Signs, activity, after_work, last_line, readable
 
 MINUTE = 60_000
 
@@ -47,13 +47,13 @@ def test_signs_are_counted_by_the_minute_and_grow_old() -> None:
     signs = Signs()
     assert activity(signs, 5 * MINUTE) == [0] * MINUTES
     for at in (100 * MINUTE, 100 * MINUTE + 1, 102 * MINUTE):
-        signs = worked(signs, at)
+        signs = after_work(signs, at)
     assert activity(signs, 102 * MINUTE)[-3:] == [2, 0, 1]
     assert activity(signs, 103 * MINUTE)[-4:] == [2, 0, 1, 0]
     assert activity(signs, 200 * MINUTE) == [0] * MINUTES
 
 
 def test_a_clock_that_is_set_back_makes_nothing_younger_or_older() -> None:
-    signs = worked(worked(Signs(), 100 * MINUTE), 90 * MINUTE)
+    signs = after_work(after_work(Signs(), 100 * MINUTE), 90 * MINUTE)
     assert signs.active_at == 100 * MINUTE
     assert activity(signs, 100 * MINUTE)[-1] == 2

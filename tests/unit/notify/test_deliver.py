@@ -2,7 +2,7 @@
 
 import pytest
 
-from townwatch.notify.deliver import LONGEST_RETRY_AFTER, judged
+from townwatch.notify.deliver import LONGEST_RETRY_AFTER, outcome_of
 
 NOW = 1_796_052_000.0  # Mon, 30 Nov 2026 15:20:00 GMT
 
@@ -20,4 +20,4 @@ NOW = 1_796_052_000.0  # Mon, 30 Nov 2026 15:20:00 GMT
     ],
 )
 def test_a_receiver_may_say_when_it_wants_to_be_asked_again(said: str | None, seconds: int | None) -> None:
-    assert judged(429, said, lambda: NOW).retry_after == seconds
+    assert outcome_of(429, said, lambda: NOW).retry_after == seconds

@@ -1,5 +1,7 @@
 """Test runs: recognised from command lines, counted from what the tools really print."""
 
+import shlex
+
 import pytest
 
 from townwatch.runner.observers.testruns import (
@@ -8,7 +10,6 @@ from townwatch.runner.observers.testruns import (
     count_junit,
     junit_path,
     recognise,
-    recognise_text,
     test_files as named_files,
 )
 
@@ -44,12 +45,11 @@ from townwatch.runner.observers.testruns import (
         ("python pytest_helper.py", None),
         ("pytest --version", None),
         ("pytest --collect-only", None),
-        ("cat 'unfinished", None),
         ("", None),
     ],
 )
 def test_recognised(line: str, tool: str | None) -> None:
-    assert recognise_text(line) == tool
+    assert recognise(shlex.split(line)) == tool
 
 
 def test_no_words_are_no_test_run() -> None:
@@ -180,7 +180,7 @@ def test_what_a_command_line_names() -> None:
     ],
 )
 def test_what_is_a_run_and_what_is_not(command: str, tool: str | None) -> None:
-    assert recognise_text(command) == tool
+    assert recognise(shlex.split(command)) == tool
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_the_audit_log_is_read_newest_first(town: Database) -> None:
     page = town.run(audit.page, audit.Filter(villages=["demo"]), limit=3)
     assert [e.action for e in page.items] == ["act4", "act3", "act2"]
     assert [e.action for e in town.run(audit.page, audit.Filter(villages=["demo"]), cursor=page.next).items] == ["act1"]
-    assert [e.details for e in town.run(audit.later, 2, 2, None)] == [{"n": 2}, {"n": 3}]
+    assert [e.details for e in town.run(audit.entries_after, 2, 2, None)] == [{"n": 2}, {"n": 3}]
 
 
 def test_the_audit_log_is_narrowed_by_person_action_and_time(town: Database) -> None:

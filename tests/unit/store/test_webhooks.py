@@ -57,8 +57,8 @@ def test_outcomes(connection: Connection) -> None:
     ]
     assert [one.message_id for one in deliveries.page(connection, ["hook_1"], None, page.next, 2).items] == ["ok"]
     assert [one.message_id for one in deliveries.page(connection, ["hook_1"], "dead", None, 2).items] == ["dead"]
-    assert deliveries.again(connection, "hook_1", dead.delivery_id, 12)
-    assert not deliveries.again(connection, "another", dead.delivery_id, 12)
+    assert deliveries.redeliver(connection, "hook_1", dead.delivery_id, 12)
+    assert not deliveries.redeliver(connection, "another", dead.delivery_id, 12)
     assert names(connection, 12) == ["dead"]
     assert deliveries.forget(connection, delivered_before_ms=12, dead_before_ms=12) == 1
     assert [one.message_id for one in deliveries.page(connection, ["hook_1"], None, None, 9).items] == ["dead", "later"]

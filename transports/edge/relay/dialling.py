@@ -23,7 +23,7 @@ from townwatch.transports.edge.tls import plain_pair, relay, start_tls
 
 @attrs.frozen(kw_only=True)
 class LeaderDoor:
-    """Where the leader's port is. `fingerprint`: SHA-256 of its certificate, hexadecimal; None: no TLS."""
+    """Address of the leader's port. `fingerprint`: SHA-256 of its certificate, hexadecimal; None: no TLS."""
 
     life: str
     name: str

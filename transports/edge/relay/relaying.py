@@ -31,7 +31,7 @@ _OPENING = (b"upgrade", b"websocket"), (b"connection", b"upgrade")
 
 
 class LeaderView(Protocol):
-    """What a replica knows of the one that leads."""
+    """The leading replica, as another one knows it."""
 
     @property
     def door(self) -> LeaderDoor | None:

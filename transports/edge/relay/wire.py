@@ -36,7 +36,7 @@ Purpose = Literal["open", "probe", "trunk"]
 
 
 class RelayRefused(Exception):
-    """What the other side said is not what it should be. The message says what."""
+    """The other side said something that it must not say. The message tells what."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +60,7 @@ class RelayClaim:
 
 @attrs.frozen
 class RelayHello:
-    """What a follower begins with."""
+    """First message of a follower."""
 
     purpose: Purpose
     version: int
@@ -76,7 +76,7 @@ class RelayHello:
 
 @attrs.frozen
 class RelayWelcome:
-    """What a leader answers. `version`: the one that both speak."""
+    """Answer of a leader. `version`: the one that both speak."""
 
     version: int
     nonce: str

@@ -7,7 +7,7 @@ from typing import Any, cast
 import structlog
 import trio
 
-from townwatch.access.policy import able
+from townwatch.access.policy import token_allows
 from townwatch.access.subject import Subject
 from townwatch.contracts.codec import ContractError, decode_json, encode
 from townwatch.transports.edge.http import Request, Response
@@ -155,7 +155,7 @@ class McpEndpoint:
 
 def _offered(tool: McpTool, subject: Subject) -> bool:
     """Return whether a token may use a tool. What decides for agents is for tokens that were made for that."""
-    return able(subject, tool.scope) and (not tool.given or subject.kind == "api_token")
+    return token_allows(subject, tool.scope) and (not tool.given or subject.kind == "api_token")
 
 
 def _why_not(tool: McpTool) -> str:

@@ -1,4 +1,4 @@
-"""What went wrong in sessions, and who has seen to it."""
+"""Routes of alerts: what went wrong in sessions, and who has seen to it."""
 
 from townwatch.access.policy import Action
 from townwatch.actors import messages as m
@@ -9,7 +9,7 @@ from townwatch.contracts.lists import SeenBy
 from townwatch.contracts.village_ids import name_of
 from townwatch.store import alerts, failures
 from townwatch.store.alerts import Resolution
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -20,7 +20,7 @@ routes = Routes("Alerts")
 @routes.get("/api/alerts", rest.AlertList, may=Action.READ, on="list", query=rest.AlertQuery)
 async def list_alerts(call: Call[None, rest.AlertQuery]) -> rest.AlertList:
     """List the alerts of the villages you may see, oldest first."""
-    states = await reach.sessions(call, call.query.village_id)
+    states = await lookups.sessions(call, call.query.village_id)
     done = await call.api.database.read(alerts.of_villages, sorted({state.village_id for state in states}))
     shown = [
         _view(state, alert, resolution)

@@ -1,4 +1,4 @@
-"""What agents ask for, and what people decide."""
+"""Routes of approvals: what agents ask for, and what people decide."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from townwatch.contracts.answers import Answerer, AnswerRefused
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.store.deciding import answers, approvals
-from townwatch.transports.http import reach, views
+from townwatch.transports.http import lookups, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut, unknown_cursor
 from townwatch.transports.http.problems import ProblemError
@@ -36,7 +36,7 @@ async def list_approvals(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalL
     context = call.api.context
     waiting = [
         (state, approval)
-        for state in await reach.sessions(call, call.query.village_id)
+        for state in await lookups.sessions(call, call.query.village_id)
         for approval in context.undecided(state)
     ]
     page, following = cut(
@@ -66,7 +66,7 @@ async def _answer(
 
 async def _decided(call: Call[None, rest.ApprovalQuery]) -> rest.ApprovalList:
     query, api = call.query, call.api
-    villages = await reach.village_keys(call, query.village_id)
+    villages = await lookups.village_keys(call, query.village_id)
     try:
         page = await api.database.read(approvals.decided, villages, cursor=query.cursor, limit=query.limit)
     except ValueError:
@@ -136,7 +136,7 @@ async def decided(call: Call[Any, Any], approval_id: str, wanted: rest.DecisionB
         hold_ms=wanted.hold_ms,
         traceparent=call.traceparent,
     )
-    standing = await reach.tell(call, decision)
+    standing = await lookups.tell(call, decision)
     call.noted = True  # with the decision; one that did not win decided nothing
     if standing.counted is not None:
         return rest.DecisionMade(needed=standing.counted.needed, allowed_by=list(standing.counted.names))
@@ -169,7 +169,7 @@ async def take_back_approval(call: Call[None, None]) -> rest.Done:
     approval_id = call.path["approvalId"]
     call.target = approval_id[:200]
     try:
-        await reach.tell(call, m.TakeBack(approval_id, call.entry()))
+        await lookups.tell(call, m.TakeBack(approval_id, call.entry()))
     except m.Released as error:
         raise ProblemError(409, str(error), "E_RELEASED") from None
     call.noted = True

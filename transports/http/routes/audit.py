@@ -1,4 +1,4 @@
-"""What people did: to read page by page, and to take away as a file."""
+"""Routes of the audit log: to read page by page, and to take away as a file."""
 
 from math import ceil
 
@@ -75,7 +75,7 @@ async def _page(call: Call[None, rest.AuditQuery], village_ids: list[str] | None
 async def _export(call: Call[None, rest.AuditExport], village_id: str | None) -> RestResponse:
     after, limit = call.query.after, call.query.limit
     async with call.api.pages.place(reader_of(call)):
-        found = await call.api.database.read(audit.later, after, limit + 1, village_id)
+        found = await call.api.database.read(audit.entries_after, after, limit + 1, village_id)
         shown = found[:limit]
         headers = {"content-disposition": 'attachment; filename="audit.ndjson"'}
         if len(found) > limit:

@@ -14,7 +14,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.networks import network_of
 from townwatch.store import tokens, users, villages
 from townwatch.transports.http import views
-from townwatch.transports.http.oidc_door import START
+from townwatch.transports.http.oidc_endpoint import START
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -92,7 +92,7 @@ async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
     except WeakPassword as error:
         raise ProblemError(400, str(error)) from None
     await call.api.person_signed_out(user_id)
-    return _signed_in(await sign_in.again(user_id, call.place))
+    return _signed_in(await sign_in.reissue(user_id, call.place))
 
 
 @routes.get("/api/auth/methods", rest.SignInMethods, who="any", may=Open.OPEN, on="public")
@@ -134,7 +134,7 @@ async def sign_out_everywhere(call: Call[None, None]) -> rest.SignedIn:
     """
     await call.api.sign_in.sign_out_everywhere(call.user_id)
     await call.api.person_signed_out(call.user_id)
-    return _signed_in(await call.api.sign_in.again(call.user_id, call.place))
+    return _signed_in(await call.api.sign_in.reissue(call.user_id, call.place))
 
 
 async def _provider_sign_out(call: Call[None, None]) -> str | None:

@@ -20,7 +20,7 @@ from townwatch.contracts.village_ids import name_of
 from townwatch.store import sessions
 from townwatch.store.sessions import SessionRow
 from townwatch.supervision import LimitReached
-from townwatch.transports.http import fleet, reach
+from townwatch.transports.http import lookups, runner_views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, not_found
 
@@ -125,9 +125,9 @@ async def list_active_sessions(call: Call[None, None]) -> list[rest.ActiveSessio
 
     `GET /api/runner/sessions?live=true` says more of each, and goes on where this ends.
     """
-    seen = [state for state in await reach.sessions(call, None) if not state.ended]
+    seen = [state for state in await lookups.sessions(call, None) if not state.ended]
     page = sorted(seen, key=_began, reverse=True)[:MOST_ACTIVE]
-    statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
+    statuses = await runner_views.statuses(call.api, {state.runner_id for state in page})
     return [
         rest.ActiveSession(
             id=state.session_id,

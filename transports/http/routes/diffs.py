@@ -1,4 +1,4 @@
-"""What a session changed: asked of its runner while it lives, read from its events when it has ended."""
+"""Route of a session's diff: asked of its runner while it lives, read from its events when it has ended."""
 
 import uuid
 from typing import Any

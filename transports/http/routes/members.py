@@ -1,4 +1,4 @@
-"""Who belongs to a village."""
+"""Routes of the members of a village."""
 
 from townwatch.access.policy import Action
 from townwatch.contracts import rest

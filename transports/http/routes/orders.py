@@ -1,4 +1,4 @@
-"""What a session was started with, for who wants to start another one like it."""
+"""Route of a session's order, to start another one like it."""
 
 from townwatch.access.policy import Action
 from townwatch.contracts import rest

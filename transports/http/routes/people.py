@@ -4,11 +4,11 @@ from typing import Any
 
 from townwatch.access.lockout import LastAdministrator, let_in, lock_out, set_administrator
 from townwatch.access.newcomers import INVITATION_LIFETIME_MS, CannotAdd, Newcomer, add_person
-from townwatch.access.policy import Action, Oneself, able, why_not_able
+from townwatch.access.policy import Action, Oneself, token_allows, why_token_refused
 from townwatch.contracts import rest
 from townwatch.store import users
 from townwatch.store.users import User
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -25,8 +25,8 @@ async def list_users(call: Call[None, rest.PageQuery]) -> rest.PersonList:
 
 
 def _signed_in(call: Call[Any, Any]) -> None:
-    if not able(call.subject, Oneself.SIGN_IN):
-        raise ProblemError(403, why_not_able(call.subject, Oneself.SIGN_IN))
+    if not token_allows(call.subject, Oneself.SIGN_IN):
+        raise ProblemError(403, why_token_refused(call.subject, Oneself.SIGN_IN))
 
 
 @routes.post(
@@ -47,7 +47,7 @@ async def invite_person(call: Call[rest.NewPerson, None]) -> rest.InvitedPerson:
     For administrators who have signed in: a program's token makes no new ways in.
     """
     body = call.body
-    key = None if body.village_id is None else await reach.village(call, Action.MANAGE, body.village_id)
+    key = None if body.village_id is None else await lookups.village(call, Action.MANAGE, body.village_id)
     new = Newcomer(name=body.name, email=body.email, admin=body.admin, village=key, role=body.role)
     try:
         made = await call.api.database.call(add_person, new, call.now_ms, INVITATION_LIFETIME_MS)

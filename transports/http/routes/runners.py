@@ -24,7 +24,7 @@ from townwatch.store.audit import Entry
 from townwatch.store.rows import new_id
 from townwatch.store.runner_grants import RunnerGrant
 from townwatch.store.runners import RunnerRow
-from townwatch.transports.http import fleet, reach
+from townwatch.transports.http import lookups, runner_views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -137,13 +137,15 @@ async def register_runner(call: Call[rest.RegisterRunner, None]) -> rest.RunnerV
 async def list_runners(call: Call[None, rest.RunnerQuery]) -> rest.RunnerList:
     """List the runners of your villages by name; all for administrators."""
     api, name = call.api, call.query.village_id
-    village = None if name is None else await reach.village(call, Action.READ, name)
+    village = None if name is None else await lookups.village(call, Action.READ, name)
     rows = await api.database.read(runners.everyone, village)
     grants = await _grants_seen(call)
     shown = [row for row in rows if grants.get(row.runner_id) or administers(call.subject)]
     page, following = cut(shown, lambda row: (row.name, row.runner_id), call.query.cursor, call.query.limit)
-    states = await fleet.seen(api, [row.runner_id for row in page])
-    items = [fleet.view(api, row, states.get(row.runner_id), villages=grants.get(row.runner_id, [])) for row in page]
+    states = await runner_views.seen(api, [row.runner_id for row in page])
+    items = [
+        runner_views.view(api, row, states.get(row.runner_id), villages=grants.get(row.runner_id, [])) for row in page
+    ]
     return rest.RunnerList(items=items, next=following)
 
 
@@ -165,11 +167,11 @@ async def set_runner_villages(call: Call[rest.RunnerVillages, None]) -> rest.Run
     the runner's sessions there are stopped, and its events for that village are refused.
     """
     api, runner_id = call.api, call.runner.runner_id
-    wanted = {await reach.village(call, Action.READ, name): name for name in call.body.villages}
+    wanted = {await lookups.village(call, Action.READ, name): name for name in call.body.villages}
     seen = {one.village_id: one.public_id for one in (await _grants_seen(call)).get(runner_id, [])}
     change = Change(granted=sorted(wanted.keys() - seen.keys()), withdrawn=sorted(seen.keys() - wanted.keys()))
     for key in (*change.granted, *change.withdrawn):
-        await reach.village(call, Action.MANAGE, wanted.get(key) or seen[key])
+        await lookups.village(call, Action.MANAGE, wanted.get(key) or seen[key])
     call.notes = {"granted": [wanted[key] for key in change.granted], "withdrawn": [seen[k] for k in change.withdrawn]}
     await api.database.call(_change_grants, call, change)
     await api.grants_changed(runner_id)
@@ -189,7 +191,7 @@ async def get_runner(call: Call[None, None]) -> rest.RunnerView:
 async def remove_runner(call: Call[None, None]) -> rest.Done:
     """Remove a runner and its token. 409 while it has live sessions: stop them, or end them if the runner is gone."""
     runner_id = call.runner.runner_id
-    living = fleet.all_live(call.api, runner_id)
+    living = runner_views.all_live(call.api, runner_id)
     if living:
         ids = [state.session_id for state in living]
         how = "stop them, or, where the runner is gone for good, end each: POST /api/runner/sessions/:id/end {reason}"
@@ -299,9 +301,9 @@ async def _view(call: Call[rest.RegisterRunner, None] | Call[None, None], runner
     row = await call.api.database.read(runners.get, runner_id)
     if row is None:
         raise not_found(f"runner {runner_id!r}")
-    states = await fleet.seen(call.api, [runner_id])
+    states = await runner_views.seen(call.api, [runner_id])
     shown = await _grants_seen(call)
-    return fleet.view(call.api, row, states.get(runner_id), villages=shown.get(runner_id, []))
+    return runner_views.view(call.api, row, states.get(runner_id), villages=shown.get(runner_id, []))
 
 
 async def _grants_seen(call: Call[Any, Any]) -> dict[str, list[RunnerGrant]]:
@@ -311,7 +313,7 @@ async def _grants_seen(call: Call[Any, Any]) -> dict[str, list[RunnerGrant]]:
     grants = await call.api.database.read(runner_grants.everything)
     if call.subject.kind == "runner":
         return {runner: found for runner, found in grants.items() if runner == call.subject.runner_id}
-    mine = {one.village_id for one in await reach.villages_seen(call, public_too=False)}
+    mine = {one.village_id for one in await lookups.villages_seen(call, public_too=False)}
     shown = {runner: [one for one in found if one.village_id in mine] for runner, found in grants.items()}
     return {runner: found for runner, found in shown.items() if found}
 

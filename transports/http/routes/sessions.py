@@ -12,7 +12,7 @@ from townwatch.actors import commands, messages as m
 from townwatch.actors.log_reading import read_for_viewers
 from townwatch.contracts import rest
 from townwatch.contracts.codec import to_json_values
-from townwatch.transports.http import fleet, reach, recording, views
+from townwatch.transports.http import lookups, recording, runner_views, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import NDJSON, ProblemError, RestResponse
@@ -34,16 +34,16 @@ ONE = f"{BASE}/{{sessionId}}"
 async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList:
     """List the sessions you may see, newest first."""
     query = call.query
-    seen = await reach.sessions(call, query.village_id)
-    found = await reach.matching(call, query, [one for one in seen if not (query.live and one.ended)])
+    seen = await lookups.sessions(call, query.village_id)
+    found = await lookups.matching(call, query, [one for one in seen if not (query.live and one.ended)])
     page, following = cut(found, lambda one: (-(one.created_at or 0), one.session_id), query.cursor, query.limit)
-    statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
-    starters = await reach.starters(call, page)
+    statuses = await runner_views.statuses(call.api, {state.runner_id for state in page})
+    starters = await lookups.starters(call, page)
     items = [
         views.session_view(
             one,
             call.api.context.undecided(one),
-            reach.listed(call, one),
+            lookups.listed(call, one),
             runner_away=statuses[one.runner_id] == "offline",
             started_by=starters.get(one.session_id),
         )
@@ -56,12 +56,12 @@ async def list_sessions(call: Call[None, rest.SessionQuery]) -> rest.SessionList
 async def get_session(call: Call[None, None]) -> rest.SessionView:
     """Return a session in its current state."""
     state = call.session
-    statuses = await fleet.statuses(call.api, {state.runner_id})
-    starters = await reach.starters(call, [state])
+    statuses = await runner_views.statuses(call.api, {state.runner_id})
+    starters = await lookups.starters(call, [state])
     return views.session_view(
         state,
         call.api.context.undecided(state),
-        reach.listed(call, state),
+        lookups.listed(call, state),
         runner_away=statuses[state.runner_id] == "offline",
         started_by=starters.get(state.session_id),
     )
@@ -74,7 +74,7 @@ async def type_input(call: Call[rest.TypedInput, None]) -> rest.Done:
     """Type into the terminal of a session."""
     commands.limit(call.api.context, call.user_id)
     call.notes = {"characters": len(call.body.data)}
-    await reach.order(
+    await lookups.order(
         call, m.Input(call.body.data, call.body.mode, call.claim, call.user_id, call.traceparent), KEYS_SECONDS
     )
     return rest.Done()
@@ -115,7 +115,7 @@ async def resume_session(call: Call[None, None]) -> rest.Promised:
 async def _promised(
     call: Call[rest.StopSession, None] | Call[None, None], order: m.Stop | m.Pause | m.Resume, seconds: float
 ) -> rest.Promised:
-    answer = await reach.order(call, order, seconds)
+    answer = await lookups.order(call, order, seconds)
     call.noted = True  # with the promise
     return answer
 
@@ -137,7 +137,7 @@ async def end_session(call: Call[rest.EndSession, None]) -> rest.Done:
     """
     reason, by = call.body.reason, call.subject.name or call.user_id
     call.notes = {"reason": reason}
-    over = await reach.tell(call, m.End(f"ended by {by}: {reason}", by))
+    over = await lookups.tell(call, m.End(f"ended by {by}: {reason}", by))
     with trio.move_on_after(END_SECONDS):
         await over.wait()
     state = call.api.context.board.session(call.session.session_id)
@@ -158,7 +158,7 @@ async def end_session(call: Call[rest.EndSession, None]) -> rest.Done:
 async def resize_session(call: Call[rest.TerminalSize, None]) -> rest.Done:
     """Resize the terminal of a session."""
     commands.limit(call.api.context, call.user_id)
-    await reach.order(call, m.Resize(call.body.cols, call.body.rows, call.user_id, call.traceparent), KEYS_SECONDS)
+    await lookups.order(call, m.Resize(call.body.cols, call.body.rows, call.user_id, call.traceparent), KEYS_SECONDS)
     return rest.Done()
 
 

@@ -1,4 +1,4 @@
-"""Past sign-ins: one's own, and for administrators those of every person. Each can be ended by itself."""
+"""Routes of past sign-ins: one's own, and for administrators those of every person. Each can be ended by itself."""
 
 from typing import Any
 

@@ -28,7 +28,7 @@ from townwatch.store.budgets import starting
 from townwatch.store.budgets.spending import BudgetUsedUp, SpendingRow, Used
 from townwatch.store.deciding import policies
 from townwatch.store.sessions import SessionRow
-from townwatch.transports.http import fleet
+from townwatch.transports.http import runner_views
 from townwatch.transports.http.deps import Api
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -136,8 +136,8 @@ async def _earlier(call: Call[StartSession, None], wanted: StartSession, village
 async def _place(api: Api, wanted: StartSession, village: str, earlier: SessionState | None) -> str:
     """Choose only among the runners that were granted the village; for a session that goes on, its own machine's."""
     rows = await api.database.read(runners.everyone, village)
-    states = await fleet.seen(api, [row.runner_id for row in rows])
-    candidates = [fleet.candidate(api, row, states.get(row.runner_id)) for row in rows]
+    states = await runner_views.seen(api, [row.runner_id for row in rows])
+    candidates = [runner_views.candidate(api, row, states.get(row.runner_id)) for row in rows]
     named = wanted.runner_id
     if earlier is not None:
         named = _machine(earlier.runner_id, [one.runner_id for one in candidates])

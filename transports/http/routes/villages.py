@@ -13,7 +13,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.village_ids import name_of
 from townwatch.store import members, villages
 from townwatch.store.showing import house_names
-from townwatch.transports.http import fleet, reach, views
+from townwatch.transports.http import lookups, runner_views, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import cut
 from townwatch.transports.http.problems import ProblemError, not_found
@@ -40,7 +40,7 @@ def _only_makers(call: Call[Any, Any]) -> None:
 @routes.get("/api/villages", rest.VillageList, who="visitor", may=Action.READ, on="list", query=rest.PageQuery)
 async def list_villages(call: Call[None, rest.PageQuery]) -> rest.VillageList:
     """List the villages you may see: your own and public ones; all for administrators."""
-    found = await reach.villages_seen(call)
+    found = await lookups.villages_seen(call)
     page, following = cut(found, lambda village: (village.village_id,), call.query.cursor, call.query.limit)
     return rest.VillageList(items=[views.village_view(village) for village in page], next=following)
 
@@ -189,9 +189,11 @@ async def list_agents(call: Call[None, rest.PageQuery]) -> rest.AgentList:
     page, following = cut(
         latest.values(), lambda state: (-(state.created_at or 0), state.agent_id), call.query.cursor, call.query.limit
     )
-    statuses = await fleet.statuses(call.api, {state.runner_id for state in page})
+    statuses = await runner_views.statuses(call.api, {state.runner_id for state in page})
     items = [
-        views.agent_view(state, call.api.context.undecided(state), reach.listed(call, state), statuses[state.runner_id])
+        views.agent_view(
+            state, call.api.context.undecided(state), lookups.listed(call, state), statuses[state.runner_id]
+        )
         for state in page
     ]
     return rest.AgentList(items=items, next=following)
@@ -208,7 +210,7 @@ def _leave_out(call: Call[Any, Any], village_id: str, wanted: bool) -> None:
 
 async def _village(call: Call[rest.VillageChange, None] | Call[None, None]) -> rest.MyVillage:
     village_id = call.path["villageId"]
-    seen = await reach.villages_seen(call)
+    seen = await lookups.villages_seen(call)
     found = next((village for village in seen if village.village_id == village_id), None)
     if found is None:
         raise not_found(f"village {name_of(village_id)!r}")

@@ -9,7 +9,7 @@ from townwatch.actors import messages as m
 from townwatch.actors.runner import command_result
 from townwatch.contracts import rest, scopes
 from townwatch.contracts.link import Command, Result
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
 
@@ -55,5 +55,5 @@ async def clean_worktree(call: Call[rest.CleanWorktree, None]) -> rest.Done:
     if not result.ok:
         why = result.error
         raise ProblemError(409, why.message if why is not None else "the runner did not say why", "E_RUNNER_REFUSED")
-    await reach.tell(call, m.WorktreeRemoved())
+    await lookups.tell(call, m.WorktreeRemoved())
     return rest.Done()

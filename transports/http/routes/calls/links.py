@@ -23,7 +23,7 @@ from townwatch.contracts.village_ids import name_of
 from townwatch.store import users
 from townwatch.store.calls import links
 from townwatch.store.calls.links import CallLink
-from townwatch.transports.http import reach, views
+from townwatch.transports.http import lookups, views
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
 from townwatch.transports.http.routes.approvals import decided
@@ -108,7 +108,7 @@ async def take_back_by_link(call: Call[rest.OpenLink, None]) -> rest.Done:
         raise ProblemError(409, "this link has decided nothing", "E_RELEASED")
     call.target, call.notes = link.approval_id[:200], {"by": "link"}
     try:
-        await reach.tell(call, m.TakeBack(link.approval_id, call.entry()))
+        await lookups.tell(call, m.TakeBack(link.approval_id, call.entry()))
     except m.Released as error:
         raise ProblemError(409, str(error), "E_RELEASED") from None
     call.noted = True

@@ -173,7 +173,9 @@ async def resend_delivery(call: Call[None, None]) -> rest.DeliveryQueued:
     """Send a message again, whatever became of it; it keeps its id."""
     found, delivery_id = await _webhook(call), call.path["deliveryId"]
     known = delivery_id.isascii() and delivery_id.isdigit() and len(delivery_id) < 19
-    again = known and await call.api.database.call(deliveries.again, found.webhook_id, int(delivery_id), call.now_ms)
+    again = known and await call.api.database.call(
+        deliveries.redeliver, found.webhook_id, int(delivery_id), call.now_ms
+    )
     if not again:
         raise not_found(f"delivery {delivery_id[:40]!r}")
     call.notes = {"delivery": delivery_id}

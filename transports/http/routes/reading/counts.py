@@ -8,7 +8,7 @@ import attrs
 from townwatch.access.policy import Action
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 
 routes = Routes("Sessions")
@@ -21,14 +21,14 @@ MOST = 2000
 )
 async def count_sessions(call: Call[None, rest.SessionFilter]) -> rest.SessionCounts:
     """Count the sessions you may see by house, agent, person and outcome, for each as the other filters leave them."""
-    seen = await reach.sessions(call, call.query.village_id)
+    seen = await lookups.sessions(call, call.query.village_id)
     if len(seen) > MOST:
         return rest.SessionCounts(houses=None, agents=None, people=None, outcomes=None)
 
     async def by(name: str, key: Callable[[SessionState], str | None]) -> dict[str, int]:
-        return _counted(await reach.matching(call, attrs.evolve(call.query, **{name: None}), seen), key)
+        return _counted(await lookups.matching(call, attrs.evolve(call.query, **{name: None}), seen), key)
 
-    started = await reach.starters(call, seen)
+    started = await lookups.starters(call, seen)
 
     def starter(one: SessionState) -> str | None:
         found = started.get(one.session_id)

@@ -6,7 +6,7 @@ from townwatch.contracts import rest
 from townwatch.contracts.village_ids import name_of
 from townwatch.store.search.query import QueryError, parse
 from townwatch.store.search.records import FoundText, Freshness, SearchError, Wanted
-from townwatch.transports.http import reach
+from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.paging import unknown_cursor
 from townwatch.transports.http.problems import ProblemError
@@ -23,7 +23,7 @@ async def search(call: Call[None, rest.SearchQuery]) -> rest.SearchResults:
     is searched as people saw it. The index follows the log and says how far it is behind.
     """
     asked = call.query
-    villages = await reach.village_keys(call, asked.village_id)
+    villages = await lookups.village_keys(call, asked.village_id)
     before = _place(asked.cursor)
     try:
         query = parse(asked.q)
@@ -69,7 +69,7 @@ async def _sessions(call: Call[None, rest.SearchQuery], villages: list[str]) -> 
         return None
     board = call.api.context.board
     seen = [state for village in villages for state in board.of_village(village)]
-    found = await reach.matching(call, asked, seen)
+    found = await lookups.matching(call, asked, seen)
     return [one.session_id for one in found if asked.session_id in (None, one.session_id)]
 
 

@@ -7,7 +7,7 @@ import attrs
 import structlog
 import trio
 
-from townwatch.chaos.campaign.line import Gone, SocketIoClient
+from townwatch.chaos.campaign.socketio_client import ConnectionLost, SocketIoClient
 from townwatch.chaos.campaign.viewer import FIRST_WAIT, LONGEST_WAIT
 
 log = structlog.get_logger("chaos")
@@ -30,7 +30,7 @@ class IdleViewers:
 
     @property
     def whole(self) -> bool:
-        """True if all viewers of the crowd are connected."""
+        """True if all of them are connected."""
         return self.live == self.size
 
     async def run(self) -> None:
@@ -44,18 +44,18 @@ class IdleViewers:
         while True:
             try:
                 async with self._gate:
-                    line = await self._come()
+                    line = await self._connect()
                 wait = FIRST_WAIT
                 await self._look(line)
-            except Gone as gone:
+            except ConnectionLost as gone:
                 if str(gone) != self.refusal:
                     log.info("client_gone", why=str(gone), live=self.live)
                 self.refusal = str(gone)
             await trio.sleep(dice.uniform(0.5, 1.0) * wait)
             wait = min(wait * 2, LONGEST_WAIT)
 
-    async def _come(self) -> SocketIoClient:
-        """Connect and join the village. Raises `Gone`."""
+    async def _connect(self) -> SocketIoClient:
+        """Connect and join the village. Raises `ConnectionLost`."""
         line = await SocketIoClient.open(self.base)
         try:
             await line.greet({"token": self.token})
@@ -65,8 +65,8 @@ class IdleViewers:
                     pass
                 if json.loads(text[3:])[0].get("ok"):
                     return line
-                raise Gone(f"not let in: {text[3:]}")
-            raise Gone("no answer to the join")
+                raise ConnectionLost(f"not let in: {text[3:]}")
+            raise ConnectionLost("no answer to the join")
         except BaseException:
             with trio.CancelScope(shield=True):
                 await line.aclose()

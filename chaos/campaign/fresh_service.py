@@ -12,8 +12,8 @@ import attrs
 import trio
 
 from townwatch.chaos.campaign.campaign import CannotBegin
-from townwatch.chaos.campaign.rest import Rest
-from townwatch.chaos.campaign.vitals import ready
+from townwatch.chaos.campaign.health import ready
+from townwatch.chaos.campaign.rest_client import Rest
 from townwatch.config.process import free_port
 from townwatch.config.settings import Settings
 
@@ -36,8 +36,9 @@ def allow_connections(clients: int) -> None:
 async def fresh_service(
     folder: Path, found: Settings, access: Callable[[Settings], Awaitable[tuple[str, str]]]
 ) -> AsyncGenerator[Rest]:
-    """Running with --keep --chaos until the block ends; its state and log are below `folder`. `access` answers with
-    the URL and the owner's token of a state directory. Raises `CannotBegin`."""
+    """Run a service with --keep --chaos until the block ends; its state and log are below `folder`. `access` answers
+    with the URL and the owner's token of a state directory. Raises `CannotBegin`.
+    """
     state, port = folder / "state", free_port(HOST)
     state.mkdir(parents=True)
     with (folder / "service.log").open("wb") as log:

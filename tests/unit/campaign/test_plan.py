@@ -4,9 +4,9 @@ from itertools import islice
 
 import pytest
 
-from townwatch.chaos.campaign.clock import FaultEvent, buckets, by_kind, seconds, spread
 from townwatch.chaos.campaign.goals import judge
 from townwatch.chaos.campaign.plan import UnknownFault, choose, plan
+from townwatch.chaos.campaign.recovery_times import FaultEvent, buckets, by_kind, seconds, spread
 
 OFFERED = ["kill-actor", "kill-process", "cut-runner", "a-new-one"]
 
@@ -17,10 +17,10 @@ def test_the_same_seed_is_the_same_plan() -> None:
 
 
 def test_everything_comes_once_before_anything_comes_often() -> None:
-    faults = [intent.fault for intent in islice(plan(1, OFFERED), 400)]
+    faults = [planned.fault for planned in islice(plan(1, OFFERED), 400)]
     assert sorted(faults[:4]) == sorted(OFFERED)
     assert faults.count("kill-actor") > faults.count("kill-process") > 0
-    even = [intent.fault for intent in islice(plan(1, OFFERED, even=True), 400)]
+    even = [planned.fault for planned in islice(plan(1, OFFERED, even=True), 400)]
     assert min(even.count(name) for name in OFFERED) > 60
 
 
@@ -50,24 +50,24 @@ def test_the_histogram_is_logarithmic_and_loses_nobody() -> None:
     assert buckets([0.0005, 0.002, 0.02, 0.2, 2, 20, 2000], 0.001, 100, 5) == [2, 1, 1, 1, 2]
 
 
-def strike(fault: str, answers: float | None, flows: float | None) -> FaultEvent:
+def fault_event(fault: str, answers: float | None, flows: float | None) -> FaultEvent:
     return FaultEvent(fault=fault, kind=fault, target="t", at=0.0, answers=answers, flows=flows)
 
 
 def test_a_goal_is_met_or_missed_at_its_99th_percentile() -> None:
-    actors = [strike("kill-actor", 0.01, 5.0)] * 99
-    met = judge([*actors, strike("cut-runner", None, 1.9)])
+    actors = [fault_event("kill-actor", 0.01, 5.0)] * 99
+    met = judge([*actors, fault_event("cut-runner", None, 1.9)])
     assert [one.met for one in met] == [True, True, True]
     assert "none was pulled" in str(met[2])
-    slow = [strike("kill-actor", 0.2, 5.0)] * 2
-    missed = judge([*actors, *slow, strike("cut-runner", None, 2.1), strike("kill-process", None, 5.1)])
+    slow = [fault_event("kill-actor", 0.2, 5.0)] * 2
+    missed = judge([*actors, *slow, fault_event("cut-runner", None, 2.1), fault_event("kill-process", None, 5.1)])
     assert [one.met for one in missed] == [False, False, False]
     assert all("MISSED" in str(one) for one in missed)
 
 
 def test_the_most_frequent_kind_is_first() -> None:
-    strikes = [strike("a", None, 1.0), strike("b", None, 1.0), strike("b", None, None)]
-    assert list(by_kind(strikes)) == ["b", "a"]
+    fault_events = [fault_event("a", None, 1.0), fault_event("b", None, 1.0), fault_event("b", None, None)]
+    assert list(by_kind(fault_events)) == ["b", "a"]
 
 
 def test_times_are_said_as_people_do() -> None:

@@ -1,4 +1,4 @@
-"""What comes in, decoded: bodies and query parameters into the attrs classes of the contract, strictly."""
+"""Decoding of requests: bodies and query parameters into the attrs classes of the contract, strictly."""
 
 from collections import Counter
 from functools import cache

@@ -1,4 +1,4 @@
-"""The runners as they are now: what the tables want of them together with what their actors see."""
+"""Runners as they are now: their rows in the tables together with what their actors see."""
 
 from collections.abc import Iterable
 from typing import Any

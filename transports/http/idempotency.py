@@ -27,7 +27,7 @@ class Claim:
 
 
 class Requested(Protocol):
-    """What of a request tells it from others."""
+    """The part of a request that tells it from others."""
 
     @property
     def path(self) -> str: ...

@@ -5,8 +5,8 @@ import pytest
 from townwatch.contracts import rest
 from townwatch.contracts.codec import ContractError
 from townwatch.transports.http.app import OPERATIONS
-from townwatch.transports.http.intake import body_of, query_of
 from townwatch.transports.http.problems import ProblemError
+from townwatch.transports.http.request_decoding import body_of, query_of
 
 OF = {operation.name: operation for operation in OPERATIONS}
 JSON = "application/json"

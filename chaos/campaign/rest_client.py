@@ -14,7 +14,7 @@ TRIES_SECONDS = 60.0
 """How long `must` goes on asking a service that is away."""
 
 
-class Away(Exception):
+class ServiceAway(Exception):
     """The service did not answer: it is unknown whether it did what was asked."""
 
 
@@ -35,11 +35,11 @@ class RestReply:
     body: bytes
 
     def json(self) -> Any:
-        """Return the decoded body. Raises `Away` where it is no JSON: another server answered."""
+        """Return the decoded body. Raises `ServiceAway` where it is no JSON: another server answered."""
         try:
             return json.loads(self.body)
         except ValueError:
-            raise Away("the answer is no JSON") from None
+            raise ServiceAway("the answer is no JSON") from None
 
 
 @attrs.frozen
@@ -50,7 +50,7 @@ class Rest:
     token: str
 
     async def ask(self, method: str, path: str, body: Any = None, *, seconds: float = SECONDS) -> RestReply:
-        """Return the answer, of whatever status. Raises `Away`."""
+        """Return the answer, of whatever status. Raises `ServiceAway`."""
         headers = {"authorization": f"Bearer {self.token}"} if self.token else dict[str, str]()
         content = None
         if body is not None:
@@ -60,37 +60,39 @@ class Rest:
                 method, self.base + path, body=content, headers=headers, seconds=seconds, max_bytes=MAX_BYTES
             )
         except NotAnswered as error:
-            raise Away(f"{method} {path}: {error}") from None
+            raise ServiceAway(f"{method} {path}: {error}") from None
         return RestReply(reply.status, dict(reply.headers), reply.body)
 
     async def get(self, path: str, *, seconds: float = SECONDS) -> Any:
-        """The answer's JSON. Raises `Away`, `RequestRefused`."""
+        """The answer's JSON. Raises `ServiceAway`, `RequestRefused`."""
         return _good(await self.ask("GET", path, seconds=seconds)).json()
 
     async def post(self, path: str, body: Any, *, seconds: float = SECONDS) -> Any:
-        """The answer's JSON. Raises `Away`, `RequestRefused`."""
+        """The answer's JSON. Raises `ServiceAway`, `RequestRefused`."""
         return _good(await self.ask("POST", path, body, seconds=seconds)).json()
 
-    async def must(self, method: str, path: str, body: Any = None, *, within: float = TRIES_SECONDS) -> RestReply:
-        """Again and again, while the service is away or not ready (5xx, 429). Raises `Away`, `RequestRefused`."""
+    async def ask_until_answered(
+        self, method: str, path: str, body: Any = None, *, within: float = TRIES_SECONDS
+    ) -> RestReply:
+        """Ask again while the service is away or not ready (5xx, 429). Raises `ServiceAway`, `RequestRefused`."""
         deadline = trio.current_time() + within
         while True:
             try:
                 answer = await self.ask(method, path, body)
                 if (answer.status < 500 and answer.status != 429) or trio.current_time() > deadline:
                     return _good(answer)
-            except Away:
+            except ServiceAway:
                 if trio.current_time() > deadline:
                     raise
             await trio.sleep(0.2)
 
     async def every(self, path: str) -> list[Any]:
-        """All items of a list, page by page, however long the service is away. Raises `Away`, `RequestRefused`."""
+        """Return all items of a list, however long the service is away. Raises `ServiceAway`, `RequestRefused`."""
         found: list[Any] = []
         cursor = ""
         mark = "&" if "?" in path else "?"
         while True:
-            page = (await self.must("GET", f"{path}{mark}limit=100{cursor}")).json()
+            page = (await self.ask_until_answered("GET", f"{path}{mark}limit=100{cursor}")).json()
             found += page["items"]
             if page.get("next") is None:
                 return found

@@ -1,4 +1,6 @@
-"""What every step of a trial needs: the runner's next connection, a command and its result, a line that is typed."""
+"""Actions that every step of a trial needs: the runner's next connection, a command and its result, a line that is
+typed.
+"""
 
 import secrets
 from itertools import pairwise
@@ -46,7 +48,7 @@ class TrialOver(Exception):
 
 
 @attrs.define(eq=False)
-class TrialHands:
+class TrialActions:
     """The means of a trial. `talks`: whether the session runs our script."""
 
     stand_in: StandIn
@@ -72,7 +74,7 @@ class TrialHands:
 
     async def back_if_gone(self) -> None:
         if self.peer.gone:
-            await self.again()
+            await self.reconnect()
 
     @property
     def interval(self) -> float:
@@ -93,7 +95,7 @@ class TrialHands:
         fields = {"heartbeatMs": self.options.heartbeat_ms, "window": self.options.window, "sessions": points}
         await peer.say("welcome", runnerId=runner_id, lost=[], fromTheFuture={"a": [1]}, **fields)
 
-    async def again(self, resume: dict[str, int] | None = None, *, welcome: bool = True) -> None:
+    async def reconnect(self, resume: dict[str, int] | None = None, *, welcome: bool = True) -> None:
         """Take the runner's next connection. Raises `TrialOver` where none comes."""
         self.pulse(self.peer)
         peer = await self.stand_in.next_peer(self.options.patience * 2)

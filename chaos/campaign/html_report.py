@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from townwatch.chaos.campaign.campaign import CampaignResult
-from townwatch.chaos.campaign.clock import FaultEvent, by_kind, seconds, spread
+from townwatch.chaos.campaign.recovery_times import FaultEvent, by_kind, seconds, spread
 from townwatch.chaos.campaign.report import HIGH, LOW, NOTHING_AT_ALL, data, summary, verdict
 
 WIDTH, ROW = 460, 26
@@ -33,7 +33,7 @@ ul { padding-left: 1.2rem }
 
 
 def page(result: CampaignResult) -> str:
-    """The whole of it."""
+    """Return the page."""
     return "".join(_parts(result))
 
 
@@ -49,7 +49,7 @@ def _parts(result: CampaignResult) -> Iterator[str]:
     yield " fault; the dark mark is the median, the red one the 99th percentile.</p>"
     yield _table(result)
     yield "<h2>In the course of time</h2>"
-    yield _timeline(result.strikes, result.raged)
+    yield _timeline(result.fault_events, result.fault_seconds)
     yield "</html>\n"
 
 
@@ -63,13 +63,13 @@ def _mark(line: str) -> str:
 def _table(result: CampaignResult) -> str:
     head = "".join(f"<th>{name}</th>" for name in ("fault", "times", "p50", "p99", "longest"))
     rows = "".join(_rows(NOTHING_AT_ALL, result.baseline))
-    rows += "".join(row for kind, strikes in by_kind(result.strikes).items() for row in _rows(kind, strikes))
+    rows += "".join(row for kind, events in by_kind(result.fault_events).items() for row in _rows(kind, events))
     return f"<table><tr>{head}<th>{_axis()}</th></tr>{rows}</table>"
 
 
-def _rows(kind: str, strikes: Sequence[FaultEvent]) -> Iterator[str]:
-    yield _row(kind, len(strikes), [one.flows for one in strikes if one.flows is not None], "")
-    answers = [one.answers for one in strikes if one.answers is not None]
+def _rows(kind: str, events: Sequence[FaultEvent]) -> Iterator[str]:
+    yield _row(kind, len(events), [one.flows for one in events if one.flows is not None], "")
+    answers = [one.answers for one in events if one.answers is not None]
     if answers:
         yield _row("↳ answers again", len(answers), answers, ' class="answers"')
 
@@ -82,7 +82,7 @@ def _row(name: str, count: int, times: Sequence[float], mark: str) -> str:
 
 
 def _strip(times: Sequence[float]) -> str:
-    """Each a dot, on a logarithmic scale."""
+    """Draw each time as a dot on a logarithmic scale."""
     dots = "".join(
         f'<circle class="dot" cx="{_x(one):.1f}" cy="{ROW / 2 + (number * 7 % 11 - 5):.1f}" r="3"/>'
         for number, one in enumerate(times)
@@ -117,8 +117,8 @@ def _share(value: float) -> float:
 # --- the course -------------------------------------------------------------------------------------------
 
 
-def _timeline(strikes: Sequence[FaultEvent], length: float) -> str:
-    """Each fault at its time, as high as its recovery was long."""
+def _timeline(events: Sequence[FaultEvent], length: float) -> str:
+    """Draw each fault at its time, as high as its recovery was long."""
     width = 2 * WIDTH
     lines = "".join(
         f'<line class="grid" x1="0" x2="{width}" y1="{_y(at):.1f}" y2="{_y(at):.1f}"/>'
@@ -128,7 +128,7 @@ def _timeline(strikes: Sequence[FaultEvent], length: float) -> str:
     dots = "".join(
         f'<circle class="dot" cx="{width * one.at / max(length, 1):.1f}" cy="{_y(one.flows):.1f}" r="4"><title>'
         f"{one.at:.1f} s: {escape(one.fault)} of {escape(one.target)}, {seconds(one.flows)}</title></circle>"
-        for one in strikes
+        for one in events
         if one.flows is not None
     )
     return f'<svg width="{width + 60}" height="{TIMELINE_HEIGHT + 10}">{lines}{dots}</svg>'
@@ -139,7 +139,7 @@ def _y(value: float) -> float:
 
 
 def write(result: CampaignResult, folder: Path) -> Path:
-    """Both files; where the page is. Raises OSError."""
+    """Write both files; return the path of the page. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(data(result), indent=1), encoding="utf-8")
     (folder / "report.html").write_text(page(result), encoding="utf-8")

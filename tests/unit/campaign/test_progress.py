@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from townwatch.chaos.campaign.campaign import CampaignResult, Options
-from townwatch.chaos.campaign.clock import FaultEvent
 from townwatch.chaos.campaign.goals import judge
-from townwatch.chaos.campaign.ledger import Oracle
-from townwatch.chaos.campaign.picture import write
+from townwatch.chaos.campaign.html_report import write
+from townwatch.chaos.campaign.oracle import Oracle
 from townwatch.chaos.campaign.progress import Progress
+from townwatch.chaos.campaign.recovery_times import FaultEvent
 from townwatch.chaos.campaign.report import data, text, verdict
 
 STRIKES = [
@@ -28,7 +28,9 @@ class Terminal(io.StringIO):
 
 
 def result(**changes: object) -> CampaignResult:
-    found = CampaignResult(Options(seed=42), "http://127.0.0.1:1", strikes=STRIKES, raged=4.0, ledger=Oracle({}))
+    found = CampaignResult(
+        Options(seed=42), "http://127.0.0.1:1", fault_events=STRIKES, fault_seconds=4.0, oracle=Oracle({})
+    )
     found.outcomes = judge(STRIKES)
     for name, value in changes.items():
         setattr(found, name, value)
@@ -45,8 +47,8 @@ def test_in_a_terminal_the_status_is_one_line_that_stays_below(monkeypatch: pyte
 def test_elsewhere_it_is_lines_without_codes() -> None:
     out = io.StringIO()
     progress = Progress(out, lambda: "status")
-    for strike in STRIKES:
-        progress.struck(strike)
+    for fault_event in STRIKES:
+        progress.fault_over(fault_event)
     assert out.getvalue().splitlines() == [
         "    1.0 s  kill-actor        answers after 20 ms, flows after 90 ms  <b>router",
         "    2.0 s  cut-runner        flows after 1.5 s  127.0.0.1:1 (events seen 1.5 s)",
@@ -61,7 +63,7 @@ def test_the_verdict_is_one_line_with_the_seed() -> None:
 
 
 def test_nothing_held_that_was_not_judged() -> None:
-    assert not result(ledger=None).held
+    assert not result(oracle=None).held
     assert not result(
         outcomes=judge([STRIKES[0], FaultEvent(fault="cut-runner", kind="c", target="", at=0, flows=9)])
     ).held

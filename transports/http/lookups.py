@@ -1,4 +1,4 @@
-"""How routes reach sessions: those that one may see, and the actor of one."""
+"""Lookups of what the caller may see: villages, sessions, and the actor of one session."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -100,7 +100,7 @@ async def tell(call: Call[Any, Any], message: Any) -> Any:
 async def order(call: Call[Any, Any], message: Any, seconds: float) -> rest.Promised:
     """Tell the session, and wait a moment for its runner's word. Raises 409 where the runner refuses."""
     try:
-        outcome = await commands.word_of_the_runner(await tell(call, message), seconds)
+        outcome = await commands.wait_for_runner(await tell(call, message), seconds)
     except commands.RunnerRefused as error:
         raise ProblemError(409, str(error), "E_RUNNER_REFUSED", {"code": error.code}) from None
     return rest.Promised(command_id=outcome.command_id, state=outcome.state)

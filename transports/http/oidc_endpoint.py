@@ -13,9 +13,9 @@ import trio
 
 from townwatch.access.oidc import Declined, Oidc
 from townwatch.access.oidc_wire import ATTEMPT_SECONDS, BadProvider, ExpiredAttempt
+from townwatch.access.provisioning import NotProvisioned, ProvisioningRules, welcome
 from townwatch.access.sign_in import REDIRECT_CODE_LIFETIME_MS
 from townwatch.access.subject import InvalidCredentials
-from townwatch.access.welcome import NotProvisioned, ProvisioningRules, welcome
 from townwatch.contracts.networks import network_of
 from townwatch.store import audit
 from townwatch.store.audit import Entry

@@ -6,7 +6,7 @@ import attrs
 import psutil
 import trio
 
-from townwatch.chaos.campaign.rest import Away, RequestRefused, Rest
+from townwatch.chaos.campaign.rest_client import RequestRefused, Rest, ServiceAway
 
 MEMORY_SHARE, MEMORY_SLACK = 1.25, 64 << 20
 """Memory is back where it is within this share and this many bytes of what it was: what is kept for viewers that may
@@ -47,7 +47,7 @@ def mebibytes(size: int) -> str:
 
 
 async def measure(rest: Rest, local: bool) -> tuple[HealthSnapshot, dict[str, Any]]:
-    """The process, and what GET /api/chaos says. Raises `Away`, `RequestRefused`."""
+    """The process, and what GET /api/chaos says. Raises `ServiceAway`, `RequestRefused`."""
     view = await rest.get("/api/chaos")
     pid = int(view["pid"])
     if not local:
@@ -69,9 +69,9 @@ def broken(view: dict[str, Any]) -> list[str]:
 
 
 async def ready(rest: Rest) -> str | None:
-    """None, or why the service takes no work."""
+    """Return why the service takes no work; None where it does."""
     try:
         await rest.get("/readyz", seconds=5)
-    except (Away, RequestRefused) as error:
+    except (ServiceAway, RequestRefused) as error:
         return str(error)
     return None

@@ -19,7 +19,7 @@ _MASK = b"\0\0\0\0"
 """The mask is against proxies that guess; there is none between us, and nothing to hide."""
 
 
-class Gone(Exception):
+class ConnectionLost(Exception):
     """The connection is no more, or never came about; the message says why."""
 
 
@@ -35,7 +35,7 @@ class SocketIoClient:
 
     @classmethod
     async def open(cls, base: str) -> "SocketIoClient":
-        """Connected, as far as Engine.IO. Raises `Gone`."""
+        """Connect, as far as Engine.IO. Raises `ConnectionLost`."""
         try:
             with trio.fail_after(CONNECT_SECONDS):
                 stream = await open_stream(base, Tls())
@@ -47,12 +47,12 @@ class SocketIoClient:
                     raise
                 return line
         except (OSError, trio.BrokenResourceError) as error:
-            raise Gone(str(error)) from None
+            raise ConnectionLost(str(error)) from None
         except trio.TooSlowError:
-            raise Gone("no answer to the handshake") from None
+            raise ConnectionLost("no answer to the handshake") from None
 
     async def say(self, text: str) -> None:
-        """One text frame, whole or not at all. Raises `Gone`."""
+        """Send one text frame, whole or not at all. Raises `ConnectionLost`."""
         data = text.encode()
         size = len(data)
         head = bytes((0x81, 0x80 | size)) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
@@ -60,10 +60,10 @@ class SocketIoClient:
             async with self._sending:
                 await self._stream.send_all(head + _MASK + data)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise Gone(str(error)) from None
+            raise ConnectionLost(str(error)) from None
 
     async def next(self) -> str:
-        """The next packet that is no ping. Waits for ever: who connects says how long. Raises `Gone`."""
+        """Return the next packet that is no ping. The deadline is the caller's. Raises `ConnectionLost`."""
         while True:
             text = await self._text()
             if text != "2":
@@ -71,7 +71,7 @@ class SocketIoClient:
             await self.say("3")
 
     async def greet(self, auth: dict[str, Any]) -> dict[str, Any]:
-        """Sign in to the namespace; the service's {sid, pid}. Raises `Gone`."""
+        """Sign in to the namespace; the service's {sid, pid}. Raises `ConnectionLost`."""
         with trio.move_on_after(CONNECT_SECONDS):
             await self.say("40" + json.dumps(auth))
             while True:
@@ -79,8 +79,8 @@ class SocketIoClient:
                 if text.startswith("40"):
                     return json.loads(text[2:])
                 if text.startswith("44"):
-                    raise Gone(f"refused: {text[2:]}")
-        raise Gone("no answer to the sign-in")
+                    raise ConnectionLost(f"refused: {text[2:]}")
+        raise ConnectionLost("no answer to the sign-in")
 
     async def aclose(self) -> None:
         """Close without a close frame, which could wait for ever."""
@@ -97,7 +97,7 @@ class SocketIoClient:
             head, data = found
             opcode = head & 0x0F
             if opcode == 0x8:
-                raise Gone(f"closed: {data[2:].decode(errors='replace')}")
+                raise ConnectionLost(f"closed: {data[2:].decode(errors='replace')}")
             if opcode in (0x0, 0x1):
                 self._parts.append(data)
                 if head & 0x80:
@@ -125,9 +125,9 @@ class SocketIoClient:
         try:
             data = await self._stream.receive_some(1 << 16)
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise Gone(str(error)) from None
+            raise ConnectionLost(str(error)) from None
         if not data:
-            raise Gone("the service closed the connection")
+            raise ConnectionLost("the service closed the connection")
         self._in += data
 
     async def _shake_hands(self, host: str) -> None:
@@ -141,9 +141,9 @@ class SocketIoClient:
         head, _, self._in = self._in.partition(b"\r\n\r\n")
         status = head.partition(b"\r\n")[0]
         if b" 101 " not in status:
-            raise Gone(f"refused: {status.decode(errors='replace')}")
+            raise ConnectionLost(f"refused: {status.decode(errors='replace')}")
         if not (await self._text()).startswith("0{"):
-            raise Gone("this is no Engine.IO")
+            raise ConnectionLost("this is no Engine.IO")
 
 
 def _name(stream: trio.abc.Stream) -> str:

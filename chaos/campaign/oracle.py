@@ -65,21 +65,21 @@ class Oracle:
         return sum(len(events) for events in self.journal.values())
 
     def audit(
-        self, truths: Sequence[ProgramLog], answers: Sequence[DecisionReply], stories: Sequence[ViewerLog]
+        self, program_logs: Sequence[ProgramLog], answers: Sequence[DecisionReply], viewer_logs: Sequence[ViewerLog]
     ) -> None:
-        """All of it."""
+        """Check everything."""
         for session, events in self.journal.items():
             self._sequence(f"{session}: numbers", [event["seq"] for event in events], len(events))
-        for truth in truths:
-            self._program(truth)
-        self._approvals(truths, answers)
-        for story in stories:
-            self._story(story)
+        for log in program_logs:
+            self._program(log)
+        self._approvals(program_logs, answers)
+        for viewer_log in viewer_logs:
+            self._viewer_log(viewer_log)
         if not (self.lines and self.views):
             self.findings.append(f"too little happened: {self.lines} lines were stored, {self.views} events were seen")
 
     def _sequence(self, what: str, found: Sequence[int], due: int) -> None:
-        """It must be 1, 2 … at least `due`."""
+        """Check that numbers are 1, 2 … up to at least `due`."""
         missing = set(range(1, max(due, max(found, default=0)) + 1)) - set(found)
         repeated = len(found) - len(set(found))
         self.lost += len(missing)
@@ -93,29 +93,29 @@ class Oracle:
 
     # --- programs ---------------------------------------------------------------------------------------
 
-    def _program(self, truth: ProgramLog) -> None:
-        if truth.session is None:
+    def _program(self, log: ProgramLog) -> None:
+        if log.session is None:
             return  # it never began
-        events = self.journal.get(truth.session, [])
+        events = self.journal.get(log.session, [])
         text = "".join(event["data"] for event in events if event["type"] == "TERMINAL_CHUNK")
-        lines = [int(number) for number in re.findall(rf"{truth.name}:(\d+)\.", text)]
+        lines = [int(number) for number in re.findall(rf"{log.name}:(\d+)\.", text)]
         self.lines += len(lines)
         # It notes a line before it writes it: who did not come to the end may have noted one more.
-        self._sequence(f"{truth.name}: lines", lines, truth.wrote if truth.ended else truth.wrote - 1)
-        if max(lines, default=0) > truth.wrote:
-            self.findings.append(f"{truth.name}: line {max(lines)} is stored, it wrote {truth.wrote}")
+        self._sequence(f"{log.name}: lines", lines, log.wrote if log.ended else log.wrote - 1)
+        if max(lines, default=0) > log.wrote:
+            self.findings.append(f"{log.name}: line {max(lines)} is stored, it wrote {log.wrote}")
         last = events[-1] if events else {"type": "nothing"}
         if last["type"] != "SESSION_ENDED":
-            self.findings.append(f"{truth.name}: the last event of {truth.session} is {last['type']}")
-        elif last["finalState"] != "COMPLETED" or (not truth.ended and not _denied(events)):
+            self.findings.append(f"{log.name}: the last event of {log.session} is {last['type']}")
+        elif last["finalState"] != "COMPLETED" or (not log.ended and not _denied(events)):
             why = last.get("reason")
             self.findings.append(
-                f"{truth.name}: ended {last['finalState']} ({why}), {'after' if truth.ended else 'before'} its own end"
+                f"{log.name}: ended {last['finalState']} ({why}), {'after' if log.ended else 'before'} its own end"
             )
 
     # --- approvals --------------------------------------------------------------------------------------
 
-    def _approvals(self, truths: Sequence[ProgramLog], answers: Sequence[DecisionReply]) -> None:
+    def _approvals(self, program_logs: Sequence[ProgramLog], answers: Sequence[DecisionReply]) -> None:
         asked = {
             event["approval"]["approvalId"]: event["approval"]["summary"]
             for event in self._of_type("APPROVAL_REQUESTED")
@@ -128,7 +128,7 @@ class Oracle:
         self.findings += [f"approval {one} was never resolved" for one in asked if one not in resolved]
         self.counts.update(asked=len(asked), **Counter(decision for decision, _ in resolved.values()))
         self._told(answers, resolved)
-        heard = {question: status for truth in truths for question, status in truth.heard.items()}
+        heard = {question: status for log in program_logs for question, status in log.heard.items()}
         for approval, question in asked.items():
             decision, _ = resolved.get(approval, (None, None))
             status = heard.get(question)
@@ -150,41 +150,41 @@ class Oracle:
 
     # --- viewers ----------------------------------------------------------------------------------------
 
-    def _story(self, story: ViewerLog) -> None:
-        self.twice += story.came_again
-        self.counts.update(gaps=len(story.gaps))
-        self.findings += [f"viewer {story.number}: {problem}" for problem in story.problems]
+    def _viewer_log(self, viewer_log: ViewerLog) -> None:
+        self.twice += viewer_log.came_again
+        self.counts.update(gaps=len(viewer_log.gaps))
+        self.findings += [f"viewer {viewer_log.number}: {problem}" for problem in viewer_log.problems]
         for session, events in self.journal.items():
             work = [event["seq"] for event in events if event["type"] not in SILENT]
-            if session not in story.followed:
-                self._view(story, "work", session, work)
+            if session not in viewer_log.followed:
+                self._view(viewer_log, "work", session, work)
                 continue
             # Text comes once: as terminal output while followed, else in the work stream. Sizes have a number too.
             chunks = {event["seq"] for event in events if event["type"] == "TERMINAL_CHUNK"}
             sizes = {event["seq"] for event in events if event["type"] == "PROVIDER_EVENT_FORWARDED"}
-            in_work = set(story.seen.get(("work", session), ()))
-            in_terminal = set(story.seen.get(("terminal", session), ()))
-            self._view(story, "work", session, [n for n in work if n not in chunks or n in in_work])
+            in_work = set(viewer_log.seen.get(("work", session), ()))
+            in_terminal = set(viewer_log.seen.get(("terminal", session), ()))
+            self._view(viewer_log, "work", session, [n for n in work if n not in chunks or n in in_work])
             due = [n for n in sorted(chunks | sizes) if n in in_terminal or (n in chunks and n not in in_work)]
-            self._view(story, "terminal", session, due)
+            self._view(viewer_log, "terminal", session, due)
         due = {event["approvalId"]: event["decision"] for event in self._of_type("APPROVAL_RESOLVED")}
-        for (approval, decision), times in Counter(story.resolved).items():
+        for (approval, decision), times in Counter(viewer_log.resolved).items():
             if due.get(approval) != decision:
                 self.findings.append(
-                    f"viewer {story.number}: told {decision} for {approval}, the journal says {due.get(approval)}"
+                    f"viewer {viewer_log.number}: told {decision} for {approval}, the journal says {due.get(approval)}"
                 )
-            if times > 1 and not story.asked_again:
-                self.findings.append(f"viewer {story.number}: told {times} times of {approval}")
-        never = set(due) - {approval for approval, _ in story.resolved}
-        if never and not story.gaps:
-            self.findings.append(f"viewer {story.number}: never told of {sorted(never)[:3]}")
+            if times > 1 and not viewer_log.asked_again:
+                self.findings.append(f"viewer {viewer_log.number}: told {times} times of {approval}")
+        never = set(due) - {approval for approval, _ in viewer_log.resolved}
+        if never and not viewer_log.gaps:
+            self.findings.append(f"viewer {viewer_log.number}: never told of {sorted(never)[:3]}")
 
-    def _view(self, story: ViewerLog, stream: str, session: str, due: Sequence[int]) -> None:
-        """Each once and in order, or told as a gap."""
-        seen = story.seen.get((stream, session), ())
+    def _view(self, viewer_log: ViewerLog, stream: str, session: str, due: Sequence[int]) -> None:
+        """Check that a viewer saw each event once and in order, or was told a gap."""
+        seen = viewer_log.seen.get((stream, session), ())
         self.views += len(seen)
-        what = f"viewer {story.number}: {stream} of {session}"
-        told = [(low, high) for gap, low, high in story.gaps if gap == session]
+        what = f"viewer {viewer_log.number}: {stream} of {session}"
+        told = [(low, high) for gap, low, high in viewer_log.gaps if gap == session]
         missing = [n for n in set(due) - set(seen) if not any(low < n <= high for low, high in told)]
         self.lost += len(missing)
         if missing:

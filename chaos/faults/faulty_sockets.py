@@ -11,9 +11,9 @@ import trio
 from townwatch.transports.edge.http import WebSocketHandler
 from townwatch.transports.edge.server import Connection, Edge, EdgeSettings, Request
 
-Mood = Literal["well", "frozen", "gone"]
+PlugState = Literal["well", "frozen", "gone"]
 """frozen: nothing passes in either direction. gone: the same, and what is written vanishes: half-open for ever."""
-LIMBO_SECONDS = 30.0
+HALF_OPEN_SECONDS = 30.0
 """How long the peer of a half-open connection hears nothing, not even of its end."""
 _CHUNK = 1 << 16
 
@@ -30,7 +30,7 @@ class BlockedDescriptor:
                 self.ours.send(bytes(_CHUNK))
 
     def open(self) -> None:
-        """Both ways, for good."""
+        """Let bytes through both ways, for good."""
         with suppress(BlockingIOError, OSError):
             self._theirs.send(b"!")
         with suppress(BlockingIOError, OSError):
@@ -43,35 +43,35 @@ class BlockedDescriptor:
 
 
 class FaultySocket:
-    """A non-blocking socket as `townwatch.transports.edge.connection.Connection` uses one, with a mood."""
+    """A non-blocking socket as `townwatch.transports.edge.connection.Connection` uses one, whose plug can be pulled."""
 
     def __init__(self, sock: socket.socket, plugs: "FaultySockets") -> None:
         self._sock = sock
         self._plugs = plugs
-        self._dam: BlockedDescriptor | None = None
+        self._blocked: BlockedDescriptor | None = None
         self._closed = False
-        self.mood: Mood = "well"
+        self.state: PlugState = "well"
         self.kind = "http"
         self.name = _name(sock)
 
     # --- as a socket --------------------------------------------------------------------------------
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
-        if self.mood != "well":
+        if self.state != "well":
             raise BlockingIOError
         return self._sock.recv(limit, flags)
 
     def send(self, data: Any) -> int:
-        if self.mood == "gone":
+        if self.state == "gone":
             return len(data)
-        if self.mood != "well":
+        if self.state != "well":
             raise BlockingIOError
         return self._sock.send(data)
 
     def sendmsg(self, pieces: Sequence[Any]) -> int:
-        if self.mood == "gone":
+        if self.state == "gone":
             return sum(len(piece) for piece in pieces)
-        if self.mood != "well":
+        if self.state != "well":
             raise BlockingIOError
         return self._sock.sendmsg(pieces)
 
@@ -79,20 +79,20 @@ class FaultySocket:
         """Return the descriptor to wait for. While nothing passes, it is not the real one: that would be a
         busy loop.
         """
-        return self._dam.ours.fileno() if self._dam is not None else self._sock.fileno()
+        return self._blocked.ours.fileno() if self._blocked is not None else self._sock.fileno()
 
     def shutdown(self, how: int) -> None:
-        if self.mood != "gone":
+        if self.state != "gone":
             self._sock.shutdown(how)
 
     def close(self) -> None:
         self._closed = True
         self._plugs.forget(self)
-        trio.lowlevel.notify_closing(self._sock)  # who began to wait before the dam was there waits for this one
-        if self._dam is not None:
-            self._dam.close()
-        if self.mood == "gone":
-            self._plugs.to_limbo(self._sock)
+        trio.lowlevel.notify_closing(self._sock)  # a task that began to wait before it was blocked waits for this one
+        if self._blocked is not None:
+            self._blocked.close()
+        if self.state == "gone":
+            self._plugs.hold_half_open(self._sock)
         else:
             self._sock.close()
 
@@ -101,18 +101,18 @@ class FaultySocket:
 
     # --- the plug -----------------------------------------------------------------------------------
 
-    def become(self, mood: Mood) -> None:
-        """Change the mood now."""
+    def set_state(self, state: PlugState) -> None:
+        """Change the state."""
         if self._closed:
             return
-        self.mood = mood
-        dam = self._dam
-        if mood != "well":
-            self._dam = dam or BlockedDescriptor()
-        elif dam is not None:
-            self._dam = None
-            dam.open()
-            self._plugs.later(0.1, dam.close)
+        self.state = state
+        blocked = self._blocked
+        if state != "well":
+            self._blocked = blocked or BlockedDescriptor()
+        elif blocked is not None:
+            self._blocked = None
+            blocked.open()
+            self._plugs.later(0.1, blocked.close)
 
     def cut(self) -> None:
         """A reset, as from a cable that was cut and a machine that came back."""
@@ -137,7 +137,7 @@ class FaultySockets:
 
     def __init__(self) -> None:
         self._open: set[FaultySocket] = set()
-        self._limbo: list[socket.socket] = []
+        self._half_open: list[socket.socket] = []
         self.nursery: trio.Nursery | None = None
         """Where what happens later happens; the chaos actor's."""
 
@@ -155,9 +155,9 @@ class FaultySockets:
     def forget(self, plug: FaultySocket) -> None:
         self._open.discard(plug)
 
-    def to_limbo(self, sock: socket.socket) -> None:
-        self._limbo.append(sock)
-        self.later(LIMBO_SECONDS, lambda: self._leave_limbo(sock))
+    def hold_half_open(self, sock: socket.socket) -> None:
+        self._half_open.append(sock)
+        self.later(HALF_OPEN_SECONDS, lambda: self._close_half_open(sock))
 
     def later(self, seconds: float, action: Callable[[], None]) -> None:
         """Do it after so many seconds, or when everything ends."""
@@ -169,15 +169,15 @@ class FaultySockets:
     def heal(self) -> None:
         """Heal all connections; half-open ones end."""
         for plug in list(self._open):
-            if plug.mood == "gone":
+            if plug.state == "gone":
                 plug.cut()
-            plug.become("well")
-        for sock in list(self._limbo):
-            self._leave_limbo(sock)
+            plug.set_state("well")
+        for sock in list(self._half_open):
+            self._close_half_open(sock)
 
-    def _leave_limbo(self, sock: socket.socket) -> None:
-        if sock in self._limbo:
-            self._limbo.remove(sock)
+    def _close_half_open(self, sock: socket.socket) -> None:
+        if sock in self._half_open:
+            self._half_open.remove(sock)
             sock.close()
 
 
@@ -199,7 +199,7 @@ class PluggedEdge(Edge):
         return super()._known(self._plugs.take(accepted), nursery)  # pyright: ignore[reportArgumentType]
 
     def websocket(self, prefix: str, handler: WebSocketHandler) -> None:
-        """Connections are known by what they talk."""
+        """Note which kind of connection this becomes: they are chosen by what they talk."""
 
         async def known(request: Request, connection: Connection, leftover: bytes) -> None:
             plug: Any = connection.sock

@@ -102,7 +102,7 @@ def _check_domain(person: Person, rules: ProvisioningRules) -> None:
 
 
 def _free_address(connection: Connection, person: Person) -> str | None:
-    """Never the way into another's account: an address that is taken, or was not verified, is left out."""
+    """Return the address where it is verified and free: it must never open the account of another person."""
     if person.email is None or not person.email_verified:
         return None
     return None if users.by_email(connection, person.email) is not None else person.email

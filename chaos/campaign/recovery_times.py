@@ -34,7 +34,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """None of nothing. Quantiles are values that were measured (nearest rank)."""
+    """Return the distribution, None for no values. Quantiles are values that were measured (nearest rank)."""
     if not values:
         return None
     ordered = sorted(values)
@@ -45,11 +45,11 @@ def _rank(ordered: Sequence[float], share: float) -> float:
     return ordered[math.ceil(share * len(ordered)) - 1]
 
 
-def by_kind(strikes: Iterable[FaultEvent]) -> dict[str, list[FaultEvent]]:
-    """Kind → its strikes, the most frequent first."""
+def by_kind(events: Iterable[FaultEvent]) -> dict[str, list[FaultEvent]]:
+    """Return kind → its faults, the most frequent first."""
     found: dict[str, list[FaultEvent]] = {}
-    for strike in strikes:
-        found.setdefault(strike.kind, []).append(strike)
+    for event in events:
+        found.setdefault(event.kind, []).append(event)
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
 

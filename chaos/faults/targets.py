@@ -10,7 +10,7 @@ import trio
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.chaos.faults.disk import FaultyDisk
-from townwatch.chaos.faults.plug import FaultySocket, FaultySockets
+from townwatch.chaos.faults.faulty_sockets import FaultySocket, FaultySockets
 from townwatch.runtime import ActorDeadError, whereis
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.supervision import Node, tree
@@ -27,12 +27,12 @@ class NoTarget(Exception):
 
 
 class Killed(Exception):
-    """The reason of who was ended by a fault."""
+    """The reason of an actor that a fault ended."""
 
 
 @attrs.define(eq=False, kw_only=True)
 class FaultContext:
-    """The service, from a saboteur's point of view."""
+    """The service, as faults see it."""
 
     context: Context
     plugs: FaultySockets
@@ -68,13 +68,13 @@ class FaultContext:
 
     def connection(self, kind: str, name: str | None, dice: Random) -> FaultySocket:
         """An open connection of a kind (`runner`, `socket.io`), by the peer's address. Raises `NoTarget`."""
-        found = [plug for plug in self.plugs.of_kind(kind) if plug.mood == "well" and name in (None, plug.name)]
+        found = [plug for plug in self.plugs.of_kind(kind) if plug.state == "well" and name in (None, plug.name)]
         if not found:
             raise NoTarget(f"there is no {kind} connection" + (f" from {name}" if name else ""))
         return dice.choice(found)
 
     async def kill(self, path: str, ref: Ref, why: str) -> float | None:
-        """End it where it stands. Returns the seconds until it answered again; None for who does not come back by
+        """End it where it stands. Return the seconds until it answered again; None for one that does not come back by
         itself.
         """
         began, life = trio.current_time(), ref.incarnation
@@ -89,7 +89,7 @@ class FaultContext:
         return None
 
     def later(self, work: Callable[..., Any], *arguments: Any) -> None:
-        """Do it beside, as long as the service lives."""
+        """Run it in a task of its own, as long as the service runs."""
         if self.nursery is None:
             raise NoTarget("the service is starting or stopping")
         self.nursery.start_soon(work, *arguments)

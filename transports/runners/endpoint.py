@@ -1,4 +1,4 @@
-"""Where runners come in: who is it, in which dialect, and is there room. Everything before the link's actor lives.
+"""Endpoint of runners: who is it, in which dialect, and is there room. All that comes before the link's actor.
 
     door = RunnerEndpoint(deps)
     edge.websocket("/runner", door.serve)
@@ -19,9 +19,9 @@ from townwatch.contracts.faults import TablesUnavailable
 from townwatch.contracts.link import PROTOCOL
 from townwatch.transports.edge.connection import Connection
 from townwatch.transports.edge.http import Request
-from townwatch.transports.runners.arrival import Admission, hear_hello, start_link
 from townwatch.transports.runners.frames import V1, AcklessDialect, too_large
 from townwatch.transports.runners.link import AcceptedRunner
+from townwatch.transports.runners.link_handshake import Admission, hear_hello, start_link
 from townwatch.transports.runners.ports import InvalidToken, LinkDeps, RunnerIdentity
 from townwatch.transports.websocket.close_codes import CloseCode
 from townwatch.transports.websocket.handshake import (

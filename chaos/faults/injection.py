@@ -1,13 +1,13 @@
-"""A service started with --chaos is built a little differently: here is how."""
+"""Parts of a service that are built differently with --chaos."""
 
 import attrs
 
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.chaos.faults.disk import FaultyDisk
-from townwatch.chaos.faults.place import ChaosActor, FaultContext
-from townwatch.chaos.faults.plug import FaultySockets, PluggedEdge
+from townwatch.chaos.faults.faulty_sockets import FaultySockets, PluggedEdge
 from townwatch.chaos.faults.routes import mount_chaos
+from townwatch.chaos.faults.targets import ChaosActor, FaultContext
 from townwatch.chaos.faults.vitals import Instruments
 from townwatch.config.settings import Settings
 from townwatch.store.log.port import DurableLog
@@ -17,7 +17,7 @@ from townwatch.transports.http.deps import Api
 
 
 def lifted(settings: Settings) -> Settings:
-    """One person's trial brings a thousand clients from one address: the limit a person has is lifted to the whole."""
+    """Lift the limits of one person to those of all: a campaign brings a thousand clients from one address."""
     most = settings.limits.connections
     limits = attrs.evolve(settings.limits, connections_per_user=most, connections_per_address=most)
     return attrs.evolve(settings, limits=limits)

@@ -1,4 +1,4 @@
-"""Pull one plug, and wait until everything flows again: seen from outside, by viewers, with a clock."""
+"""Inject one fault, and wait until everything flows again: seen from outside, by viewers, with a clock."""
 
 import time
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import attrs
 import structlog
 import trio
 
-from townwatch.chaos.campaign.clock import FaultEvent
-from townwatch.chaos.campaign.crowd import IdleViewers
+from townwatch.chaos.campaign.idle_viewers import IdleViewers
 from townwatch.chaos.campaign.plan import PlannedFault
-from townwatch.chaos.campaign.rest import Away, RequestRefused, Rest
+from townwatch.chaos.campaign.recovery_times import FaultEvent
+from townwatch.chaos.campaign.rest_client import RequestRefused, Rest, ServiceAway
 from townwatch.chaos.campaign.viewer import Viewer, ViewerWatch
 from townwatch.chaos.campaign.waiting import until
 from townwatch.chaos.campaign.workload import RunnerProcess, Workload
@@ -26,7 +26,7 @@ TAKES_ITS_TIME = frozenset({"half-open-runner"})
 LOOK_SECONDS = 0.002
 PHASES = 3
 NOTHING = "nothing at all"
-"""The kind of a strike that is none: how long an event takes to all viewers, undisturbed."""
+"""The kind of a measurement without a fault: how long an event takes to all viewers."""
 
 T = TypeVar("T")
 log = structlog.get_logger("chaos")
@@ -37,12 +37,12 @@ class NoFaultTarget(Exception):
 
 
 @attrs.frozen(kw_only=True)
-class _Struck:
+class _InjectedFault:
     """An answer of the service. `since`: epoch ms; what is written from then on comes after the fault. `began`: when it
     struck, on trio's clock.
     """
 
-    intent: PlannedFault
+    planned: PlannedFault
     target: str
     answers: float | None
     since: float
@@ -51,71 +51,73 @@ class _Struck:
 
 @attrs.define(eq=False)
 class FaultRunner:
-    """`strikes` and `findings` grow; whatever takes its time is awaited in `nursery`."""
+    """`fault_events` and `findings` grow; whatever takes its time is awaited in `nursery`."""
 
     rest: Rest
     workload: Workload
     viewers: Sequence[Viewer]
-    crowd: IdleViewers
+    idle_viewers: IdleViewers
     nursery: trio.Nursery
     began: float = attrs.field(factory=trio.current_time)
-    strikes: list[FaultEvent] = attrs.field(factory=list)
+    fault_events: list[FaultEvent] = attrs.field(factory=list)
     findings: list[str] = attrs.field(factory=list)
     skipped: int = 0
     pending: int = 0
 
     async def undisturbed(self) -> FaultEvent:
         """Measure, without a fault, how long an event takes from a program to every viewer."""
-        intent = PlannedFault(fault=NOTHING, pause=0, seconds=0, dice=0, seed=0)
+        planned = PlannedFault(fault=NOTHING, pause=0, seconds=0, dice=0, seed=0)
         now = trio.current_time()
-        return await self._recovery(_Struck(intent=intent, target="", answers=None, since=_wall(), began=now), None, {})
+        return await self._recovery(
+            _InjectedFault(planned=planned, target="", answers=None, since=_wall(), began=now), None, {}
+        )
 
-    async def pull(self, intent: PlannedFault) -> None:
-        """One fault; returns when all is well again, or its time is over."""
+    async def pull(self, planned: PlannedFault) -> None:
+        """Inject one fault; return when all is well again, or its time is over."""
         connects = {viewer: viewer.connects for viewer in self.viewers}
-        comings = self.crowd.comings
+        comings = self.idle_viewers.comings
         try:
-            target, hand = self._target(intent)
-            struck = await self._order(intent, target)
+            target, runner = self._target(planned)
+            injected = await self._order(planned, target)
         except NoFaultTarget:
             self.skipped += 1
             return
-        if intent.fault in ALL_COME_AGAIN:
+        if planned.fault in ALL_COME_AGAIN:
             wanted = {viewer: before + 1 for viewer, before in connects.items()}
-            self.strikes.append(await self._recovery(struck, None, wanted, comings + self.crowd.size))
-        elif intent.fault in TAKES_ITS_TIME and hand is not None:
-            hand.away = True
+            self.fault_events.append(await self._recovery(injected, None, wanted, comings + self.idle_viewers.size))
+        elif planned.fault in TAKES_ITS_TIME and runner is not None:
+            runner.away = True
             self.pending += 1
-            self.nursery.start_soon(self._beside, struck, hand)
+            self.nursery.start_soon(self._beside, injected, runner)
         else:
-            self.strikes.append(await self._recovery(struck, None, {}))
+            self.fault_events.append(await self._recovery(injected, None, {}))
 
-    async def _beside(self, struck: _Struck, hand: RunnerProcess) -> None:
+    async def _beside(self, injected: _InjectedFault, runner: RunnerProcess) -> None:
         try:
-            self.strikes.append(await self._recovery(struck, hand, {}))
+            self.fault_events.append(await self._recovery(injected, runner, {}))
         finally:
-            hand.away = False
+            runner.away = False
             self.pending -= 1
 
     # --- the fault --------------------------------------------------------------------------------------
 
-    def _target(self, intent: PlannedFault) -> tuple[str | None, RunnerProcess | None]:
-        """Only connections of our own are broken; of actors, the service chooses one by the seed."""
-        kind = intent.fault.rpartition("-")[2]
+    def _target(self, planned: PlannedFault) -> tuple[str | None, RunnerProcess | None]:
+        """Choose a target: a connection of our own; of actors, the service chooses one by the seed."""
+        kind = planned.fault.rpartition("-")[2]
         if kind == "client":
             live = [viewer.line.name for viewer in self.viewers if viewer.line is not None and viewer.line.name]
-            return _pick(live, intent.dice), None
+            return _pick(live, planned.dice), None
         if kind == "runner":
-            hands = [hand for hand in self.workload.hands if not hand.away]
-            if intent.fault in TAKES_ITS_TIME and len(hands) < 2:
+            runners = [runner for runner in self.workload.processes if not runner.away]
+            if planned.fault in TAKES_ITS_TIME and len(runners) < 2:
                 raise NoFaultTarget  # another runner's programs must go on writing
-            hand = _pick(hands, intent.dice)
-            return _pick(hand.connections(self.rest.base), intent.dice), hand
+            runner = _pick(runners, planned.dice)
+            return _pick(runner.connections(self.rest.base), planned.dice), runner
         return None, None
 
-    async def _order(self, intent: PlannedFault, target: str | None) -> _Struck:
+    async def _order(self, planned: PlannedFault, target: str | None) -> _InjectedFault:
         asked = trio.current_time()
-        body: dict[str, Any] = {"fault": intent.fault, "seed": intent.seed, "seconds": intent.seconds}
+        body: dict[str, Any] = {"fault": planned.fault, "seed": planned.seed, "seconds": planned.seconds}
         try:
             told: Any = await self.rest.post(
                 "/api/chaos/faults", body | ({"target": target} if target else {}), seconds=ANSWER_SECONDS
@@ -124,13 +126,13 @@ class FaultRunner:
             if refused.status == 409:
                 raise NoFaultTarget from None
             told = {"target": f"refused: {refused}", "lastsMs": 0, "backMs": None}
-        except Away as away:
+        except ServiceAway as away:
             told = {"target": f"no answer: {away}", "lastsMs": 0, "backMs": None}
         now, lasts = trio.current_time(), told["lastsMs"] / 1000
         back = None if told["backMs"] is None else told["backMs"] / 1000
         began = now + lasts if lasts else now - back if back is not None else asked
-        return _Struck(
-            intent=intent,
+        return _InjectedFault(
+            planned=planned,
             target=str(told["target"]),
             answers=back,
             since=_wall() + lasts * 1000,
@@ -140,36 +142,36 @@ class FaultRunner:
     # --- the recovery -----------------------------------------------------------------------------------
 
     async def _recovery(
-        self, struck: _Struck, hand: RunnerProcess | None, connects: dict[Viewer, int], comings: int = 0
+        self, injected: _InjectedFault, runner: RunnerProcess | None, connects: dict[Viewer, int], comings: int = 0
     ) -> FaultEvent:
-        """Wait until every viewer saw a new event of every session that is to write: of `hand`, or of all connected
+        """Wait until every viewer saw a new event of every session that is to write: of `runner`, or of all connected
         ones.
 
-        `connects`, `comings`: how often viewers and crowd must have come in by then.
+        `connects`, `comings`: how often viewers, and the idle ones, must have connected by then.
         """
-        hands = [hand] if hand is not None else [one for one in self.workload.hands if not one.away]
-        sessions = {session for one in hands for session in one.sessions}
-        watches = {viewer: viewer.watch(iso(struck.since), sessions) for viewer in self.viewers}
+        runners = [runner] if runner is not None else [one for one in self.workload.processes if not one.away]
+        sessions = {session for one in runners for session in one.sessions}
+        watches = {viewer: viewer.watch(iso(injected.since), sessions) for viewer in self.viewers}
         phases: dict[str, float] = {}
         with trio.move_on_after(PATIENCE_SECONDS):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._seeing, watches, phases)
                 nursery.start_soon(self._viewers_live, connects, phases)
-                nursery.start_soon(self._crowd_back, comings, phases)
-        flows = max(phases.values()) - struck.began if len(phases) == PHASES else None
+                nursery.start_soon(self._idle_viewers_back, comings, phases)
+        flows = max(phases.values()) - injected.began if len(phases) == PHASES else None
         for viewer, watch in watches.items():
             viewer.watches.discard(watch)
         if flows is None:
-            self.findings.append(self._stuck(struck, watches))
+            self.findings.append(self._stuck(injected, watches))
             log.error("not_all_flows", finding=self.findings[-1])
         return FaultEvent(
-            fault=struck.intent.fault,
-            kind=_kind(struck),
-            target=struck.target,
-            at=struck.began - self.began,
-            answers=struck.answers,
+            fault=injected.planned.fault,
+            kind=_kind(injected),
+            target=injected.target,
+            at=injected.began - self.began,
+            answers=injected.answers,
             flows=None if flows is None else max(0.0, flows),
-            phases={name: max(0.0, at - struck.began) for name, at in phases.items()},
+            phases={name: max(0.0, at - injected.began) for name, at in phases.items()},
         )
 
     # Their deadline is the caller's; each notes the instant at which it was so.
@@ -185,25 +187,25 @@ class FaultRunner:
         )
         phases["viewers live"] = trio.current_time()
 
-    async def _crowd_back(self, comings: int, phases: dict[str, float]) -> None:
-        await until(lambda: self.crowd.whole and self.crowd.comings >= comings, LOOK_SECONDS)
+    async def _idle_viewers_back(self, comings: int, phases: dict[str, float]) -> None:
+        await until(lambda: self.idle_viewers.whole and self.idle_viewers.comings >= comings, LOOK_SECONDS)
         phases["clients back"] = trio.current_time()
 
-    def _stuck(self, struck: _Struck, watches: dict[Viewer, ViewerWatch]) -> str:
+    def _stuck(self, injected: _InjectedFault, watches: dict[Viewer, ViewerWatch]) -> str:
         blind = [
             f"viewer {viewer.number} saw nothing of {sorted(watch.wanted)[:3]} ({viewer.refusal or 'connected'})"
             for viewer, watch in watches.items()
             if not watch.over.is_set() or not viewer.live
         ]
-        missing = self.crowd.size - self.crowd.live
+        missing = self.idle_viewers.size - self.idle_viewers.live
         if missing:
-            blind.append(f"{missing} of {self.crowd.size} clients are not back ({self.crowd.refusal})")
-        what = f"{struck.intent.fault} of {struck.target}"
+            blind.append(f"{missing} of {self.idle_viewers.size} clients are not back ({self.idle_viewers.refusal})")
+        what = f"{injected.planned.fault} of {injected.target}"
         return f"{what}: not all flows after {PATIENCE_SECONDS:g} s: {'; '.join(blind[:4])}"
 
 
 def _wall() -> float:
-    """Epoch ms, as the events' own."""
+    """Return the time as events have it: epoch ms."""
     return time.time() * 1000
 
 
@@ -214,8 +216,8 @@ def _pick(found: Sequence[T], dice: float) -> T:
     return found[int(dice * len(found))]
 
 
-def _kind(struck: _Struck) -> str:
-    fault = struck.intent.fault
-    if fault == "kill-actor" and struck.answers is None:
+def _kind(injected: _InjectedFault) -> str:
+    fault = injected.planned.fault
+    if fault == "kill-actor" and injected.answers is None:
         return "kill-actor (a connection's)"
     return fault

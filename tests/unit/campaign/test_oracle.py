@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 import pytest
 
-from townwatch.chaos.campaign.ledger import DecisionReply, Oracle, ViewerLog
+from townwatch.chaos.campaign.oracle import DecisionReply, Oracle, ViewerLog
 from townwatch.chaos.campaign.program import ProgramLog
 
 
@@ -24,14 +24,14 @@ def journal_of(lines: list[int], *, seqs: list[int] | None = None, decision: str
 def audited(journal: dict[str, Any] | None = None, **changes: Any) -> Oracle:
     """What is found of three lines, one question, two people and a viewer; `changes`: what was otherwise."""
     given: dict[str, Any] = {
-        "truth": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 0}),
+        "program_log": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 0}),
         "answers": [DecisionReply("a1", "allow", "allow"), DecisionReply("a1", "deny", "allow")],
-        "story": STORY,
+        "viewer_log": STORY,
         **changes,
     }
-    ledger = Oracle(journal_of([1, 2, 3]) if journal is None else journal)
-    ledger.audit([given["truth"]], given["answers"], [given["story"]])
-    return ledger
+    oracle = Oracle(journal_of([1, 2, 3]) if journal is None else journal)
+    oracle.audit([given["program_log"]], given["answers"], [given["viewer_log"]])
+    return oracle
 
 
 STORY = ViewerLog(
@@ -49,10 +49,10 @@ def seen(work: list[int], terminal: list[int] | None = None, **changes: Any) -> 
 
 
 def test_where_all_is_well_nothing_is_found() -> None:
-    ledger = audited()
-    assert ledger.findings == []
-    assert (ledger.lines, ledger.views, ledger.lost, ledger.twice) == (3, 10, 0, 0)
-    assert ledger.counts["asked"] == ledger.counts["allow"] == 1
+    oracle = audited()
+    assert oracle.findings == []
+    assert (oracle.lines, oracle.views, oracle.lost, oracle.twice) == (3, 10, 0, 0)
+    assert oracle.counts["asked"] == oracle.counts["allow"] == 1
 
 
 @pytest.mark.parametrize(
@@ -68,32 +68,32 @@ def test_where_all_is_well_nothing_is_found() -> None:
     ],
 )
 def test_what_is_wrong_in_the_journal_is_found(journal: dict[str, Any], lost: int, twice: int, says: str) -> None:
-    ledger = audited(journal, story=ViewerLog(number=1, seen={("work", "s1"): []}, gaps=[("s1", 0, 99)]))
-    assert says in "\n".join(ledger.findings)
-    assert (ledger.lost, ledger.twice) == (lost, twice)
+    oracle = audited(journal, viewer_log=ViewerLog(number=1, seen={("work", "s1"): []}, gaps=[("s1", 0, 99)]))
+    assert says in "\n".join(oracle.findings)
+    assert (oracle.lost, oracle.twice) == (lost, twice)
 
 
 def test_a_journal_without_a_session_has_lost_all_of_it() -> None:
-    ledger = audited({})
-    assert ledger.lost == 3
-    assert "the last event of s1 is nothing" in "\n".join(ledger.findings)
+    oracle = audited({})
+    assert oracle.lost == 3
+    assert "the last event of s1 is nothing" in "\n".join(oracle.findings)
 
 
 def test_who_was_killed_in_the_middle_of_a_line_may_owe_one() -> None:
-    truth = ProgramLog(name="p1", session="s1", wrote=4, ended=False, heard={})
+    program_log = ProgramLog(name="p1", session="s1", wrote=4, ended=False, heard={})
     denied = journal_of([1, 2, 3], decision="deny")
-    story = attrs.evolve(STORY, resolved=[("a1", "deny")])
-    assert audited(denied, truth=truth, story=story, answers=[]).findings == []
-    assert audited(denied, truth=attrs.evolve(truth, wrote=5), story=story, answers=[]).lost == 1
+    viewer_log = attrs.evolve(STORY, resolved=[("a1", "deny")])
+    assert audited(denied, program_log=program_log, viewer_log=viewer_log, answers=[]).findings == []
+    assert audited(denied, program_log=attrs.evolve(program_log, wrote=5), viewer_log=viewer_log, answers=[]).lost == 1
 
 
 def test_nobody_ends_without_a_reason() -> None:
-    truth = ProgramLog(name="p1", session="s1", wrote=3, ended=False)
-    assert "before its own end" in "\n".join(audited(truth=truth).findings)
+    program_log = ProgramLog(name="p1", session="s1", wrote=3, ended=False)
+    assert "before its own end" in "\n".join(audited(program_log=program_log).findings)
 
 
 @pytest.mark.parametrize(
-    ("story", "lost", "says"),
+    ("viewer_log", "lost", "says"),
     [
         (seen([1, 2, 3, 4, 6, 8]), 1, "work of s1 lacks [5]"),
         (seen([1, 2, 4, 5, 6, 8], [2, 4]), 1, "terminal of s1 lacks [3]"),
@@ -105,19 +105,19 @@ def test_nobody_ends_without_a_reason() -> None:
         (seen([1, 2, 3, 4, 5, 6, 8], resolved=[]), 0, "never told of ['a1']"),
     ],
 )
-def test_what_a_viewer_missed_or_saw_twice_is_found(story: ViewerLog, lost: int, says: str) -> None:
-    ledger = audited(story=story)
-    assert says in "\n".join(ledger.findings)
-    assert ledger.lost == lost
+def test_what_a_viewer_missed_or_saw_twice_is_found(viewer_log: ViewerLog, lost: int, says: str) -> None:
+    oracle = audited(viewer_log=viewer_log)
+    assert says in "\n".join(oracle.findings)
+    assert oracle.lost == lost
 
 
 def test_a_gap_that_was_told_is_none() -> None:
-    assert audited(story=seen([1, 5, 6, 8], [], gaps=[("s1", 1, 4)])).findings == []
-    assert audited(story=seen([1, 6, 8], [], gaps=[("s1", 1, 4)])).lost == 1
+    assert audited(viewer_log=seen([1, 5, 6, 8], [], gaps=[("s1", 1, 4)])).findings == []
+    assert audited(viewer_log=seen([1, 6, 8], [], gaps=[("s1", 1, 4)])).lost == 1
 
 
 def test_what_came_again_is_counted() -> None:
-    assert audited(story=attrs.evolve(STORY, came_again=2)).twice == 2
+    assert audited(viewer_log=attrs.evolve(STORY, came_again=2)).twice == 2
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,10 @@ def test_what_came_again_is_counted() -> None:
     [
         ({"answers": [DecisionReply("a1", "allow", "allow"), DecisionReply("a1", "deny", "deny")]}, "people were told"),
         ({"answers": [DecisionReply("a1", "deny", "deny")]}, "the journal says allow"),
-        ({"truth": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 1})}, "it heard 1"),
+        (
+            {"program_log": ProgramLog(name="p1", session="s1", wrote=3, ended=True, heard={"p1 asks 1": 1})},
+            "it heard 1",
+        ),
     ],
 )
 def test_a_decision_is_the_same_for_everybody(changes: dict[str, Any], says: str) -> None:
@@ -136,8 +139,8 @@ def test_a_decision_comes_once() -> None:
     journal = journal_of([1, 2, 3])
     journal["s1"].insert(6, {**journal["s1"][5], "seq": 7})
     journal["s1"][7:] = [{**event, "seq": event["seq"] + 1} for event in journal["s1"][7:]]
-    ledger = audited(journal, story=seen([1, 2, 3, 4, 5, 6, 7, 9]))
-    assert ledger.findings == ["a1 was resolved again, or never asked"]
+    oracle = audited(journal, viewer_log=seen([1, 2, 3, 4, 5, 6, 7, 9]))
+    assert oracle.findings == ["a1 was resolved again, or never asked"]
 
 
 def test_nobody_is_left_waiting() -> None:
@@ -147,6 +150,6 @@ def test_nobody_is_left_waiting() -> None:
 
 
 def test_a_trial_in_which_nothing_happened_proves_nothing() -> None:
-    ledger = Oracle({})
-    ledger.audit([], [], [])
-    assert "too little happened" in ledger.findings[0]
+    oracle = Oracle({})
+    oracle.audit([], [], [])
+    assert "too little happened" in oracle.findings[0]

@@ -1,4 +1,4 @@
-"""From a fresh WebSocket to a link's actor: the hello, and the start. For those who dial in and those we dial."""
+"""Start of a link's actor on a fresh WebSocket: the hello first. For runners that dial in and those we dial."""
 
 from itertools import count
 
@@ -25,7 +25,7 @@ _numbers = count(1)
 
 @attrs.frozen
 class Admission:
-    """Who may come in, and how it speaks."""
+    """A runner that may come in, and its dialect."""
 
     identity: RunnerIdentity
     dialect: Dialect
@@ -51,12 +51,12 @@ async def hear_hello(socket: MessageSocket, admission: Admission, settings: Link
         if not admission.identity.speaks_for(hello.runner_id):
             raise FrameProblem("E_FORBIDDEN", "runnerId: is not the runner of the token", CloseCode.POLICY)
     except FrameProblem as problem:
-        await turn_away(socket, problem)
+        await reject(socket, problem)
         return None
     return hello
 
 
-async def turn_away(socket: MessageSocket, problem: FrameProblem) -> None:
+async def reject(socket: MessageSocket, problem: FrameProblem) -> None:
     """Say what is wrong and close, before an actor uses the socket. Where it is our fault, the close code says it all:
     a runner takes an error frame for its own fault, and stays away longer.
     """
@@ -91,5 +91,5 @@ async def start_link(deps: LinkDeps, arrival: AcceptedRunner) -> Ref | None:
             "E_UNAVAILABLE", "the service cannot take this connection now; come back", CloseCode.TRY_AGAIN
         )
     if not arrival.socket.over.is_set():
-        await turn_away(arrival.socket, problem)
+        await reject(arrival.socket, problem)
     return None
