@@ -33,9 +33,9 @@ async def missed(
     output: bool = True,
     told: Callable[[m.UiFrame], bool] | None = None,
 ) -> None:
-    """Send everything the room showed after `since` and up to `positions`. A session `since` does not name is new to it.
-    `output`: False for a client that gets the same text as terminal output. `told`: which messages the client gets by
-    another room that it joins in the same breath.
+    """Send everything the room showed after `since` and up to `positions`. A session `since` does not name is new to
+    it. `output`: False for a client that gets the same text as terminal output. `told`: which messages the client gets
+    by another room that it joins in the same breath.
     """
     is_village = room.startswith("village:")
     audience = for_village if is_village else translate

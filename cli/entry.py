@@ -23,10 +23,13 @@ def main() -> None:
     except BrokenPipeError:
         status = _broken_pipe()
     except SystemExit as exit:
-        if exit.code is None or isinstance(exit.code, int):
+        if isinstance(exit.__context__, BrokenPipeError):  # rich, which prints the help, makes a 1 of it
+            status = _broken_pipe()
+        elif exit.code is None or isinstance(exit.code, int):
             raise
-        print(f"townwatch: {exit.code}", file=sys.stderr)
-        status = TROUBLE
+        else:
+            print(f"townwatch: {exit.code}", file=sys.stderr)
+            status = TROUBLE
     except BaseException as error:
         if os.environ.get("TOWNWATCH_DEBUG"):
             import traceback
