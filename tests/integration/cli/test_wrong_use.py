@@ -111,3 +111,17 @@ def test_a_broken_pipe_is_no_error(person: Person, words: str) -> None:
         check=False,
     )
     assert done.returncode in (0, 141) and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "serve --help", "schema"])
+def test_an_output_on_a_full_disk_is_one_line(person: Person, words: str) -> None:
+    done = subprocess.run(
+        f"{COMMAND} {words} > /dev/full",
+        shell=True,
+        env=person.environ(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert "No space left on device" in one_line(done)
