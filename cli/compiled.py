@@ -13,7 +13,7 @@ import sys
 import zlib
 from contextlib import suppress
 from types import CodeType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 from townwatch import __version__
 
@@ -40,7 +40,7 @@ class KeptScripts:
 
         import attr._make as makers
 
-        self._modules = (vars(makers), vars(dataclasses))
+        self._modules = [cast("dict[str, Any]", vars(module)) for module in (makers, dataclasses)]
         self._modules[0]["compile"] = self._compile  # the name that these modules look up before the built-in one
         self._modules[0]["hash"] = _lasting_hash
         self._modules[1]["exec"] = self._exec
@@ -77,7 +77,7 @@ class KeptScripts:
                 version, scripts = marshal.loads(file.read())
         except (OSError, ValueError, EOFError, TypeError):
             return {}
-        return scripts if version == self._version and isinstance(scripts, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+        return cast("dict[Key, CodeType]", scripts) if version == self._version and isinstance(scripts, dict) else {}
 
     def _save(self, target: str) -> None:
         kept = self._used if len(self._known) > MOST else {**self._known, **self._used}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -77,7 +77,7 @@ def imported() -> ModuleType:
 
 
 @contextmanager
-def _versions_unread() -> Iterator[None]:
+def _versions_unread() -> Generator[None]:
     """Spare trio_websocket, which only asks for the version of trio, the reading of packages' metadata."""
     name = "importlib.metadata"
     if name in sys.modules:

@@ -16,9 +16,6 @@ from pathlib import Path
 
 import attrs
 
-if sys.platform != "linux":
-    from townwatch.runner import portable
-
 MARK = "TOWNWATCH_SESSION"
 """The variable in the environment of a session's processes; its value is the session's id."""
 YOUNG_SECONDS = 2.0
@@ -157,6 +154,8 @@ def marked(session_id: str) -> list[int]:
 def pids() -> set[int]:
     """Return the ids of all processes."""
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         return portable.pids()
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
@@ -164,6 +163,8 @@ def pids() -> set[int]:
 def state_of(pid: int) -> str:
     """Return the letter that the kernel says (R, S, T, Z …), and X for a process that is gone."""
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         return portable.state_of(pid)
     fields = _stat(pid)
     return "X" if fields is None else fields[0].decode()
@@ -181,6 +182,8 @@ def _stat(pid: int) -> list[bytes] | None:
 def _read(pid: int) -> Process | None:
     """None for one that is gone, or a zombie."""
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         found = portable.read(pid)
         return None if found is None else Process(pid, *found)
     fields = _stat(pid)
@@ -192,6 +195,8 @@ def _read(pid: int) -> Process | None:
 def _mark(pid: int) -> str | None:
     """None where there is none, or where it is another user's process."""
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         return portable.variable(pid, MARK)
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
@@ -204,14 +209,22 @@ def _mark(pid: int) -> str | None:
 def _is_in(pid: int, root: Path) -> bool:
     """Return whether a process works in a directory or below it."""
     try:
-        where = os.readlink(f"/proc/{pid}/cwd") if sys.platform == "linux" else portable.directory(pid)
+        where = os.readlink(f"/proc/{pid}/cwd") if sys.platform == "linux" else _directory(pid)
     except OSError:
         return False
     return Path(where).is_relative_to(root)
 
 
+def _directory(pid: int) -> str:
+    from townwatch.runner import portable
+
+    return portable.directory(pid)
+
+
 def _command(pid: int) -> list[str]:
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         return portable.command(pid)
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
@@ -223,6 +236,8 @@ def _command(pid: int) -> list[str]:
 def name_of(pid: int) -> str:
     """The program's name, for a person."""
     if sys.platform != "linux":
+        from townwatch.runner import portable
+
         return portable.name(pid)
     try:
         with open(f"/proc/{pid}/comm", "rb") as file:

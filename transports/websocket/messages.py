@@ -163,6 +163,6 @@ class Incoming:
 
     def fail(self, error: FrameError) -> None:
         """End a connection whose frames cannot be read any further, and say why."""
-        agreed = error.code == CloseCode.TOO_BIG and self._limits.message_bytes == self._agreed_bytes
+        agreed = error.code == 1009 and self._limits.message_bytes == self._agreed_bytes
         self.close(error.code, "" if agreed else str(error))
         self.ending = self.ending or self._said
