@@ -14,6 +14,8 @@ JOIN, RUNNER = ("runner", "join"), ("runner", "--runner-id=r", "--token=x")
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--port=70000"), "port 70000"),
     (("serve", "--port=-1"), "port -1"),
+    (("serve", "--port=1.5"), "1.5"),
+    ((*RUNNER, "--url=ws://127.0.0.1:9/runner", "--max-sessions=2.5"), "2.5"),
     (("serve", "--host=nowhere.invalid"), "nowhere.invalid:8484: "),
     ((*RUNNER, "--url=nonsense://x"), "scheme 'nonsense'"),
     ((*RUNNER, "--url=ws://host:99999/runner"), "no address of a service"),
