@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import attrs
 import structlog
 import trio
 
+from townwatch import __version__
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
@@ -237,7 +237,7 @@ class Runner:
         return wire.Hello(
             runner_id=self.identity.runner_id,
             name=self.identity.name,
-            version=version("townwatch"),
+            version=__version__,
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,
