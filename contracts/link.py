@@ -8,6 +8,7 @@ import msgspec
 from townwatch.contracts.budgets import SessionAllowances
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest, Decision, EpochMs, Id, NonNegative, NonNegativeNumber
+from townwatch.contracts.landing import LandOrder
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.contracts.tasks import SessionConfig
 
@@ -124,7 +125,8 @@ class Result:
     ok: bool
     error: ErrorBody | None = None
     data: Any = None
-    """What was asked for: of diff, a session's changes (contracts/diffs.py)."""
+    """What was asked for: of diff, a session's changes (`lists.SessionDiff`); of land and land_status, a `LandReport`
+    and a `LandStatus` (contracts/landing)."""
 
 
 # --- service → runner ---------------------------------------------------------------------------------------------
@@ -194,6 +196,8 @@ CommandName = Literal[
     "withdraw_prompt",
     "clean_worktree",
     "diff",
+    "land",
+    "land_status",
 ]
 
 
@@ -228,6 +232,8 @@ class Command:
     """Of a diff: the one file that is asked for."""
     discard: bool | None = None
     """Of a clean_worktree: whether what only the tree has may be lost."""
+    land: LandOrder | None = None
+    """Of a land: what is to be done with the session's changes."""
     traceparent: str | None = None
     """Place in a trace (W3C Trace Context). Of a start: the session's processes have it as TRACEPARENT."""
     in_memory: str | None = None

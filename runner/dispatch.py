@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from townwatch.contracts.codec import ContractError
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
 from townwatch.runner.agents import catalog
-from townwatch.runner.session import workspace
+from townwatch.runner.session import requests, workspace
 from townwatch.runner.session.agent_socket import TOKEN_VARIABLE
 from townwatch.runner.session.environment import TRACEPARENT
 from townwatch.runner.session.lifecycle import NotPossible
@@ -95,6 +95,20 @@ def agent_of(session: Session) -> AgentHost:
     if session.agent is None:
         raise NotPossible("this session runs no agent that takes prompts; type into its terminal")
     return session.agent
+
+
+async def answer_process(session: Session, request: dict[str, Any]) -> dict[str, Any]:
+    """Do what a process of the session asks for: `townwatch ask`, `alert`, `usage`. Raises `ContractError`."""
+    match request.get("action"):
+        case "ask":
+            return await session.approvals.ask(requests.question(request))
+        case "alert":
+            await session.alert(request)
+        case "usage":
+            await session.used(request)
+        case other:
+            raise ContractError("action", f"{other!r} is none of ask, alert, usage")
+    return {"ok": True}
 
 
 def adapter_for(config: SessionConfig) -> type[Adapter] | None:

@@ -153,6 +153,11 @@ const NO_TICKS = "TERMINAL_CHUNK,FILE_TOUCHED,DIFF_SUMMARY,TEST_RUN_STARTED,TEST
 export const ticks = (sessionId, after) => get(`${at(sessionId)}/events`, { after, limit: 1000, exclude: NO_TICKS });
 /** What a session changed, as text; of one file alone with more room. git on the runner's machine may take a while. */
 export const diff = async (sessionId, path) => (await ask("GET", `${at(sessionId)}/diff${asQuery(path === undefined ? {} : { path })}`, undefined, 35_000)).json();
+/** What of a session's changes is not committed, pushed or merged: git on the runner's machine is asked. */
+export const gitStatus = async (sessionId) => (await ask("GET", `${at(sessionId)}/git`, undefined, 35_000)).json();
+/** act: commit, branch, push, pull-request or merge. Answers {state, outcome, approvalId, rule}; a push may take a while. */
+export const land = async (sessionId, act, body) => (await ask("POST", `${at(sessionId)}/git/${act}`, body, 35_000)).json();
+export const discardTree = async (sessionId, discard) => (await ask("POST", `${at(sessionId)}/worktree/clean`, { discard }, 35_000)).json();
 const atApproval = (one) => `${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`;
 /** more: {note, stop, optionId, answers, holdMs}. */
 export const decide = (one, decision, more = {}) => post(atApproval(one), { decision, ...more });
