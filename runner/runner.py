@@ -18,7 +18,7 @@ from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
 from townwatch.contracts.tasks import SessionConfig
-from townwatch.runner import dispatch
+from townwatch.runner import cgroups, dispatch
 from townwatch.runner.account import Account, acting
 from townwatch.runner.allowances import AllowanceShelf
 from townwatch.runner.identity import Identity
@@ -28,7 +28,7 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import cgroups, worktrees
+from townwatch.runner.session import worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
 from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END

@@ -15,8 +15,8 @@ from townwatch.app.doctor import databases
 from townwatch.app.doctor.findings import Finding, Level
 from townwatch.app.doctor.postgres import shared_log
 from townwatch.config.settings import Settings
+from townwatch.runner import cgroups
 from townwatch.runner.agents import discovery
-from townwatch.runner.session import cgroups
 from townwatch.store.engine.postgres import is_postgres
 
 PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db", "search.db")

@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 import psutil
 
-from townwatch.runner.session import cgroups
+from townwatch.runner import cgroups
 
 MARK = "TOWNWATCH_SESSION"
 """The variable in the environment of a session's processes; its value is the session's id."""

@@ -23,8 +23,8 @@ import attrs
 import psutil
 import trio
 
+from townwatch.runner import cgroups
 from townwatch.runner.account import Account, give_up_capabilities
-from townwatch.runner.session import cgroups
 from townwatch.runner.session.processes import name_of
 from townwatch.runner.session.size import Size
 from townwatch.runner.session.starting import NOT_FOUND, as_script, why

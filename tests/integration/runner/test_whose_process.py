@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from tests.integration.runner.conftest import Bench, open_bench, until
-from townwatch.runner.session import cgroups, processes
+from townwatch.runner import cgroups
+from townwatch.runner.session import processes
 from townwatch.runner.session.session import Session
 from townwatch.runner.session.terminal import CommandExit
 
