@@ -10,8 +10,8 @@ from contextlib import contextmanager
 
 import trio
 
+from townwatch.runner.local_modes import LocalModes
 from townwatch.runner.session.lifecycle import NotPossible
-from townwatch.runner.session.local_modes import LocalModes
 from townwatch.runner.session.session import Session
 
 PIPE_SECONDS = 1.0

@@ -81,7 +81,7 @@ class AgentState:
 
 @attrs.frozen(kw_only=True)
 class LandedAt:
-    """What a person did with the session's changes, and when (the event's time)."""
+    """An act of a person on the session's changes, and when (the event's time)."""
 
     outcome: a.Landed
     at: float

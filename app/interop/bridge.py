@@ -48,7 +48,7 @@ Read = Callable[[Any], ForeignEmit | None]
 
 @attrs.frozen(kw_only=True)
 class BridgeLines:
-    """What is heard and said. An empty `key`, `stream` or `python_channel` is not heard."""
+    """Channels that are heard and spoken to. An empty `key`, `stream` or `python_channel` is not heard."""
 
     namespaces: Collection[str]
     key: str

@@ -1,4 +1,4 @@
-"""What becomes of a session's changes: a commit, a branch, a push, a pull request or a merge that a person asks for.
+"""Landing of a session's changes: a commit, a branch, a push, a pull request or a merge that a person asks for.
 
 The service sends the order to the session's runner (`contracts/link.py`, the command ``land``), which compares it with
 the rules, does it with git, and answers with a `LandReport`. The outcome is an event (`agent_events.Landed`).
@@ -119,7 +119,7 @@ class UnderWay:
 
 @attrs.frozen(kw_only=True)
 class LandStatus:
-    """What there is to land, and what could be done with it here, now.
+    """Changes that can be landed, and what could be done with them here, now.
 
     `ahead`, `behind`: commits that the branch at `remote` does not have, and that it has more; None: it has no such
     branch. `forge`: the program that opens pull requests. `base`: the branch that a merge goes into; `base_ahead`:

@@ -1,4 +1,4 @@
-"""What people do with a session's changes: commit, branch, push, pull request, merge."""
+"""Acts of people on a session's changes: commit, branch, push, pull request, merge."""
 
 from typing import Annotated, Literal
 
@@ -72,7 +72,7 @@ class MergeBranch:
 
 @attrs.frozen(kw_only=True)
 class LandedView:
-    """What a person did with a session's changes. `says`: git's own words."""
+    """An act of a person on a session's changes. `says`: git's own words."""
 
     act: LandingAct
     ok: bool
@@ -108,10 +108,10 @@ class LandAnswer:
 
 @attrs.frozen(kw_only=True)
 class LandStatusView:
-    """What there is to land, asked of the runner now. `whyNot`: why nothing can be, as outside of a repository; null:
-    something can. `forge`: the program there that opens pull requests; null: none. `ahead`, `behind`: against the
-    branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`: commits that `base` does not have.
-    `landed`: what people did before, the latest last.
+    """Changes that can be landed, asked of the runner now. `whyNot`: why nothing can be, as outside of a repository;
+    null: something can. `forge`: the program there that opens pull requests; null: none. `ahead`, `behind`: against
+    the branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`: commits that `base` does not
+    have. `landed`: what people did before, the latest last.
     """
 
     at: int

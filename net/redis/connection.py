@@ -27,7 +27,7 @@ class RedisSilent(OSError):
 
 @attrs.frozen(kw_only=True)
 class RedisAddress:
-    """Where a Redis is. Its text names no password."""
+    """Address of a Redis. Its text names no password."""
 
     host: str = ""
     port: int = DEFAULT_PORT
@@ -73,7 +73,7 @@ def read_address(url: str) -> RedisAddress:
 
 
 class RedisConnection:
-    """For one task. `connect` makes it."""
+    """A connection for one task. `connect` makes it."""
 
     def __init__(self, stream: trio.abc.Stream, most: int, most_of_all: int) -> None:
         self._stream = stream

@@ -21,7 +21,7 @@ DIGITS = 12
 
 
 class RespBroken(Exception):
-    """What came is not Redis' protocol. Nothing after it can be read."""
+    """Bytes came that are not Redis' protocol. Nothing after it can be read."""
 
 
 class _TooLong:

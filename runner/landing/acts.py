@@ -29,7 +29,7 @@ _URL = re.compile(r"https?://[^\s\"'<>]+")
 
 @attrs.frozen(kw_only=True)
 class Act:
-    """What is to be done. `words`: as a person would type it, which is what rules are compared with. `kind`: a category
+    """An act to be done. `words`: as a person would type it, which is what rules are compared with. `kind`: a category
     of rules that it is of, beside commands. `pin`: what it is about; where that is another by the time it is done,
     nothing is. `do`: does it and returns the fields of its outcome.
     """

@@ -1,4 +1,4 @@
-"""What people do with a session's changes: each order is compared with the rules, done once, and told.
+"""Orders of people about a session's changes: each is compared with the rules, done once, and told.
 
 A live session tells the outcome as its event, and a rule's question is an approval of it. Of one that has ended the
 runner knows the worktree that was made for it; its outcome goes back with the answer, and the service writes the event.
@@ -70,7 +70,7 @@ class RuleRefused(NotPossible):
 
 @attrs.frozen(kw_only=True)
 class LandPlace:
-    """Where an order is carried out. `session`: None of one that has ended."""
+    """The place that an order is carried out in. `session`: None of one that has ended."""
 
     tree: LandTree
     rules: SessionRules

@@ -21,7 +21,7 @@ OPENING = re.compile(
     r"|into|on|at|up|over|before|after|between|against|behind|past|below|above|beside)\b",
     re.IGNORECASE,
 )
-ADDRESS = re.compile(r"(to|from) (a|an|the|oneself)\b[^.:]*[:,]", re.IGNORECASE)
+ADDRESS = re.compile(r"(to|from) (a|an|the|oneself)\b[^.:]*[:,.]", re.IGNORECASE)
 """Messages of actors and of the wire begin with where they go or come from: "To a session: …"."""
 PRONOUN = re.compile(r"\b(nobody|somebody|whoever|everybody|anybody)\b", re.IGNORECASE)
 DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)

@@ -1,1 +1,1 @@
-"""What Socket.IO servers, emitters and managers of others say over Redis, and what of it passes."""
+"""Messages of others' Socket.IO servers, emitters and managers over Redis, and which of them pass."""

@@ -40,7 +40,7 @@ class OpenVillages:
 
 @attrs.frozen
 class Outgoing:
-    """Which of our events are published: `offer(event, payload, rooms)` takes them, and never waits."""
+    """Events of ours that are published: `offer(event, payload, rooms)` takes them, and never waits."""
 
     events: Collection[str]
     rooms: RoomList

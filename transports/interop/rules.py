@@ -31,7 +31,7 @@ class NotAdmitted(Exception):
 
 @attrs.frozen(kw_only=True)
 class Admitted:
-    """What may reach our clients. `payload`: the arguments as JSON, with commas between them; `without`: a room whose
+    """An event for our clients. `payload`: the arguments as JSON, with commas between them; `without`: a room whose
     clients do not get it. Rooms are named as clients name them.
     """
 

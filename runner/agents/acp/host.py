@@ -54,7 +54,7 @@ class AcpHost:
         self._arguments = arguments
         self._pipes: Pipes | None = None
         self._rpc = Rpc(self._send, {"jsonrpc": "2.0"})
-        self._talk = reading.Conversation()
+        self._talk = reading.UpdateReader()
         self._screen = ConversationScreen()
         self._session_id = ""
         order = host.launch.order

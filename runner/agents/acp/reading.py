@@ -77,7 +77,7 @@ def session(result: Json) -> CliSession:
 
 
 @attrs.define
-class Conversation:
+class UpdateReader:
     """Reads the updates of one session. `agent`: the name from `agent_name`."""
 
     agent: str = ""

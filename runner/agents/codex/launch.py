@@ -70,7 +70,7 @@ def is_conversation(command: Sequence[str]) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Files:
-    """What the server, the terminal program and we share. `thread` will name the conversation of an order; `alone` is
+    """State that server, terminal program and we share. `thread` will name the conversation of an order; `alone` is
     there once the terminal program is to go on without a server, by itself or because we say so.
     """
 

@@ -1,4 +1,4 @@
-"""Where each CLI keeps its conversations, and how one is recognised there. No file of credentials is opened.
+"""Stores of conversations of each CLI, and how one is recognised there. No file of credentials is opened.
 
 Each of these returns what its CLI has, the newest first, and raises `OSError` or `CannotTell` where it cannot tell.
 """

@@ -43,7 +43,7 @@ class Replay:
 def replay(name: str) -> Replay:
     methods: dict[Any, str] = {}
     asked: dict[Any, Asked] = {}
-    talk = reading.Conversation()
+    talk = reading.UpdateReader()
     about = session = CliSession()
     found: list[Reading] = []
     for line in lines(name):
@@ -173,7 +173,7 @@ class TestUnknownShapes:
             reading.about({"protocolVersion": 2})
 
     def test_an_update_of_an_unknown_kind_is_ignored(self) -> None:
-        assert reading.Conversation().update({"update": {"sessionUpdate": "from_the_future"}}) == []
+        assert reading.UpdateReader().update({"update": {"sessionUpdate": "from_the_future"}}) == []
 
     @pytest.mark.parametrize(
         "update",
@@ -188,10 +188,10 @@ class TestUnknownShapes:
     )
     def test_a_known_update_of_another_shape_is_an_error(self, update: dict[str, Any]) -> None:
         with pytest.raises(ShapeError):
-            reading.Conversation().update({"update": update})
+            reading.UpdateReader().update({"update": update})
 
     def test_an_option_of_an_unknown_kind_is_an_error_and_no_answer(self) -> None:
         call = {"toolCallId": "t", "title": "x"}
         options = [{"optionId": "1", "name": "Sure", "kind": "allow_sometimes"}]
         with pytest.raises(ShapeError, match="allow_sometimes"):
-            reading.Conversation().asked("1", {"toolCall": call, "options": options})
+            reading.UpdateReader().asked("1", {"toolCall": call, "options": options})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from townwatch.runner.session.local_modes import LocalModes
+from townwatch.runner.local_modes import LocalModes
 
 CASES = {
     "nothing": (b"text\r\n\x1b[31mred\x1b[m", b""),

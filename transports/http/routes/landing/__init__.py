@@ -1,1 +1,1 @@
-"""What becomes of a session's changes: commits, pushes, pull requests, merges, and the worktree at last."""
+"""Routes of landing a session's changes: commits, pushes, pull requests, merges, and the worktree at last."""
