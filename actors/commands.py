@@ -19,8 +19,12 @@ from townwatch.actors.messages import LocateSession
 from townwatch.actors.ports import Access, Principal
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import scopes
+from townwatch.contracts.agent_events import Landed
+from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.keystrokes import is_text
-from townwatch.contracts.link import Command
+from townwatch.contracts.landing import LandReport, land_report
+from townwatch.contracts.link import Command, Result
+from townwatch.contracts.secrets.shapes import masked_event
 
 SessionOrder = orders.Input | orders.Resize | orders.Stop | orders.Pause | orders.Resume
 CALL_SECONDS = 10.0
@@ -97,6 +101,31 @@ def check_no_dialog(state: SessionState, typed: orders.Input) -> None:
         raise orders.AgentWaits(message)
 
 
+async def result_of(ordered: orders.Ordered, seconds: float) -> Result | None:
+    """Wait for a runner's result of an order; None where it did not come in time, or where it was done before."""
+    if ordered.waiting is None:
+        return None
+    with trio.move_on_after(seconds):
+        await ordered.waiting.done.wait()
+    return ordered.waiting.result
+
+
+def untold(result: Result) -> Landed | None:
+    """Return the outcome of an order that its runner told with the result alone; masked, as every event is."""
+    report = report_of(result)
+    return report.outcome if report is not None and not report.told else None
+
+
+def report_of(result: Result) -> LandReport | None:
+    """Return a runner's report of an order, masked; None where it reports none, or something else."""
+    if not result.ok or result.data is None:
+        return None
+    try:
+        return land_report.decode(masked_event(encode(result.data)))
+    except ContractError:
+        return None
+
+
 async def visible(context: Context, access: Access, subject: Principal, session_id: str) -> SessionState:
     """Return the session that a person wants to drive. Raises `NotVisible`, `NotAllowed`."""
     state = context.board.session(session_id)
@@ -116,6 +145,7 @@ async def drive(
     Raises `supervision.RateLimited`, `orders.RunnerOffline`, `orders.Unsupported`, `NotVisible` where it is gone.
     """
     limit(context, subject.user_id)
+    context.typed_at = trio.current_time()
     answer = await tell(context, state.session_id, attrs.evolve(order, by=subject.user_id))
     now = context.clock.now_ms()
     note, where = context.audit.note, (subject, origin, now, state.village_id, state.session_id)
@@ -134,7 +164,9 @@ def limit(context: Context, user_id: str | None) -> None:
 
 async def tell(context: Context, session_id: str, message: Any) -> Any:
     """Return the answer of a session's actor. Raises `NotVisible` where there is none."""
-    session = await context.router_call(LocateSession(session_id))
+    session = context.directory.alive(context.directory.sessions, session_id)
+    if session is None:  # the router wakes it; keys do not wait behind what others print
+        session = await context.router_call(LocateSession(session_id))
     if session is None:
         raise NotVisible(f"there is no session {session_id[:200]!r}")
     return await session.call(message, timeout=CALL_SECONDS)

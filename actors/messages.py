@@ -31,6 +31,8 @@ from townwatch.actors.orders import (
     JudgeAgain as JudgeAgain,
     KeyboardExpired as KeyboardExpired,
     KeyboardLeft as KeyboardLeft,
+    Land as Land,
+    LandDone as LandDone,
     Ordered as Ordered,
     Pause as Pause,
     Released as Released,

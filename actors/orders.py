@@ -8,6 +8,8 @@ import trio
 
 from townwatch.contracts import events as e
 from townwatch.contracts.answers import Answerer
+from townwatch.contracts.landing import LandOrder
+from townwatch.contracts.link import Result
 from townwatch.runtime import System
 
 
@@ -57,6 +59,23 @@ class Resume:
     entry: Any = None
     claim: str | None = None
     traceparent: str | None = None
+
+
+@attrs.frozen
+class Land:
+    """To a session, live or ended: a person wants its changes committed, pushed or merged."""
+
+    order: LandOrder
+    entry: Any = None
+    claim: str | None = None
+    traceparent: str | None = None
+
+
+@attrs.frozen
+class LandDone:
+    """To a session: its runner's result of a `Land`. Its row is the session's to settle."""
+
+    result: Result
 
 
 @attrs.frozen

@@ -22,18 +22,29 @@ from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
-from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
+from townwatch.contracts.landing import LAND
+from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
 
 OFFLINE_SECONDS = 60.0
-PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain"})
+PROMISED = frozenset({"start", "stop", "pause", "resume", "approve", "drain", LAND})
 """Commands that are rows."""
 ACKLESS = frozenset({"start", "input", "stop", "pause", "resume", "approve"})
 """Commands that a runner of the dialect without acknowledgements understands."""
-FEATURES = {"pause": "pause", "resume": "pause", "resize": "resize", "diff": "diff"}
+FEATURES = {
+    "pause": "pause",
+    "resume": "pause",
+    "resize": "resize",
+    "diff": "diff",
+    "conversations": CONVERSATIONS,
+    LAND: LAND,
+    "land_status": LAND,
+}
 """Commands that a runner with a list of features must have there."""
+NEWER = frozenset({LAND, "land_status"})
+"""Those that a runner without such a list does not have, either."""
 MISSED_BEATS = 2
 """Heartbeats in a row without a session after which it is lost."""
 LEAST_SECONDS = 0.01
@@ -161,11 +172,14 @@ class RunnerActor(TrioActor):
 
     def _compare_clocks(self, hello: Hello) -> None:
         """Record how far the runner's clock is behind ours, and what the runner held back while it was away."""
+        self._context.held_back.pop(self.runner_id, None)
         if hello.clock is None:
             return
         self._clock_offset_ms = self._context.clock.now_ms() - hello.clock
-        for held in hello.sessions:
-            self._context.held_back[held.session_id] = HeldBack(held.last_seq, self._clock_offset_ms)
+        offset = self._clock_offset_ms
+        held = {one.session_id: HeldBack(one.last_seq, offset) for one in hello.sessions}
+        if held:
+            self._context.held_back[self.runner_id] = held
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
@@ -229,10 +243,15 @@ class RunnerActor(TrioActor):
         if self._lenient and command not in ACKLESS:
             raise m.Unsupported(f"runner {self.runner_id} speaks a dialect that has no command {command}")
         features, needed = self._hello.capabilities.features, FEATURES.get(command)
-        if not self._lenient and features and needed is not None and needed not in features:
+        if needed is None or self._lenient or needed in features or not (features or command in NEWER):
+            return
+        if command in NEWER:
             raise m.Unsupported(
-                f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}"
+                f"runner {self.runner_id} is of a release that cannot commit, push or merge for people; install this "
+                "one on its machine"
             )
+        what = "list conversations" if command == "conversations" else f"{command} a session"
+        raise m.Unsupported(f"runner {self.runner_id} cannot {what}: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""
@@ -281,10 +300,14 @@ class RunnerActor(TrioActor):
 
     async def _settle(self, result: Result) -> None:
         waiting = self._waiting.pop(result.command_id, None)
-        if result.command_id.partition(":")[0] in PROMISED:
+        kind = result.command_id.partition(":")[0]
+        if kind == LAND:
+            if waiting is not None:  # else its row is open, and it is told again
+                self._tell_landed(waiting.command.session_id or "", result)
+        elif kind in PROMISED:
             reason = result.error.message if result.error is not None else None
             try:
-                await self._context.promises.settle(result.command_id, result.ok, reason)
+                await self._context.promises.settle(self.runner_id, result.command_id, result.ok, reason)
             except Exception as error:  # the row stays open: it is told again, and answered as now
                 log.warning("result_not_kept", command=result.command_id, reason=repr(error)[:300])
         if waiting is None:
@@ -294,6 +317,16 @@ class RunnerActor(TrioActor):
                 "command_failed", runner=self.runner_id, command=waiting.command.command, reason=result.error.message
             )
         self._over(waiting, result)
+
+    def _tell_landed(self, session_id: str, result: Result) -> None:
+        """Give the result to the session, which puts it on record. Where its actor has to be started first, the row
+        stays open: the next heartbeat tells the order again, and the runner answers as now.
+        """
+        session = self._context.directory.alive(self._context.directory.sessions, session_id)
+        if session is not None:
+            tell_if_alive(session, m.LandDone(result))
+        else:
+            tell_if_alive(self._context.router, m.LocateSession(session_id))
 
     def _over(self, waiting: _Waiting, result: Result) -> None:
         waiting.result = result

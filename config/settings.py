@@ -17,6 +17,7 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
+from townwatch.config.bridge import BridgeSettings
 from townwatch.config.calling import CallsSettings, MailSettings, WebhookSettings
 from townwatch.config.place import default_state_dir
 from townwatch.config.telemetry import TelemetrySettings
@@ -46,7 +47,7 @@ class ServerSettings:
     allowed_origins: list[str] = attrs.field(factory=list)
     """Origins (https://name) of other pages that may connect. Empty: the service's own page only."""
     trusted_proxies: list[str] = attrs.field(factory=list)
-    """Addresses whose X-Forwarded-For is believed. Empty: none."""
+    """Addresses and networks (10.0.0.0/8) whose X-Forwarded-For and -Proto are believed. Empty: none."""
     tls_certificate: str = ""
     """PEM file. Empty: plain HTTP (put a proxy with TLS in front, or stay on loopback)."""
     tls_key: str = ""
@@ -274,6 +275,7 @@ class Settings:
     mail: MailSettings = attrs.field(factory=MailSettings)
     log: LoggingSettings = attrs.field(factory=LoggingSettings)
     telemetry: TelemetrySettings = attrs.field(factory=TelemetrySettings)
+    bridge: BridgeSettings = attrs.field(factory=BridgeSettings)
 
     @property
     def state(self) -> Path:

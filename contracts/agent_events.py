@@ -15,6 +15,7 @@ AgentStatus = Literal["idle", "busy", "waiting", "starting", "unknown"]
 ToolStatus = Literal["running", "ok", "failed", "denied"]
 TurnResult = Literal["completed", "interrupted", "failed"]
 WorktreeStatus = Literal["made", "kept", "removed"]
+LandingAct = Literal["commit", "branch", "push", "pull_request", "merge"]
 
 
 @attrs.frozen(kw_only=True)
@@ -155,6 +156,31 @@ class Worktree(AgentEvent):
     reason: str | None = None
 
 
+@attrs.frozen(kw_only=True)
+class Landed(AgentEvent):
+    """A commit, branch, push, pull request or merge that a person asked for, and what became of it.
+
+    `id`: of the command. `says`: git's own words, without secrets; where it failed, why. `files`: of a commit, the
+    first of `files_total`. `approved_by`: who allowed it, where a rule asked.
+    """
+
+    TYPE = "agent.landed"
+    id: str
+    act: LandingAct
+    ok: bool
+    by: str
+    branch: str | None = None
+    commit: str | None = None
+    subject: str | None = None
+    files: list[str] | None = None
+    files_total: Count | None = None
+    remote: str | None = None
+    base: str | None = None
+    url: str | None = None
+    says: str | None = None
+    approved_by: str | None = None
+
+
 AGENT_EVENTS: tuple[type[AgentEvent], ...] = (
     CliSession,
     Status,
@@ -167,6 +193,7 @@ AGENT_EVENTS: tuple[type[AgentEvent], ...] = (
     ContextUsage,
     ModelRetry,
     Worktree,
+    Landed,
 )
 _DECODERS: dict[str, Decoder[Any]] = {kind.TYPE: Decoder(kind) for kind in AGENT_EVENTS}
 TYPES = frozenset(_DECODERS)
@@ -192,7 +219,8 @@ def from_provider_event(value: dict[str, Any]) -> AgentEvent | None:
 
 def readable(value: dict[str, Any]) -> str | None:
     """Return a provider event as one line for a person; None for those that would drown the rest."""
-    match from_provider_event(value):
+    told = from_provider_event(value)
+    match told:
         case None:
             return f"provider event {value.get('type')}"
         case Prompt(text=text, queued=queued, withdrawn=withdrawn):
@@ -210,7 +238,23 @@ def readable(value: dict[str, Any]) -> str | None:
             return f"the model does not answer ({status}), try {attempt}"
         case Worktree(branch=branch, status=how, reason=reason):
             return f"worktree of {branch} {how}" + (f": {reason}" if reason else "")
+        case Landed():
+            return landed_line(told)
         case Status(status=status, for_=reason):
             return f"agent {status}" + (f": {reason}" if reason else "")
         case _:
             return None
+
+
+def landed_line(told: Landed) -> str:
+    """Return what a person did with a session's changes as one line."""
+    branch, commit = told.branch or "a detached commit", (told.commit or "")[:8]
+    done = {
+        "commit": f"{told.by} committed {commit} on {branch}: {told.subject or ''}",
+        "branch": f"{told.by} switched to the branch {branch}",
+        "push": f"{told.by} pushed {branch} ({commit}) to {told.remote}",
+        "pull_request": f"{told.by} opened a pull request of {branch}: {told.url or 'its address is not known'}",
+        "merge": f"{told.by} merged {branch} into {told.base} ({commit})",
+    }
+    failed = f"{told.by}: {told.act.replace('_', ' ')} of {branch} failed: {(told.says or 'it is not known why')[:200]}"
+    return done[told.act] if told.ok else failed

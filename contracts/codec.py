@@ -76,7 +76,7 @@ _is_message = cache(attrs.has)
 
 
 def _rebuild_from_struct(value: Any) -> Any:
-    """Twin values to attrs values, inside lists and mappings too."""
+    """Turn twin values into attrs values, inside lists and mappings too."""
     if isinstance(value, msgspec.Struct):
         return _ATTRS_OF[type(value)].to_attrs(value)
     if isinstance(value, list):
@@ -87,7 +87,7 @@ def _rebuild_from_struct(value: Any) -> Any:
 
 
 def _rebuild_from_attrs(value: Any) -> Any:
-    """attrs values to twin values, inside lists and mappings too."""
+    """Turn attrs values into twin values, inside lists and mappings too."""
     cls = cast(type[Any], type(value))
     if cls in _PLAIN:
         return value
@@ -106,7 +106,7 @@ def _fresh(default: Any) -> Callable[[], Any]:
 
 
 def _copier(make: Callable[..., Any], names: list[str], deep: list[bool], rebuild: Callable[[Any], Any]) -> Any:
-    """value → make(a=value.a, …), compiled once a class: a loop over the names costs three times as much."""
+    """Compile value → make(a=value.a, …), once a class: a loop over the names costs three times as much."""
     fields = [
         f"{name}=rebuild(value.{name})" if d else f"{name}=value.{name}" for name, d in zip(names, deep, strict=True)
     ]
@@ -259,7 +259,7 @@ def to_json_values(message: Any) -> Any:
 
 
 def decode_json(data: bytes | str, *, max_bytes: int = MAX_MESSAGE_BYTES) -> Any:
-    """Any JSON value; refuses what `json.loads` lets through (NaN, lone surrogates, endless depth)."""
+    """Decode any JSON value; refuse what `json.loads` lets through (NaN, lone surrogates, endless depth)."""
     if len(data) > max_bytes:
         raise ContractError("", f"message is longer than {max_bytes} bytes", "E_TOO_LARGE")
     try:

@@ -125,11 +125,11 @@ class UsageMetrics:
 
     @classmethod
     def zero(cls) -> "UsageMetrics":
-        """Nothing used yet."""
+        """Return figures of which nothing is used yet."""
         return cls(agent_seconds=0, terminal_kb=0, files_touched=0, commands_run=0, approvals_requested=0)
 
     def plus(self, other: "UsageMetrics") -> "UsageMetrics":
-        """Both together; an optional figure stays absent where neither has it. Of words, the later ones."""
+        """Add two figures; an optional one stays absent where neither has it. Of words, the later ones."""
         sums: dict[str, Any] = {}
         for name in attrs.fields_dict(UsageMetrics):
             mine, theirs = getattr(self, name), getattr(other, name)

@@ -158,7 +158,7 @@ class Refusal(Exception):
     """Seconds after which to try again; None where trying again does not help."""
 
     def as_ack(self) -> dict[str, Any]:
-        """{ok: false, error}: the ack, and the payload of `ws_error`."""
+        """Return {ok: false, error}: the ack, and the payload of `ws_error`."""
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.retry_after is not None:
             error["retryAfter"] = round(self.retry_after, 3)

@@ -8,6 +8,7 @@ import msgspec
 from townwatch.contracts.budgets import SessionAllowances
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest, Decision, EpochMs, Id, NonNegative, NonNegativeNumber
+from townwatch.contracts.landing import LandOrder
 from townwatch.contracts.policy import VillagePolicy
 from townwatch.contracts.tasks import SessionConfig
 
@@ -33,6 +34,8 @@ class AgentInfo:
 
 POLICY_ENFORCEMENT = "policy_enforcement"
 """The feature of a runner that obeys the rules of its villages: the others are sent none."""
+CONVERSATIONS = "conversations"
+"""The feature of a runner that lists the conversations of its machine's agents, and goes on with one by its name."""
 SHARED_BUDGETS = "shared_budgets"
 """The feature of a runner that holds its sessions to allowances: the others are sent none."""
 
@@ -124,7 +127,8 @@ class Result:
     ok: bool
     error: ErrorBody | None = None
     data: Any = None
-    """What was asked for: of diff, a session's changes (contracts/diffs.py)."""
+    """What was asked for: of diff and conversations, see contracts/lists.py; of land and land_status, a `LandReport`
+    and a `LandStatus` (contracts/landing)."""
 
 
 # --- service → runner ---------------------------------------------------------------------------------------------
@@ -194,6 +198,9 @@ CommandName = Literal[
     "withdraw_prompt",
     "clean_worktree",
     "diff",
+    "land",
+    "land_status",
+    "conversations",
 ]
 
 
@@ -228,6 +235,8 @@ class Command:
     """Of a diff: the one file that is asked for."""
     discard: bool | None = None
     """Of a clean_worktree: whether what only the tree has may be lost."""
+    land: LandOrder | None = None
+    """Of a land: what is to be done with the session's changes."""
     traceparent: str | None = None
     """Place in a trace (W3C Trace Context). Of a start: the session's processes have it as TRACEPARENT."""
     in_memory: str | None = None

@@ -106,12 +106,12 @@ def is_kept_diff(event: e.RunnerEvent) -> bool:
 
 
 def translate(event: e.RunnerEvent, origin: EventSource, resolved: e.ApprovalRequest | None = None) -> list[UiMessage]:
-    """All messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
+    """Return all messages of one event. `resolved`: for APPROVAL_RESOLVED, the request with its decision filled in."""
     return for_village(event, origin, resolved) + for_agent_alone(event, origin)
 
 
 def for_agent_alone(event: e.RunnerEvent, origin: EventSource, _resolved: Any = None) -> list[UiMessage]:
-    """Those that only the followers of the agent get: its terminal, its usage."""
+    """Return the messages that only the followers of the agent get: its terminal, its usage."""
     match event:
         case e.TerminalChunk():
             return [_terminal_output(event, origin.agent_id)]
@@ -128,7 +128,7 @@ def for_agent_alone(event: e.RunnerEvent, origin: EventSource, _resolved: Any = 
 def for_village(
     event: e.RunnerEvent, origin: EventSource, resolved: e.ApprovalRequest | None = None
 ) -> list[UiMessage]:
-    """Those that the village's room gets, most of them the agent's room too."""
+    """Return the messages that the village's room gets, most of them the agent's room too."""
     messages: list[UiMessage] = []
     if _appears(event, origin):
         messages.append(_spawn(event, origin))
@@ -263,7 +263,7 @@ DISK_ALERT_ID = "service:journal"
 
 
 def disk_alert(reason: str, now_ms: int) -> list[UiMessage]:
-    """Additions of ours: the alert has no agent and no session."""
+    """Return the messages of a full disk, additions of ours: the alert has no agent and no session."""
     alert = ui.AlertMessage(
         alert_id=DISK_ALERT_ID,
         severity="critical",
@@ -290,7 +290,7 @@ def service_alert(alert_id: str, title: str, description: str, now_ms: int) -> l
 
 
 def bug_bot(name: str, alert_id: str, session_id: str | None = None) -> UiMessage:
-    """bug_bot_spawn and bug_bot_resolved. Without a session: the bot of an alert of the service's own."""
+    """Return `bug_bot_spawn` or `bug_bot_resolved`. Without a session: the bot of an alert of the service's own."""
     return UiMessage(name, ui.BugBot(id=alert_id, session_id=session_id), Scope.VILLAGE)
 
 

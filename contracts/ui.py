@@ -49,7 +49,7 @@ def repo_id(village_id: str, repo_path: str) -> str:
 
 
 def agent_type(provider_id: str) -> AgentType:
-    """codex → codex, claude_code → claude, everything else → custom."""
+    """Return the wire's kind of agent: codex → codex, claude_code → claude, everything else → custom."""
     match provider_id:
         case "codex":
             return "codex"
@@ -61,7 +61,7 @@ def agent_type(provider_id: str) -> AgentType:
 
 @lru_cache(maxsize=256)
 def iso(epoch_ms: float) -> str:
-    """ISO-8601 UTC with milliseconds: ``2026-11-23T07:12:00.250Z``."""
+    """Return a time in ISO-8601, UTC with milliseconds: ``2026-11-23T07:12:00.250Z``."""
     second, rest = divmod(epoch_ms, 1000)
     return f"{_second(int(second))}.{int(rest):03d}Z"
 

@@ -14,7 +14,7 @@ import attrs
 from townwatch.contracts.policy import AnswerTerms, PolicyRule
 from townwatch.contracts.tasks import PolicySpec
 from townwatch.policy.clock import within
-from townwatch.policy.commands.findings import CommandPolicy
+from townwatch.policy.commands.findings import NO_RULE as NO_RULE, CommandPolicy
 from townwatch.policy.commands.hosts import host_matches, normal_host
 from townwatch.policy.commands.matching import CommandRule, compile_rule
 from townwatch.policy.commands.paths import Place, matches
@@ -321,7 +321,7 @@ def _plain(rules: Sequence[LayeredRule], request: PolicyRequest) -> PolicyDecisi
         return PolicyDecision(verdict="allow", rule=allows[2], reason=f"allowed by {allows[2]}")
     if asks is not None:
         return PolicyDecision(verdict="ask", rule=asks[2], reason=f"asked by {asks[2]}")
-    return PolicyDecision(verdict="ask", rule=None, reason="no rule names it")
+    return PolicyDecision(verdict="ask", rule=None, reason=NO_RULE)
 
 
 def _reaches(rule: PolicyRule, place: Place, paths: Sequence[str], hosts: Sequence[str | None]) -> bool:

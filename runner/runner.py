@@ -17,7 +17,6 @@ from townwatch import __version__
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
-from townwatch.contracts.link import POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner import dispatch
 from townwatch.runner.account import Account, acting
@@ -29,7 +28,7 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import requests, worktrees
+from townwatch.runner.session import cgroups, worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
 from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END
@@ -42,12 +41,13 @@ from townwatch.runner.spool.recorder import Recorder, now_ms
 from townwatch.runner.spool.spool import Spool, SpoolSession
 
 if TYPE_CHECKING:
-    from townwatch.contracts.lists import SessionDiff
+    from townwatch.contracts.landing import LandReport, LandStatus
+    from townwatch.contracts.lists import Conversations, SessionDiff
     from townwatch.runner.agents.discovery import Discovery
     from townwatch.runner.agents.http import AgentHttp
+    from townwatch.runner.landing.landing import Landing
 
 log = structlog.get_logger("runner")
-
 AGENT_FILES = "agents"
 """What sessions of agents need while they run: below a slot's directory, or in the home of `run_as`."""
 LOST = "runner process lost"
@@ -55,7 +55,6 @@ SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-FEATURES = ["resize", "pause", "ask", "worktree", "model", "resume_of", "diff", POLICY_ENFORCEMENT, SHARED_BUDGETS]
 
 
 class Runner:
@@ -106,6 +105,14 @@ class Runner:
         from townwatch.runner.agents.http import AgentHttp
 
         return AgentHttp()
+
+    @cached_property
+    def landing(self) -> Landing:
+        """Return what commits, pushes and merges for people."""
+        from townwatch.runner.landing.landing import Landing
+
+        records, policy = self._directory, self.policies.of
+        return Landing(self.sessions, records, self.account, policy, self._nursery, self._preparing)
 
     @cached_property
     def discovery(self) -> Discovery:
@@ -234,7 +241,7 @@ class Runner:
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,
-                features=FEATURES,
+                features=dispatch.FEATURES if cgroups.usable() is None else [*dispatch.FEATURES, cgroups.FEATURE],
                 agents=agents,
             ),
             provider_versions={agent.provider_id: agent.version for agent in agents if agent.version},
@@ -244,7 +251,7 @@ class Runner:
 
     async def _handle(self, command: wire.Command) -> wire.Result:
         """Do it once: a command that was done is answered as it was, not done again. A question is answered anew."""
-        if command.command == "diff":
+        if command.command in ("diff", "land_status", "conversations"):
             acting.set(self.account)
             return await self._answered(command)
         known = self._results.get(command.command_id)
@@ -282,7 +289,7 @@ class Runner:
         try:
             data = await self._do(command)
         except NotPossible as trouble:
-            error = wire.ErrorBody(code=trouble.code, message=str(trouble))
+            error = wire.ErrorBody(code=trouble.code, message=str(trouble), details=to_json_values(trouble.details))
         except (ContractError, GitError, OSError) as trouble:
             error = wire.ErrorBody(code="NOT_POSSIBLE", message=str(trouble))
         except KeyError as unknown:
@@ -292,7 +299,7 @@ class Runner:
             error = wire.ErrorBody(code="INTERNAL", message=f"the runner failed over it: {type(failure).__name__}")
         return wire.Result(command_id=command.command_id, ok=error is None, error=error, data=to_json_values(data))
 
-    async def _do(self, command: wire.Command) -> SessionDiff | None:
+    async def _do(self, command: wire.Command) -> SessionDiff | Conversations | LandReport | LandStatus | None:
         """Return what was asked for; None where something was to be done."""
         match command.command:
             case "start":
@@ -303,8 +310,14 @@ class Runner:
                 self._draining = True
             case "diff":
                 return await self._session(command).changes(command.path)
+            case "conversations":
+                return await dispatch.conversations(self.account)
             case "clean_worktree":
-                await self._clean_tree(command)
+                await self.landing.clean_tree(command.session_id or "", discard=command.discard is True)
+            case "land":
+                return await self.landing.do(command)
+            case "land_status":
+                return await self.landing.status(command.session_id or "")
             case _:
                 await self._drive(self._session(command), command)
         return None
@@ -357,6 +370,7 @@ class Runner:
         if any(known.session_id == config.session_id for known in await trio.to_thread.run_sync(self._spool.sessions)):
             raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
         async with self._preparing:  # of two orders for one branch, the second finds the first one's session in it
+            dispatch.check_not_twice(config, [one.plan for one in self.sessions.values()])
             busy = {one.plan.tree.path for one in self.sessions.values() if one.plan.tree is not None}
             plan = await dispatch.plan_for(config, self._directory, self.account, busy, traceparent)
             try:
@@ -367,18 +381,6 @@ class Runner:
                 raise
             self.start(plan)
 
-    async def _clean_tree(self, command: wire.Command) -> None:
-        session_id = command.session_id or ""
-        if session_id in self.sessions:
-            raise NotPossible("the session works in its worktree; stop it first")
-        async with self._preparing:
-            tree = await trio.to_thread.run_sync(worktrees.find, self._directory, session_id)
-            if tree is None:
-                return  # removed before
-            after = await worktrees.clean(tree, discard=command.discard is True)
-        if after.status == "kept":
-            raise NotPossible(f"the worktree of {tree.branch} is kept, for {after.reason}; discard it, or merge it")
-
     def _check_not_draining(self) -> None:
         if self._draining:
             raise NotPossible("this runner is draining and takes no new sessions")
@@ -388,13 +390,4 @@ class Runner:
         session = self.sessions.get(session_id)
         if session is None:
             raise ContractError("session", "has ended")
-        match request.get("action"):
-            case "ask":
-                return await session.approvals.ask(requests.question(request))
-            case "alert":
-                await session.alert(request)
-            case "usage":
-                await session.used(request)
-            case other:
-                raise ContractError("action", f"{other!r} is none of ask, alert, usage")
-        return {"ok": True}
+        return await dispatch.answer_process(session, request)

@@ -27,13 +27,14 @@ from townwatch.actors.session.approvals import SessionApprovals, resolutions
 from townwatch.actors.session.ending import body_of, end_events, why_late
 from townwatch.actors.session.fold import QUIET, active, fold_all
 from townwatch.actors.session.keeping import SessionKeeping
+from townwatch.actors.session.landing import SessionLanding
 from townwatch.actors.session.state import SessionState
 from townwatch.actors.timers import After
 from townwatch.contracts import events as e, scopes
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.faults import TablesUnavailable
-from townwatch.contracts.link import Command
+from townwatch.contracts.link import Command, Result
 from townwatch.runtime import ActorDeadError, MailboxSpec, TrioActor
 
 log = structlog.get_logger("session")
@@ -48,7 +49,7 @@ LOST_AGAIN_SECONDS = 1.0
 
 
 class SessionActor(TrioActor):
-    """Messages: Batch, ResumeSession, Lost, Durable from below; Input, Resize, Stop, Pause, Resume, Decide, End,
+    """Messages: Batch, ResumeSession, Lost, Durable from below; Input, Resize, Stop, Pause, Resume, Decide, End, Land,
     Describe from people.
     """
 
@@ -69,6 +70,7 @@ class SessionActor(TrioActor):
         self._keeping = SessionKeeping(context, self._state.seq)
         self._filter = ViewerFilter()
         self._approvals = SessionApprovals(context, self._tell)
+        self._landing = SessionLanding(context, self._tell)
         self._keyboard = KeyboardLeases(context, lambda: self.actor_ref)
         self._settles_later = False
         self._over = trio.Event()
@@ -127,9 +129,13 @@ class SessionActor(TrioActor):
             case m.Decide():
                 return await self._approvals.decide(self._state, message)
             case m.WorktreeRemoved():
-                await self._worktree_removed()
+                self._state = await self._keeping.without_worktree(self._state)
             case m.UseKeyboard() | m.KeyboardLeft() | m.KeyboardExpired():
                 return self._keyboard.handle(message, self._state)
+            case m.Land():
+                return await self._landing.order(self._state, message)
+            case m.LandDone():
+                await self._landed(message.result)
             case m.TakeBack():
                 return await self._approvals.take_back(self._state, message)
             case m.Input() | m.Resize() | m.Stop() | m.Pause() | m.Resume():
@@ -210,12 +216,14 @@ class SessionActor(TrioActor):
             tell_if_alive(self._link, m.Acked(self._state.session_id, theirs[-1]))
         await self._forward(ready)
         self._tell_reporters()
+        await self._landing.durable(self._state.seq)
 
     def _taken(self, events: Sequence[e.RunnerEvent]) -> list[float]:
         """Return the time (ms) at which the service counts each of these events as received."""
-        now, held = self._context.clock.now_ms(), self._context.held_back.get(self._state.session_id)
+        now, held_back = self._context.clock.now_ms(), self._context.held_back.get(self._state.runner_id, {})
+        held = held_back.get(self._state.session_id)
         if held is not None and events[-1].seq >= held.last_seq:
-            del self._context.held_back[self._state.session_id]
+            del held_back[self._state.session_id]
         return [signs.taken_at(event, now, held) for event in events]
 
     async def _forward(self, events: Sequence[e.RunnerEvent], taken: Sequence[float] | None = None) -> None:
@@ -250,14 +258,17 @@ class SessionActor(TrioActor):
         with self._tables_may_be_away():
             await self._context.promises.void_session(self._state.session_id, "the session ended")
         self._over.set()
+        for early in self._landing.early():
+            await self._landed(early)
 
-    async def _worktree_removed(self) -> None:
-        """Note it in the snapshot: after the end there are no events of the session any more."""
-        if self._state.worktree is not None:
-            gone = attrs.evolve(self._state.worktree, status="removed", reason=None)
-            self._state = attrs.evolve(self._state, worktree=gone)
-            self._context.board.post(self._state)
-            await self._keeping.save(self._state)
+    async def _landed(self, result: Result) -> None:
+        """Write the outcome of a land order where the runner, whose session has ended, could not."""
+        with self._tables_may_be_away():  # the row stays open, and is told again
+            event = await self._landing.done(self._state, result, self._accepted)
+            if event is not None:
+                self._end_from, self._accepted = self._end_from or event.seq, event.seq
+                self._waiting.append(m.IncomingEvent(event, body_of(event)))
+                await self._append([self._waiting[-1]])
 
     async def _read_tail(self) -> tuple[list[e.RunnerEvent], list[float]]:
         """Read the durable events that the state does not contain yet, and when the log took each."""

@@ -7,7 +7,7 @@ import attrs
 
 from townwatch.actors.session import signs
 from townwatch.actors.session.signs import Received
-from townwatch.actors.session.state import AgentState, OpenAlert, QueuedPrompt, SessionState, TestRun
+from townwatch.actors.session.state import AgentState, LandedAt, OpenAlert, QueuedPrompt, SessionState, TestRun
 from townwatch.contracts import agent_events as a, events as e
 from townwatch.contracts.lists import SessionDiff
 
@@ -23,7 +23,9 @@ UNDECIDED = ("session end", "the session ended before a decision")
 """resolved_by and note of approvals denied because the session ended."""
 QUIET = frozenset({e.TerminalChunk, e.FileTouched, e.ProviderEventForwarded})
 """Events that change nothing of a session but how far it is; of provider events, those that are not of `TELLING`."""
-TELLING = frozenset({a.Status.TYPE, a.CliSession.TYPE, a.Prompt.TYPE, a.Worktree.TYPE, SessionDiff.TYPE})
+TELLING = frozenset({a.Status.TYPE, a.CliSession.TYPE, a.Prompt.TYPE, a.Worktree.TYPE, a.Landed.TYPE, SessionDiff.TYPE})
+LANDED_KEPT = 20
+"""Commits, pushes and merges that a session remembers."""
 PROMPTS_KEPT = 100
 
 
@@ -89,6 +91,8 @@ def _changed(state: SessionState, event: e.RunnerEvent) -> SessionState:
             told = a.from_provider_event(inner)
             if isinstance(told, a.Worktree):
                 return attrs.evolve(state, worktree=told)
+            if isinstance(told, a.Landed):
+                return attrs.evolve(state, landed=[*state.landed, LandedAt(outcome=told, at=event.ts)][-LANDED_KEPT:])
             return attrs.evolve(state, agent=_told(state.agent, told, event.ts))
         case _:
             return state

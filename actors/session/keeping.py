@@ -70,6 +70,18 @@ class SessionKeeping:
         if due or (important and (state.ended or behind >= SNAPSHOT_EVERY // 10)):
             await self.save(state)
 
+    async def without_worktree(self, state: SessionState) -> SessionState:
+        """Return the state of a session whose worktree is removed. Its runner has no events after the end: the snapshot
+        is what remembers this.
+        """
+        if state.worktree is None:
+            return state
+        gone = attrs.evolve(state.worktree, status="removed", reason=None)
+        state = attrs.evolve(state, worktree=gone)
+        self._context.board.post(state)
+        await self.save(state)
+        return state
+
     async def save(self, state: SessionState) -> None:
         self._snapshot_at, self._marked = state.seq, state.texts_left_out
         assert self._context.journal is not None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import attrs
 
 from townwatch.contracts import events as e
+from townwatch.contracts.agent_events import Landed
 from townwatch.contracts.lists import SessionDiff
 
 MINUTES = 15
@@ -64,7 +65,7 @@ def is_work(event: e.RunnerEvent) -> bool:
         case e.TerminalChunk(data=data):
             return data != ""
         case e.ProviderEventForwarded(provider_event=inner):
-            return inner.get("type") not in ("terminal_resized", SessionDiff.TYPE)  # a viewer's doing, a last word
+            return inner.get("type") not in ("terminal_resized", SessionDiff.TYPE, Landed.TYPE)  # people's; a last word
         case e.FileTouched() | e.DiffSummary() | e.TestRunStarted() | e.TestRunFinished():
             return True
         case _:

@@ -80,6 +80,14 @@ class AgentState:
 
 
 @attrs.frozen(kw_only=True)
+class LandedAt:
+    """What a person did with the session's changes, and when (the event's time)."""
+
+    outcome: a.Landed
+    at: float
+
+
+@attrs.frozen(kw_only=True)
 class SessionState:
     """A session after its event number `seq`. Times are epoch milliseconds."""
 
@@ -120,6 +128,8 @@ class SessionState:
     """alertId → those of error and critical that are open, as far as the session says."""
     agent: AgentState | None = None
     worktree: a.Worktree | None = None
+    landed: list[LandedAt] = attrs.field(factory=list[LandedAt])
+    """The latest, oldest first."""
     traceparent: str | None = None
     texts_left_out: bool = False
     """Its village keeps texts out of the log, or did so once since it began: they are in memory alone."""
@@ -185,6 +195,7 @@ def _without_texts(state: SessionState) -> SessionState:
         reason=left_out.text(state.reason) if state.state == "WAITING_FOR_APPROVAL" else state.reason,
         signs=attrs.evolve(state.signs, line="", tail=""),
         agent=agent,
+        landed=[attrs.evolve(one, outcome=left_out.landed(one.outcome)) for one in state.landed],
     )
 
 

@@ -28,7 +28,7 @@ _PROVIDER_EVENT_FIELDS = ("type", "providerId", "timestamp")
 
 
 def decode_event(data: bytes | str | msgspec.Raw) -> RunnerEvent:
-    """One runner event, flat as on the wire. Raises `ContractError` that names the field."""
+    """Decode one runner event, flat as on the wire. Raises `ContractError` that names the field."""
     event = _decoder.decode_exact(data if isinstance(data, bytes | msgspec.Raw) else data.encode())
     if event is None:
         event = _with_more(_decoder.decode(data), data)

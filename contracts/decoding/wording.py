@@ -34,7 +34,7 @@ _BOUNDS = {">=": "at least", "<=": "at most", "==": "exactly", ">": "more than",
 
 
 def camel(name: str) -> str:
-    """``session_id`` → ``sessionId``."""
+    """Turn ``session_id`` into ``sessionId``."""
     head, *tail = name.rstrip("_").split("_")
     return head + "".join(part.title() for part in tail)
 

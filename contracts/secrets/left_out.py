@@ -11,6 +11,7 @@ from typing import Any, cast
 import attrs
 
 from townwatch.contracts import agent_events as a, events as e
+from townwatch.contracts.landing import LandOrder
 from townwatch.contracts.link import Command
 from townwatch.contracts.lists import SessionDiff
 from townwatch.contracts.tasks import SessionConfig
@@ -85,8 +86,16 @@ def provider_event(inner: dict[str, Any]) -> tuple[dict[str, Any], bool]:
             return {**envelope, "items": [{"text": LEFT_OUT, "status": one.status} for one in items]}, True
         case a.Subagent():
             return {**inner, "name": LEFT_OUT}, True
+        case a.Landed():
+            left = {name: LEFT_OUT for name in ("subject", "says") if inner.get(name)}
+            return {**inner, **left}, bool(left)
         case _:
             return {**envelope, "text": LEFT_OUT}, True
+
+
+def landed(told: a.Landed) -> a.Landed:
+    """Return the outcome of a commit, push or merge as it is stored: without the message and git's words."""
+    return attrs.evolve(told, subject=text(told.subject), says=text(told.says))
 
 
 def _without_patch(file: Any) -> Any:
@@ -143,8 +152,14 @@ def command(promised: Command, key: str) -> Command:
         note=note(promised.resolved_by, promised.note),
         answers=None if promised.answers is None else {},
         updated_input=None if promised.updated_input is None else {},
+        land=None if promised.land is None else order(promised.land),
         in_memory=key,
     )
+
+
+def order(wanted: LandOrder) -> LandOrder:
+    """Return what is to be done with a session's changes, as it is stored."""
+    return attrs.evolve(wanted, message=text(wanted.message), title=text(wanted.title))
 
 
 def after_loss(stored: Command) -> Command | None:
@@ -153,7 +168,7 @@ def after_loss(stored: Command) -> Command | None:
     """
     kept = attrs.evolve(stored, in_memory=None)
     match kept:
-        case Command(command="start"):
+        case Command(command="start") | Command(command="land", land=LandOrder(act="commit" | "pull_request")):
             return None
         case Command(command="approve", decision="allow") if kept.answers is not None or kept.updated_input is not None:
             return attrs.evolve(kept, decision="deny", answers=None, updated_input=None, option_id=None, note=LOST)

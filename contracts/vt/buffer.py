@@ -25,7 +25,7 @@ class Buffer:
         self.clear()
 
     def clear(self) -> None:
-        """Empty, without rows; what is saved stays."""
+        """Empty the buffer, to no rows; what is saved stays."""
         self.history: deque[Packed] = deque()
         self.lines: list[Line] = []
         self.x = self.y = 0
@@ -92,7 +92,9 @@ class Buffer:
     # --- size ------------------------------------------------------------------------------------
 
     def resize(self, cols: int, rows: int) -> None:
-        """As xterm.js: lines of the scrollback come back, blank lines below the cursor go, wrapped lines reflow."""
+        """Resize as xterm.js does: lines of the scrollback come back, blank lines below the cursor go, wrapped lines
+        reflow.
+        """
         if self.lines:
             self._resize_lines(cols, rows)
         self.bottom = rows - 1

@@ -73,7 +73,7 @@ class Line:
             self.set(cols - 1, "", pen)
 
     def delete(self, position: int, count: int, pen: Pen) -> None:
-        """Cells from a position; the rest moves left."""
+        """Delete cells from a position on; the rest moves left."""
         cols = len(self.text)
         position %= cols
         count = min(count, cols - position)
@@ -123,7 +123,7 @@ class Line:
         return 0
 
     def copy_from(self, other: "Line", source: int, target: int, count: int) -> None:
-        """Some cells of another line (or of this one)."""
+        """Copy some cells of another line (or of this one)."""
         text, pens = other.text[source : source + count], other.pens[source : source + count]
         self.text[target : target + len(text)] = text
         self.pens[target : target + len(pens)] = pens

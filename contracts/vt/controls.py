@@ -145,7 +145,7 @@ def _alignment(screen: Surface) -> None:
 
 
 def command(screen: Surface, body: str) -> None:
-    """OSC 0, 1 and 2: titles; 8: hyperlinks."""
+    """Obey an operating system command: 0, 1 and 2 are titles; 8 hyperlinks."""
     number, separator, rest = body.partition(";")
     if not number.isdecimal() or not number.isascii():
         return

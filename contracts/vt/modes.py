@@ -47,7 +47,7 @@ class Modes:
             self.encoding = number if on else 0
 
     def set_cursor(self, style: int) -> None:
-        """DECSCUSR."""
+        """Set the cursor's style (DECSCUSR)."""
         self.cursor_blinks = style % 2 == 1 if style else None
         if style <= 6:
             self.cursor_shape = (style + 1) // 2
@@ -62,7 +62,7 @@ class Modes:
         self.private[25] = True
 
     def full_reset(self) -> None:
-        """RIS: the mouse too. The title stays, and what xterm.js keeps as an option (12, 20)."""
+        """Reset everything (RIS), the mouse too. The title stays, and what xterm.js keeps as an option (12, 20)."""
         hidden = self.private[25]
         self.soft_reset()
         self.private[25] = hidden

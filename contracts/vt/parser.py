@@ -79,13 +79,13 @@ class EscapeParser:
         return self._state == GROUND
 
     def feed(self, text: str) -> None:
-        """All of the text."""
+        """Read all of the text."""
         position, end, one = 0, len(text), self.feed_one
         while position < end:
             position = one(text, position)
 
     def feed_one(self, text: str, position: int) -> int:
-        """One token from `position` on; returns where the next one begins."""
+        """Read one token from `position` on; return where the next one begins."""
         token = _TOKEN.match(text, position) if self._state == GROUND else None
         if token is None:
             return self._step(text, position)
@@ -104,7 +104,7 @@ class EscapeParser:
         return token.end()
 
     def _step(self, text: str, position: int) -> int:
-        """One character, or a run of a string; returns where to go on."""
+        """Read one character, or a run of a string; return where to go on."""
         state, char = self._state, text[position]
         if state in (OSC, DCS_BODY, SOS, DCS_IGNORE):
             stop = _STRING_STOP.search(text, position)
@@ -260,14 +260,14 @@ class EscapeParser:
 
 
 def numbers(parameters: str) -> list[int]:
-    """Parameters without their sub-parameters: at least one, at most 32, 0 where one is left out."""
+    """Return parameters without their sub-parameters: at least one, at most 32, 0 where one is left out."""
     if not parameters:
         return [0]
     return [_number(part.partition(":")[0]) for part in parameters.split(";", 32)[:32]]
 
 
 def with_subparameters(parameters: str) -> list[tuple[int, list[int]]]:
-    """Each parameter with its sub-parameters; one of those that is left out is -1."""
+    """Return each parameter with its sub-parameters; one of those that is left out is -1."""
     found: list[tuple[int, list[int]]] = []
     for part in parameters.split(";", 32)[:32]:
         first, *rest = part.split(":")
@@ -276,4 +276,4 @@ def with_subparameters(parameters: str) -> list[tuple[int, list[int]]]:
 
 
 def _number(digits: str) -> int:
-    return min(int(digits[:12]), 0x7FFFFFFF) if digits else 0
+    return min(int(digits.lstrip("0")[:12] or 0), 0x7FFFFFFF) if digits else 0

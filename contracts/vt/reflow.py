@@ -17,12 +17,12 @@ class Reflow:
         self.saved_y: int = 0
 
     def widen(self, cols: int) -> None:
-        """Every line to this many columns."""
+        """Widen every line to this many columns."""
         for line in self.lines:
             line.resize(cols)
 
     def change_rows(self, old_rows: int, cols: int) -> None:
-        """More rows take lines from the scrollback; fewer drop blank ones below the cursor first."""
+        """Change the rows: more take lines from the scrollback; fewer drop blank ones below the cursor first."""
         lines, rows, added = self.lines, self.rows, 0
         for _ in range(old_rows, rows):
             if len(lines) < rows + self.base:

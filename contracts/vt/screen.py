@@ -63,14 +63,14 @@ class VtScreen:
     # --- characters ------------------------------------------------------------------------------
 
     def print(self, text: str) -> None:
-        """Printable characters from the output."""
+        """Take printable characters from the output."""
         count = len(text)
         self.effort.spent += count * (2 + self.cols // 8 if self.modes.insert else 2)
         self.effort.earn(count * effort.PER_CHARACTER)
         self.draw(text)
 
     def draw(self, text: str) -> None:
-        """Printable characters at the cursor."""
+        """Draw printable characters at the cursor."""
         if self.charset and text:
             text = text.translate(CHARSETS[self.charset])
         buffer, position, end = self.buffer, 0, len(text)
@@ -108,7 +108,7 @@ class VtScreen:
         self.join = PLAIN
 
     def _cluster(self, char: str) -> None:
-        """One character that may be wide, or join the one before."""
+        """Draw one character that may be wide, or join the one before."""
         if char == "\ufeff":
             return
         buffer, cols, pen = self.buffer, self.cols, self.pen
@@ -213,7 +213,7 @@ class VtScreen:
         self.join = None
 
     def dcs(self, header: str, body: str | None) -> None:
-        """Nothing that a DCS says is drawn."""
+        """Ignore a DCS: nothing that it says is drawn."""
         self.join = None
 
     def ended(self) -> None:
@@ -304,7 +304,7 @@ class VtScreen:
         self.restrict()
 
     def move(self, x: int, y: int) -> None:
-        """Relative. In origin mode xterm.js counts the row from the region's top twice; so does this."""
+        """Move the cursor. In origin mode xterm.js counts the row from the region's top twice; so does this."""
         self.restrict()
         self.place(self.buffer.x + x, self.buffer.y + y)
 

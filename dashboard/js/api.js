@@ -121,6 +121,8 @@ export const endClip = (villageId, clipId) => del(`${atClips(villageId)}/${encod
 export const status = () => get("/status");
 export const villages = () => list("/villages");
 export const runners = (query) => list("/runners", query);
+/** Conversations that agents had outside of Townwatch, on a runner's machine, which is asked now: {items, unknown, truncated}. */
+export const conversations = async (villageId, runnerId) => (await ask("GET", `/villages/${encodeURIComponent(villageId)}/conversations${asQuery({ runnerId })}`, undefined, 35_000)).json();
 export const houses = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/houses`);
 /** The sessions that have not ended: the part of a long list that cannot wait for its end. */
 export const liveSessions = (villageId) => list("/runner/sessions", { villageId, live: true });
@@ -153,6 +155,11 @@ const NO_TICKS = "TERMINAL_CHUNK,FILE_TOUCHED,DIFF_SUMMARY,TEST_RUN_STARTED,TEST
 export const ticks = (sessionId, after) => get(`${at(sessionId)}/events`, { after, limit: 1000, exclude: NO_TICKS });
 /** What a session changed, as text; of one file alone with more room. git on the runner's machine may take a while. */
 export const diff = async (sessionId, path) => (await ask("GET", `${at(sessionId)}/diff${asQuery(path === undefined ? {} : { path })}`, undefined, 35_000)).json();
+/** What of a session's changes is not committed, pushed or merged: git on the runner's machine is asked. */
+export const gitStatus = async (sessionId) => (await ask("GET", `${at(sessionId)}/git`, undefined, 35_000)).json();
+/** act: commit, branch, push, pull-request or merge. Answers {state, outcome, approvalId, rule}; a push may take a while. */
+export const land = async (sessionId, act, body) => (await ask("POST", `${at(sessionId)}/git/${act}`, body, 35_000)).json();
+export const discardTree = async (sessionId, discard) => (await ask("POST", `${at(sessionId)}/worktree/clean`, { discard }, 35_000)).json();
 const atApproval = (one) => `${at(one.sessionId)}/approvals/${encodeURIComponent(one.approvalId)}`;
 /** more: {note, stop, optionId, answers, holdMs}. */
 export const decide = (one, decision, more = {}) => post(atApproval(one), { decision, ...more });

@@ -18,7 +18,7 @@ const TITLES = {
 };
 const RUNS = new Set(["shell", "network", "deps_add", "deploy", "merge", "secrets"]);
 /** Parts of the context that are shown in their own form, and so not again as facts. */
-const SHOWN_APART = new Set(["input", "diff", "options", "suggestions", "questions", "toolUseId"]);
+const SHOWN_APART = new Set(["input", "diff", "options", "suggestions", "questions", "toolUseId", "askedBy"]);
 const INPUT_APART = new Set(["command", "plan", "questions", "file_path"]);
 /** Of an edit: the diff says it. */
 const IN_DIFF = new Set(["old_string", "new_string", "content", "edits"]);
@@ -33,11 +33,11 @@ export function askOf(one) {
   const plan = kind === "plan" && typeof input.plan === "string" ? input.plan : "";
   return {
     kind,
-    title: titleOf(one, input),
+    title: titleOf(one, context, input),
     verb: { question: "Answer", plan: "Go on" }[kind] ?? "Allow",
     refuse: { question: "Don't answer", plan: "Not like this" }[kind] ?? "Deny",
     command,
-    summary: kind === "question" || command.includes(one.summary) || one.summary.includes(command) && command ? "" : one.summary,
+    summary: kind === "question" || byPerson(context) || command.includes(one.summary) || one.summary.includes(command) && command ? "" : one.summary,
     diff,
     plan,
     questions: kind === "question" ? questionsOf(one, context) : [],
@@ -45,6 +45,7 @@ export function askOf(one) {
     facts: one.category === "budget" ? budgetFacts(context) : factsOf(context, input, diff !== "", kind === "question"),
     cut: isCut(one, context),
     leftOut: one.leftOut === true,
+    byPerson: byPerson(context),
     lines: diff ? diffLines(diff) : plan ? plan.split("\n").map((text) => ({ kind: "same", text })) : [],
   };
 }
@@ -58,7 +59,11 @@ function kindOf(one, context) {
   return RUNS.has(one.category) ? "command" : "other";
 }
 
-function titleOf(one, input) {
+/** What a person does by hand with a session's changes, where a rule asks first. */
+const byPerson = (context) => context.tool === "person" && typeof context.askedBy === "string";
+
+function titleOf(one, context, input) {
+  if (byPerson(context)) return `${context.askedBy} wants to ${one.summary}`;
   if (one.category === "edit") return input.file_path ? `asks to edit ${input.file_path}` : "asks to edit files";
   return TITLES[one.category] ?? "asks for a permission";
 }
@@ -109,7 +114,7 @@ function budgetFacts(context) {
 
 function factsOf(context, input, hasDiff, isQuestion) {
   const facts = [];
-  for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name)) facts.push([name, textOf(value)]);
+  for (const [name, value] of Object.entries(context)) if (!SHOWN_APART.has(name) && !(name === "tool" && byPerson(context))) facts.push([name, textOf(value)]);
   if (isQuestion) return facts;
   for (const [name, value] of Object.entries(input)) {
     if (!INPUT_APART.has(name) && !(hasDiff && IN_DIFF.has(name))) facts.push([name, textOf(value)]);

@@ -33,6 +33,8 @@ function told(event) {
       return { kind: "test", tone: "plain", text: `running ${shortCommand(p.command)}` };
     case "test_finish":
       return tests(p);
+    case "agent_landed":
+      return { kind: "state", tone: p.ok ? "good" : "fail", text: landedText(p) };
     case "provider_event":
       if (p.providerEvent?.type === "not_observed") return { kind: "provider", tone: "plain", text: `${p.providerEvent.message}` };
       return p.providerEvent?.type === "terminal_resized" ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
@@ -75,6 +77,25 @@ export const sharedWith = (diff) => (diff?.sharedTree > 0 ? `, tree shared with 
 function diff(p) {
   return { kind: "file", tone: "plain", text: `${plural(p.filesChanged, "file differs", "files differ")}, +${p.linesAdded} −${p.linesRemoved}${sharedWith(p)}` };
 }
+
+/** What a person did with a session's changes, from its event or the list of GET …/git. */
+export function landedText(p) {
+  const branch = p.branch ?? "a detached commit";
+  const commit = String(p.commit ?? "").slice(0, 8);
+  if (!p.ok) return `${p.by}: ${LANDING[p.act] ?? p.act} of ${branch} failed: ${p.says ?? "it is not known why"}`;
+  const files = p.filesTotal === undefined || p.filesTotal === null ? "" : `, ${plural(p.filesTotal, "file")}`;
+  const approved = p.approvedBy && p.approvedBy !== p.by ? `, allowed by ${p.approvedBy}` : "";
+  const done = {
+    commit: `${p.by} committed ${commit} on ${branch}: ${p.subject ?? ""}${files}`,
+    branch: `${p.by} switched to the branch ${branch}`,
+    push: `${p.by} pushed ${branch} (${commit}) to ${p.remote}`,
+    pull_request: `${p.by} opened a pull request of ${branch}: ${p.url ?? "its address is not known"}`,
+    merge: `${p.by} merged ${branch} into ${p.base} (${commit})`,
+  };
+  return `${done[p.act] ?? `${p.by}: ${p.act}`}${approved}`;
+}
+
+const LANDING = { commit: "commit", branch: "switch", push: "push", pull_request: "pull request", merge: "merge" };
 
 const TEST_TONES = { passed: "good", failed: "fail", unknown: "plain" };
 

@@ -14,6 +14,8 @@ from townwatch.policy.shell.expansion import UNKNOWN, Argument, Variables
 
 MAX_COMPARED, MAX_WALKED = 100_000, 20_000
 WORDS_A_COMPARISON, WORDS_A_STEP = 8, 4
+NO_RULE = "no rule names it"
+"""Reason of an ask that no rule is behind."""
 RANK = {"allow": 0, "ask": 1, "deny": 2}
 
 

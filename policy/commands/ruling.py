@@ -4,7 +4,7 @@ import re
 
 from townwatch.policy.commands.arguments import ParsedCommand, read
 from townwatch.policy.commands.checks import SHELL_STATE, uncovered
-from townwatch.policy.commands.findings import CommandFinding, Findings, ShellState
+from townwatch.policy.commands.findings import NO_RULE, CommandFinding, Findings, ShellState
 from townwatch.policy.commands.matching import CommandRule, Match, match_broad, match_exact
 from townwatch.policy.commands.wrappers import SHELLS, Inner, inner_commands_of_find, unwrap
 from townwatch.policy.programs.spec import is_program
@@ -127,7 +127,7 @@ class Ruling(Findings):
         if best is None:
             rule_name = asked.name if asked is not None else None
             self._ask(
-                f"asked by {rule_name}" if rule_name else (reasons[0] if reasons else "no rule names it"),
+                f"asked by {rule_name}" if rule_name else (reasons[0] if reasons else NO_RULE),
                 shown,
                 rule_name,
             )

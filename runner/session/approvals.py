@@ -17,6 +17,7 @@ import trio
 
 from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import ApprovalRequest, Decision, FinalDecision, State
+from townwatch.contracts.landing import BY_PERSON
 from townwatch.runner.session.answering import Answer, Deliver
 from townwatch.runner.session.events import SessionEvents
 from townwatch.runner.session.lifecycle import NotPossible
@@ -52,6 +53,17 @@ class _Open:
 def _answer_of(ruling: PolicyDecision) -> tuple[Decision, str, str]:
     decision: Decision = "allow" if ruling.verdict == "allow" else "deny"
     return decision, f"policy:{ruling.rule or 'none'}", ruling.reason[:500]
+
+
+def _with_rule(asked: ApprovalRequest, found: PolicyDecision) -> ApprovalRequest:
+    """Return a question that says which rule asks, and who may answer."""
+    if found.rule is None and found.terms is None:
+        return asked
+    known = cast(dict[str, Any], asked.context) if isinstance(asked.context, dict) else {}
+    rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
+    if found.terms is not None:
+        rule["answer"] = to_json_values(found.terms)
+    return attrs.evolve(asked, context={**known, "rule": rule})
 
 
 class Approvals:
@@ -95,6 +107,18 @@ class Approvals:
         opened = await self._open_one(await self._ruled(_Open(self._make_request(fields), deliver)))
         return opened.request.approval_id
 
+    async def forbid(self, fields: dict[str, Any]) -> str | None:
+        """Return why the rules deny what an agent is about to do, which is told as asked and denied; None where they do
+        not. Raises `ContractError`.
+        """
+        asking = await self._ruled(_Open(self._make_request(fields)))
+        if asking.ruling is None or asking.ruling.verdict != "deny":
+            return None
+        decision, by, note = _answer_of(asking.ruling)
+        opened = await self._open_one(asking)
+        await self._resolve(opened.request.approval_id, decision, by, note)
+        return f"denied by {by}: {note}"
+
     async def settle_by_rule(self, approval_id: str) -> None:
         """Give an agent's dialog the answer that a rule has for it; where it is not taken, a person is asked."""
         opened = self._open.get(approval_id)
@@ -116,15 +140,20 @@ class Approvals:
         opened.request, found = await trio.to_thread.run_sync(self.rules.look, opened.request)
         if found.verdict != "ask":
             opened.ruling = found
-        elif found.rule is not None or found.terms is not None:
-            context = opened.request.context
-            known = cast(dict[str, Any], context) if isinstance(context, dict) else {}
-            rule: dict[str, Any] = {"id": found.rule or found.terms_rules[0], "why": found.reason[:500]}
-            if found.terms is not None:
-                rule["answer"] = to_json_values(found.terms)
-            told = {**known, "rule": rule}
-            opened.request = attrs.evolve(opened.request, context=told)
+        else:
+            opened.request = _with_rule(opened.request, found)
         return opened
+
+    async def ask_people(
+        self, asked: ApprovalRequest, found: PolicyDecision, told: Callable[[], None]
+    ) -> tuple[FinalDecision, str | None]:
+        """Ask what rules have been compared with, and say by `found` that people decide; return what they decided, and
+        who. `told`: called when it is asked. Raises `ContractError`.
+        """
+        opened = await self._open_one(_Open(_with_rule(asked, found)))
+        told()
+        await self._until_done(opened)
+        return opened.decision, opened.by
 
     async def expire(self, approval_id: str) -> None:
         """Wait until the approval is done; no answer in time is a no."""
@@ -167,6 +196,9 @@ class Approvals:
         seconds = fields.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
             raise ContractError("timeoutSeconds", f"must be a number of seconds, 0 to {LONGEST_TIMEOUT_SECONDS:.0f}")
+        context = fields.get("context")
+        if isinstance(context, dict) and cast(dict[str, Any], context).get("tool") == BY_PERSON:
+            fields = {**fields, "context": {**cast(dict[str, Any], context), "tool": None}}
         return _request.convert(
             {
                 "approvalId": f"ap_{uuid.uuid4().hex[:16]}",

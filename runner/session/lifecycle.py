@@ -6,9 +6,10 @@ from townwatch.contracts.events import FINAL_STATES, State, is_transition
 
 
 class NotPossible(Exception):
-    """The session cannot go there from where it is. `code`: what the result of the command says."""
+    """The session cannot go there from where it is. `code`, `details`: what the result of the command says."""
 
     code = "NOT_POSSIBLE"
+    details: object = None
 
 
 class Waiting(NotPossible):

@@ -54,6 +54,8 @@ class SessionRules:
     """What the session has done so far."""
     house: str | None = None
     """The repository as the service knows it; None until the session has looked."""
+    person: str | None = None
+    """The user who started it, where the plan has no order that says so."""
     _at_start: list[PolicyRule] | None = None
     """The repository's rules when the session began: they hold whatever becomes of the file."""
 
@@ -70,9 +72,31 @@ class SessionRules:
 
     def decide(self, asked: ApprovalRequest) -> PolicyDecision:
         """Return what the rules say about a question. Reads the repository's file: run it in a thread."""
+        return self._decided(asked, self._rules())
+
+    def look_at_act(self, asked: ApprovalRequest, kind: str | None) -> tuple[ApprovalRequest, PolicyDecision | None]:
+        """Return what a person wants to do by hand, with what rules need to know of it, and what they say; None: no
+        rule is about it. `kind`: a category that it is of as well. The session's own policy says what its agent may do
+        without asking, and nothing of what people may. Run it in a thread.
+        """
+        from townwatch.policy.village import NO_RULE
+
+        rules = self._rules(of_session=False)
+        if not rules:
+            return asked, None
+        asked = self.placed(asked)
+        said = [self._decided(asked, rules)]
+        if kind is not None:
+            of_kind = [one for one in rules if one.rule.category == kind]
+            said.append(self._decided(attrs.evolve(asked, category=kind), of_kind))
+        named = [one for one in said if one.rule is not None or one.terms is not None or one.reason != NO_RULE]
+        order = ("deny", "ask", "allow")
+        return asked, min(named, key=lambda one: order.index(one.verdict), default=None)
+
+    def _decided(self, asked: ApprovalRequest, rules: list[LayeredRule]) -> PolicyDecision:
         from townwatch.policy.village import PolicyDecision, decide_request
 
-        village, rules = self.policy(self.plan.village), self._rules()
+        village = self.policy(self.plan.village)
         try:
             return decide_request(rules, self._request(asked), village.variables)
         except Exception as error:  # a fault of ours is a question, never an answer
@@ -100,15 +124,17 @@ class SessionRules:
                 known[CHECKED_OUT] = branch
         return asked if known == told else attrs.evolve(asked, context=known)
 
-    def _rules(self) -> list[LayeredRule]:
-        """Return the rules of all layers. Reads the repository's file."""
+    def _rules(self, *, of_session: bool = True) -> list[LayeredRule]:
+        """Return the rules of all layers, or of all but the session's own. Reads the repository's file."""
         from townwatch.policy.village import LayeredRule, repository_rules, session_rules
 
         village = self.policy(self.plan.village)
         if self._at_start is None:
             self._at_start = self._read_file()
         rules = [LayeredRule(rule=rule) for rule in village.rules]
-        if self.plan.order is not None:
+        if not of_session:
+            pass
+        elif self.plan.order is not None:
             rules += session_rules(self.plan.order.policy)
         elif not village.rules:
             rules += session_rules(PolicySpec())
@@ -143,7 +169,7 @@ class SessionRules:
             links=LiveLinks(),
             exists=os.path.lexists,
         )
-        person = plan.order.started_by if plan.order is not None else None
+        person = plan.order.started_by if plan.order is not None else self.person
         return request_of(
             asked,
             place,

@@ -76,7 +76,7 @@ async def make(config: SessionConfig, directory: Path, records: Path, root: Path
         raise NotPossible(f"another session works in the worktree of {branch}; stop it, or choose another branch")
     record = records / DIRECTORY / name / f"{_plain(branch)}.json"
     known = await trio.to_thread.run_sync(_load, record)
-    there = await _checked_out(directory, branch)
+    there = await checked_out(directory, branch)
     exists = await _exists(directory, branch)
     if there is not None and (there != path or known is None):
         raise NotPossible(f"the branch {branch} is checked out in {there}; choose another branch")
@@ -208,7 +208,7 @@ async def _exists(directory: Path, branch: str) -> bool:
     return bool(found.strip())
 
 
-async def _checked_out(directory: Path, branch: str) -> Path | None:
+async def checked_out(directory: Path, branch: str) -> Path | None:
     """Return the working tree that has a branch."""
     listed = (await git.git(directory, "worktree", "list", "--porcelain", "-z")).decode(errors="surrogateescape")
     for entry in listed.split("\0\0"):

@@ -171,9 +171,17 @@ def test_a_day_of_work_without_a_pointer(watcher: Watcher, town: Town, repositor
             break
         page.wait_for_timeout(100)
     assert told[1].startswith("A comment on your changes:\n\ncart.py:2-3\n> "), told
+    # commit, on a branch of its own
+    git(repository, "config", "user.name", "Kay")
+    git(repository, "config", "user.email", "kay@example.org")
+    for act, words, said in (("branch", "mended", "switched to the branch mended"), ("commit", "mended", "committed")):
+        tab_to(page, page.locator(f"[data-act={act}]"))
+        keys.press("Enter")
+        tab_to(page, page.get_by_test_id({"branch": "branch-name", "commit": "message"}[act]))
+        keys.type(words)
+        keys.press("Control+Enter")
+        expect(page.get_by_test_id("landing-said")).to_contain_text(said, timeout=PATIENCE)
     # merge, in a terminal
-    git(repository, "checkout", "-qb", "mended")
-    git(repository, "commit", "-qam", "mended")
     git(repository, "checkout", "-q", "main")
     keys.press("Control+k")
     page.get_by_test_id("palette").wait_for()

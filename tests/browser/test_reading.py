@@ -150,7 +150,7 @@ def test_comments_are_gathered_by_keyboard_and_reach_the_agent_as_one_prompt(
 ) -> None:
     page = desk(f"#/a/{agent['agentId']}?tab=changes")
     changes(page)
-    page.get_by_test_id("read-again").focus()
+    page.get_by_test_id("landing").locator("button:enabled").last.focus()
     page.keyboard.press("Tab")
     expect(page.locator(".diff-file summary").first).to_be_focused()
     page.keyboard.press("Tab")
@@ -184,6 +184,66 @@ def test_comments_are_gathered_by_keyboard_and_reach_the_agent_as_one_prompt(
     expect(page.get_by_test_id("comment")).to_have_count(0)
     page.get_by_role("tab", name="timeline").click()
     expect(page.get_by_test_id("story").locator(".tale-prompt").last).to_contain_text("In whole cents.")
+
+
+def test_changes_are_committed_and_pushed_by_keyboard_alone_and_every_browser_knows(
+    desk: Desk, watcher: Watcher, signed_in: Any, town: Town, work: Work, agent: dict[str, str]
+) -> None:
+    remote = town.folder / "remote.git"
+    work.git("init", "-q", "--bare", str(remote))
+    work.git("remote", "add", "origin", str(remote))
+    work.git("config", "user.name", "Rita")
+    work.git("config", "user.email", "rita@example.org")
+    (work.repository / "left.txt").write_text("not now\n")
+    other = watcher.open(DESKTOP, signed_in)
+    other.goto(f"{town.url}#/a/{agent['agentId']}?tab=changes")
+    page = desk(f"#/a/{agent['agentId']}?tab=changes")
+    state = page.get_by_test_id("landing-state")
+    expect(state).to_contain_text("2 files are not committed · the branch is not on origin")
+    expect(other.get_by_test_id("landing-state")).to_contain_text("2 files are not committed")
+
+    page.get_by_test_id("read-again").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_test_id("look-again")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("message")).to_be_focused()
+    page.keyboard.type("Round in cents")
+    left = page.get_by_role("checkbox", name=re.compile("^left.txt"))
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        if left.evaluate("one => one === document.activeElement"):
+            break
+    page.keyboard.press("Space")
+    expect(page.get_by_test_id("land")).to_have_text("Commit 1 file")
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_test_id("landing-said")).to_contain_text("Round in cents, 1 file", timeout=PATIENCE)
+    expect(state).to_contain_text("1 file is not committed")
+    expect(other.get_by_test_id("landing-state")).to_contain_text("1 file is not committed")
+    assert work.git("show", "--format=%s", "--name-only", "HEAD").split() == ["Round", "in", "cents", "cart.py"]
+
+    expect(page.locator("[data-act=commit]")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("[data-act=push]")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Control+Enter")  # main: others build on it, so it is asked a second time
+    expect(page.get_by_test_id("back")).to_be_focused()
+    expect(page.get_by_test_id("sure")).to_be_enabled()
+    page.keyboard.press("Tab")
+    expect(page.get_by_test_id("sure")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("landing-said")).to_contain_text("pushed main", timeout=PATIENCE)
+    assert work.git("ls-remote", "origin", "main").split()[0] == work.git("rev-parse", "main")
+    for one in (page, other):
+        expect(one.get_by_test_id("landing-state")).to_contain_text("pushed to origin")
+    page.reload()
+    expect(state).to_contain_text("pushed to origin")
+    page.get_by_test_id("landing-before").locator("summary").click()
+    expect(page.get_by_test_id("landing-before").locator("li")).to_have_count(2)
+    page.get_by_role("tab", name="timeline").click()
+    expect(page.get_by_test_id("story")).to_contain_text(re.compile("committed .* on main: Round in cents"))
+    (work.repository / "left.txt").unlink()
 
 
 def test_what_cannot_be_known_says_why(desk: Desk, watcher: Watcher, own_session: OwnSession) -> None:
@@ -256,6 +316,8 @@ def test_a_diff_with_comments_has_no_violation_and_does_not_scroll_sideways(
     page.keyboard.type("Two")
     page.get_by_test_id("gathered").locator("summary").click()
     expect(page.get_by_test_id("comment-editor")).to_be_visible()
+    page.locator("[data-act=branch]").click()
+    expect(page.get_by_test_id("branch-name")).to_be_focused()
     found: dict[str, list[str]] = {}
     for size in (DESKTOP, SMALL):
         page.set_viewport_size(size)

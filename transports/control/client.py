@@ -161,7 +161,7 @@ class ControlClient(SocketActor):
     # --- subscriptions ----------------------------------------------------------------------------
 
     async def _subscribe(self, session_id: str | None, runner_id: str | None) -> None:
-        """Everything that is asked for, or nothing."""
+        """Subscribe to everything that is asked for, or to nothing."""
         self._context.allowances.subscriptions.take(self.subject.user_id or "", trio.current_time())
         if len(self._sessions) + len(self._runners) + 2 > self._most:
             raise Trouble("FORBIDDEN", f"a connection may have at most {self._most} subscriptions")
@@ -190,7 +190,7 @@ class ControlClient(SocketActor):
         self._event("unsubscribed", sessionId=session_id, runnerId=runner_id)
 
     async def _evict(self) -> None:
-        """Rights have changed: what may not be seen any more is not sent any more."""
+        """Send no more what may not be seen any more: rights have changed."""
         for session_id in list(self._sessions):
             if not await self._may_read_session(session_id):
                 self._unsubscribe(session_id, None)
@@ -230,7 +230,7 @@ class ControlClient(SocketActor):
             self._say(approval_request(approval, iso(approval.requested_at)))
 
     def _tell_session(self, news: Any) -> None:
-        """Called by the village, between two events: must not wait."""
+        """Tell of a session's events. Called by the village, between two events: must not wait."""
         state, event = news
         if self._sessions.get(state.session_id) != state.village_id:
             return  # the session that was asked for was forgotten before it began, and this one is of another village

@@ -18,7 +18,7 @@ class SessionFeed:
         self._frames: list[bytes] = []
 
     def frames(self, state: SessionState, event: e.RunnerEvent) -> list[bytes]:
-        """Whole WebSocket frames, made once an event."""
+        """Return whole WebSocket frames, made once an event."""
         if event is not self._event:
             self._event, self._frames = event, [build_frame(TEXT, encode(message)) for message in feed(state, event)]
         return self._frames
@@ -59,5 +59,5 @@ def _session(session_id: str, action: Any, data: dict[str, Any], at: str) -> Ses
 
 
 def _present(**fields: Any) -> dict[str, Any]:
-    """Optional fields that the runner left out stay out."""
+    """Leave optional fields out that the runner left out."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -27,7 +27,7 @@ class Trouble(Exception):
 
 
 def parse(opcode: int, message: bytes) -> Any:
-    """One of the messages of townwatch.contracts.control. Raises `Trouble`."""
+    """Decode one of the messages of townwatch.contracts.control. Raises `Trouble`."""
     if opcode != TEXT:
         raise Trouble("INVALID_MESSAGE", "every message is a JSON object in a text frame, this one is binary")
     try:

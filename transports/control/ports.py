@@ -17,7 +17,7 @@ AllowOrigin = Callable[[str | None, str | None], bool]
 
 
 def no_page(origin: str | None, _host: str | None) -> bool:
-    """Only programs, which send no Origin."""
+    """Allow programs only, which send no Origin."""
     return origin is None
 
 

@@ -203,8 +203,8 @@ class Connection:
         return True
 
     def _too_slow(self) -> None:
-        """Its backlog is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of a
-        broadcast.
+        """Drop the backlog, which is of no use any more. Cutting it is left to `on_slow`, as we may be in the middle of
+        a broadcast.
         """
         self.write_closed = True
         self._forget_waiting()
@@ -214,12 +214,12 @@ class Connection:
             self.abort()
 
     def _forget_waiting(self) -> None:
-        """Nothing is written any more."""
+        """Forget what waits: nothing is written any more."""
         self._waiting = None
         self._waiting_bytes = 0
 
     async def _drain(self) -> None:
-        """Only while the peer is congested."""
+        """Write what waits; runs only while the peer is congested."""
         drained = self._drained
         try:
             while waiting := self._waiting:

@@ -59,7 +59,9 @@ class SendBudget:
 
 
 def unsent(sock: Any) -> int | None:
-    """Bytes in the send queue of a socket that the peer's kernel has not confirmed; None where that is not known."""
+    """Return the bytes in the send queue of a socket that the peer's kernel has not confirmed; None where that is not
+    known.
+    """
     if sys.platform != "linux":
         return None
     if _was_reset(sock):
@@ -172,6 +174,6 @@ def reset(connection: Connection) -> None:
 
 
 def without_lingering(sock: Any) -> None:
-    """Closing this socket resets its connection."""
+    """Let closing this socket reset its connection."""
     with suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

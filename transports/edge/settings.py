@@ -37,7 +37,7 @@ class EdgeSettings:
     """Clients that show a certificate of this CA are known by its names (`Connection.certificate`)."""
 
     def most(self, *, relays: bool = False) -> int:
-        """Connections that there may be at once. `relays`: each is handed on through another one."""
+        """Return how many connections there may be at once. `relays`: each is handed on through another one."""
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES
         each = (FILES_OF_TLS if self.tls_certificate else 1) * (2 if relays else 1)
         return min(self.connections, max(1, files // each))

@@ -50,7 +50,7 @@ class _Wire(trio.abc.Stream):
 
 
 async def end_tls(context: ssl.SSLContext, wire: Connection, begin: Begin, handshake: float, stall: float) -> None:
-    """One connection from its handshake on, until either side ends. Never raises an `Exception`."""
+    """Serve one connection from its handshake on, until either side ends. Never raises an `Exception`."""
     try:
         secure = await start_tls(context, wire, stall, seconds=handshake)
         ours, theirs = plain_pair()
@@ -79,7 +79,7 @@ async def start_tls(
 
 
 def plain_pair() -> tuple[socket.socket, socket.socket]:
-    """(the plain side for a `Connection`, the end that `relay` takes)."""
+    """Return (the plain side for a `Connection`, the end that `relay` takes)."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     return ours, theirs
@@ -121,8 +121,9 @@ async def _pump_in(source: trio.abc.ReceiveStream, sink: trio.SocketStream, scop
 
 
 def server_context(certificate: str, key: str | None, client_ca: str | None = None) -> ssl.SSLContext:
-    """TLS 1.2 and later. `client_ca`: clients may show a certificate, and one that this CA did not sign ends the
-    handshake; a client that shows none is not authenticated by it. Blocks for the files. Raises OSError, naming them.
+    """Return a context for TLS 1.2 and later. `client_ca`: clients may show a certificate, and one that this CA did not
+    sign ends the handshake; a client that shows none is not authenticated by it. Blocks for the files. Raises
+    OSError, naming them.
     """
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.minimum_version = ssl.TLSVersion.TLSv1_2

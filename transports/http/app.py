@@ -38,10 +38,10 @@ from townwatch.transports.http.routes import (
     starts,
     system,
     villages,
-    worktrees,
 )
 from townwatch.transports.http.routes.calls import channels, links, webhooks
-from townwatch.transports.http.routes.reading import clips, counts, search
+from townwatch.transports.http.routes.landing import git, worktrees
+from townwatch.transports.http.routes.reading import clips, conversations, counts, search
 from townwatch.transports.http.static import page_of
 
 PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
@@ -51,8 +51,8 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     operation
     for noun in (
         *(auth, sign_ins, connections, people, villages, members, policies, rules, budgets, webhooks, channels, audit),
-        *(starts, sessions, counts, orders, worktrees, prompts, diffs, approvals, links, clips, alerts),
-        *(runners, bridges, search, system),
+        *(starts, sessions, counts, orders, git, worktrees, prompts, diffs, approvals, links, clips, alerts),
+        *(runners, conversations, bridges, search, system),
     )
     for operation in noun.routes.operations
 )

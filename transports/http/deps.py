@@ -112,7 +112,7 @@ class BudgetPort(Protocol):
     """Budgets that sessions share."""
 
     async def changed(self, village_id: str) -> None:
-        """Budgets of the village (by key) were changed: they are to hold."""
+        """Let the changed budgets of a village (by key) hold."""
         ...
 
     def limits(self, village_id: str, spender: Spender) -> list[StartLimit]:
@@ -120,7 +120,7 @@ class BudgetPort(Protocol):
         ...
 
     async def began(self, row: SpendingRow) -> None:
-        """A session was kept: it is to have its leases before its runner hears of it."""
+        """Lease to a session that was stored, before its runner hears of it."""
         ...
 
     def void(self, session_id: str) -> None:

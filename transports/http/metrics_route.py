@@ -26,7 +26,7 @@ OF_PROXIES = (
 
 
 def render(registry: CollectorRegistry) -> bytes:
-    """All of a registry in Prometheus' text format."""
+    """Return a registry in Prometheus' text format."""
     return generate_latest(registry)
 
 

@@ -25,7 +25,7 @@ def cut(items: Iterable[T], key: Callable[[T], Key], cursor: str | None, limit: 
 
 
 def unknown_cursor() -> ProblemError:
-    """404: there is no such page."""
+    """Make a 404: there is no such page."""
     return ProblemError(404, "cursor: was not given out by this list; start again without it", "E_CURSOR")
 
 

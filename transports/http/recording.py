@@ -85,7 +85,7 @@ def _state_records(data: str, size: tuple[int | None, int | None], before: LogRe
 
 
 def _harmless(records: Iterable[LogRecord], viewer_filter: ViewerFilter) -> Iterator[LogRecord]:
-    """Terminal output without what acts on a viewer's terminal."""
+    """Return terminal output without what acts on a viewer's terminal."""
     for record in records:
         if record.type != e.TerminalChunk.TYPE:
             yield record

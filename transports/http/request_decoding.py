@@ -43,7 +43,7 @@ def body_of(operation: Operation, content: bytes, content_type: str | None, enco
 
 
 def _whole(value: Any) -> Any:
-    """1.0 as 1: JSON knows no difference between them, our classes do."""
+    """Turn 1.0 into 1: JSON knows no difference between them, our classes do."""
     if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
         return int(value)
     if isinstance(value, list):

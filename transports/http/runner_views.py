@@ -62,7 +62,7 @@ def capabilities_of(runner: RunnerRow | None, state: RunnerState | None) -> Capa
 
 
 def live_sessions(api: Api, runner_id: str) -> int:
-    """Sessions of a runner that have not ended."""
+    """Return the sessions of a runner that have not ended."""
     return sum(not state.ended for state in api.context.board.of_runner(runner_id))
 
 

@@ -176,7 +176,9 @@ async def _check_village(call: Call[Any, Any], action: Action, village_id: str, 
 
 
 async def _authorize_runner(call: Call[Any, Any]) -> None:
-    """Members of a village that it serves see a runner; to manage it takes an owner of all of them."""
+    """Check a runner's operation: members of a village that it serves see it; to manage it takes an owner of all of
+    them.
+    """
     runner_id = call.path["runnerId"]
     what = f"runner {runner_id[:200]!r}"
     if call.subject.kind == "runner":

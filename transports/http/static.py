@@ -103,7 +103,7 @@ def security_headers(request: Request) -> list[tuple[str, str]]:
 
 
 def _sockets(request: Request) -> str:
-    """This host's WebSockets by name: older browsers do not count them as 'self'."""
+    """Name this host's WebSockets: older browsers do not count them as 'self'."""
     host = request.header("host")
     plain = all(character.isalnum() or character in ".-:[]" for character in host)
     return f" ws://{host} wss://{host}" if host and plain and host.isascii() else ""

@@ -176,7 +176,7 @@ class Download:
             self._give_back()
 
     async def _block(self) -> tuple[bytes, bool]:
-        """(the next block, whether there may be more)"""
+        """Return (the next block, whether there may be more)"""
         return await trio.to_thread.run_sync(partial(_block, self._source), limiter=self._places.limiter)
 
 

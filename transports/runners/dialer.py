@@ -146,7 +146,7 @@ class Dialer(TrioActor):
         self.actor_ref.tell(CallEnded(reason))
 
     async def _talk(self) -> str:
-        """One connection, from the first packet to the last. Why it ended."""
+        """Serve one connection, from the first packet to the last; return why it ended."""
         async with trio.open_nursery() as nursery:
             link = None
             with trio.move_on_after(DIAL_SECONDS):

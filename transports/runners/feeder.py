@@ -134,7 +134,7 @@ class Feeder:
         self._wake.set()
 
     def patrol(self) -> None:
-        """Now and then: what was handed over long ago and never became durable is handed over again."""
+        """Hand over again, now and then, what was handed over long ago and never became durable."""
         now = trio.current_time()
         for flight in self._flights.values():
             if flight.held and flight.again is None and now - flight.moved_at >= flight.resend_after:
@@ -376,7 +376,7 @@ class Feeder:
         self._nack(Nack(session_id=session_id, seq=seq, code=code, message=message))
 
     def _repeated(self, flight: Flight, event: RunnerEvent, size: int) -> None:
-        """Said before: if it is durable, the acknowledgement was lost, so it is given again."""
+        """Acknowledge a repeated event again where it is durable: the acknowledgement was lost."""
         self._let_go(0, size)
         self._context.measure("repeat", {})
         if event.seq <= flight.acked:

@@ -60,7 +60,7 @@ class Flight:
         return True
 
     def trim(self, seq: int) -> tuple[int, int]:
-        """Everything up to `seq` is durable. How many (events, bytes) that let go."""
+        """Let go of everything up to `seq`, which is durable. Return how many (events, bytes) that were."""
         self.acked = max(self.acked, seq)
         events = size = 0
         while self.held and self.held[0].event.seq <= seq:

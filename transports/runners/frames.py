@@ -98,7 +98,7 @@ class Dialect(Protocol):
         ...
 
     def write(self, message: Welcome | Nack | LinkError | Command | Any) -> bytes | None:
-        """None where the runner would not understand it."""
+        """Return the frame; None where the runner would not understand it."""
         ...
 
 
@@ -170,7 +170,7 @@ class AcklessDialect:
         return _in_capitals(message) if isinstance(message, Command) else None
 
     def _heartbeat(self, data: bytes) -> AcklessHeartbeat | None:
-        """None where the session is another one that merely speaks of heartbeats."""
+        """Read a heartbeat; None for a message that merely speaks of heartbeats."""
         try:
             event = decode_json(data)
         except ContractError:

@@ -148,7 +148,7 @@ class ServerApi(socketio.AsyncServer):
         socket.namespace.set_rooms(socket, socket.rooms | {room})
 
     def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
-        """Leaving a room one is not in changes nothing."""
+        """Leave a room; one that the client is not in changes nothing."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
             socket.namespace.set_rooms(socket, socket.rooms - {room})
@@ -169,7 +169,7 @@ class ServerApi(socketio.AsyncServer):
     async def disconnect(  # type: ignore[override]
         self, sid: str, namespace: str | None = None, ignore_queue: bool = False
     ) -> None:
-        """Out of the namespace, for good: the client does not come back by itself."""
+        """Disconnect from the namespace, for good: the client does not come back by itself."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
             socket.send(self.parser.encode(Kind.DISCONNECT, socket.namespace.name))

@@ -43,7 +43,7 @@ class AsgiRequest(Request):
 
 
 async def serve(engine: Engine, running: bool, scope: Scope, receive: Receive, send: Send) -> None:
-    """One request. Raises RuntimeError where this cannot work: on another event loop, or before the server runs."""
+    """Serve one request. Raises RuntimeError where it cannot work: on another loop, or before the server runs."""
     if not trio.lowlevel.in_trio_run():
         raise RuntimeError(WRONG_LIBRARY)
     if not running:

@@ -41,7 +41,7 @@ def as_list(answer: Any) -> list[Any]:
 
 
 def fitting(handler: Any, arguments: Sequence[Any]) -> Sequence[Any]:
-    """connect may leave out auth, disconnect the reason."""
+    """Return the arguments that a handler takes: connect may leave out auth, disconnect the reason."""
     try:
         inspect.signature(handler).bind(*arguments)
     except TypeError:

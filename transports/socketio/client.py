@@ -48,7 +48,7 @@ class Client:
         return environ(self.session.request)
 
     def joined(self, namespace: str, socket: Socket) -> None:
-        """It was let in: from now on it may send what the engine takes."""
+        """Note that it was let in: from now on it may send what the engine takes."""
         self.sockets[namespace] = socket
         self.session.limit(None)
 

@@ -24,6 +24,7 @@ from townwatch.transports.websocket.pace import MessageLimits
 NOOP_SECONDS = 0.1
 """How long after the probe a waiting poll is released, as the official server does it."""
 CLOSED_SECONDS = 1.0
+PACKETS_PER_CHECKPOINT = 256
 LINGER_SECONDS = 3.0
 
 
@@ -47,7 +48,7 @@ class Engine:
         self.limits = MessageLimits(message_bytes=settings.max_payload)
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
+        """Run the heartbeats, and the nursery of what outlives a request. Ends every session when it is cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
                 task_status.started()
@@ -108,7 +109,7 @@ class Engine:
         return None
 
     def origin_allowed(self, request: Request) -> bool:
-        """No Origin passes (no browser); the service's own pages pass; others must be on the list."""
+        """Return True for no Origin (no browser); the service's own pages pass; others must be on the list."""
         origins = [value for name, value in request.headers if name == "origin"]
         if not origins:
             return True
@@ -209,7 +210,7 @@ class Engine:
         if session.posting or request.header("content-type") == "application/octet-stream":
             session.ended("transport error")
             return self._refusal(3, cors)
-        if len(request.body) > self.settings.max_payload:
+        if len(request.body) > (session.limits or self.limits).message_bytes:
             return Response(413, b"", cors)
         session.posting = True
         try:
@@ -223,7 +224,9 @@ class Engine:
         except UnicodeDecodeError:
             session.ended("parse error")
             return self._refusal(3, cors)
-        for packet in text.split(SEPARATOR):
+        for number, packet in enumerate(text.split(SEPARATOR), 1):
+            if number % PACKETS_PER_CHECKPOINT == 0:
+                await trio.lowlevel.checkpoint()  # a body of half a million packets must not keep the loop
             if not session.receive(packet):
                 if packet != "1":
                     return self._refusal(3, cors)
@@ -343,7 +346,7 @@ class Engine:
         await self.read(session)
 
     async def _probe(self, session: EngineSession, connection: Connection, incoming: Incoming) -> bool:
-        """2probe → 3probe, then 5."""
+        """Answer a probe: 2probe → 3probe, then 5."""
         with trio.move_on_after(self.settings.upgrade_timeout):
             while (message := await incoming.receive()) is not None:
                 match message:

@@ -156,7 +156,7 @@ class ClientHandlers:
         # Else they are back already, by another connection: that one's actor is none of this one's business.
 
     async def _end(self, sid: str) -> None:
-        """Returns when their actor has ended."""
+        """End their actor; return when it has ended."""
         supervisor = whereis(self._clients)
         if supervisor is not None:
             with suppress(ChildError, ActorDeadError):  # its actor may have ended before its connection did

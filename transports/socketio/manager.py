@@ -16,7 +16,7 @@ class RoomManager:
         self._spaces = spaces
 
     def set_server(self, server: Any) -> None:
-        """Called by the base class."""
+        """Do nothing; called by the base class."""
 
     def get_namespaces(self) -> list[str]:
         """Return the namespaces that have clients."""

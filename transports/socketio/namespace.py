@@ -78,7 +78,7 @@ class Socket:
         """python-socketio's session."""
 
     def give_up_waiting(self) -> None:
-        """It is gone: no acknowledgement will come."""
+        """Give up waiting: it is gone, and no acknowledgement will come."""
         self.acks.clear()
         for wait in self.waits:
             wait.set()
@@ -138,7 +138,7 @@ class Group:
         self.changed()
 
     def changed(self) -> None:
-        """Something that `write` remembers of a member is no longer so."""
+        """Forget what `write` remembers of members: something of it is no longer so."""
         if self._ways is not None:
             direct, deflating, _ = self._ways
             direct.end()

@@ -51,7 +51,7 @@ class ReplayWriter:
                 await session.connection.flush(PATIENCE_SECONDS)
 
     def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
-        """One event whose argument is JSON already."""
+        """Send one event whose argument is JSON already."""
         message = self._prepare(event, payload, (self._socket.sid,), tag)
         self.sent = True
         self._socket.send_now((message,))

@@ -88,7 +88,7 @@ class EngineSession:
         return self.poll is not None and not self.buffer
 
     def send(self, message: Message) -> bool:
-        """One message. False when it is closed or too slow."""
+        """Send one message. False when it is closed or too slow."""
         if not self.open:
             return False
         if self.bare:
@@ -100,7 +100,7 @@ class EngineSession:
         return self.connection.write(message.deflated if self.deflates else message.frame)
 
     def send_joined(self, joined: bytes, messages: Sequence[Message]) -> None:
-        """Many messages, whose frames are joined already for those who can take them so."""
+        """Send many messages, whose frames are joined already for the peers that can take them so."""
         if self.direct is not None and not self.deflates:
             self.direct.write(joined)
             return
@@ -125,7 +125,7 @@ class EngineSession:
         return SEPARATOR.join(message.payload for message in taken)
 
     def cut_later(self) -> None:
-        """It is too slow."""
+        """Cut a session that is too slow, outside of the broadcast that noticed it."""
         self.engine.cut_later(self)
 
     # --- the end ----------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class EngineSession:
         self.ended(reason)
 
     def ended(self, reason: str, *, noop: bool = False) -> None:
-        """It is over. `noop`: a waiting poll ends with a noop."""
+        """End the session. `noop`: a waiting poll ends with a noop."""
         if not self.open:
             return
         self.open = False
@@ -161,7 +161,7 @@ class EngineSession:
         await self.engine.read(self)
 
     def receive(self, packet: str | bytes) -> bool:
-        """One Engine.IO packet; whether to go on."""
+        """Take one Engine.IO packet; return whether to go on."""
         if not self.open:
             return False
         if isinstance(packet, bytes):
@@ -171,8 +171,9 @@ class EngineSession:
             case "4":
                 self.engine.on_message(self, packet[1:])
             case "3":
-                self.pong_due = 0.0
-                self.engine.heartbeat.expect_ping(self)
+                if self.pong_due:  # an unasked pong changes nothing: each would be a place in the schedule
+                    self.pong_due = 0.0
+                    self.engine.heartbeat.expect_ping(self)
             case "b":
                 self._receive_base64(packet[1:])
             case "1":

@@ -161,7 +161,9 @@ class FrameReader:
         return self._whole(message.opcode, b"".join(message.parts))
 
     def _add(self, message: _Message, data: bytes) -> None:
-        """One more piece. What would be too large is refused before it is inflated, what is no text when it is seen."""
+        """Add one more piece. What would be too large is refused before it is inflated, what is no text when it is
+        seen.
+        """
         limits = self._limits
         if message.inflater is not None:
             try:

@@ -11,7 +11,7 @@ REASON_BYTES = 123
 
 
 def build_frame(opcode: int, payload: bytes, *, compressed: bool = False, mask: bytes = b"") -> bytes:
-    """One whole frame. `compressed`: the payload is deflated (RSV1, RFC 7692). `mask`: four bytes, from a client."""
+    """Build a frame. `compressed`: the payload is deflated (RSV1, RFC 7692). `mask`: four bytes, from a client."""
     first = 0x80 | opcode | (0x40 if compressed else 0)
     length = len(payload)
     masked = 0x80 if mask else 0

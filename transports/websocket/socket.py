@@ -94,7 +94,7 @@ class MessageSocket:
         return self._incoming.frame(TEXT, text)
 
     def send(self, text: bytes) -> bool:
-        """One text frame, in its turn. False when it cannot be: the connection is closing, or the peer too slow
+        """Send one text frame, in its turn. False when it cannot be: the connection is closing, or the peer too slow
         (which closes it with 1013).
         """
         return not self.closing and self.send_frame(self.frame(text))
@@ -184,7 +184,7 @@ class MessageSocket:
             return None
 
     async def _read(self, on_message: OnMessage | None) -> None:
-        """Messages until the peer's end; then wait until the peer has ours."""
+        """Yield messages until the peer's end; then wait until the peer has ours."""
         while (message := await self._next()) is not None:
             if self._closing is None and on_message is not None:
                 self._busy = True
@@ -195,7 +195,7 @@ class MessageSocket:
         await self._connection.hang_up(min(self._limits.close, FAREWELL_SECONDS))
 
     async def _see_off(self) -> None:
-        """Once we said goodbye: what waits is sent, the peer answers, each within its time."""
+        """Close in order: send what waits, wait for the peer's close frame, each within its time."""
         await self._told.wait()
         await self._connection.flush(self._limits.send)
         await trio.sleep(self._limits.close)

@@ -8,6 +8,7 @@ import { isFinal } from "../status.js";
 import * as store from "../store.js";
 import { Age, Panel } from "./bits.js";
 import { Gathered } from "./comments.js";
+import { Landing } from "./landing.js";
 import { DiffFile, Letter } from "./diff_file.js";
 import { Delta } from "./runs.js";
 
@@ -29,6 +30,7 @@ export function Changes({ agent, details }) {
   const again = html`<button type="button" class="button slim" data-testid="read-again" disabled=${busy} onClick=${() => readDiff(sessionId)}>${busy ? "Reading …" : "Read again"}</button>`;
   return html`<${Panel} name="changes" title="Changes since it began" end=${html`${view ? html`<${Delta} diff=${view} />` : null}${again}`}>
     <${AsOf} reading=${reading} details=${details} ended=${isFinal(agent.state)} />
+    ${may ? html`<${Landing} agent=${agent} story=${details?.story} />` : null}
     ${view ? html`<${Files} sessionId=${sessionId} reading=${reading} may=${may} />` : reading?.error ? html`<${Counted} diff=${details?.diff} />` : null}
     <${Touched} files=${details?.files ?? {}} />
     ${may ? html`<${Gathered} agent=${agent} story=${details?.story} reading=${reading} />` : null}

@@ -65,3 +65,11 @@ test("a counted allow is shown, and the approval waits", () => {
   const after = reduce(before, "approval_decided", { sessionId: "s1", approvalId: "a1", needed: 2, allowedBy: ["Ann"] }, context);
   assert.deepEqual(pendingOf(after.approvals).map((one) => one.answer), [{ needed: 2, allowedBy: ["Ann"] }]);
 });
+
+test("what a person wants to do by hand is theirs, and no agent's", () => {
+  const context = { tool: "person", askedBy: "Ann", cwd: "/w", input: { command: "git push origin main" } };
+  const ask = askOf(asked({ summary: "push 1 commit of main (abc) to origin", context }));
+  assert.deepEqual([ask.title, ask.command, ask.summary, ask.byPerson], ["Ann wants to push 1 commit of main (abc) to origin", "git push origin main", "", true]);
+  assert.deepEqual(ask.facts, [["cwd", "/w"]]);
+  assert.equal(askOf(asked({ context: { tool: "Bash", askedBy: "Ann" } })).byPerson, false);
+});

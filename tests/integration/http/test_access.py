@@ -124,7 +124,14 @@ TABLE = {
     "get_session": SEE,
     "get_session_order": DRIVE,
     "get_diff": SEE,
+    "list_conversations": DRIVE,
     "clean_worktree": DRIVE,
+    "get_git_status": DRIVE,
+    "commit_changes": DRIVE,
+    "switch_branch": DRIVE,
+    "push_branch": DRIVE,
+    "open_pull_request": DRIVE,
+    "merge_branch": DRIVE,
     "type_input": DRIVE,
     "give_prompt": DRIVE,
     "list_prompts": DRIVE,
@@ -210,6 +217,11 @@ BODIES = {
     "take_back_by_link": {"link": "wrong"},
     "save_rule": {"rules": [{"id": "a", "effect": "deny", "command": "rm *"}]},
     "clean_worktree": {},
+    "commit_changes": {"message": "x"},
+    "switch_branch": {"branch": "x"},
+    "push_branch": {},
+    "open_pull_request": {},
+    "merge_branch": {},
     "resize_session": {"cols": 80, "rows": 24},
     "decide_approval": {"decision": "allow"},
     "end_session": {"reason": "its machine is gone"},
@@ -221,13 +233,20 @@ BODIES = {
 NOTHING_HERE = {
     "get_session_order": 409,
     "clean_worktree": 409,
+    "get_git_status": 409,
+    "commit_changes": 409,
+    "switch_branch": 409,
+    "push_branch": 409,
+    "open_pull_request": 409,
+    "merge_branch": 409,
     "get_diff": 502,
+    "list_conversations": 502,
     "take_back_approval": 409,
     "see_failure": 409,
     "end_bridge": 404,
     "report_event": 404,
 }
-"""What those who may are told where there is no order, worktree, diff, held decision, failure or bridge."""
+"""What those who may are told where there is no order, worktree, runner, held decision, failure or bridge."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
     "count_sessions": "?villageId=closed",
@@ -235,6 +254,7 @@ QUERIES = {
     "list_approvals": "?villageId=closed",
     "list_alerts": "?villageId=closed",
     "list_runners": "?villageId=closed",
+    "list_conversations": "?runnerId=r2",
 }
 ELSEWHERE = ("delete_village", "delete_session", "sign_out_everywhere")
 """The session lives, and the token is asked with once more: tested beside the others."""

@@ -34,11 +34,12 @@ UNASKED = {
     "remove_runner",
     "delete_session",
     "clean_worktree",
+    *("commit_changes", "switch_branch", "push_branch", "open_pull_request", "merge_branch"),
     "take_back_approval",
     "see_failure",
     "end_bridge",
 }
-"""Not while a session lives there, nor where there is no worktree, no held decision, no failure and no bridge."""
+"""Not while a session lives there, nor without a worktree, a held decision, a failure, a bridge or git there."""
 
 
 def test_the_two_lists_together_have_every_operation_that_is_noted():

@@ -171,6 +171,35 @@ async def test_git_acts_as_that_user_and_its_configuration_has_no_rights_of_the_
     assert [file["path"] for file in summary["files"]] == ["a"]
 
 
+async def test_a_commit_of_a_person_and_its_hooks_are_that_users_and_looking_runs_none(far: Far, user: Account) -> None:
+    hook = "printf '#!/bin/sh\\nid -un > acted; env > environment\\n'"
+    session = far.start(
+        "git init -q landed; cd landed; git config user.email a@b; git config user.name a; echo 1 > a; "
+        f"{hook} > .git/hooks/pre-commit; {hook} > watches; chmod +x .git/hooks/pre-commit watches; "
+        'git config core.fsmonitor "$PWD/watches"; git config filter.f.clean "$PWD/watches"; '
+        'echo "b filter=f" > .gitattributes; '
+        "echo ready; sleep 60"
+    )
+    repo = user.home / "landed"
+    plan = SessionSpec(session_id=f"{session.plan.session_id}-3", village="demo", directory=repo,
+                command=["sleep", "60"])  # fmt: skip
+    await until((repo / ".gitattributes").exists)
+    other = far.runner.start(plan)
+    await far.becomes(other, "RUNNING")
+    path = f"/api/runner/sessions/{other.plan.session_id}/git"
+    status = await far.http.get(path)
+    assert status.status_code == 200, status.text
+    assert not (repo / "acted").exists()
+    done = await far.http.post(f"{path}/commit", json={"message": "x", "paths": ["a"]})
+    assert done.status_code == 200, done.text
+    assert (repo / "acted").read_text() == f"{user.name}\n"
+    assert (repo / "acted").owner() == (repo / ".git" / "HEAD").owner() == user.name
+    told = (repo / "environment").read_text()
+    assert not [name for name in (*SECRETS, "TOWNWATCH_ASK") if f"{name}=" in told]
+    for one in (session, other):
+        await one.stop(graceful=False)
+
+
 async def test_observers_read_with_the_rights_of_that_user(far: Far, user: Account, open_place: Path) -> None:
     """Links from the tree to what only the runner may read: nothing of it, not even its names or size, is told."""
     secret = open_place / "of-the-runner"

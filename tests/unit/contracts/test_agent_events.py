@@ -28,6 +28,10 @@ EACH: tuple[tuple[a.AgentEvent, dict[str, Any]], ...] = (
         a.Worktree(branch="b", base="main", path="/t", status="kept", reason="1 commit"),
         {"branch": "b", "base": "main", "path": "/t", "status": "kept", "reason": "1 commit"},
     ),
+    (
+        a.Landed(id="land:s:1", act="push", ok=True, by="Ann", branch="b", commit="1", remote="origin"),
+        {"id": "land:s:1", "act": "push", "ok": True, "by": "Ann", "branch": "b", "commit": "1", "remote": "origin"},
+    ),
 )
 
 

@@ -160,7 +160,7 @@ async def end_bridge(call: Call[None, None]) -> rest.BridgeEnded:
 
 
 def _check_room(call: Call[Any, Any]) -> None:
-    """One person's bridges may have as many live sessions as a runner. Raises `LimitReached`."""
+    """Limit the live sessions of one person's bridges to those of a runner. Raises `LimitReached`."""
     allowed, mine = call.api.context.allowances.sessions_per_runner, bridge.runner_of(call.user_id, "")
     living = sum(not one.ended and one.runner_id.startswith(mine) for one in call.api.context.board)
     if living >= allowed:

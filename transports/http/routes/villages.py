@@ -218,7 +218,7 @@ async def _village(call: Call[rest.VillageChange, None] | Call[None, None]) -> r
 
 
 def _found(connection: Connection, new: rest.NewVillage, public_id: str, owner_id: str, now_ms: int) -> str | None:
-    """Village and first owner in one transaction; None where the name is taken."""
+    """Make a village and its first owner in one transaction; None where the name is taken."""
     key = villages.create(connection, public_id, new.name, now_ms, public=new.public)
     if key is not None:
         villages.change(connection, key, leave_out_texts=new.leave_out_texts)

@@ -39,14 +39,14 @@ export function Answer({ one, ask, unread }) {
     ${ask.questions.map((question) => html`<${Question} key=${question.key} name=${`${approvalKey(one)} ${question.key}`} question=${question} given=${given[question.key]} set=${(value) => setGiven({ ...given, [question.key]: value })} />`)}
     ${terms ? html`<p class="ask-why is-terms" data-testid="terms" role="status"><${Literal} text=${terms} /></p>` : null}
     <div class="ask-answer">
-      <label><span class="sr-only">Note to the agent about: <${Literal} text=${ask.title} /></span><input class="input" placeholder="Note to the agent (optional)" maxlength="2000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)} /></label>
+      <label><span class="sr-only">Note ${ask.byPerson ? "" : "to the agent "}about: <${Literal} text=${ask.title} /></span><input class="input" placeholder=${ask.byPerson ? "Note (optional)" : "Note to the agent (optional)"} maxlength="2000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)} /></label>
       <div class="ask-buttons">
         <button type="button" class="button primary" ref=${allow} data-testid="allow" data-decision="allow" disabled=${!mayAllow} onClick=${() => ready("allow")}>${ask.verb}${one.risk === "high" ? " …" : ""}</button>
         <button type="button" class="button" data-testid="deny" data-decision="deny" disabled=${off} onClick=${() => say("deny")}>${ask.refuse}</button>
       </div>
       <div class="ask-more">
         ${ask.always.map((option) => html`<button type="button" class="link-button" disabled=${!mayAllow} onClick=${() => ready("allow", { optionId: option.id })}>${ask.verb}: <${Literal} text=${option.label} /></button>`)}
-        <button type="button" class="link-button" data-testid="deny-stop" disabled=${off} onClick=${() => setSure({ decision: "deny", more: { stop: true } })}>${ask.refuse} and stop the agent …</button>
+        ${ask.byPerson ? null : html`<button type="button" class="link-button" data-testid="deny-stop" disabled=${off} onClick=${() => setSure({ decision: "deny", more: { stop: true } })}>${ask.refuse} and stop the agent …</button>`}
         <span class="push">${store.stale.value ? "The service does not answer, so nothing can be decided now." : unread ? "Read the rest before you allow it." : html`<span class="wide-only"><kbd>Ctrl Enter</kbd> ${ask.verb.toLowerCase()} · <kbd>Ctrl ⌫</kbd> ${ask.refuse.toLowerCase()}</span>`}</span>
       </div>
       ${verdict?.state === "failed" || verdict?.state === "late" ? html`<p class="failure" role="alert">${verdict.text}</p>` : null}

@@ -1,0 +1,104 @@
+"""Orders to land a session's changes: promised as a row, and their outcome on record.
+
+While a session lives its runner tells the outcome as an event. Of one that has ended the outcome comes with the
+command's result: the service writes the event itself, behind the session's last one, and settles the row when that is
+durable. So a crash at any point loses none: an open row is told again, and answered as before.
+"""
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from townwatch.actors import commands, messages as m
+from townwatch.actors.context import Context
+from townwatch.actors.session.keeping import leaves_out
+from townwatch.actors.session.state import SessionState
+from townwatch.contracts import events as e, scopes
+from townwatch.contracts.agent_events import to_provider_event
+from townwatch.contracts.landing import LAND
+from townwatch.contracts.link import Command, Result
+
+log = structlog.get_logger("session")
+
+SEND_SECONDS = 5.0
+KEPT_MS = 600_000
+"""How long an order is kept for a runner that is away: what it is about may be another thing by then."""
+
+
+class SessionLanding:
+    """Used by the session's actor, which has the state."""
+
+    def __init__(self, context: Context, tell: Callable[[Command], Awaitable[Any]]) -> None:
+        """`tell`: gives a promised command to the runner."""
+        self._context = context
+        self._tell = tell
+        self._early: list[Result] = []
+        """Outcomes of a session whose end is on its way: they are written behind it."""
+        self._written: dict[int, Result] = {}
+        """Number of the event that tells it → a result whose row is not settled yet."""
+
+    async def order(self, state: SessionState, message: m.Land) -> m.Ordered:
+        """Promise it, and give it to the runner. Raises `Unsupported`."""
+        runner = self._context.directory.alive(self._context.directory.runners, state.runner_id)
+        if runner is not None:
+            await runner.call(m.CanDo(LAND), timeout=SEND_SECONDS)
+        command = Command(
+            command_id=scopes.session_command(LAND, state.session_id, message.claim or uuid.uuid4().hex),
+            command=LAND,
+            session_id=state.session_id,
+            land=message.order,
+            traceparent=message.traceparent,
+        )
+        promise = await self._context.promises.promise(
+            state.runner_id,
+            command,
+            expires_ms=self._context.clock.now_ms() + KEPT_MS,
+            entry=message.entry,
+            leave_out=leaves_out(self._context, state),
+        )
+        if not promise.open:
+            return m.Ordered(promise.command.command_id, done=True)
+        return m.Ordered(promise.command.command_id, await self._tell(promise.command))
+
+    async def done(self, state: SessionState, result: Result, after: int) -> e.RunnerEvent | None:
+        """Take a runner's result; return the event that the service is to write, numbered `after` + 1. Without one the
+        row is settled. Raises `TablesUnavailable`.
+        """
+        outcome = commands.untold(result)
+        if outcome is None or any(one.outcome.id == outcome.id for one in state.landed):
+            await self._settle(result)
+            return None
+        if any(one.command_id == result.command_id for one in self._written.values()):
+            return None
+        if not state.ended:
+            self._early.append(result)
+            return None
+        now = self._context.clock.now_ms()
+        self._written[after + 1] = result
+        return e.ProviderEventForwarded(
+            session_id=state.session_id,
+            org_id=state.village_id,
+            ts=now,
+            seq=after + 1,
+            provider_event=to_provider_event(outcome, state.provider_id or "command", now),
+        )
+
+    def early(self) -> list[Result]:
+        """Return the outcomes that waited for the session's end, and forget them."""
+        early, self._early = self._early, []
+        return early
+
+    async def durable(self, seq: int) -> None:
+        """Settle the rows whose outcome is on the disk."""
+        for number in [one for one in self._written if one <= seq]:
+            try:
+                await self._settle(self._written[number])
+            except Exception as error:  # the row stays open: it is told again, and known then
+                log.warning("landing_not_settled", command=self._written[number].command_id, reason=repr(error)[:300])
+            del self._written[number]
+
+    async def _settle(self, result: Result) -> None:
+        reason = result.error.message if result.error is not None else None
+        await self._context.promises.settle(result.command_id, result.ok, reason)

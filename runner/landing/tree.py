@@ -1,0 +1,192 @@
+"""The working tree whose changes a person lands, and what there is to land in it.
+
+Looking runs nothing that the repository configures, as with the observers; only the acts do (`programs`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+import attrs
+import trio
+
+from townwatch.contracts.landing import LandStatus, Uncommitted
+from townwatch.runner.landing.programs import Programs
+from townwatch.runner.observers import git, repository
+from townwatch.runner.observers.differences import Differences, Shadow, shown
+from townwatch.runner.observers.repository import Repository
+from townwatch.runner.reading import as_acting
+from townwatch.runner.session.lifecycle import NotPossible
+
+NAMED_FILES = 500
+"""Files that are named; of those beyond, only the number is told."""
+SHARED = ("main", "master", "trunk", "develop")
+"""Branches that others usually build on."""
+Forge = Literal["gh", "glab"]
+
+
+@attrs.frozen(kw_only=True)
+class LandTree:
+    """A repository's working tree. `base`: what its branch is to be merged into, where that is known. `worktree`:
+    whether it was made for the session. `env`: of the session's processes.
+    """
+
+    session_id: str
+    directory: Path
+    repository: Repository
+    env: Mapping[str, str]
+    base: str | None = None
+    worktree: bool = False
+
+    @property
+    def top(self) -> Path:
+        return self.repository.top
+
+    @property
+    def programs(self) -> Programs:
+        """Return what runs programs at its top, with all that is configured for them."""
+        return Programs(self.top, self.env)
+
+
+async def open_tree(session_id: str, directory: Path, env: Mapping[str, str], **more: Any) -> LandTree:
+    """Return the working tree that a directory is in. Raises `NotPossible` outside of one."""
+
+    def look() -> Repository | None:
+        with as_acting():
+            return repository.find(directory)
+
+    found = await trio.to_thread.run_sync(look)
+    if found is None:
+        raise NotPossible(f"{directory} is in no git repository: there is nothing to commit, push or merge")
+    return LandTree(session_id=session_id, directory=directory, repository=found, env=env, **more)
+
+
+async def differences(tree: LandTree) -> Differences:
+    """Return what the commit that is checked out does not have. Raises `GitError`."""
+    shadow = Shadow(tree.repository)
+    try:
+        return await shadow.differences(await shadow.head())
+    finally:
+        shadow.close()
+
+
+async def said(tree: LandTree, *words: str) -> str:
+    """Return git's answer to a question about the tree; empty where it has none."""
+    try:
+        out = await git.git(tree.top, *words, ok=range(256))
+    except git.GitError:
+        return ""
+    return out.decode(errors="replace").strip()
+
+
+async def commit_of(tree: LandTree, revision: str = "HEAD") -> str | None:
+    """Return the commit that a revision names."""
+    return await said(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
+
+
+async def branch_of(tree: LandTree) -> str | None:
+    """Return the branch that is checked out."""
+    return await said(tree, "symbolic-ref", "--short", "--quiet", "HEAD") or None
+
+
+async def count(tree: LandTree, *range_: str) -> int | None:
+    """Return how many commits a range has; None where it names what there is not."""
+    number = await said(tree, "rev-list", "--count", *range_, "--")
+    return int(number) if number.isdigit() else None
+
+
+async def local_base(tree: LandTree, branch: str | None, remote: str | None) -> str | None:
+    """Return the local branch that a merge goes into: that of the worktree, else the one that others build on. None
+    where there is none but the branch itself.
+    """
+    for base in (tree.base, await default_branch(tree, remote), *SHARED):
+        if base and base != branch and await commit_of(tree, f"refs/heads/{base}") is not None:
+            return base
+    return None
+
+
+async def remotes(tree: LandTree) -> list[str]:
+    return (await said(tree, "remote")).split()
+
+
+async def remote_for(tree: LandTree, branch: str | None) -> str | None:
+    """Return the remote that a branch goes to, as git itself would choose it; None where that is not clear."""
+    known = await remotes(tree)
+    names = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
+    for name in names if branch else names[1:2]:
+        if (found := await said(tree, "config", "--get", name)) in known:
+            return found
+    return "origin" if "origin" in known else known[0] if len(known) == 1 else None
+
+
+async def default_branch(tree: LandTree, remote: str | None) -> str | None:
+    """Return the branch that a remote calls its own, as far as this clone knows."""
+    if remote is None:
+        return None
+    found = await said(tree, "symbolic-ref", "--short", "--quiet", f"refs/remotes/{remote}/HEAD")
+    return found.removeprefix(f"{remote}/") or None
+
+
+async def push_risk(tree: LandTree, branch: str | None, remote: str | None) -> Literal["med", "high"]:
+    shared = {*SHARED, tree.base, await default_branch(tree, remote)}
+    return "high" if branch in shared else "med"
+
+
+async def forge_of(tree: LandTree, remote: str | None) -> Forge | None:
+    """Return the program that opens pull requests at a remote, where it is on this machine."""
+
+    def look(name: str) -> bool:
+        with as_acting():
+            return shutil.which(name, path=tree.env.get("PATH")) is not None
+
+    address = await said(tree, "remote", "get-url", remote) if remote is not None else ""
+    order: tuple[Forge, ...] = ("glab", "gh") if "gitlab" in address else ("gh", "glab")
+    for name in order:
+        if await trio.to_thread.run_sync(look, name):
+            return name
+    return None
+
+
+def without_password(address: str) -> str:
+    """Return a remote's address without what signs in there."""
+    try:
+        parts = urlsplit(address)
+        if parts.password is None and "@" not in parts.netloc:
+            return address
+        if parts.scheme in ("ssh", "") and parts.password is None:
+            return address
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    except ValueError:
+        return address
+
+
+async def status_of(tree: LandTree) -> LandStatus:
+    """Return what there is to land. Raises `GitError`."""
+    branch, head, found = await branch_of(tree), await commit_of(tree), await differences(tree)
+    remote = await remote_for(tree, branch)
+    address = await said(tree, "remote", "get-url", "--push", remote) if remote is not None else ""
+    at_remote = f"refs/remotes/{remote}/{branch}"
+    known = branch is not None and remote is not None and await commit_of(tree, at_remote) is not None
+    base = await local_base(tree, branch, remote)
+    files = [Uncommitted(path=shown(path), status=one.status) for path, one in found.files.items()]
+    return LandStatus(
+        head=head,
+        branch=branch,
+        subject=(await said(tree, "log", "-1", "--format=%s", "--no-show-signature"))[:300] or None,
+        files=files[:NAMED_FILES],
+        files_total=len(files),
+        remotes=(await remotes(tree))[:50],
+        remote=remote,
+        remote_url=without_password(address)[:500] or None,
+        ahead=await count(tree, "HEAD", f"^{at_remote}") if known else None,
+        behind=await count(tree, at_remote, "^HEAD") if known else None,
+        forge=await forge_of(tree, remote),
+        base=base,
+        base_ahead=await count(tree, "HEAD", f"^refs/heads/{base}") if base is not None else None,
+        worktree=tree.worktree,
+        push_risk=await push_risk(tree, branch, remote),
+    )

@@ -1,0 +1,1 @@
+"""What becomes of a session's changes: commits, pushes, pull requests, merges, and the worktree at last."""
