@@ -24,7 +24,7 @@ Key = tuple[str, str]
 
 
 class KeptScripts:
-    """While it is entered, attrs and dataclasses get code that was kept; what was new is kept when it is left."""
+    """Gives attrs and dataclasses the code that was kept while it is entered; keeps what was new when it is left."""
 
     def __init__(self, file: str | None = None) -> None:
         """`file`: where scripts are; by default beside the byte code of this module, if that is kept at all."""
