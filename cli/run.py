@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from townwatch.cli.base import complain, log_to_file, own_runner, run_async, settings_of
-from townwatch.cli.compiled import KeptScripts
 
 VALUES = ("--name", "--state-dir", "--config", "-c")
 FLAGS = ("--plain", "--quiet", "--qr")
@@ -51,7 +48,9 @@ def run(
         return complain("which command? e.g. townwatch run -- bash")
     gc.disable()  # nothing that is imported is garbage, and looking for some takes a tenth of the start
     try:
-        commands = imported()
+        _import_structlog()
+        from townwatch.runner import commands
+
         found = settings_of(config, state_dir)
         known = own_runner(found)
         log_to_file(found, "run.log")
@@ -66,68 +65,22 @@ def run(
     )
 
 
-def imported() -> ModuleType:
-    """Import all that a session needs, in a third of the time that it would take otherwise; return the functions behind
-    the command.
-    """
-    with KeptScripts(), _versions_unread():
-        _import_structlog()
-        from townwatch.runner import commands
-    return commands
-
-
-@contextmanager
-def _versions_unread() -> Generator[None]:
-    """Spare trio_websocket, which only asks for the version of trio, the reading of packages' metadata."""
-    name = "importlib.metadata"
-    if name in sys.modules:
-        yield
-        return
-    stand_in = _Later(name)
-    stand_in.version = _version  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules[name] = stand_in
-    try:
-        yield
-    finally:
-        if sys.modules.get(name) is stand_in:
-            del sys.modules[name]
-
-
-def _version(package: str) -> str:
-    """Return a package's version: its own word where it is imported, else its metadata's."""
-    module = sys.modules.get(package)
-    known = vars(module).get("__version__") if module is not None else None
-    if isinstance(known, str):
-        return known
-    return _real("importlib.metadata").version(package)
-
-
 def _import_structlog() -> None:
     """Import structlog without what it imports and we never use: rich and asyncio take as long as all else here."""
     if "structlog" in sys.modules:
         return
-    aside: dict[str, Any] = {"asyncio": _Later("asyncio"), "rich": None}
-    aside = {name: stand_in for name, stand_in in aside.items() if name not in sys.modules}
-    sys.modules.update(aside)
+    aside = [name for name in ("asyncio", "rich") if name not in sys.modules]
+    for name in aside:
+        sys.modules[name] = _Later(name) if name == "asyncio" else None  # type: ignore[assignment]  # pyright: ignore
     try:
         import structlog  # noqa: F401  # pyright: ignore[reportUnusedImport]
     finally:
-        for name, stand_in in aside.items():
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]
-
-
-def _real(name: str) -> ModuleType:
-    """Import a module that another one may stand in for."""
-    if isinstance(sys.modules.get(name), _Later):
-        del sys.modules[name]
-    return import_module(name)
+        for name in aside:
+            del sys.modules[name]
 
 
 class _Later(ModuleType):
     """A module that is imported when something is looked up in it."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # only importing asks for those
-            raise AttributeError(name)
-        return getattr(_real(self.__name__), name)
+        return getattr(import_module(self.__name__), name)

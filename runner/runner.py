@@ -28,7 +28,7 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import cgroups, worktrees
+from townwatch.runner.session import worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
 from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END
@@ -37,6 +37,7 @@ from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.processes import ProcessTable, kill_marked
 from townwatch.runner.session.rules import SessionRules
 from townwatch.runner.session.session import GRACE_SECONDS, Session
+from townwatch.runner.session.system import cgroups
 from townwatch.runner.spool.recorder import Recorder, now_ms
 from townwatch.runner.spool.spool import Spool, SpoolSession
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from townwatch.runner.session import cgroups
+from townwatch.runner.session.system import cgroups
 
 MARK = "TOWNWATCH_SESSION"
 """The variable in the environment of a session's processes; its value is the session's id."""

@@ -23,10 +23,10 @@ import attrs
 import trio
 
 from townwatch.runner.account import Account, give_up_capabilities
-from townwatch.runner.session import cgroups
 from townwatch.runner.session.processes import name_of, pids, state_of
 from townwatch.runner.session.size import Size
-from townwatch.runner.session.starting import NOT_FOUND, as_script, why
+from townwatch.runner.session.system import cgroups
+from townwatch.runner.session.system.starting import NOT_FOUND, as_script, why
 
 CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
