@@ -1,4 +1,4 @@
-"""What psutil says of processes, for systems without /proc: elsewhere it takes too long to be imported."""
+"""Processes by psutil, for systems without /proc: elsewhere it takes too long to be imported."""
 
 import os
 from contextlib import suppress
