@@ -8,10 +8,10 @@ from sqlalchemy import Connection
 
 from townwatch.access import secrets
 from townwatch.access.subject import ALL_SCOPES, WrongSecret
-from townwatch.store import runner_grants, runners, tokens
+from townwatch.store import members, runner_grants, runners, tokens, users
 from townwatch.store.rows import new_id
 from townwatch.store.runners import RunnerRow
-from townwatch.store.tokens import ApiToken, Code, RunnerToken
+from townwatch.store.tokens import ApiToken, Code, CodeWay, RunnerToken
 
 ENROLMENT_LIFETIME_MS = 60 * 60_000
 ROTATION_OVERLAP_MS = 5 * 60_000
@@ -82,9 +82,17 @@ def grant_runner_token(connection: Connection, runner_id: str, now_ms: int, over
 
 
 def issue_enrolment_code(
-    connection: Connection, by_user_id: str, now_ms: int, *, village_id: str | None = None, name: str | None = None
+    connection: Connection,
+    by_user_id: str,
+    now_ms: int,
+    *,
+    village_id: str | None = None,
+    name: str | None = None,
+    way: CodeWay | None = None,
 ) -> str:
-    """A code that takes one runner in, within an hour, for this village. None: it serves none until it is granted."""
+    """A code that takes one runner in, within an hour, for this village. None: it serves none until it is granted. It
+    is good as long as its person may make one; `way` machine: made by who has the service's machine, good anyway.
+    """
     code = secrets.make(secrets.ENROLMENT_CODE)
     row = Code(
         hash=secrets.digest(code),
@@ -94,15 +102,27 @@ def issue_enrolment_code(
         name=name,
         created_ms=now_ms,
         expires_ms=now_ms + ENROLMENT_LIFETIME_MS,
+        way=way,
     )
     tokens.add_code(connection, row)
     return code
 
 
+def _may_enrol(connection: Connection, code: Code) -> bool:
+    """Return whether who made the code may still make one: their rights may have been taken meanwhile."""
+    if code.way == "machine":
+        return True
+    person = None if code.user_id is None else users.get(connection, code.user_id)
+    if person is None or person.disabled:
+        return False
+    village = code.village_id
+    return person.admin or (village is not None and members.role_of(connection, village, person.user_id) == "owner")
+
+
 def enrol(connection: Connection, code: str, name: str, now_ms: int, hostname: str | None = None) -> Enrolled:
     """Take a runner in for a code, which is used up. Raises `WrongSecret`."""
     found = tokens.use_code(connection, "enrolment", secrets.digest(code[:200]), now_ms)
-    if found is None:
+    if found is None or not _may_enrol(connection, found):
         raise WrongSecret("the code is unknown, used or expired; get a new one")
     runner = RunnerRow(
         runner_id=new_id("runner"),

@@ -108,7 +108,10 @@ class SignIn:
         return await self._signed_in(user, "renewed", place)
 
     async def set_password(self, user_id: str, password: str) -> None:
-        """A new password; every access token issued so far ends. Raises `townwatch.access.passwords.WeakPassword`."""
+        """A new password; every access token issued so far ends, and every one-time code.
+
+        Raises `townwatch.access.passwords.WeakPassword`.
+        """
         hashed = await self._passwords.hash(password)
         await self._database.call(_change_password, user_id, hashed, self._now_ms())
 
@@ -199,3 +202,4 @@ def _end_sign_ins(connection: Connection, user_id: str, now_ms: int) -> bool:
 def _change_password(connection: Connection, user_id: str, hashed: str, now_ms: int) -> None:
     users.set_password_hash(connection, user_id, hashed)
     users.void_tokens(connection, user_id, now_ms)
+    tokens.use_up_codes(connection, user_id, now_ms)

@@ -4,6 +4,7 @@ The singletons (journal, router, timers) put their own address here when they st
 same over their restarts.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -74,13 +75,16 @@ class Context:
     crash, so that no event of its runner takes a number of the service's."""
     keyboards: dict[str, Keyboard] = attrs.field(factory=dict[str, "Keyboard"])
     """session → who holds its keyboard. Written by the session alone; outlives its crash."""
+    typed_at: float = -math.inf
+    """When a person typed last, by trio's clock: what can wait leaves the processor to the echo."""
     present: set[str] = attrs.field(factory=set[str])
     """Villages in which people came, went, or took a keyboard since `presence` was told."""
     last_seen: dict[str, tuple[Any, float]] = attrs.field(factory=dict)
     """runner → what people were told it is, and when it was heard, by trio's clock. Written by its actor alone; stays
     over its crash, so that what they were told does not outlive its truth."""
-    held_back: dict[str, HeldBack] = attrs.field(factory=dict[str, "HeldBack"])
-    """session → what its runner had of it when it connected, until that has come. Written by the runner."""
+    held_back: dict[str, dict[str, HeldBack]] = attrs.field(factory=dict[str, "dict[str, HeldBack]"])
+    """runner → session → what the runner had of it when it connected, until that has come. Written by the runner, which
+    may name any session: it counts for its own."""
     settled_alerts: dict[AlertKey, int] = attrs.field(factory=dict["AlertKey", int])
     """Alerts that people resolved → the event that had raised each: raised again, it is open again."""
     leaves_out: set[str] = attrs.field(factory=set[str])

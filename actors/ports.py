@@ -216,8 +216,8 @@ class Promises(Protocol):
         """
         ...
 
-    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
-        """The runner's result came."""
+    async def settle(self, runner_id: str, command_id: str, ok: bool, error: str | None) -> None:
+        """The runner's result came. It counts for a command that was promised to this runner, and for no other."""
         ...
 
     async def open_of(self, runner_id: str) -> Sequence[Command]:

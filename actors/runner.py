@@ -23,7 +23,7 @@ from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.landing import LAND
-from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
+from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
@@ -38,6 +38,7 @@ FEATURES = {
     "resume": "pause",
     "resize": "resize",
     "diff": "diff",
+    "conversations": CONVERSATIONS,
     LAND: LAND,
     "land_status": LAND,
 }
@@ -171,11 +172,14 @@ class RunnerActor(TrioActor):
 
     def _compare_clocks(self, hello: Hello) -> None:
         """Record how far the runner's clock is behind ours, and what the runner held back while it was away."""
+        self._context.held_back.pop(self.runner_id, None)
         if hello.clock is None:
             return
         self._clock_offset_ms = self._context.clock.now_ms() - hello.clock
-        for held in hello.sessions:
-            self._context.held_back[held.session_id] = HeldBack(held.last_seq, self._clock_offset_ms)
+        offset = self._clock_offset_ms
+        held = {one.session_id: HeldBack(one.last_seq, offset) for one in hello.sessions}
+        if held:
+            self._context.held_back[self.runner_id] = held
 
     def _hear(self) -> None:
         self._heard, self._heard_at = trio.current_time(), self._context.clock.now_ms()
@@ -246,7 +250,8 @@ class RunnerActor(TrioActor):
                 f"runner {self.runner_id} is of a release that cannot commit, push or merge for people; install this "
                 "one on its machine"
             )
-        raise m.Unsupported(f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}")
+        what = "list conversations" if command == "conversations" else f"{command} a session"
+        raise m.Unsupported(f"runner {self.runner_id} cannot {what}: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""
@@ -302,7 +307,7 @@ class RunnerActor(TrioActor):
         elif kind in PROMISED:
             reason = result.error.message if result.error is not None else None
             try:
-                await self._context.promises.settle(result.command_id, result.ok, reason)
+                await self._context.promises.settle(self.runner_id, result.command_id, result.ok, reason)
             except Exception as error:  # the row stays open: it is told again, and answered as now
                 log.warning("result_not_kept", command=result.command_id, reason=repr(error)[:300])
         if waiting is None:

@@ -139,7 +139,7 @@ def _issue(connection: Connection, village: str | None, name: str | None, now_ms
     key = None if village is None else villages.key_of(connection, village)
     if village is not None and key is None:
         raise UnknownVillage(f"there is no village {village!r}")
-    return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=key, name=name)
+    return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=key, name=name, way="machine")
 
 
 async def new_link(settings: Settings) -> str:

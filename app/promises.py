@@ -200,10 +200,10 @@ class StoredPromises:
             raise TooManyPromises(str(error)) from None
         return Promise(command=self._held.whole(made.command) or made.command, open=made.row.open)
 
-    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
-        now = self._clock.now_ms()
-        await self._database.call(commands.settle, command_id, "ok" if ok else "failed", error, now)
-        self._held.forget(command_id)
+    async def settle(self, runner_id: str, command_id: str, ok: bool, error: str | None) -> None:
+        now, outcome = self._clock.now_ms(), "ok" if ok else "failed"
+        if await self._database.call(commands.settle, runner_id, command_id, outcome, error, now):
+            self._held.forget(command_id)
 
     async def open_of(self, runner_id: str) -> Sequence[Command]:
         found = await self._database.read(commands.open_of, runner_id, self._clock.now_ms())

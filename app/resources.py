@@ -59,6 +59,7 @@ from townwatch.store.search.records import SearchStore
 from townwatch.store.search.sqlite import SqliteSearch
 from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
+from townwatch.transports.edge.trusted import TrustedProxies
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 
 log = structlog.get_logger("service")
@@ -258,6 +259,10 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     server = settings.server
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", server.path):
         raise ConfigError(f"[server] path: {server.path!r} is no prefix like /tw, without a slash at its end")
+    try:
+        TrustedProxies(server.trusted_proxies)
+    except ValueError as error:
+        raise ConfigError(f"[server] trusted_proxies: {error}") from None
     return EdgeSettings(
         host=server.host,
         port=server.port,

@@ -292,7 +292,7 @@ class open_service:
             ),
             ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database, ending)),
             ChildSpec(id="releases", actor=Releases, args=(base.context, base.database), backoff=cast.BACKOFF),
-            ChildSpec(id="search", actor=Indexer, args=(base.search, base.event_log), backoff=cast.BACKOFF),
+            ChildSpec(id="search", actor=Indexer, args=_indexing(base), backoff=cast.BACKOFF),
             ChildSpec(id="presence", actor=Presence, args=(base.context, base.database), backoff=cast.BACKOFF),
             ChildSpec(id="grants", actor=GrantWatch, args=(base.grant_keeper,), backoff=cast.BACKOFF),
             ChildSpec(
@@ -352,3 +352,7 @@ async def _stop(root: Any) -> None:
     if root.is_alive():
         with trio.move_on_after(STOP_SECONDS - DRAIN_SECONDS - 1, shield=True):
             await root.stop()
+
+
+def _indexing(base: Resources) -> tuple[Any, ...]:
+    return base.search, base.event_log, base.context

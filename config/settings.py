@@ -47,7 +47,7 @@ class ServerSettings:
     allowed_origins: list[str] = attrs.field(factory=list)
     """Origins (https://name) of other pages that may connect. Empty: the service's own page only."""
     trusted_proxies: list[str] = attrs.field(factory=list)
-    """Addresses whose X-Forwarded-For is believed. Empty: none."""
+    """Addresses and networks (10.0.0.0/8) whose X-Forwarded-For and -Proto are believed. Empty: none."""
     tls_certificate: str = ""
     """PEM file. Empty: plain HTTP (put a proxy with TLS in front, or stay on loopback)."""
     tls_key: str = ""

@@ -14,7 +14,7 @@ def network_of(address: str | None) -> str:
 
     IPv4 inside of IPv6 (mapped, 6to4, NAT64) is that IPv4 address. What is no address is its own key.
     """
-    found = _parsed(address)
+    found = parsed(address)
     if found is None:
         return (address or "")[:200]
     if isinstance(found, IPv4Address):
@@ -24,11 +24,12 @@ def network_of(address: str | None) -> str:
 
 def is_loopback(address: str | None) -> bool:
     """Return whether this is an address of the machine itself; a name is none, apart from localhost."""
-    found = _parsed(address)
+    found = parsed(address)
     return address == "localhost" if found is None else found.is_loopback
 
 
-def _parsed(address: str | None) -> IPv4Address | IPv6Address | None:
+def parsed(address: str | None) -> IPv4Address | IPv6Address | None:
+    """Return the address in a text, which may have brackets, a port behind them and a zone; None where it is none."""
     text = (address or "").strip().removeprefix("[").partition("]")[0].partition("%")[0]
     try:
         found = ip_address(text)

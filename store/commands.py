@@ -94,9 +94,15 @@ def promise(
     raise TooManyOpen(f"command {command.command_id} failed {ATTEMPTS} times")
 
 
-def settle(connection: Connection, command_id: str, outcome: Outcome, error: str | None, now_ms: int) -> bool:
-    """Record a command's outcome, unless one is recorded. The body is deleted: there may be secrets in it."""
-    found = update(commands).where(commands.c.command_id == command_id, commands.c.settled_ms.is_(None))
+def settle(
+    connection: Connection, runner_id: str, command_id: str, outcome: Outcome, error: str | None, now_ms: int
+) -> bool:
+    """Record a command's outcome, unless one is recorded. The body is deleted: there may be secrets in it.
+
+    False for a command of another runner, whose ids can be guessed, and for one that is held: no runner has seen it.
+    """
+    its = (commands.c.command_id == command_id) & (commands.c.runner_id == runner_id) & ~commands.c.held
+    found = update(commands).where(its, commands.c.settled_ms.is_(None))
     values = {"outcome": outcome, "error": error, "settled_ms": now_ms, "body": ""}
     return connection.execute(found.values(**values)).rowcount > 0
 

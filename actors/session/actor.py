@@ -220,9 +220,10 @@ class SessionActor(TrioActor):
 
     def _taken(self, events: Sequence[e.RunnerEvent]) -> list[float]:
         """Return the time (ms) at which the service counts each of these events as received."""
-        now, held = self._context.clock.now_ms(), self._context.held_back.get(self._state.session_id)
+        now, held_back = self._context.clock.now_ms(), self._context.held_back.get(self._state.runner_id, {})
+        held = held_back.get(self._state.session_id)
         if held is not None and events[-1].seq >= held.last_seq:
-            del self._context.held_back[self._state.session_id]
+            del held_back[self._state.session_id]
         return [signs.taken_at(event, now, held) for event in events]
 
     async def _forward(self, events: Sequence[e.RunnerEvent], taken: Sequence[float] | None = None) -> None:

@@ -17,6 +17,8 @@ from townwatch.store.log.records import LogError
 log = structlog.get_logger("damage")
 
 PERIOD_SECONDS = 0.5
+OF_A_RUNNER = 100
+"""Losses that are kept of what one runner says: it can name any number of sessions."""
 SHOWN = 20
 """Losses that are listed one by one; of more, only how many."""
 QUARANTINE_ALERT, LOSS_ALERT = "service:quarantine", "service:lost-events"
@@ -32,6 +34,8 @@ class Damage:
         self._log = event_log
         self._database = database
         self._losses = event_log.losses()
+        self._too_many = set[str]()
+        """Runners that say more than is kept."""
         quarantined = Gauge("townwatch_quarantined_rows", "Unreadable rows that were set aside", registry=registry)
         quarantined.set_function(lambda: self._quarantined())
         lost = Gauge("townwatch_lost_event_ranges", "Ranges of acknowledged events that are missing", registry=registry)
@@ -48,18 +52,28 @@ class Damage:
         ]
 
     def warnings(self) -> list[str]:
-        """Return warnings about lost and unreadable data, for a service that works."""
-        found = [f"acknowledged events are missing: {loss}" for loss in self._losses[:SHOWN]]
-        if len(self._losses) > SHOWN:
-            more = len(self._losses) - SHOWN
-            found.append(f"acknowledged events are missing in {more} more ranges; townwatch doctor lists them")
+        """Return warnings about lost and unreadable data, for a service that works.
+
+        No token is needed to read them: they name nothing of a village.
+        """
+        found: list[str] = []
+        if self._losses:
+            sessions = len({loss.session_id for loss in self._losses})
+            told = "each village has an alert that names them, and townwatch doctor lists them"
+            found.append(f"acknowledged events of {sessions} sessions are missing; {told}")
         if rows := self._quarantined():
             found.append(f"{rows} unreadable rows are set aside in the quarantine; townwatch doctor lists them")
         return found
 
     async def runner_knows(self, runner_id: str, session_id: str, village_id: str, from_seq: int, to_seq: int) -> None:
         """A runner was told that these events are durable, and has let go of them; the log ends before them."""
-        loss = Loss(session_id, village_id, from_seq, to_seq, f"acknowledged, says runner {runner_id}")
+        why = f"acknowledged, says runner {runner_id}"
+        loss = Loss(session_id, village_id, from_seq, to_seq, why)
+        if sum(known.why == why for known in self._losses) >= OF_A_RUNNER:
+            if runner_id not in self._too_many:
+                self._too_many.add(runner_id)
+                log.warning("losses_not_kept", runner=runner_id, reason=f"{OF_A_RUNNER} of what it says are kept")
+            return
         if await trio.to_thread.run_sync(self._log.note_loss, loss):
             self._losses = await trio.to_thread.run_sync(self._log.losses)
             self._publish()

@@ -6,7 +6,6 @@ request may be held open for as long as a person takes to answer; that its clien
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
 
 import attrs
 import h11
@@ -18,8 +17,13 @@ from townwatch.runner.agents.adapter import HttpAnswer, HttpHandler, HttpRequest
 log = structlog.get_logger("agents")
 
 BODY_BYTES = 32 << 20
+ALL_BODIES_BYTES = 128 << 20
+"""Of all requests that are under way together."""
+HEAD_SECONDS = 5.0
+"""How long a connection may take to show whose it is."""
 READ_SECONDS = 30.0
 """How long a request may take to arrive, and a connection be idle between two."""
+FAREWELL_SECONDS = 1.0
 MAX_CONNECTIONS = 512
 KEY_PATH = "as/"
 
@@ -45,6 +49,7 @@ class AgentHttp:
         self._places: dict[str, _Place] = {}
         self._address = ""
         self._connections = trio.CapacityLimiter(MAX_CONNECTIONS)
+        self._under_way = 0
 
     def base_url(self, session_id: str) -> str:
         """Return where a session's CLI reaches us."""
@@ -73,7 +78,7 @@ class AgentHttp:
             await trio.aclose_forcefully(stream)
             return
         try:
-            await _Connection(stream, self._answer).run()
+            await _Connection(stream, self).run()
         except (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, h11.ProtocolError):
             pass  # the client has gone, or speaks no HTTP
         except Exception as error:  # one connection's trouble must not end every session of this runner
@@ -82,8 +87,20 @@ class AgentHttp:
             self._connections.release()
             await trio.aclose_forcefully(stream)
 
-    async def _answer(self, head: h11.Request, body: bytes, gone: Callable[[], Awaitable[None]]) -> HttpAnswer:
-        """Raises `_Refused`."""
+    def take(self, size: int) -> bool:
+        """Reserve memory for a part of a body; False where there is none."""
+        if self._under_way + size > ALL_BODIES_BYTES:
+            return False
+        self._under_way += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self._under_way -= size
+
+    def place(self, head: h11.Request) -> tuple[_Place, HttpRequest]:
+        """Return whose a request is, and the request without its body: nothing of a stranger's body is read. Raises
+        `_Refused`.
+        """
         headers = dict(head.headers)
         if b"origin" in headers:
             raise _Refused(403, "web pages have no business here")
@@ -97,43 +114,68 @@ class AgentHttp:
             given = key.encode()
         if place is None or not hmac.compare_digest(place.token.encode(), given):
             raise _Refused(401, "no such session, or not its token")
-        return await place.handler(
-            HttpRequest(
-                method=head.method.decode(),
-                path=f"/{below}",
-                body=body,
-                gone=gone,
-                content_type=headers.get(b"content-type", b"").decode("ascii", "replace"),
-            )
-        )
+        kind = headers.get(b"content-type", b"").decode("ascii", "replace")
+        method = head.method.decode()
+        return place, HttpRequest(method=method, path=f"/{below}", body=b"", gone=_never, content_type=kind)
+
+
+async def _never() -> None:
+    await trio.sleep_forever()
 
 
 class _Connection:
     """One client's connection: requests one after the other."""
 
-    def __init__(
-        self,
-        stream: trio.SocketStream,
-        answer: Callable[[h11.Request, bytes, Callable[[], Awaitable[None]]], Awaitable[HttpAnswer]],
-    ) -> None:
+    def __init__(self, stream: trio.SocketStream, port: AgentHttp) -> None:
         self._stream = stream
-        self._answer = answer
+        self._port = port
         self._state = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
         self._gone = trio.Event()
         self._ahead = b""
+        self._held = 0
+        """Bytes of the body at hand."""
+        self._known = False
+        """Whether it has shown a token."""
 
     async def run(self) -> None:
         """Raises `OSError`, trio's errors of a broken stream, `h11.ProtocolError`."""
-        while True:
+        try:
+            while await self._request():
+                self._let_go()
+        finally:
+            self._let_go()
+
+    async def _request(self) -> bool:
+        """Answer the next request; whether another may follow."""
+        with trio.fail_after(READ_SECONDS if self._known else HEAD_SECONDS):
+            head = await self._next()
+        if not isinstance(head, h11.Request):
+            return False
+        try:
+            place, request = self._port.place(head)
+            self._known = True
             with trio.fail_after(READ_SECONDS):
-                head = await self._next()
-                if not isinstance(head, h11.Request):
-                    return
                 body = await self._body()
-            await self._one(head, body)
-            if self._state.our_state is not h11.DONE or self._state.their_state is not h11.DONE:
-                return
-            self._state.start_next_cycle()
+        except _Refused as refused:
+            await self._refuse(refused)
+            return False
+        await self._one(place, attrs.evolve(request, body=body, gone=self._gone.wait))
+        if self._state.our_state is not h11.DONE or self._state.their_state is not h11.DONE:
+            return False
+        self._state.start_next_cycle()
+        return True
+
+    def _let_go(self) -> None:
+        self._port.give_back(self._held)
+        self._held = 0
+
+    async def _refuse(self, refused: _Refused) -> None:
+        """Say so, and let the client read it: closing with its body unread would reset the connection."""
+        await self._write(HttpAnswer(status=refused.status, body=b'{"error":"' + str(refused).encode() + b'"}'))
+        await self._stream.send_eof()
+        with trio.move_on_after(FAREWELL_SECONDS):
+            while await self._stream.receive_some(65536):
+                pass
 
     async def _next(self) -> object:
         while True:
@@ -147,23 +189,24 @@ class _Connection:
             self._state.receive_data(data or await self._stream.receive_some(65536))
 
     async def _body(self) -> bytes:
-        parts, size = [b""], 0
+        """Raises `_Refused`."""
+        parts = [b""]
         while isinstance(event := await self._next(), h11.Data):
-            size += len(event.data)
-            if size > BODY_BYTES:
-                raise h11.RemoteProtocolError("the body is too large", error_status_hint=413)
+            size = len(event.data)
+            if self._held + size > BODY_BYTES:
+                raise _Refused(413, f"a body may have {BODY_BYTES} bytes")
+            if not self._port.take(size):
+                raise _Refused(503, "too many large requests are under way; try again")
+            self._held += size
             parts.append(bytes(event.data))
         return b"".join(parts)
 
-    async def _one(self, head: h11.Request, body: bytes) -> None:
+    async def _one(self, place: _Place, request: HttpRequest) -> None:
         """Answer one request, watching meanwhile whether the client is still there."""
         answer: HttpAnswer | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch)
-            try:
-                answer = await self._answer(head, body, self._gone.wait)
-            except _Refused as refused:
-                answer = HttpAnswer(status=refused.status, body=b'{"error":"' + str(refused).encode() + b'"}')
+            answer = await place.handler(request)
             nursery.cancel_scope.cancel()
         assert answer is not None
         taken = False

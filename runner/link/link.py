@@ -254,9 +254,8 @@ class Link:
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
                 await trio.to_thread.run_sync(self._spool.forget, message.session_id)
                 await self._past(message.session_id)
-            case wire.Command(
-                command="start" | "stop" | "approve" | "diff" | "land" | "land_status"
-            ):  # these take time
+            case wire.Command(command="start" | "stop" | "approve" | "diff" | "land" | "land_status" | "conversations"):
+                # a clone, a grace period, git, a disk take time
                 nursery.start_soon(self._obey, message)
             case wire.Command():  # in order within a session: these are keys
                 self._flights.typed(message.session_id or "", trio.current_time())

@@ -7,6 +7,9 @@ import attrs
 
 from townwatch.contracts.events import UsageMetrics
 
+MOST_TOKENS, MOST_USD = 10**12, 1e9
+"""Of one report: programs say what they want to, and what no event can hold would keep the session from ending."""
+
 
 @attrs.frozen
 class Spent:
@@ -81,6 +84,8 @@ class UsageMeter:
         """Tokens that the model read and wrote, and what they cost; None: not known. `as_of`: the day of the table that
         the price is from; None: the agent said it.
         """
+        received, sent = min(received, MOST_TOKENS), min(sent, MOST_TOKENS)
+        cost_usd = None if cost_usd is None else min(cost_usd, MOST_USD)
         before = self._tokens or (0, 0)
         self._tokens = (before[0] + received, before[1] + sent)
         if cost_usd is not None:

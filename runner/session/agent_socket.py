@@ -8,6 +8,7 @@ when a person decided, or when its time is over. The other side is `cli/quick.py
 import hmac
 import json
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -21,6 +22,12 @@ log = structlog.get_logger("asks")
 ADDRESS_VARIABLE, SESSION_VARIABLE, TOKEN_VARIABLE = "TOWNWATCH_ASK", "TOWNWATCH_SESSION", "TOWNWATCH_ASK_TOKEN"
 LINE_BYTES = 64 * 1024
 FIRST_LINE_SECONDS = 5
+MAX_STRANGERS = 128
+"""Connections that have not shown a token: each is a file of the runner's, and other users can make them. For one
+more, the one that has waited longest is closed.
+"""
+MAX_WAITING = 256
+"""Requests of one session that wait for their answers."""
 
 Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """(session id, request) → answer. Raises `ContractError` for a request that is wrong."""
@@ -32,6 +39,8 @@ class AskServer:
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
         self._tokens: dict[str, str] = {}
+        self._strangers: dict[trio.CancelScope, None] = {}
+        self._waiting: Counter[str] = Counter()
         self._address = ""
 
     def environment(self, session_id: str) -> dict[str, str]:
@@ -61,9 +70,8 @@ class AskServer:
 
     async def _answer(self, stream: trio.SocketStream) -> dict[str, Any]:
         try:
-            with trio.fail_after(FIRST_LINE_SECONDS):
-                request = self._check(await _read_line(stream))
-            return await self._handler(request.pop("session"), request)
+            request = await self._first_line(stream)
+            return await self._handle(request.pop("session"), request)
         except ContractError as error:
             return {"ok": False, "error": str(error)}
         except (OSError, trio.TooSlowError, trio.BrokenResourceError, trio.ClosedResourceError):
@@ -71,6 +79,32 @@ class AskServer:
         except Exception as error:  # one asker's trouble must not end every session of this runner
             log.error("request_failed", reason=f"{type(error).__name__}: {error}")
             return {"ok": False, "error": "the runner could not do this; its log says why"}
+
+    async def _first_line(self, stream: trio.SocketStream) -> dict[str, Any]:
+        """Return the request. Raises `ContractError`, and trio.TooSlowError also where it had to make room."""
+        with trio.fail_after(FIRST_LINE_SECONDS) as scope:
+            self._strangers[scope] = None
+            if len(self._strangers) > MAX_STRANGERS:
+                longest = next(iter(self._strangers))
+                del self._strangers[longest]
+                longest.cancel()
+            try:
+                return self._check(await _read_line(stream))
+            finally:
+                self._strangers.pop(scope, None)
+
+    async def _handle(self, session_id: str, request: dict[str, Any]) -> dict[str, Any]:
+        if self._waiting[session_id] >= MAX_WAITING:
+            raise ContractError(
+                "", f"{MAX_WAITING} requests of this session wait for their answers: no more until one has"
+            )
+        self._waiting[session_id] += 1
+        try:
+            return await self._handler(session_id, request)
+        finally:
+            self._waiting[session_id] -= 1
+            if not self._waiting[session_id]:
+                del self._waiting[session_id]
 
     def _check(self, line: bytes) -> dict[str, Any]:
         """The request, if its token is its session's. Raises `ContractError`."""

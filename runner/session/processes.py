@@ -1,8 +1,8 @@
 """Processes and the sessions that they belong to, wherever they run.
 
-A process is a session's when it is in the session of its terminal, when its environment has the session's mark, or when
-its parent is the session's. Once it is, it stays so, whatever its parent becomes. One table serves all sessions of a
-runner process; a new process is read once.
+A process is a session's when it is in the session of its terminal, when its environment has the session's mark, when it
+is in the session's control group (`cgroups`), or when its parent is the session's. Once it is, it stays so, whatever
+its parent becomes. One table serves all sessions of a runner process; a new process is read once.
 """
 
 import os
@@ -16,6 +16,8 @@ from pathlib import Path
 
 import attrs
 import psutil
+
+from townwatch.runner.session import cgroups
 
 MARK = "TOWNWATCH_SESSION"
 """The variable in the environment of a session's processes; its value is the session's id."""
@@ -56,6 +58,8 @@ class ProcessTable:
         self._clock = clock
         self._lock = threading.Lock()
         self._leaders: dict[str, int] = {}
+        self._groups: dict[str, str] = {}
+        """Name of a control group → its session; empty where there are none."""
         self._known: dict[int, Process] = {}
         self._scanned = float("-inf")
 
@@ -67,11 +71,14 @@ class ProcessTable:
         """A session whose terminal's session is `leader`."""
         with self._lock:
             self._leaders[session_id] = leader
+            if cgroups.usable() is not None:
+                self._groups[cgroups.name_for(session_id)] = session_id
             self._known.pop(leader, None)
 
     def forget(self, session_id: str) -> None:
         with self._lock:
             self._leaders.pop(session_id, None)
+            self._groups.pop(cgroups.name_for(session_id), None)
 
     def members(self, session_id: str, max_age: float = 0.0) -> dict[int, Process]:
         """The session's living processes, as of a scan that is no older than `max_age` seconds."""
@@ -134,6 +141,8 @@ class ProcessTable:
         for session_id, leader in self._leaders.items():
             if leader in (process.pid, process.terminal_session):
                 return session_id
+        if self._groups:
+            return next((self._groups[name] for name in cgroups.names_of(process.pid) if name in self._groups), None)
         return None
 
     def _inherit(self) -> None:
@@ -149,8 +158,11 @@ class ProcessTable:
 
 
 def marked(session_id: str) -> list[int]:
-    """Living processes that have the mark of a session, whose leader is not known any more. Never our own."""
-    return [pid for pid in _pids() - {os.getpid()} if _mark(pid) == session_id]
+    """Living processes that have the mark of a session, or are in its group, whose leader is not known any more. Never
+    our own.
+    """
+    name = cgroups.name_for(session_id)
+    return [pid for pid in _pids() - {os.getpid()} if _mark(pid) == session_id or cgroups.names_of(pid)[-1:] == [name]]
 
 
 def _pids() -> set[int]:
@@ -225,7 +237,8 @@ def name_of(pid: int) -> str:
 
 
 def kill_marked(session_id: str) -> None:
-    """Kill what a killed runner left running: what has the session's mark is certain to be the session's."""
+    """Kill what a killed runner left running: what has the session's mark, or is in its group, is the session's."""
+    cgroups.kill_left(session_id)
     for pid in marked(session_id):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

@@ -125,9 +125,9 @@ class SimPromises:
         await _io()
         return Promise(command=command, open=not known)
 
-    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
+    async def settle(self, runner_id: str, command_id: str, ok: bool, error: str | None) -> None:
         await _io()
-        if self.rows.pop(command_id, None) is not None and ok:
+        if self.rows.get(command_id, ("",))[0] == runner_id and self.rows.pop(command_id) and ok:
             self.done.add(command_id)
 
     async def open_of(self, runner_id: str) -> list[Command]:

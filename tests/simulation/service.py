@@ -17,6 +17,7 @@ from tests.simulation.parking import SimParking
 from tests.simulation.place import Place, here
 from tests.simulation.runners import OTHER_VILLAGE, VILLAGE
 from tests.support.cast import NoAudit, NoRules
+from tests.support.links import link_settings
 from townwatch.access.subject import ALL_SCOPES, ANONYMOUS, Subject
 from townwatch.actors.context import Context
 from townwatch.app import supervision_tree as cast
@@ -27,7 +28,7 @@ from townwatch.runtime import open_world
 from townwatch.supervision import ChildSpec, Supervisor
 from townwatch.transports.control import ControlDeps, ControlEndpoint
 from townwatch.transports.edge.server import Edge, EdgeSettings
-from townwatch.transports.runners import LinkDeps, LinkSettings, RunnerEndpoint
+from townwatch.transports.runners import LinkDeps, RunnerEndpoint
 from townwatch.transports.runners.ports import InvalidToken, RunnerIdentity
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
 from townwatch.transports.socketio.handlers import ClientHandlers, SocketIoOutlet
@@ -166,7 +167,7 @@ class Machine:
         edge = SimEdge(EdgeSettings())
         edge.network = self.network
         server.mount(edge)
-        settings = LinkSettings(window=WINDOW, heartbeat_ms=5000, handshakes=8)
+        settings = link_settings(window=WINDOW, heartbeat_ms=5000, handshakes=8)
         door = RunnerEndpoint(
             LinkDeps(context=context, links=cast.LINKS, authenticate=runner_of, grants=granted, settings=settings)
         )

@@ -122,9 +122,9 @@ class MemoryPromises:
         self.rows.setdefault(command.command_id, (runner_id, session_id, command))
         return Promise(command=command)
 
-    async def settle(self, command_id: str, ok: bool, error: str | None) -> None:
+    async def settle(self, runner_id: str, command_id: str, ok: bool, error: str | None) -> None:
         await trio.lowlevel.checkpoint()
-        if self.rows.pop(command_id, None) is not None and ok:
+        if self.rows.get(command_id, ("",))[0] == runner_id and self.rows.pop(command_id) and ok:
             self.done.add(command_id)
 
     async def open_of(self, runner_id: str) -> list[Command]:

@@ -49,12 +49,12 @@ async def enrol(town: Town, village_id: str, name: str) -> Joined:
 
 @asynccontextmanager
 async def connect(
-    town: Town, who: Joined, sessions: list[dict[str, Any]] | None = None
+    town: Town, who: Joined, sessions: list[dict[str, Any]] | None = None, **more: Any
 ) -> AsyncGenerator["VillageRunner"]:
-    """A connection of an enrolled runner that was welcomed."""
+    """A connection of an enrolled runner that was welcomed. `more`: of the hello."""
     async with raw(town, "/runner", authorization=f"Bearer {who.token}") as socket:
         hello = {"type": "hello", "runnerId": who.runner_id, "name": who.runner_id, "version": "1"}
-        await socket.send_message(json.dumps({**hello, "sessions": sessions or []}))
+        await socket.send_message(json.dumps({**hello, "sessions": sessions or [], **more}))
         runner = VillageRunner(socket)
         runner.village = who.village
         runner.welcome = await runner.next("welcome")

@@ -3,10 +3,8 @@
 import http.client
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import lru_cache
-from sys import intern
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 import attrs
 import h11
@@ -24,6 +22,8 @@ JOINED_BYTES = 64 * 1024
 """Head and body up to so many bytes are copied together, so that a small answer is one packet."""
 FREE_BODY_BYTES = 16 * 1024
 """So much of each body is not counted: small requests are answered however much of large ones is under way."""
+PARTS_PER_CHECKPOINT = 8
+"""Heads, pieces of bodies and reads: a peer that sends without a pause must not keep the loop."""
 TAKEN_BYTES = 64 << 20
 HELD_BYTES = 64 << 20
 BODILESS = frozenset({204, 304})
@@ -154,6 +154,7 @@ class HttpConnection:
         self._client = connection.peer
         self._counted = 0
         """Bytes of the body that are counted in `taken`."""
+        self._parts = 0
 
     async def next_request(self) -> tuple[Request, bool] | None:
         """Return (request with its body, whether it asks for a WebSocket); None at the end. Raises `Unacceptable`."""
@@ -205,6 +206,11 @@ class HttpConnection:
     async def _event(self, ends: float) -> Any:
         """Raises `Unacceptable`; trio.TooSlowError at the time `ends` of trio's clock."""
         while True:
+            self._parts += 1
+            if self._parts % PARTS_PER_CHECKPOINT == 0:
+                await trio.lowlevel.checkpoint()
+                if trio.current_time() >= ends:
+                    raise trio.TooSlowError
             try:
                 event = self._h11.next_event()
             except h11.RemoteProtocolError as error:
@@ -349,48 +355,3 @@ def _check(head: h11.Request) -> None:
 
 def _wants_websocket(request: Request) -> bool:
     return "websocket" in request.tokens("upgrade") and "upgrade" in request.tokens("connection")
-
-
-_COMMON = frozenset(
-    b"accept accept-encoding accept-language cache-control connection host origin pragma priority sec-ch-ua"
-    b" sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions"
-    b" sec-websocket-version upgrade user-agent".split()
-)
-
-
-def _header(name: bytes, value: bytes) -> tuple[str, str]:
-    """Name and value; the same object for what thousands of clients say alike, for a session keeps its request."""
-    if name.lower() in _COMMON and len(value) < 300:
-        return _shared(name, value)
-    return name.decode("latin-1").lower(), value.decode("latin-1")
-
-
-@lru_cache(1024)
-def _shared(name: bytes, value: bytes) -> tuple[str, str]:
-    return name.decode("latin-1").lower(), value.decode("latin-1")
-
-
-def _origin_form(target: str) -> tuple[str, str | None]:
-    """(path and query, authority) of a request's target; authority None where it is in Host."""
-    scheme, found, rest = target.partition("://")
-    if not found or scheme.lower() not in ("http", "https"):
-        return target, None
-    authority, slash, path = rest.partition("/")
-    return slash + path if slash else "/", authority
-
-
-def describe(head: h11.Request, peer: str, *, trusted: frozenset[str], scheme: str) -> Request:
-    """The request of a head. X-Forwarded-For and -Proto are believed only of trusted proxies."""
-    target, authority = _origin_form(head.target.decode("latin-1"))
-    raw_path, query = (intern(part) for part in target.partition("?")[::2])  # the same for thousands, who keep it
-    path = unquote(raw_path) if "%" in raw_path else raw_path
-    headers = [_header(bytes(name), bytes(value)) for name, value in head.headers]
-    if authority is not None:  # it counts, and not what Host says (RFC 9112, 3.2.2)
-        headers = [("host", authority), *(one for one in headers if one[0] != "host")]
-    method, version = intern(head.method.decode("latin-1")), intern(head.http_version.decode("latin-1"))
-    request = Request(method, path, raw_path, query, headers, peer, scheme, version=version)
-    if peer in trusted:
-        hops = [hop.strip() for hop in request.header("x-forwarded-for").split(",") if hop.strip()]
-        request.client = next((hop for hop in reversed(hops) if hop not in trusted), peer)
-        request.scheme = request.header("x-forwarded-proto") or scheme
-    return request

@@ -25,6 +25,7 @@ import trio
 
 from townwatch.contracts.networks import network_of
 from townwatch.transports.edge.relay.wire import PROBE
+from townwatch.transports.edge.trusted import TrustedProxies
 
 Resume = Callable[[], Awaitable[None]]
 RESUMED_AT_ONCE = 64
@@ -35,6 +36,8 @@ ALONE = 64
 """Tasks of each kind that wait for their peers by themselves, which is quicker; those beyond stand in line."""
 BEGUN_AT_ONCE = 4
 """New connections that get one: their first request costs about a millisecond."""
+ENCRYPTED_AT_ONCE = 2
+"""The same with TLS: a handshake costs one and a half, and a question over it some twenty passes."""
 HEARD_AT_ONCE = 1024
 """Connections that get a place in a line in one pass."""
 ENDED_AT_ONCE = 64
@@ -79,7 +82,18 @@ class IdlePoller(Generic[C]):
     takes_new = True
     """Whether new connections wait here, too."""
 
-    def __init__(self, nursery: trio.Nursery, go_on: Callable[[C, Resume], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        go_on: Callable[[C, Resume], Awaitable[None]],
+        trusted: TrustedProxies | None = None,
+        begun: int = BEGUN_AT_ONCE,
+    ) -> None:
+        """`trusted`: proxies, whose new connections take the turns of their clients. `begun`: new connections that get
+        a task in one pass of the loop.
+        """
+        self._trusted = trusted or TrustedProxies()
+        self._begun = begun
         self._nursery = nursery
         self._go_on = go_on
         self._epoll = select.epoll()
@@ -247,14 +261,15 @@ class IdlePoller(Generic[C]):
         if not said:  # it is over already
             return self._asking
         lines = self._urgent if said.startswith(URGENT) else self._new
-        return lines.setdefault(network_of(idle.connection.peer), {})
+        client = self._trusted.client_behind(idle.connection.peer, idle.connection.sock)
+        return lines.setdefault(network_of(client), {})
 
     def _next(self) -> Iterator[int]:
         """Return the tasks whose turn it is."""
         yield from islice(self._known, RESUMED_AT_ONCE)
         yield from islice(self._asking, ASKING_AT_ONCE)
-        yield from _in_turn(self._urgent)
-        yield from _in_turn(self._new)
+        yield from _in_turn(self._urgent, self._begun)
+        yield from _in_turn(self._new, self._begun)
 
     def _end_silent(self) -> None:
         now = trio.current_time()
@@ -267,7 +282,7 @@ class IdlePoller(Generic[C]):
 T = TypeVar("T")
 
 
-def _both_ends(line: dict[T, Any], most: int = BEGUN_AT_ONCE) -> list[T]:
+def _both_ends(line: dict[T, Any], most: int) -> list[T]:
     """Return the oldest and the newest: in a long line the oldest have waited too long already, and the newest must not
     wait for all of them.
     """
@@ -276,12 +291,12 @@ def _both_ends(line: dict[T, Any], most: int = BEGUN_AT_ONCE) -> list[T]:
     return [*islice(line, most // 2), *islice(reversed(line), most - most // 2)]
 
 
-def _in_turn(lines: dict[str, Line]) -> Iterator[int]:
+def _in_turn(lines: dict[str, Line], most: int) -> Iterator[int]:
     """Yield those whose turn it is, of as many networks as possible. One that has more goes to the end."""
-    networks = _both_ends(lines)
+    networks = _both_ends(lines, most)
     for network in networks:
         line = lines.pop(network)
-        found = _both_ends(line, BEGUN_AT_ONCE // len(networks))
+        found = _both_ends(line, most // len(networks))
         if len(line) > len(found):
             lines[network] = line
         yield from found

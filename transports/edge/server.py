@@ -16,6 +16,7 @@ import structlog
 import trio
 
 from townwatch.transports.edge.connection import KEPT, Connection
+from townwatch.transports.edge.heads import describe
 from townwatch.transports.edge.http import (
     BodyStream,
     HttpConnection,
@@ -25,15 +26,15 @@ from townwatch.transports.edge.http import (
     Response,
     Unacceptable,
     WebSocketHandler,
-    describe,
     error_response,
 )
-from townwatch.transports.edge.idle import IdlePoller, Resume
+from townwatch.transports.edge.idle import ENCRYPTED_AT_ONCE, IdlePoller, Resume
 from townwatch.transports.edge.relay.wire import RelayClaim
 from townwatch.transports.edge.routing import host_allowed, longest_prefix, strip_prefix, upgrade_required
 from townwatch.transports.edge.sending import hang_up
 from townwatch.transports.edge.settings import EdgeSettings
 from townwatch.transports.edge.tls import end_tls, server_context
+from townwatch.transports.edge.trusted import TrustedProxies
 
 __all__ = ["BodyStream", "Connection", "Edge", "EdgeSettings", "Request", "Response", "error_response"]
 
@@ -73,7 +74,7 @@ class Edge:
             body=settings.body_timeout,
             stall=settings.stall_timeout,
         )
-        self._trusted = frozenset(settings.trusted_proxies)
+        self._trusted = TrustedProxies(settings.trusted_proxies)
         self._hosts = {"localhost", settings.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
         self.front: Front | None = None
         self._instead: tuple[HttpTable, WebSocketTable, Front | None] | None = None
@@ -265,7 +266,11 @@ class Edge:
 
     def _idle_poller(self, nursery: trio.Nursery) -> IdlePoller[Connection] | None:
         """Return the poller for connections that wait without a task, or None where the system has none."""
-        return IdlePoller(nursery, self._live) if IdlePoller.possible() else None
+        if not IdlePoller.possible():
+            return None
+        if self._tls is not None:
+            return IdlePoller(nursery, self._live, begun=ENCRYPTED_AT_ONCE)
+        return IdlePoller(nursery, self._live, self._trusted)
 
     async def _plain_side(self, plain: socket.socket, nursery: trio.Nursery, peer: Peer) -> None:
         """Serve what a TLS connection carries, from its first byte on."""

@@ -210,7 +210,7 @@ class RunnerLink(SocketActor):
         if state is None:
             self._feeder.expect(session_id, first_seq)
             if first_seq > 1 and not self._dialect.lenient and not self._context.journal_log.deleted(session_id):
-                await self._context.missing(self._identity.runner_id, session_id, "", 1, first_seq - 1)
+                await self._missing(session_id, next(iter(self._identity.villages().values()), None), 1, first_seq - 1)
             return max(1, first_seq)
         if not self._identity.may_use(state.village_id):
             return None
@@ -218,13 +218,20 @@ class RunnerLink(SocketActor):
             return None
         try:
             durable = state.seq
-            if first_seq - 1 > durable and not self._dialect.lenient:  # it lets go only of what was acknowledged
-                where = (session_id, state.village_id, durable + 1, first_seq - 1)
-                await self._context.missing(self._identity.runner_id, *where)
-            return (await self._feeder.held(session_id, state.village_id, first_seq)).resume_from
+            resume_from = (await self._feeder.held(session_id, state.village_id, first_seq)).resume_from
         except m.ForeignSession:
             log.warning("foreign_session_named", runner=self._identity.runner_id, session=session_id)
             return None
+        if first_seq - 1 > durable and not self._dialect.lenient:  # it lets go only of what was acknowledged
+            await self._missing(session_id, state.village_id, durable + 1, first_seq - 1)
+        return resume_from
+
+    async def _missing(self, session_id: str, village_id: str | None, from_seq: int, to_seq: int) -> None:
+        """Note that the log lacks acknowledged events. Of a session that is not known here, the first village that the
+        runner serves is told: what a runner names is for its own villages only.
+        """
+        if village_id is not None:
+            await self._context.missing(self._identity.runner_id, session_id, village_id, from_seq, to_seq)
 
     async def _introduce(self) -> None:
         """The runner's actor learns of this connection; it sends its unanswered commands and closes an older one."""

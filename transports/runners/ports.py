@@ -24,11 +24,6 @@ withdrawn is closed at once.
 """
 
 
-def no_policies(villages: Mapping[str, str]) -> list[VillagePolicy]:
-    """Know no rules of any village."""
-    return []
-
-
 class Allowing(Protocol):
     """Leases of budgets, for the connections of runners that hold their sessions to them."""
 
@@ -45,22 +40,6 @@ class Allowing(Protocol):
         the event by which all that it used before is told.
         """
         ...
-
-
-class NoAllowances:
-    """No budgets are shared: every call is nothing."""
-
-    def linked(self, runner_id: str, link: Ref) -> None:
-        pass
-
-    def unlinked(self, runner_id: str, link: Ref) -> None:
-        pass
-
-    def for_runner(self, runner_id: str) -> Allowances | None:
-        return None
-
-    def held(self, runner_id: str, version: int, counted: Mapping[str, int]) -> None:
-        pass
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +77,7 @@ def _limits() -> SocketLimits:
 
 @attrs.frozen(kw_only=True)
 class LinkSettings:
-    """Settings of every runner connection.
+    """Settings of every runner connection. Rules and budgets of its sessions have no default.
 
     window: events a runner may have unacknowledged. heartbeat_ms: what it is told in welcome.
     ackless: whether the dialect without acknowledgements is understood (its token stands in the URL).
@@ -107,6 +86,10 @@ class LinkSettings:
     which a session gets its events again.
     """
 
+    policies: Callable[[Mapping[str, str]], list[VillagePolicy]]
+    """(name → key of villages) → their rules, as they are sent to the runner."""
+    allowing: Allowing
+    """What sessions may use of budgets that they share."""
     window: int = DEFAULT_WINDOW
     heartbeat_ms: int = DEFAULT_HEARTBEAT_MS
     ackless: bool = False
@@ -116,10 +99,6 @@ class LinkSettings:
     resend: float = 5.0
     handshakes: int = 256
     """Connections that may be between TCP and hello at the same time; more get 503."""
-    policies: Callable[[Mapping[str, str]], list[VillagePolicy]] = no_policies
-    """(name → key of villages) → their rules, as they are sent to the runner."""
-    allowing: Allowing = attrs.field(factory=NoAllowances)
-    """What sessions may use of budgets that they share."""
     socket: SocketLimits = attrs.field(factory=_limits)
 
 
@@ -133,5 +112,5 @@ class LinkDeps:
     links: str
     authenticate: Authenticate
     grants: Callable[[str], Mapping[str, str]]
+    settings: LinkSettings
     recognize: Recognize = no_certificates
-    settings: LinkSettings = attrs.field(factory=LinkSettings)

@@ -1,14 +1,18 @@
-"""Admission of sockets: a new one, or a lost one restored with its rooms and missed messages."""
+"""Admission of sockets: a new one, or a lost one restored with its rooms and missed messages; who waits for it."""
 
 import secrets
 from typing import TYPE_CHECKING, Any
 
+from townwatch.transports.edge.http import Request
 from townwatch.transports.socketio.message import Message
 from townwatch.transports.socketio.namespace import Namespace, Socket
 
 if TYPE_CHECKING:
     from townwatch.transports.socketio.client import Client
 
+MOST_BYTES = 32 << 20
+SESSION_BYTES = 3 * 1024
+"""What a session costs beside its request."""
 RECOVERABLE = frozenset(
     {
         "transport error",
@@ -24,6 +28,39 @@ PYTHON_REASONS = {
     "client namespace disconnect": "client disconnect",
     "server namespace disconnect": "server disconnect",
 }
+
+
+class Strangers:
+    """Clients that have opened a session and joined nothing yet: what they keep in memory is bounded together.
+
+    A session needs no token before it joins, and keeps its first request: thousands of them with large heads would be
+    the memory of the service. The one that has waited longest makes room.
+    """
+
+    def __init__(self, most: int = MOST_BYTES) -> None:
+        self._most = most
+        self._size: dict[Client, int] = {}
+        self._held = 0
+
+    def __len__(self) -> int:
+        return len(self._size)
+
+    def came(self, client: "Client", request: Request) -> list["Client"]:
+        """Count one more. Returns those that are to be closed for it."""
+        size = SESSION_BYTES + sum(len(name) + len(value) for name, value in request.headers) + len(request.target)
+        self._size[client] = size
+        self._held += size
+        over, held = list["Client"](), self._held
+        for longest, its in self._size.items():
+            if held <= self._most or longest is client:
+                break
+            over.append(longest)
+            held -= its
+        return over
+
+    def left(self, client: "Client") -> None:
+        """It has joined, or is gone."""
+        self._held -= self._size.pop(client, 0)
 
 
 def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:

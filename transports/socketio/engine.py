@@ -24,6 +24,7 @@ from townwatch.transports.websocket.pace import MessageLimits
 NOOP_SECONDS = 0.1
 """How long after the probe a waiting poll is released, as the official server does it."""
 CLOSED_SECONDS = 1.0
+PACKETS_PER_CHECKPOINT = 256
 LINGER_SECONDS = 3.0
 
 
@@ -209,7 +210,7 @@ class Engine:
         if session.posting or request.header("content-type") == "application/octet-stream":
             session.ended("transport error")
             return self._refusal(3, cors)
-        if len(request.body) > self.settings.max_payload:
+        if len(request.body) > (session.limits or self.limits).message_bytes:
             return Response(413, b"", cors)
         session.posting = True
         try:
@@ -223,7 +224,9 @@ class Engine:
         except UnicodeDecodeError:
             session.ended("parse error")
             return self._refusal(3, cors)
-        for packet in text.split(SEPARATOR):
+        for number, packet in enumerate(text.split(SEPARATOR), 1):
+            if number % PACKETS_PER_CHECKPOINT == 0:
+                await trio.lowlevel.checkpoint()  # a body of half a million packets must not keep the loop
             if not session.receive(packet):
                 if packet != "1":
                     return self._refusal(3, cors)

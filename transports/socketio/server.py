@@ -10,7 +10,7 @@ import structlog
 import trio
 
 from townwatch.transports.edge.server import Edge
-from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, admit, live_twin
+from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, Strangers, admit, live_twin
 from townwatch.transports.socketio.api import RECOVERED as RECOVERED, ServerApi
 from townwatch.transports.socketio.background import BackgroundTask
 from townwatch.transports.socketio.base import NO_ACK, NoEngine, Postponed, Stats, as_list
@@ -68,6 +68,7 @@ class TrioServer(ServerApi):
         self._spaces: dict[str, Namespace] = {}
         self._clients: dict[EngineSession, Client] = {}
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
+        self._strangers = Strangers()
         self._tasks: trio.Nursery | None = None
         self._last_gone: list[tuple[str, str, str]] = []
         self._early: list[BackgroundTask] = []
@@ -155,6 +156,8 @@ class TrioServer(ServerApi):
     def _opened(self, session: EngineSession) -> None:
         self._clients[session] = client = Client(session, self._spawn, self.parser)
         self._undecided.add(client)
+        for one in self._strangers.came(client, session.request):
+            one.session.close("forced server close")
 
     def _upgraded(self, session: EngineSession) -> None:
         """Note that broadcasts to it go another way from now on."""
@@ -206,6 +209,7 @@ class TrioServer(ServerApi):
         client = self._clients.pop(session, None)
         if client is not None:
             self._undecided.discard(client)
+            self._strangers.left(client)
             for socket in list(client.sockets.values()):
                 self._gone(socket, reason)
 
@@ -268,6 +272,7 @@ class TrioServer(ServerApi):
         _send(client.session, missed)
         socket.connected = True
         client.joined(space.name, socket)
+        self._strangers.left(client)
         socket.release()
 
     def _gone(self, socket: Socket, reason: str) -> None:

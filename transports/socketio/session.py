@@ -171,8 +171,9 @@ class EngineSession:
             case "4":
                 self.engine.on_message(self, packet[1:])
             case "3":
-                self.pong_due = 0.0
-                self.engine.heartbeat.expect_ping(self)
+                if self.pong_due:  # an unasked pong changes nothing: each would be a place in the schedule
+                    self.pong_due = 0.0
+                    self.engine.heartbeat.expect_ping(self)
             case "b":
                 self._receive_base64(packet[1:])
             case "1":

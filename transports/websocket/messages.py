@@ -17,6 +17,8 @@ from townwatch.transports.websocket.pace import MessageLimits, Pace
 
 FRAMES_PER_CHECKPOINT = 64
 READS_PER_CHECKPOINT = 16
+BYTES_PER_CHECKPOINT = 256 * 1024
+"""Of messages, as they are handed on: a kilobyte that came can be a megabyte inflated."""
 NO_CODE = 1005
 """Stands for a close frame without a code; never sent."""
 Message = tuple[int, Any]
@@ -36,8 +38,8 @@ class Incoming:
     """Whole messages from a connection. One task at a time may read. It writes pongs, and one close frame at most."""
 
     __slots__ = (
-        "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said", "deflated", "ending",
-        "heard_at",
+        "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said", "_weighed", "deflated",
+        "ending", "heard_at",
     )  # fmt: skip
 
     def __init__(
@@ -63,7 +65,7 @@ class Incoming:
         self._client = client
         self._pace: Pace | None = None
         self._said: Ending | None = None
-        self._frames = self._reads = 0
+        self._frames = self._reads = self._weighed = 0
 
     def limit(self, limits: MessageLimits) -> None:
         """Change what the peer may send, from the next frame on. Its rates are counted anew."""
@@ -93,6 +95,7 @@ class Incoming:
                 continue
             await self._count(found[0])
             if self._heed(*found):
+                await self._weigh(len(found[1]))
                 return found
         return None
 
@@ -127,6 +130,17 @@ class Incoming:
         problem = self._pace.frame(now, control=opcode in (PING, PONG))
         if problem is not None and self._said is None:
             raise FrameError(1008, problem)
+
+    async def _weigh(self, size: int) -> None:
+        """Count a message as large as it is to read. What was inflated counts in the peer's bytes a second, too."""
+        self._weighed += size
+        if self._weighed >= BYTES_PER_CHECKPOINT:
+            self._weighed = 0
+            await trio.lowlevel.checkpoint()
+        if self.deflated and self._pace is not None:
+            pause = self._pace.received(size, trio.current_time())
+            if pause:
+                await trio.sleep(pause)
 
     def _heed(self, opcode: int, data: Any) -> bool:
         """Return whether this is a message for the reader."""

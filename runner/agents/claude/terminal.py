@@ -129,7 +129,7 @@ class ClaudeTerminal(Adapter):
         """Answer a hook at once, except for a permission: that is held until a person decides."""
         try:
             if request.path == logs.LOGS:
-                await self._told(logs.records(request.content_type, request.body))
+                await self._told(await logs.read(request.content_type, request.body))
                 return HttpAnswer()
             message = json.loads(request.body)
         except (ValueError, RecursionError):
@@ -335,6 +335,11 @@ class ClaudeTerminal(Adapter):
         return next((one for one in files if one and one.session_id == self._hooks.cli_session_id), None)
 
     # --- prompts ------------------------------------------------------------------------------------------------------
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: nobody would carry the order on."""
+        return False
 
     async def prompt(self, text: str) -> None:
         """Paste it into the idle CLI. There is no structured channel into a TUI: so only where it is certain that no

@@ -1,8 +1,10 @@
-"""Log records of any agent's CLI, whatever they came in, and what they say of its use of models. Pure."""
+"""Log records of any agent's CLI, whatever they came in, and what they say of its use of models."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
+
+import trio
 
 from townwatch.runner.agents import events as a
 from townwatch.runner.agents.otlp import protobuf
@@ -10,6 +12,19 @@ from townwatch.runner.agents.otlp import protobuf
 LOGS, METRICS, TRACES = "/v1/logs", "/v1/metrics", "/v1/traces"
 PATHS = frozenset({LOGS, METRICS, TRACES})
 DEPTH = 16
+MOST_BYTES = 4 << 20
+"""Of one export."""
+INLINE_BYTES = 16 * 1024
+"""A longer one is read in a worker thread."""
+
+
+async def read(content_type: str, body: bytes) -> list[dict[str, Any]]:
+    """Return the attributes of each log record of an export, without keeping the loop. Raises `NotOtlp`."""
+    if len(body) > MOST_BYTES:
+        raise NotOtlp(f"an export may have {MOST_BYTES} bytes")
+    if len(body) <= INLINE_BYTES:
+        return records(content_type, body)
+    return await trio.to_thread.run_sync(records, content_type, body)
 
 
 class NotOtlp(ValueError):

@@ -41,7 +41,7 @@ def count(session: Session, http: AgentHttp, token: str) -> None:
         if request.path not in logs.PATHS:
             return HttpAnswer(status=404)
         try:
-            found = logs.records(request.content_type, request.body) if request.path == logs.LOGS else []
+            found = await logs.read(request.content_type, request.body) if request.path == logs.LOGS else []
         except logs.NotOtlp:
             return HttpAnswer(status=400)
         for used in usage.of(found):

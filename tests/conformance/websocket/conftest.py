@@ -10,6 +10,7 @@ import pytest
 import trio
 
 from tests.support.cast import open_cast
+from tests.support.links import link_settings
 from tests.support.raw_websocket import RawWebSocket, opening, raw_websocket
 from townwatch.access.subject import Subject
 from townwatch.app.supervision_tree import CLIENTS, LINKS
@@ -90,7 +91,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Abstra
         async with open_cast(tmp_path) as cast, trio.open_nursery() as nursery:
             edge, engine, access = Edge(EdgeSettings(port=0)), Engine(EngineSettings()), Any
             engine.on_message = _echo
-            links = LinkDeps(context=cast.context, links=LINKS, authenticate=_runner, grants=lambda _runner_id: {})
+            links = LinkDeps(
+                context=cast.context, links=LINKS, authenticate=_runner, grants=lambda _: {}, settings=link_settings()
+            )
             people: Any = access
             control = ControlDeps(context=cast.context, clients=CLIENTS, authenticate=_nobody, access=people)
             edge.http("/engine.io", engine.handle, waits=True)

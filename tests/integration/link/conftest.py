@@ -13,9 +13,10 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from tests.support.cast import Cast, open_cast
 from tests.support.doorway import doorway, websocket
+from tests.support.links import link_settings
 from townwatch.actors.context import Context
 from townwatch.app.supervision_tree import LINKS
-from townwatch.transports.runners import InvalidToken, LinkDeps, LinkSettings, RunnerEndpoint, RunnerIdentity
+from townwatch.transports.runners import InvalidToken, LinkDeps, RunnerEndpoint, RunnerIdentity
 
 GRANTED = {"demo": "demo"}
 TOKENS = {
@@ -115,7 +116,7 @@ def house(tmp_path: Path) -> Build:
     @asynccontextmanager
     async def build(**settings: Any) -> AsyncIterator[House]:
         async with open_cast(tmp_path) as cast:
-            made = LinkSettings(**settings)
+            made = link_settings(**settings)
             door = RunnerEndpoint(
                 LinkDeps(context=cast.context, links=LINKS, authenticate=authenticate, grants=granted, settings=made)
             )

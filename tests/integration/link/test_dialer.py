@@ -11,6 +11,7 @@ from trio_websocket import WebSocketRequest, serve_websocket
 
 from tests.integration.link.conftest import Runner, authenticate, granted
 from tests.integration.link.helpers import chunk, seqs, until
+from tests.support.links import link_settings
 from townwatch.app.supervision_tree import LINKS
 from townwatch.runtime import whereis
 from townwatch.supervision import Backoff, Supervisor
@@ -41,7 +42,9 @@ class Listening:
 @asynccontextmanager
 async def dialling(house: Any, monkeypatch: pytest.MonkeyPatch, **target: Any) -> AsyncIterator[None]:
     monkeypatch.setattr(dialer, "BACKOFF", Backoff(base=0.01, cap=0.05))
-    deps = LinkDeps(context=house.context, links=LINKS, authenticate=authenticate, grants=granted)
+    deps = LinkDeps(
+        context=house.context, links=LINKS, authenticate=authenticate, grants=granted, settings=link_settings()
+    )
     links = whereis(LINKS)
     assert links is not None
     (spec,) = dial_specs(deps, [DialTarget(**{"runner_id": "far", **target})])

@@ -14,6 +14,7 @@ import trio
 from tests.integration.link.conftest import Runner, authenticate, granted
 from tests.integration.link.helpers import chunk
 from tests.support.doorway import doorway, websocket
+from tests.support.links import link_settings
 from townwatch.app.supervision_tree import CLIENTS, LINKS
 from townwatch.transports.control import ControlDeps, ControlEndpoint
 from townwatch.transports.edge.server import Edge, EdgeSettings
@@ -136,7 +137,7 @@ async def attack(port: int, data: bytes, *, reset: bool, linger: float = 0.0) ->
 
 
 def settings() -> LinkSettings:
-    return LinkSettings(handshake=0.3, hello=0.3, socket=SocketLimits(close=0.1))
+    return link_settings(handshake=0.3, hello=0.3, socket=SocketLimits(close=0.1))
 
 
 @asynccontextmanager

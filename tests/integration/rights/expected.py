@@ -79,9 +79,13 @@ class Asker:
         """Whether this token may be used to run the service."""
         return self.is_person and self.role == "admin" and "admin" in self.scopes
 
+    def belongs_to(self, place: Place) -> bool:
+        """Whether this person is a member of the village."""
+        return place.own and self.is_person and self.role in A_ROLE_GIVES
+
     def gives(self, place: Place) -> frozenset[str]:
         """What this person's role allows there; empty: they may not even see it."""
-        if place.own and self.is_person and self.role in A_ROLE_GIVES:
+        if self.belongs_to(place):
             return A_ROLE_GIVES[self.role]
         if self.administers:
             return AN_ADMINISTRATOR_GETS
@@ -141,9 +145,7 @@ def _to_a_person(operation: Operation, asker: Asker, place: Place | None) -> Ver
             return 404
         case _ if not asker.sees(place):
             return 404
-        case _ if operation.name in FOR_MEMBERS_ONLY and not place.own and asker.role != "admin":
-            return 404
-        case _ if operation.name in FOR_MEMBERS_ONLY and asker.role == "stranger":
+        case _ if operation.name in FOR_MEMBERS_ONLY and not (asker.administers or asker.belongs_to(place)):
             return 404
         case _:
             return "ok" if needs in asker.gives(place) else 403

@@ -139,7 +139,7 @@ async def ask(desk: Desk, world: World, question: Question, asker: Asker, findin
     where = f"{asker.name}: {operation.name} {path}"
     if said != must or (trial and status != 400) or (status == 500):
         findings.wrong.append(f"{where}: {status}, not {must}: {text[:160]}")
-    elif status == 200 and not (asker.role == "admin" and operation.on == "service"):
+    elif status == 200 and not (asker.administers and operation.on == "service"):
         leaks = [mark for mark in world.hidden_from(asker) if mark in text]
         if leaks and not question.opened:
             findings.wrong.append(f"{where}: tells of {leaks}")

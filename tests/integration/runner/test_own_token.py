@@ -1,5 +1,9 @@
 """A session's own token is good for asking, alerting and reporting usage for its own session, and nothing else."""
 
+import json
+import select
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,9 @@ from tests.integration.runner.conftest import Bench
 from tests.support.people import KINDS, Refused, connected
 from tests.support.service import open_town
 from townwatch.cli import quick
+from townwatch.contracts.decoding.runner_events import decode_event
 from townwatch.runner.agents.otlp.plain import OTLP
+from townwatch.runner.session import agent_socket
 from townwatch.runner.session.agent_socket import ADDRESS_VARIABLE, SESSION_VARIABLE, TOKEN_VARIABLE
 from townwatch.runner.session.session import Session
 
@@ -189,4 +195,41 @@ async def test_no_other_token_is_taken(bench: Bench, token: str) -> None:
         assert (await say(session, "alert", ALERT, **changed))["ok"] is False
     assert bench.events(session, "ALERT_RAISED") == []
     await session.stop(graceful=False)
+    await bench.over(session)
+
+
+async def test_numbers_that_no_event_can_hold_do_not_keep_it_from_ending(bench: Bench) -> None:
+    session = await running(bench)
+    for fields in ({"inputTokens": 10**300, "outputTokens": 1e308}, {"costUsd": 1e308}, {"costUsd": 1e308}):
+        assert (await say(session, "usage", fields))["ok"]
+    await session.stop(graceful=False)
+    await bench.over(session)
+    (ended,) = bench.events(session, "SESSION_ENDED")
+    used = ended["totalUsage"]
+    assert 0 < used["inputTokens"] < 2**53 and 0 < used["outputTokens"] < 2**53 and 0 < used["costUsd"] < 1e12
+    decode_event(json.dumps(ended).encode())
+
+
+async def test_strangers_do_not_hold_the_port_and_a_session_waits_for_so_many_answers(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agent_socket, "MAX_STRANGERS", 20)
+    monkeypatch.setattr(agent_socket, "MAX_WAITING", 3)
+    session = await running(bench)
+    host, _, port = session._env[ADDRESS_VARIABLE].partition(":")
+    with ExitStack() as stack:
+        strangers = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(60)]
+        assert (await say(session, "alert", ALERT))["ok"]
+        with trio.fail_after(4):  # before their time is over
+            while len(select.select(strangers, [], [], 0)[0]) < 40:
+                await trio.sleep(0.02)
+    async with trio.open_nursery() as nursery:
+        for _ in range(3):
+            nursery.start_soon(say, session, "ask", ASK)
+        with trio.fail_after(10):
+            while len(bench.events(session, "APPROVAL_REQUESTED")) < 3:
+                await trio.sleep(0.02)
+        answer = await say(session, "ask", ASK)
+        assert answer["ok"] is False and "wait for their answers" in answer["error"]
+        await session.stop(graceful=False)
     await bench.over(session)

@@ -14,6 +14,7 @@ import trio
 import trio.testing
 
 from tests.support.service import open_town
+from townwatch.config.settings import Settings
 
 CROWD = 400
 FEW = 30
@@ -69,6 +70,25 @@ async def test_a_crowd_from_one_address_keeps_others_waiting_for_one_turn(tmp_pa
             assert (await answer(one)).startswith(b"HTTP/1.1 200")
             answered, _, _ = select.select([*crowd, *later], [], [], 0)
             assert len(answered) < CROWD // 4
+
+
+def from_client(address: str) -> bytes:
+    """A request that a proxy hands on."""
+    return PAGE.replace(b"\r\n\r\n", f"\r\nX-Forwarded-For: 192.0.2.99, {address}\r\n\r\n".encode())
+
+
+@pytest.mark.parametrize("trusted", [["127.0.0.1"], []], ids=["a proxy that is trusted", "made up by a client"])
+async def test_behind_a_proxy_each_client_has_a_turn_and_not_the_proxy(tmp_path: Path, trusted: list[str]) -> None:
+    def change(settings: Settings) -> Settings:
+        return attrs.evolve(settings, server=attrs.evolve(settings.server, trusted_proxies=trusted))
+
+    crowd = [from_client("198.51.100.1:40000")] * (CROWD // 2)
+    async with open_town(tmp_path / "state", change) as town:
+        with at_once(town.url, *crowd, from_client("203.0.113.5"), *crowd) as everyone:
+            one = everyone.pop(CROWD // 2)
+            assert (await answer(one)).startswith(b"HTTP/1.1 200")
+            answered, _, _ = select.select(everyone, [], [], 0)
+            assert (len(answered) < CROWD // 4) is bool(trusted)
 
 
 async def test_connections_that_say_nothing_cost_no_task_each(tmp_path: Path) -> None:

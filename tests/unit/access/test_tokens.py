@@ -145,6 +145,7 @@ async def test_runners_and_people_do_not_pass_through_each_others_door(
 async def test_an_enrolment_code_takes_one_runner_in(
     people: Database, authenticator: Authenticator, clock: Clock
 ) -> None:
+    people.run(users.set_admin, "ada", True)
     code = people.run(issue_enrolment_code, "ada", clock.ms)
     enrolled = people.run(enrol, code, "box", clock.ms)
     assert (await authenticator.runner(enrolled.token)).runner_id == enrolled.runner_id

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +175,25 @@ def test_geminis_telemetry_is_the_users_where_anything_of_theirs_names_it(
         (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text('{"telemetry": {"enabled": false}}')
     assert telemetry.is_the_users({**places, **env}, work, ["gemini", *command])
+
+
+async def test_an_export_that_is_costly_to_read_is_refused_and_a_long_one_is_read_beside_the_loop() -> None:
+    kind = "application/x-protobuf"
+    with pytest.raises(logs.NotOtlp):
+        await logs.read(kind, b"\x08\x01" * (protobuf.MOST_FIELDS + 1))
+    with pytest.raises(logs.NotOtlp):
+        await logs.read(kind, bytes(logs.MOST_BYTES + 1))
+    record = attribute("event.name", field(1, b"api_request"))
+    threads = set[str]()
+    read = logs.records
+
+    def noted(content_type: str, body: bytes) -> list[dict[str, Any]]:
+        threads.add(threading.current_thread().name)
+        return read(content_type, body)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logs, "records", noted)
+        for count in (1, 2000):
+            found = await logs.read(kind, export(record, beside=field(5, bytes(100))) * count)
+            assert [one["event.name"] for one in found] == ["api_request"] * count
+    assert len(threads) == 2

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 import pytest
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 
 from townwatch.transports.edge.connection import Connection
-from townwatch.transports.edge.idle import ALONE, BEGUN_AT_ONCE, IdlePoller, Resume
+from townwatch.transports.edge.idle import ALONE, BEGUN_AT_ONCE, ENCRYPTED_AT_ONCE, IdlePoller, Resume
 
 
 @attrs.define
@@ -40,12 +41,12 @@ class Yard:
 
 
 @asynccontextmanager
-async def yard() -> AsyncIterator[Yard]:
+async def yard(**options: Any) -> AsyncIterator[Yard]:
     async def go_on(_connection: Connection, resume: Resume) -> None:
         await resume()
 
     async with trio.open_nursery() as nursery:
-        place = Yard(nursery, IdlePoller(nursery, go_on))
+        place = Yard(nursery, IdlePoller(nursery, go_on, **options))
         nursery.start_soon(place.parking.run)
         await trio.testing.wait_all_tasks_blocked()
         yield place
@@ -146,8 +147,9 @@ def add_new(place: Yard, seconds: float = 60.0) -> tuple[Connection, socket.sock
     return connection, theirs
 
 
-async def test_of_a_crowd_only_so_many_begin_in_one_pass_and_health_is_asked_first():
-    async with yard() as place:
+@pytest.mark.parametrize("begun", [BEGUN_AT_ONCE, ENCRYPTED_AT_ONCE])
+async def test_of_a_crowd_only_so_many_begin_in_one_pass_and_health_is_asked_first(begun: int):
+    async with yard(begun=begun) as place:
         peers = [add_new(place) for _ in range(100)]
         for number, (_, theirs) in enumerate(peers):
             theirs.send(b"GET /healthz HTTP/1.1" if number == 60 else b"%03d" % number)
@@ -157,9 +159,9 @@ async def test_of_a_crowd_only_so_many_begin_in_one_pass_and_health_is_asked_fir
                 before = len(place.heard)
                 await trio.lowlevel.checkpoint()
                 at_once = max(at_once, len(place.heard) - before)
-        assert at_once <= 2 * BEGUN_AT_ONCE
-        assert b"GET /healthz HTTP/1.1" in place.heard[: 2 * BEGUN_AT_ONCE]
-        assert {b"000", b"099"} <= set(place.heard[: 2 * BEGUN_AT_ONCE]), "the oldest and the newest"
+        assert at_once <= 2 * begun
+        assert b"GET /healthz HTTP/1.1" in place.heard[: 2 * begun]
+        assert {b"000", b"099"} <= set(place.heard[: 2 * begun]), "the oldest and the newest"
         for ours, theirs in peers:
             ours.abort()
             theirs.close()

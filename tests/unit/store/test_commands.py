@@ -18,8 +18,8 @@ def test_the_same_wish_is_one_row_while_it_is_open_and_after_it_was_done(databas
     again = database.run(commands.promise, "r1", stop(), 2, session_id="s1")
     assert (first.fresh, again.fresh, again.command) == (True, False, first.command)
     assert database.run(commands.open_of, "r1", 3) == [stop()]
-    assert database.run(commands.settle, "stop:s1:True", "ok", None, 4)
-    assert not database.run(commands.settle, "stop:s1:True", "failed", "late", 5)  # the first word counts
+    assert database.run(commands.settle, "r1", "stop:s1:True", "ok", None, 4)
+    assert not database.run(commands.settle, "r1", "stop:s1:True", "failed", "late", 5)  # the first word counts
     done = database.run(commands.promise, "r1", stop(), 6, session_id="s1")
     assert (done.row.open, done.row.outcome) == (False, "ok")
     assert database.run(commands.open_of, "r1", 7) == []
@@ -27,7 +27,7 @@ def test_the_same_wish_is_one_row_while_it_is_open_and_after_it_was_done(databas
 
 def test_after_a_failure_it_is_another_command(database: Database) -> None:
     database.run(commands.promise, "r1", stop(), 1)
-    database.run(commands.settle, "stop:s1:True", "failed", "no", 2)
+    database.run(commands.settle, "r1", "stop:s1:True", "failed", "no", 2)
     anew = database.run(commands.promise, "r1", stop(), 3)
     assert (anew.command.command_id, anew.fresh) == ("stop:s1:True:2", True)
 

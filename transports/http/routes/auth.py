@@ -79,7 +79,7 @@ async def sign_in_with_password(call: Call[rest.PasswordSignIn, None]) -> rest.S
     audit="auth.password",
 )
 async def set_password(call: Call[rest.SetPassword, None]) -> rest.SignedIn:
-    """Set or change your password. Ends all your sign-ins and connections; the answer is a new sign-in.
+    """Set or change your password. Ends all your sign-ins, one-time codes and connections; the answer is a new sign-in.
 
     Needs a token of a sign-in; an API token may not do it.
     """

@@ -1,6 +1,6 @@
 """Routes of the members of a village."""
 
-from townwatch.access.policy import Action
+from townwatch.access.policy import Action, administers
 from townwatch.contracts import rest
 from townwatch.store import members, users
 from townwatch.transports.http import views
@@ -20,7 +20,7 @@ async def list_members(call: Call[None, rest.PageQuery]) -> rest.MemberList:
     """
     found = await call.api.database.read(members.of_village, call.path["villageId"])
     role = next((one.role for one in found if one.user_id == call.user_id), None)
-    if role is None and not call.subject.admin:
+    if role is None and not administers(call.subject):
         raise not_found("list of members that you may see")
     page, following = cut(found, lambda one: (one.name, one.user_id), call.query.cursor, call.query.limit)
     return rest.MemberList(items=[views.member_view(one, emails=role == "owner") for one in page], next=following)

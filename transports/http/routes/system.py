@@ -63,10 +63,10 @@ async def get_status(call: Call[None, None]) -> rest.ServiceStatus:
 async def list_replicas(call: Call[None, None]) -> rest.ReplicaList:
     """List the processes that share the database, the oldest first.
 
-    Where they are reached is shown to administrators only.
+    Where they are reached is shown to administrators only, whose token may be used for that.
     """
     found = call.api.replicas()
-    shown = found if call.subject.admin else [attrs.evolve(one, address=None) for one in found]
+    shown = found if administers(call.subject) else [attrs.evolve(one, address=None) for one in found]
     return rest.ReplicaList(items=shown)
 
 
@@ -74,13 +74,14 @@ async def list_replicas(call: Call[None, None]) -> rest.ReplicaList:
 async def get_supervision(call: Call[None, None]) -> RestResponse:
     """Return the live tree of actors and supervisors.
 
-    Ids and paths of sessions, villages, agents, runners and clients are shown to administrators only.
+    Ids and paths of sessions, villages, agents, runners and clients are shown to administrators only, whose token
+    may be used for that.
     """
     root = call.api.root()
     if root is None:
         raise ProblemError(503, "the supervision tree is not running; try again")
     node = tree(root)
-    shown = node if call.subject.admin else _anonymous(node)
+    shown = node if administers(call.subject) else _anonymous(node)
     return RestResponse(200, encode(_camel_keys(shown.as_dict())))
 
 
