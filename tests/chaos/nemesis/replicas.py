@@ -110,7 +110,7 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
             nursery.start_soon(workload.keep_running, name)
         for decision in ("allow", "deny"):
             nursery.start_soon(workload.decide, decision)
-        await _something_is_asked(workload)
+        await _something_is_asked(workload, campaign.patience)
         await pair.rage(campaign.plan, campaign.rage_seconds)
         judge, stories = await _come_to_rest(town, pair, workload, swarms, campaign.rest_seconds)
         nursery.cancel_scope.cancel()
@@ -130,9 +130,9 @@ def _service(folder: Path, url: str, name: str, lease_seconds: float) -> tuple[i
     return port, member
 
 
-async def _something_is_asked(workload: Workload) -> None:
+async def _something_is_asked(workload: Workload, seconds: float) -> None:
     """A run in which nothing happens proves nothing."""
-    with trio.fail_after(120):
+    with trio.fail_after(seconds):
         while not workload.answers:
             await trio.sleep(0.1)
 
