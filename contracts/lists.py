@@ -136,7 +136,7 @@ MOST_CONVERSATIONS = 200
 
 
 @attrs.frozen(kw_only=True)
-class Conversation:
+class OutsideConversation:
     """A conversation that an agent's CLI keeps. `conversation`: the CLI's own name for it; `path`: the directory that
     it was in; `at`: when it last changed, by its machine's clock (epoch ms). `title`: in one line, without secrets;
     None where there is none that can be read.
@@ -162,8 +162,8 @@ class Conversations:
     """The newest first. `unknown`: agents of which nothing can be told. `truncated`: there are more."""
 
     TYPE: ClassVar[str] = "conversations"
-    conversations: Annotated[list[Conversation], msgspec.Meta(max_length=MOST_CONVERSATIONS)] = attrs.field(
-        factory=list[Conversation]
+    conversations: Annotated[list[OutsideConversation], msgspec.Meta(max_length=MOST_CONVERSATIONS)] = attrs.field(
+        factory=list[OutsideConversation]
     )
     unknown: Annotated[list[UnreadConversations], msgspec.Meta(max_length=20)] = attrs.field(
         factory=list[UnreadConversations]

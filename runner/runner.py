@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import attrs
 import structlog
 import trio
 
+from townwatch import __version__
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
@@ -28,7 +28,7 @@ from townwatch.runner.observers.observers import Shared
 from townwatch.runner.observers.process_watch import ProcessWatch
 from townwatch.runner.observers.trees import Trees
 from townwatch.runner.policies import PolicyShelf
-from townwatch.runner.session import cgroups, worktrees
+from townwatch.runner.session import worktrees
 from townwatch.runner.session.agent_socket import SESSION_VARIABLE, AskServer
 from townwatch.runner.session.answering import Answer
 from townwatch.runner.session.approvals import SESSION_END
@@ -37,6 +37,7 @@ from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.processes import ProcessTable, kill_marked
 from townwatch.runner.session.rules import SessionRules
 from townwatch.runner.session.session import GRACE_SECONDS, Session
+from townwatch.runner.session.system import cgroups
 from townwatch.runner.spool.recorder import Recorder, now_ms
 from townwatch.runner.spool.spool import Spool, SpoolSession
 
@@ -237,7 +238,7 @@ class Runner:
         return wire.Hello(
             runner_id=self.identity.runner_id,
             name=self.identity.name,
-            version=version("townwatch"),
+            version=__version__,
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,

@@ -16,7 +16,7 @@ from townwatch.app.doctor.findings import Finding, Level
 from townwatch.app.doctor.postgres import shared_log
 from townwatch.config.settings import Settings
 from townwatch.runner.agents import discovery
-from townwatch.runner.session import cgroups
+from townwatch.runner.session.system import cgroups
 from townwatch.store.engine.postgres import is_postgres
 
 PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db", "search.db")

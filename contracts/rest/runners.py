@@ -7,7 +7,7 @@ import msgspec
 
 from townwatch.contracts.events import Id, NonNegative
 from townwatch.contracts.link import Capabilities, Load, SpoolSize
-from townwatch.contracts.lists import Conversation, UnreadConversations
+from townwatch.contracts.lists import OutsideConversation, UnreadConversations
 from townwatch.contracts.rest.shared import Cursor, Limit, Name, RunnerId, RunnerStatus, Secret, VillageId
 
 
@@ -92,7 +92,7 @@ class ConversationList:
     """
 
     runner_id: str
-    items: list[Conversation]
+    items: list[OutsideConversation]
     unknown: list[UnreadConversations]
     truncated: bool
 

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import structlog
 import trio
 import trio_websocket
@@ -210,6 +209,8 @@ class Link:
             await trio.sleep(self._heartbeat)
 
     def _heartbeat_message(self) -> wire.Heartbeat:
+        import psutil  # here: a runner of one short command ends before it says how loaded its machine is
+
         events, size = self._spool.size()
         load = wire.Load(
             cpu_percent=psutil.cpu_percent(),

@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
-from xml.etree import ElementTree
 
 import attrs
 
@@ -312,6 +311,8 @@ _PARSERS: dict[Tool, Callable[[str], Counts | None]] = {
 
 def count_junit(xml: str | bytes) -> Counts | None:
     """The counts of a JUnit file; None where it is not one."""
+    from xml.etree import ElementTree  # here: most sessions have none
+
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:

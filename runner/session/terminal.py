@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import trio
 
 from townwatch.runner.account import Account, give_up_capabilities
-from townwatch.runner.session import cgroups
-from townwatch.runner.session.processes import name_of
+from townwatch.runner.session.processes import name_of, pids, state_of
 from townwatch.runner.session.size import Size
-from townwatch.runner.session.starting import NOT_FOUND, as_script, why
+from townwatch.runner.session.system import cgroups
+from townwatch.runner.session.system.starting import NOT_FOUND, as_script, why
 
 CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
@@ -40,6 +39,8 @@ MOST_AHEAD = 16
 """Pieces that are read ahead of a change of size; a program that writes on and on is not waited for."""
 POLL_SECONDS = 0.02
 """How often to look whether the processes of a session are gone."""
+GONE = "ZX"
+"""What the kernel says of a process that has ended."""
 HALT_SECONDS = 5.0
 """How long to look for processes that a session begins while it is being paused."""
 KILL_SECONDS = 10.0
@@ -342,7 +343,7 @@ def signal_name(number: int) -> str:
 
 def session_members(leader: int) -> list[int]:
     """The living processes of a terminal's session, by the id of its leader."""
-    return [pid for pid in psutil.pids() if _session_of(pid) == leader and not _is_zombie(pid)]
+    return [pid for pid in sorted(pids()) if _session_of(pid) == leader and state_of(pid) not in GONE]
 
 
 def _session_of(pid: int) -> int:
@@ -353,17 +354,7 @@ def _session_of(pid: int) -> int:
 
 
 def _stands_still(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.Error:
-        return True
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
+    return state_of(pid) in f"T{GONE}"
 
 
 def _take_terminal(group: cgroups.SessionGroup | None) -> None:

@@ -8,7 +8,7 @@ and the work; the terminal program then opens that thread.
 The server and the program are processes of the session's pseudo-terminal: they are paused, stopped and end with it. No
 shared daemon of Codex is used, started or ended.
 
-Where there can be no server, or it says what nobody here knows, the terminal program goes on in the session's terminal:
+Where there can be no server, or it says what is not known here, the terminal program goes on in the session's terminal:
 with the conversation that was begun, else alone, with the order as its prompt. Its own dialogs ask then.
 """
 

@@ -66,7 +66,7 @@ class CopilotTerminal:
 
     @property
     def goes_on_alone(self) -> bool:
-        """Return False: nobody would carry the order on."""
+        """Return False: the order would stand still."""
         return False
 
     async def prompt(self, text: str) -> None:

@@ -24,7 +24,7 @@ TITLE_CHARS = 120
 
 
 @attrs.frozen(kw_only=True)
-class Found:
+class FoundConversation:
     """One conversation, as its CLI's store has it. `at`: epoch s."""
 
     name: str

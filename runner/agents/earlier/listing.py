@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import structlog
 
-from townwatch.contracts.lists import MOST_CONVERSATIONS, Conversation, Conversations, UnreadConversations
+from townwatch.contracts.lists import MOST_CONVERSATIONS, Conversations, OutsideConversation, UnreadConversations
 from townwatch.contracts.tasks import CONVERSATION_NAME
 from townwatch.runner.agents import catalog
-from townwatch.runner.agents.earlier.files import CannotTell, Found
+from townwatch.runner.agents.earlier.files import CannotTell, FoundConversation
 from townwatch.runner.agents.earlier.stores import STORES
 from townwatch.runner.reading import as_acting
 from townwatch.runner.session.redact import Redactor, secrets_of
@@ -24,7 +24,7 @@ def conversations(env: Mapping[str, str]) -> Conversations:
     store that cannot be read is named with the reason.
     """
     redactor = Redactor(secrets_of(env))
-    found: list[Conversation] = []
+    found: list[OutsideConversation] = []
     unknown: list[UnreadConversations] = []
     with as_acting():
         for provider, read in STORES.items():
@@ -41,14 +41,14 @@ def conversations(env: Mapping[str, str]) -> Conversations:
     return Conversations(conversations=shown, unknown=unknown, truncated=len(shown) < len(found))
 
 
-def _can_be_told(one: Found) -> bool:
+def _can_be_told(one: FoundConversation) -> bool:
     """Return whether a start could name it: an absolute path in text, a name that is no option of the CLI."""
     path = one.directory
     named = CONVERSATION_NAME.fullmatch(one.name) is not None
     return named and path.startswith("/") and len(path) <= LONGEST_PATH and path.isprintable()
 
 
-def _told(provider: str, one: Found, redactor: Redactor) -> Conversation:
+def _told(provider: str, one: FoundConversation, redactor: Redactor) -> OutsideConversation:
     title = None if one.title is None else redactor.clean(one.title)[:200]
     at = max(0, int(one.at * 1000))
-    return Conversation(provider_id=provider, conversation=one.name, path=one.directory, at=at, title=title)
+    return OutsideConversation(provider_id=provider, conversation=one.name, path=one.directory, at=at, title=title)

@@ -115,11 +115,11 @@ class GeminiTerminal:
 
     @property
     def goes_on_alone(self) -> bool:
-        """Return False: nobody would carry the order on."""
+        """Return False: the order would stand still."""
         return False
 
     async def _stands_still(self) -> bool:
-        """Return whether neither its screen nor its hooks have said anything for a while, and nobody has paused it."""
+        """Return whether neither its screen nor its hooks have told a thing for a while, and it is not paused."""
         quiet, pid = self._host.quiet_seconds, self._host.pid
         if quiet is None or pid is None or min(quiet, trio.current_time() - self._hooked) < QUIET_SECONDS:
             return False
@@ -170,7 +170,7 @@ class GeminiTerminal:
         for said in readings:
             match said:
                 case Asked():
-                    if self._tells_refusals:  # else nobody would hear of a no
+                    if self._tells_refusals:  # else a no would not be told
                         await self._ask(said)
                 case Settled(request=request, outcome=outcome):
                     await self._settled(request, outcome or "withdrawn")

@@ -58,7 +58,7 @@ async def at_work(bench: Bench, place: Place, where: Where) -> AsyncIterator[Age
 
 
 @pytest.mark.skipif(not others.by_hand(others.QWEN), reason="run by python -m tests.agents")
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("kind", "where", "key"), CASES, ids=[f"{kind.provider}-{where}" for kind, where, _ in CASES])
 async def test_everybody_says_the_same(
     tmp_path: Path, model: fake_model.Model, kind: Kind, where: Where, key: str | None

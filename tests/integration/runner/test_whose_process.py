@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from tests.integration.runner.conftest import Bench, open_bench, until
-from townwatch.runner.session import cgroups, processes
+from townwatch.runner.session import processes
 from townwatch.runner.session.session import Session
+from townwatch.runner.session.system import cgroups
 from townwatch.runner.session.terminal import CommandExit
 
 TICKS = "while :; do date +%s%N > beat; sleep 0.05; done"

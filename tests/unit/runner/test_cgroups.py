@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from townwatch.runner.session import cgroups
+from townwatch.runner.session.system import cgroups
 
 UNIFIED = "29 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
 HYBRID = (

@@ -55,12 +55,12 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     """Start a session on a runner.
 
     Uses the runner that is named, or else the least loaded one that has the provider, matches the labels and has
-    less than 80 % of its session limit in use; 503 with the reason if there is none. 409 if the runner refuses, and
-    409 E_BUDGET where nothing is left of a budget that it would use: the details say of which; 504 if it did not answer
-    in time: it may still start the session then. 403 E_POLICY where a rule of the category `start` refuses it. With
-    `resumeOf` the conversation of an ended session goes on, on its runner and in its directory; 409 where its agent
-    named none. With `conversation` one goes on that the agent's CLI had outside of Townwatch; 409 where it is a
-    session's here, or open in another process.
+    less than 80 % of its session limit in use; 409 E_NO_RUNNER with the reason if there is none. 409 if the runner
+    refuses, and 409 E_BUDGET where nothing is left of a budget that it would use: the details say of which; 504 if it
+    did not answer in time: it may still start the session then. 403 E_POLICY where a rule of the category `start`
+    refuses it. With `resumeOf` the conversation of an ended session goes on, on its runner and in its directory; 409
+    where its agent named none. With `conversation` one goes on that the agent's CLI had outside of Townwatch; 409 where
+    it is a session's here, or open in another process.
     """
     wanted = call.body
     village = call.village_id or ""
@@ -167,7 +167,7 @@ async def _place(api: Api, wanted: StartSession, village: str, earlier: SessionS
     features = [name for name, value in needs.items() if value is not None]
     chosen = choose(candidates, wanted.provider_id, wanted.labels, named, features)
     if isinstance(chosen, NoRunner):
-        raise ProblemError(503, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
+        raise ProblemError(409, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
     return chosen
 
 
@@ -253,7 +253,7 @@ async def _command(call: Call[StartSession, None], runner_id: str, config: Sessi
     runner = await api.context.router_call(m.EnsureRunner(runner_id))
     if not await runner.call(m.CanDo("start"), timeout=SEND_SECONDS):
         await _take_back(api, session_id)
-        raise ProblemError(503, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
+        raise ProblemError(409, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
     promise = await api.context.promises.promise(
         runner_id,
         command,
