@@ -20,6 +20,7 @@ from tests.support import postgres
 from townwatch.config.process import free_port
 
 CLIENTS_OF_A_PROCESS = 10
+ANSWER_SECONDS = 120.0
 
 
 @attrs.frozen(kw_only=True)
@@ -109,7 +110,7 @@ async def wage(campaign: Campaign, folder: Path, server: postgres.Server, url: s
             nursery.start_soon(workload.keep_running, name)
         for decision in ("allow", "deny"):
             nursery.start_soon(workload.decide, decision)
-        await _something_is_asked(workload)
+        await _something_is_asked(workload, campaign.patience)
         await pair.rage(campaign.plan, campaign.rage_seconds)
         judge, stories = await _come_to_rest(town, pair, workload, swarms, campaign.rest_seconds)
         nursery.cancel_scope.cancel()
@@ -129,9 +130,9 @@ def _service(folder: Path, url: str, name: str, lease_seconds: float) -> tuple[i
     return port, member
 
 
-async def _something_is_asked(workload: Workload) -> None:
+async def _something_is_asked(workload: Workload, seconds: float) -> None:
     """A run in which nothing happens proves nothing."""
-    with trio.fail_after(120):
+    with trio.fail_after(seconds):
         while not workload.answers:
             await trio.sleep(0.1)
 
@@ -183,12 +184,23 @@ async def until_over(town: Town, seconds: float) -> list[str]:
 
 
 async def all_of(http: httpx.AsyncClient, path: str) -> list[dict[str, object]]:
-    """All pages of a list."""
+    """All pages of a list, asked again where the answer was cut off: a proxy resets those to whom a replica is late."""
     found: list[dict[str, object]] = []
     cursor = ""
     while True:
-        answer = (await http.get(f"{path}?limit=100{cursor}")).json()
+        with trio.fail_after(ANSWER_SECONDS):
+            while (page := await _page(http, f"{path}?limit=100{cursor}")) is None:
+                await trio.sleep(0.5)
+        answer = page.json()
         found += answer["items"]
         if answer["next"] is None:
             return found
         cursor = f"&cursor={answer['next']}"
+
+
+async def _page(http: httpx.AsyncClient, path: str) -> httpx.Response | None:
+    try:
+        answer = await http.get(path)
+    except httpx.HTTPError:
+        return None
+    return answer if answer.status_code == 200 else None
