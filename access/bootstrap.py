@@ -7,6 +7,7 @@ from pathlib import Path
 from secrets import token_hex
 
 import attrs
+import structlog
 from sqlalchemy import Connection
 
 from townwatch.access import secrets
@@ -15,6 +16,7 @@ from townwatch.store import members, runner_grants, runners, service_secrets, to
 from townwatch.store.log.schema import sync_directory
 from townwatch.store.runners import RunnerRow
 
+_log = structlog.get_logger("access")
 OWNER_ID = "user_owner"
 DEMO_VILLAGE = "demo"
 LOCAL_RUNNER = "runner_local"
@@ -71,9 +73,26 @@ def bootstrap(
         if villages.get(connection, DEMO_VILLAGE) is not None:  # the owner's first village, and no other
             runner_grants.grant(connection, runner_id, DEMO_VILLAGE, OWNER_ID, now_ms)
     if good is None:
+        set_aside(file, now_ms)
         granted = grant_runner_token(connection, runner_id, now_ms)
         _write_private(file, {"runnerId": runner_id, "name": name, "token": granted.token})
     return Bootstrapped(owner_id=OWNER_ID, village_id=DEMO_VILLAGE, runner_id=runner_id, runner_file=file)
+
+
+def set_aside(file: Path, now_ms: int) -> None:
+    """Keep a runner.json that names a runner of another service: only that file has its token."""
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+        ours = str(known["runnerId"]).startswith(LOCAL_RUNNER) or not (known.get("token") or known.get("tls"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if not ours:
+        kept = file.with_name(f"{file.name}.{now_ms}")
+        file.rename(kept)
+        _log.warning(
+            "runner_file_set_aside", runner=known["runnerId"], service=known.get("url"), file=str(kept),
+            advice="this machine's runner is this service's now; to have the other one back, give it a --state-dir",
+        )  # fmt: skip
 
 
 def _local_runner(connection: Connection, file: Path, now_ms: int, *, shared: bool) -> tuple[str, str]:

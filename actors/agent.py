@@ -32,8 +32,8 @@ MOST_SCROLLED = 512 * 1024
 """The same for lines that only scroll: of those just the last are drawn, for a viewer who comes."""
 CHECKPOINT_CHARS = 1 << 20
 """Characters of output between two stored states: what a restart has to read again."""
-SCROLLED_FACTOR = 4
-"""So many times as much of lines that only scroll: of those it draws just the last."""
+SCROLLED_FACTOR = 16
+"""So many times as much of lines that only scroll: of those it draws just the last, a thousand for each state."""
 
 
 @attrs.frozen

@@ -145,6 +145,7 @@ async def drive(
     Raises `supervision.RateLimited`, `orders.RunnerOffline`, `orders.Unsupported`, `NotVisible` where it is gone.
     """
     limit(context, subject.user_id)
+    context.typed_at = trio.current_time()
     answer = await tell(context, state.session_id, attrs.evolve(order, by=subject.user_id))
     now = context.clock.now_ms()
     note, where = context.audit.note, (subject, origin, now, state.village_id, state.session_id)
@@ -163,7 +164,9 @@ def limit(context: Context, user_id: str | None) -> None:
 
 async def tell(context: Context, session_id: str, message: Any) -> Any:
     """Return the answer of a session's actor. Raises `NotVisible` where there is none."""
-    session = await context.router_call(LocateSession(session_id))
+    session = context.directory.alive(context.directory.sessions, session_id)
+    if session is None:  # the router wakes it; keys do not wait behind what others print
+        session = await context.router_call(LocateSession(session_id))
     if session is None:
         raise NotVisible(f"there is no session {session_id[:200]!r}")
     return await session.call(message, timeout=CALL_SECONDS)

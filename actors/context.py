@@ -4,6 +4,7 @@ The singletons (journal, router, timers) put their own address here when they st
 same over their restarts.
 """
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -74,6 +75,8 @@ class Context:
     crash, so that no event of its runner takes a number of the service's."""
     keyboards: dict[str, Keyboard] = attrs.field(factory=dict[str, "Keyboard"])
     """session → who holds its keyboard. Written by the session alone; outlives its crash."""
+    typed_at: float = -math.inf
+    """When a person typed last, by trio's clock: what can wait leaves the processor to the echo."""
     present: set[str] = attrs.field(factory=set[str])
     """Villages in which people came, went, or took a keyboard since `presence` was told."""
     last_seen: dict[str, tuple[Any, float]] = attrs.field(factory=dict)

@@ -31,9 +31,11 @@ async def missed(
     shown: dict[ApprovalKey, None],
     *,
     output: bool = True,
+    told: Callable[[m.UiFrame], bool] | None = None,
 ) -> None:
-    """Return everything the room showed after `since` and up to `positions`. A session `since` does not name is new to
-    it. `output`: False for a client that gets the same text as terminal output.
+    """Send everything the room showed after `since` and up to `positions`. A session `since` does not name is new to
+    it. `output`: False for a client that gets the same text as terminal output. `told`: which messages the client gets
+    by another room that it joins in the same breath.
     """
     is_village = room.startswith("village:")
     audience = for_village if is_village else translate
@@ -41,7 +43,7 @@ async def missed(
     def wanted(outgoing: m.UiFrame) -> bool:
         if outgoing.approval is not None:
             shown[outgoing.approval] = None
-        if not output and outgoing.output:
+        if (not output and outgoing.output) or (told is not None and told(outgoing)):
             return False
         return bool(outgoing.scope & (Scope.VILLAGE if is_village else Scope.AGENT))
 

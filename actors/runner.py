@@ -23,7 +23,7 @@ from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.landing import LAND
-from townwatch.contracts.link import Command, ErrorBody, Heartbeat, Hello, Result
+from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
 log = structlog.get_logger("runner")
@@ -38,6 +38,7 @@ FEATURES = {
     "resume": "pause",
     "resize": "resize",
     "diff": "diff",
+    "conversations": CONVERSATIONS,
     LAND: LAND,
     "land_status": LAND,
 }
@@ -249,7 +250,8 @@ class RunnerActor(TrioActor):
                 f"runner {self.runner_id} is of a release that cannot commit, push or merge for people; install this "
                 "one on its machine"
             )
-        raise m.Unsupported(f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}")
+        what = "list conversations" if command == "conversations" else f"{command} a session"
+        raise m.Unsupported(f"runner {self.runner_id} cannot {what}: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""

@@ -104,7 +104,7 @@ async def open_api(
         history=base.history,
         chaos=settings.server.chaos,
         reasons_not_ready=partial(not_ready, context, health, base, room),
-        warnings=base.damage.warnings,
+        warnings=lambda: [*base.damage.warnings(), *(base.bridge.warnings() if base.bridge is not None else ())],
         cluster=lambda: None if base.member is None else base.member.words,
         replicas=lambda: [] if base.member is None else base.member.views(),
         registry=base.metrics.registry,

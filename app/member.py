@@ -130,7 +130,7 @@ class ClusterMember:
                 name=one.name,
                 role="leader" if one.life == leader else "follower",
                 version=one.version,
-                since=0.0 if one.since is None else one.since.timestamp() * 1000,
+                since=None if one.since is None else one.since.timestamp() * 1000,
                 lag_ms=round(one.lag_ms),
                 relayed=one.relayed,
                 link_ms=None if one.link_ms is None else round(one.link_ms, 1),

@@ -26,6 +26,8 @@ from townwatch.app.health.damage import Damage
 from townwatch.app.health.metrics import Metrics
 from townwatch.app.held.commands import HeldCommands
 from townwatch.app.identity import known_issuers, open_database
+from townwatch.app.interop.bridge import ClusterBridge
+from townwatch.app.interop.opening import bridge_of
 from townwatch.app.member import ClusterMember
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
@@ -59,7 +61,6 @@ from townwatch.supervision import History
 from townwatch.transports.edge.server import Edge, EdgeSettings
 from townwatch.transports.edge.trusted import TrustedProxies
 from townwatch.transports.socketio import EngineSettings, RecoverySettings, TrioServer
-from townwatch.transports.socketio.handlers import SocketIoOutlet
 
 log = structlog.get_logger("service")
 
@@ -102,6 +103,8 @@ class Resources:
     search: SearchIndex
     tracing: Tracing | None
     """None where no collector is named."""
+    bridge: ClusterBridge | None
+    """None where no Redis is named."""
 
 
 async def open_resources(
@@ -145,6 +148,7 @@ async def open_resources(
     stack.callback(telemetry.subscribe(history.note))
     tracing = tracing_of(settings.telemetry, metrics.registry)
     server = TrioServer(engine=EngineSettings(origins=settings.server.origins), recovery=RecoverySettings())
+    bridge, outlet = bridge_of(settings.bridge, metrics.registry, server, lambda: context.directory.villages)
     disk = faults.disk(event_log) if faults else event_log
     trail = AuditTrail(database)
     stack.push_async_callback(trail.flush)
@@ -152,7 +156,7 @@ async def open_resources(
     held = HeldCommands()
     context = Context(
         disk,
-        SocketIoOutlet(server),
+        outlet,
         clock,
         StoredDecisions(database, lambda: accountant.look_soon(again=True), held),
         StoredPromises(database, clock, held),
@@ -191,6 +195,7 @@ async def open_resources(
         member=member,
         search=search,
         tracing=tracing,
+        bridge=bridge,
     )
 
 

@@ -292,7 +292,7 @@ class open_service:
             ),
             ChildSpec(id="forgetter", actor=Forgetter, args=(base.context, base.database, ending)),
             ChildSpec(id="releases", actor=Releases, args=(base.context, base.database), backoff=cast.BACKOFF),
-            ChildSpec(id="search", actor=Indexer, args=(base.search, base.event_log), backoff=cast.BACKOFF),
+            ChildSpec(id="search", actor=Indexer, args=_indexing(base), backoff=cast.BACKOFF),
             ChildSpec(id="presence", actor=Presence, args=(base.context, base.database), backoff=cast.BACKOFF),
             ChildSpec(id="grants", actor=GrantWatch, args=(base.grant_keeper,), backoff=cast.BACKOFF),
             ChildSpec(
@@ -307,6 +307,11 @@ class open_service:
         if base.tracing is not None:
             run = base.tracing.exporter.run
             specs.append(ChildSpec(id="spans", actor=Hosted, args=(run,), shutdown=1.5, backoff=cast.BACKOFF))
+        if base.bridge is not None:
+            told = {"told": base.bridge.told}
+            specs.append(
+                ChildSpec(id="bridge", actor=Hosted, args=(base.bridge.run,), kwargs=told, backoff=cast.BACKOFF)
+            )
         keep = retention(self._settings.journal)
         if keep is not None:
             specs.append(ChildSpec(id="keeper", actor=Keeper, args=(base.context, base.event_log, keep)))
@@ -347,3 +352,7 @@ async def _stop(root: Any) -> None:
     if root.is_alive():
         with trio.move_on_after(STOP_SECONDS - DRAIN_SECONDS - 1, shield=True):
             await root.stop()
+
+
+def _indexing(base: Resources) -> tuple[Any, ...]:
+    return base.search, base.event_log, base.context

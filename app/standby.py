@@ -51,7 +51,7 @@ async def leading(
         async with trio.open_nursery() as nursery:
             await nursery.start(member.run)
             try:
-                term = await wait_for(_Taking(lease), edge, told, member, prepared.keep)
+                term = await wait_for(_Taking(lease, prepared), edge, told, member, prepared.keep)
             except Exception as error:
                 failure = error  # raised outside the nursery, which would wrap it
             else:
@@ -111,14 +111,17 @@ def has_events(file: Path) -> bool:
 class _Taking:
     """Take the lease; from the second call on, after a look at what the leader does meanwhile."""
 
-    def __init__(self, lease: ProcessLease) -> None:
+    def __init__(self, lease: ProcessLease, prepared: WarmStart) -> None:
         self._lease = lease
+        self._prepared = prepared
         self._stands_by = False
 
     def __call__(self) -> Term:
         self._lease.prepare()
         if self._stands_by:
             self._lease.watch(WATCH_SECONDS)
+            if self._prepared.must_not_lead is not None:  # another one can; this one still relays to it
+                raise AnotherLeads(self._prepared.must_not_lead)
         taken = self._lease.take()
         if isinstance(taken, Leader):
             self._stands_by = True

@@ -27,6 +27,7 @@ from townwatch.store.deciding import policies
 from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import Term
 from townwatch.store.log.port import DurableLog
+from townwatch.store.migrations import SchemaTooNew, check_usable
 from townwatch.store.pg_log.log import PostgresLog
 from townwatch.transports.http.app import descriptions
 from townwatch.transports.http.static import page_of
@@ -61,6 +62,8 @@ class WarmStart:
         """Sessions as they were when they were read last."""
         self._marks: dict[str, str] = {}
         """The snapshots that these were read from: some of what they say is in no event."""
+        self.must_not_lead: str | None = None
+        """Why this process could not lead if it were its turn: a later release changed the tables."""
 
     async def keep(self) -> None:
         """Run while this process stands by."""
@@ -131,6 +134,7 @@ class WarmStart:
         self._idle.clear()
         try:
             self._open()
+            self._look_at_release()
             self._read()
         except BaseException:
             self._drop()
@@ -158,6 +162,16 @@ class WarmStart:
         else:
             self._log.look()
         self._database.refresh_connections()
+
+    def _look_at_release(self) -> None:
+        """Raises `SchemaTooNew`."""
+        assert self._database is not None
+        try:
+            self._database.run(check_usable)
+        except SchemaTooNew as error:
+            self.must_not_lead = str(error)
+            raise
+        self.must_not_lead = None
 
     def _read(self) -> None:
         event_log, database = self._log, self._database

@@ -23,10 +23,13 @@ def main() -> None:
     except BrokenPipeError:
         status = _broken_pipe()
     except SystemExit as exit:
-        if exit.code is None or isinstance(exit.code, int):
+        if isinstance(exit.__context__, BrokenPipeError):  # rich, which prints the help, makes a 1 of it
+            status = _broken_pipe()
+        elif exit.code is None or isinstance(exit.code, int):
             raise
-        print(f"townwatch: {exit.code}", file=sys.stderr)
-        status = TROUBLE
+        else:
+            print(f"townwatch: {exit.code}", file=sys.stderr)
+            status = TROUBLE
     except BaseException as error:
         if os.environ.get("TOWNWATCH_DEBUG"):
             import traceback
@@ -34,6 +37,7 @@ def main() -> None:
             traceback.print_exc()
         print(f"townwatch: {_describe(error)}", file=sys.stderr)
         status = TROUBLE
+        _drop_output()
     sys.exit(status)
 
 
@@ -87,6 +91,14 @@ def _broken_pipe() -> int:
     """Return the shell's status for SIGPIPE, after stdout can no longer raise at the interpreter's end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 141
+
+
+def _drop_output() -> None:
+    """Drop what standard output does not take (a full disk): the interpreter's end would say so in three lines more."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _describe(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import logging
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import attrs
@@ -32,6 +33,7 @@ from townwatch.cli.shared import (
     ConfigFile,
     Json,
     StateDir,
+    Whole,
     complain as _complain,
     line_of,
     log_to_file as _log_to_file,
@@ -44,7 +46,7 @@ from townwatch.cli.shared import (
 )
 from townwatch.cli.user import user_app
 from townwatch.config.log_sink import drain_all, open_missing_descriptors
-from townwatch.config.place import default_state_dir, former_state
+from townwatch.config.place import default_state_dir, former_state, has_service
 from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
 
 app = App(
@@ -81,9 +83,9 @@ def serve(
     config: ConfigFile = None,
     state_dir: StateDir = None,
     host: str | None = None,
-    port: int | None = None,
+    port: Whole | None = None,
     demo: bool = False,
-    seed: int = 1,
+    seed: Whole = 1,
     chaos: bool = False,
     keep: bool = False,
     qr: bool = False,
@@ -121,6 +123,8 @@ def serve(
             f"{former} holds a service of an earlier version, {found.state} none: "
             f"--state-dir {shlex.quote(str(former))} goes on with it, or move it there"
         )
+    if (other := _of_another_service(found.state)) is not None:
+        return _complain(other)
     if keep:
         from townwatch.cli.watchdog import keep_running
         from townwatch.config.process import free_port
@@ -149,6 +153,22 @@ def serve(
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130
+
+
+def _of_another_service(state: Path) -> str | None:
+    """Return one line where no service was ever started in a state directory, and a runner of another one has it."""
+    from townwatch.runner import identity
+
+    if has_service(state):
+        return None
+    try:
+        known = identity.load(state)
+    except identity.NotEnrolled:
+        return None
+    return (
+        f"{state} is {known.runner_id} of {known.url}: give this service another --state-dir, or remove "
+        f"{state / identity.FILE} to forget that runner"
+    )
 
 
 def _stand_by_again() -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +15,7 @@ from townwatch.cli.shared import (
     ConfigFile,
     Json,
     StateDir,
+    Whole,
     complain,
     line_of,
     log_to_stderr,
@@ -39,9 +42,10 @@ def runner(
     ca: str | None = None,
     cert: str | None = None,
     key: str | None = None,
-    max_sessions: int = 8,
-    spool_mb: int = 256,
+    max_sessions: Whole = 8,
+    spool_mb: Whole = 256,
     run_as: str | None = None,
+    anew: bool = False,
     state_dir: StateDir = None,
     config: ConfigFile = None,
 ) -> int:
@@ -67,6 +71,8 @@ def runner(
         megabytes of events kept while the service is away
     run_as
         the system user that sessions are executed as (default: [runner] run_as, else the runner's own)
+    anew
+        forget the runner that this state directory belongs to, for the one that the options name
     """
     from townwatch.net.service_url import BadServiceUrl, runner_endpoint
     from townwatch.runner import commands
@@ -78,7 +84,8 @@ def runner(
     found = settings_of(config, state_dir)
     try:
         endpoint = runner_endpoint(url) if url is not None else None
-        known = _enrolment(found, endpoint, token, runner_id, {"ca": ca, "certificate": cert, "key": key})
+        files = {"ca": ca, "certificate": cert, "key": key}
+        known = _enrolment(found, endpoint, token, runner_id, files, anew=anew)
         known.tls.context()
     except (BadServiceUrl, OSError) as error:
         return complain(line_of(error))
@@ -92,12 +99,19 @@ def runner(
 
 
 def _enrolment(
-    found: Settings, url: str | None, token: str | None, runner_id: str | None, files: dict[str, str | None]
+    found: Settings,
+    url: str | None,
+    token: str | None,
+    runner_id: str | None,
+    files: dict[str, str | None],
+    *,
+    anew: bool,
 ) -> Identity:
     """Return the enrolment: runner.json, changed by the command line's options; saved for the next time.
 
     Raises:
-        SystemExit: with one line, where there is no runner.json and the options do not replace it.
+        SystemExit: with one line, where the options name another runner than runner.json (`anew`: that may be
+            forgotten), or there is no runner.json and they do not say all.
     """
     from townwatch.runner import identity
     from townwatch.runner.link.tls import Tls
@@ -105,24 +119,41 @@ def _enrolment(
     state = found.state
     paths = {name: str(Path(path).absolute()) for name, path in files.items() if path}
     Tls(**paths).context()  # files that cannot be used are kept nowhere
-    if not (state / identity.FILE).exists() and (url or token or runner_id or paths):
+    known = own_runner(found) if (state / identity.FILE).exists() and not anew else None
+    if known is None and (anew or url or token or runner_id or paths):
         given = {"--url": url, "--runner-id": runner_id, "--token (or --cert)": token or paths.get("certificate")}
         if missing := [name for name, value in given.items() if not value]:
-            raise SystemExit(
-                complain(f"{state / identity.FILE} is not there, so the options must say all: {', '.join(missing)}")
-            )
+            why = "--anew was given" if anew else f"{state / identity.FILE} is not there"
+            raise SystemExit(complain(f"{why}, so the options must say all: {', '.join(missing)}"))
         known = identity.Identity(
             runner_id=runner_id or "", token=token or "", url=url or identity.DEFAULT_URL, tls=Tls(**paths)
         )
-        identity.save(state, known)
+        _replace(state, known)
         return known
-    known = own_runner(found)
+    known = known or own_runner(found)
     given = {"url": url, "token": token, "runner_id": runner_id}
     changed = attrs.evolve(known, **{name: value for name, value in given.items() if value is not None})
     changed = attrs.evolve(changed, tls=attrs.evolve(known.tls, **paths))
+    moved, other = changed.url != known.url, changed.runner_id != known.runner_id
+    if other or (moved and (changed.token, changed.tls) != (known.token, known.tls)):
+        raise SystemExit(complain(identity.belongs(state, known)))
     if changed != known:
         identity.save(state, changed)
+        if moved or changed.token != known.token:
+            what = f"is at {changed.url} now, no more at {known.url}" if moved else "has another token now"
+            print(f"townwatch: {state / identity.FILE}: {known.runner_id} {what}", file=sys.stderr)
     return changed
+
+
+def _replace(state: Path, known: Identity) -> None:
+    """Save a new enrolment, and say which one is forgotten by it."""
+    from townwatch.runner import identity
+
+    with suppress(identity.NotEnrolled):
+        before = identity.load(state)
+        if before.runner_id != known.runner_id or before.url != known.url:
+            print(f"townwatch: forgotten: {before.runner_id} of {before.url}", file=sys.stderr)
+    identity.save(state, known)
 
 
 @runner_app.command

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -22,6 +23,7 @@ __all__ = [
     "ConfigFile",
     "Json",
     "StateDir",
+    "Whole",
     "complain",
     "line_of",
     "log_to_file",
@@ -42,6 +44,17 @@ StateDir = Annotated[
 ]
 
 Json = Annotated[bool, Parameter(name="--json", help="one JSON value instead of text", negative=())]
+
+
+def _whole(_kind: Any, tokens: Sequence[Any]) -> int:
+    """Convert an option; cyclopts itself would make port 2 of 1.5. Raises ValueError."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number.") from None
+
+
+Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def tell(name: str, value: str, as_json: bool) -> int:

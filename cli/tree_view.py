@@ -83,7 +83,7 @@ def _line(node: dict[str, Any], lead: str, handled: dict[str, int]) -> str:
     if node["intensity"] is not None:
         restarts += f" {node['recent']}/{node['intensity']}"
     last = node["lastExit"]
-    ended = "" if last is None else f"{last['age']:.0f} s ago: {last['reason']}"
+    ended = (node.get("note") or "") if last is None else f"{last['age']:.0f} s ago: {last['reason']}"
     return f"{name[:44]:44} {node['state']:10} {waiting:>13} {rate:>7} {restarts:>10}  {ended}".rstrip()
 
 

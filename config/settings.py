@@ -17,6 +17,7 @@ import attrs
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
+from townwatch.config.bridge import BridgeSettings
 from townwatch.config.calling import CallsSettings, MailSettings, WebhookSettings
 from townwatch.config.place import default_state_dir
 from townwatch.config.telemetry import TelemetrySettings
@@ -274,6 +275,7 @@ class Settings:
     mail: MailSettings = attrs.field(factory=MailSettings)
     log: LoggingSettings = attrs.field(factory=LoggingSettings)
     telemetry: TelemetrySettings = attrs.field(factory=TelemetrySettings)
+    bridge: BridgeSettings = attrs.field(factory=BridgeSettings)
 
     @property
     def state(self) -> Path:

@@ -23,6 +23,8 @@ ErrorCode = Literal[
 ]
 Since = dict[str, NonNegative]
 """session → the last seq the client has seen."""
+MOST_ROOMS = 100
+"""Agents, and repositories, that one `join` may name."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +52,17 @@ class JoinRepo:
 
     repo_id: Id
     village_id: Id | None = None
+    since: Since | None = None
+
+
+@attrs.frozen(kw_only=True)
+class JoinRooms:
+    """A village, agents and repositories of it: many rooms in one call, counted as one join."""
+
+    village_id: Id
+    agents: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MOST_ROOMS)] = ()
+    repos: Annotated[tuple[Id, ...], msgspec.Meta(max_length=MOST_ROOMS)] = ()
+    output: Literal["full", "none"] = "full"
     since: Since | None = None
 
 
@@ -108,6 +121,7 @@ PAYLOADS: dict[str, ClientEvent] = {
     "join_village": ClientEvent(JoinVillage, "read", "village_id"),
     "join_agent": ClientEvent(JoinAgent, "read", "agent_id"),
     "join_repo": ClientEvent(JoinRepo, "read", "repo_id"),
+    "join": ClientEvent(JoinRooms, "read", "village_id"),
     "leave_village": ClientEvent(JoinVillage, "read", None),
     "leave_agent": ClientEvent(JoinAgent, "read", None),
     "leave_repo": ClientEvent(JoinRepo, "read", None),

@@ -34,6 +34,8 @@ class AgentInfo:
 
 POLICY_ENFORCEMENT = "policy_enforcement"
 """The feature of a runner that obeys the rules of its villages: the others are sent none."""
+CONVERSATIONS = "conversations"
+"""The feature of a runner that lists the conversations of its machine's agents, and goes on with one by its name."""
 SHARED_BUDGETS = "shared_budgets"
 """The feature of a runner that holds its sessions to allowances: the others are sent none."""
 
@@ -125,7 +127,7 @@ class Result:
     ok: bool
     error: ErrorBody | None = None
     data: Any = None
-    """What was asked for: of diff, a session's changes (`lists.SessionDiff`); of land and land_status, a `LandReport`
+    """What was asked for: of diff and conversations, see contracts/lists.py; of land and land_status, a `LandReport`
     and a `LandStatus` (contracts/landing)."""
 
 
@@ -198,6 +200,7 @@ CommandName = Literal[
     "diff",
     "land",
     "land_status",
+    "conversations",
 ]
 
 

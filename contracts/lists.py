@@ -1,5 +1,6 @@
 """Rows of lists of sessions and houses, in REST and in `house_changed`: enough to draw a page without histories.
-And the text of what a session changed: the runner's answer to the command ``diff``, kept when the session ends.
+And what a runner answers: the text of what a session changed (the command ``diff``, kept when the session ends), and
+the conversations that the agents' CLIs of its machine keep (the command ``conversations``).
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -8,7 +9,7 @@ import attrs
 import msgspec
 
 from townwatch.contracts.codec import Decoder
-from townwatch.contracts.events import NonNegative, Severity
+from townwatch.contracts.events import Id, NonNegative, Severity
 
 Verdict = Literal["running", "passed", "failed", "unknown"]
 
@@ -129,3 +130,45 @@ class SessionDiff:
 
 
 session_diff: Decoder[SessionDiff] = Decoder(SessionDiff, max_bytes=4 << 20)
+
+
+MOST_CONVERSATIONS = 200
+
+
+@attrs.frozen(kw_only=True)
+class OutsideConversation:
+    """A conversation that an agent's CLI keeps. `conversation`: the CLI's own name for it; `path`: the directory that
+    it was in; `at`: when it last changed, by its machine's clock (epoch ms). `title`: in one line, without secrets;
+    None where there is none that can be read.
+    """
+
+    provider_id: Id
+    conversation: Id
+    path: Annotated[str, msgspec.Meta(max_length=4096)]
+    at: NonNegative
+    title: Annotated[str, msgspec.Meta(max_length=200)] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class UnreadConversations:
+    """An agent whose conversations are not known: its CLI's store cannot be read."""
+
+    provider_id: Id
+    reason: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+@attrs.frozen(kw_only=True)
+class Conversations:
+    """The newest first. `unknown`: agents of which nothing can be told. `truncated`: there are more."""
+
+    TYPE: ClassVar[str] = "conversations"
+    conversations: Annotated[list[OutsideConversation], msgspec.Meta(max_length=MOST_CONVERSATIONS)] = attrs.field(
+        factory=list[OutsideConversation]
+    )
+    unknown: Annotated[list[UnreadConversations], msgspec.Meta(max_length=20)] = attrs.field(
+        factory=list[UnreadConversations]
+    )
+    truncated: bool = False
+
+
+conversations_of: Decoder[Conversations] = Decoder(Conversations, max_bytes=4 << 20)

@@ -3,7 +3,6 @@
 import ipaddress
 import re
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 import msgspec
@@ -158,6 +157,8 @@ class PolicyBody:
 
 
 def _is_zone(name: str) -> bool:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # here: few rules have one, and `townwatch run` has no time
+
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -1,5 +1,6 @@
 """Tasks of sessions: the specs in a start command and in POST /api/runner/sessions."""
 
+import re
 from typing import Annotated, Literal
 
 import attrs
@@ -56,6 +57,11 @@ Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^-
 """A model by the name that the agent's CLI knows it by."""
 
 
+CONVERSATION_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,199}$")
+ConversationName = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=CONVERSATION_NAME.pattern)]
+"""A conversation by the name that the agent's CLI has for it."""
+
+
 @attrs.frozen(kw_only=True)
 class WorktreeSpec:
     """A working tree of the session's own, made by its runner with git. `branch`: made from `base` (default: what is
@@ -105,7 +111,9 @@ class SessionConfig:
     resume_of: Id | None = None
     """The earlier session that this one continues."""
     cli_session_id: str | None = None
-    """The conversation that the agent's CLI is to go on with, by the CLI's own name for it."""
+    """The conversation that the agent's CLI is to go on with, by the CLI's own name for it. Without `resume_of`: one
+    that began outside of Townwatch.
+    """
     started_by: Id | None = None
     """The user who asked for it, for rules about a person."""
     budget: Budget | None = None
@@ -115,7 +123,8 @@ class SessionConfig:
 class StartSession:
     """The body of POST /api/runner/sessions. `resumeOf`: an ended session of this village whose conversation goes on,
     on its runner and in its directory; `repoRef`, `checkout`, `roomPath` and `worktree` are then the earlier session's.
-    `model`: as the agent's CLI names it.
+    `model`: as the agent's CLI names it. `conversation`: one that the agent's CLI had outside of Townwatch goes on, on
+    the runner that is named and in its own directory (`repoRef`), by the CLI's own name for it.
     """
 
     provider_id: ProviderId
@@ -133,6 +142,7 @@ class StartSession:
     worktree: WorktreeSpec | None = None
     model: Model | None = None
     resume_of: Id | None = None
+    conversation: ConversationName | None = None
     budget: Budget | None = None
 
     def check(self) -> None:
@@ -144,6 +154,27 @@ class StartSession:
             for field, value in (("model", self.model), ("resumeOf", self.resume_of)):
                 if value is not None:
                     raise ContractError(field, "is for agents; a command has none")
+        if self.conversation is not None:
+            self._check_conversation()
         if self.checkout is not None and not self.checkout.revision:
             field = {"branch": "ref", "commit": "sha", "tag": "tag"}[self.checkout.type]
             raise ContractError(f"checkout.{field}", f"is required for a checkout of type {self.checkout.type}")
+
+    def _check_conversation(self) -> None:
+        """A conversation that began outside is on one machine, in one directory. Raises `ContractError`."""
+        if self.provider_id in (*WITH_COMMAND, "omnara"):
+            raise ContractError("conversation", f"is for agents that keep conversations, not {self.provider_id}")
+        if self.command:
+            raise ContractError("command", "the agent's own command goes on with a conversation")
+        if self.runner_id is None:
+            raise ContractError("runnerId", "is required with conversation: it is kept on one machine")
+        if self.repo_ref.provider != "local":
+            raise ContractError("repoRef", "must be the conversation's own directory, as a local path")
+        for field, value in (
+            ("resumeOf", self.resume_of),
+            ("worktree", self.worktree),
+            ("checkout", self.checkout),
+            ("roomPath", self.room_path),
+        ):
+            if value is not None:
+                raise ContractError(field, "goes with no conversation: that goes on in its own directory, as it is")

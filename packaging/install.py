@@ -32,7 +32,10 @@ def quick_start() -> int:
     launcher = Path(sysconfig.get_path("scripts")) / "townwatch"
     launcher.write_text(leaner(launcher.read_text(encoding="utf-8")), encoding="utf-8")
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    ours = "import townwatch.cli.main, townwatch.cli.help, townwatch.app.service, townwatch.runner.commands"
+    ours = (
+        "from townwatch.cli import run; run.imported()\n"
+        "import townwatch.cli.main, townwatch.cli.help, townwatch.app.service"
+    )
     return subprocess.run([sys.executable, "-P", "-c", ours], env=environ, check=False).returncode
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import trio
+
 from townwatch.contracts.codec import ContractError
+from townwatch.contracts.landing import LAND
+from townwatch.contracts.link import CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
 from townwatch.runner.agents import catalog
@@ -20,12 +25,21 @@ from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.session import Session
 
 if TYPE_CHECKING:
+    from townwatch.contracts.lists import Conversations
     from townwatch.runner.agents.adapter import Adapter
     from townwatch.runner.agents.host import AgentHost
     from townwatch.runner.agents.http import AgentHttp
 
 DISPATCHED_COLS, DISPATCHED_ROWS = 120, 32
 """The terminal of a session that is started from afar."""
+FEATURES = [
+    *("resize", "pause", "ask", "worktree", "model", "resume_of", "diff"),
+    *(CONVERSATIONS, LAND, POLICY_ENFORCEMENT, SHARED_BUDGETS),
+]
+"""What a runner says that it can do."""
+LIST_SECONDS = 20.0
+_lists = trio.CapacityLimiter(1)
+"""One look at the stores of conversations at a time, also where one hangs on a slow disk."""
 
 
 async def plan_for(
@@ -42,6 +56,8 @@ async def plan_for(
     if adapter is None and (config.model is not None or config.cli_session_id is not None):
         raise ContractError("config.providerId", "a model, or a session that goes on, needs the agent's adapter, which "
                             f"{config.provider_id} does not have here")  # fmt: skip
+    if config.cli_session_id is not None and config.resume_of is None:
+        await _check_not_open(config, account)
     where, tree = await workspace.prepare(config, directory, busy)
     return SessionSpec(
         session_id=config.session_id,
@@ -59,6 +75,42 @@ async def plan_for(
         room_path=config.room_path,
         env=config.env if traceparent is None else {TRACEPARENT: traceparent, **config.env},
     )
+
+
+def check_not_twice(config: SessionConfig, living: Iterable[SessionSpec]) -> None:
+    """Raises `NotPossible` where a session that lives here goes on with the same conversation already."""
+    for plan in living if config.cli_session_id is not None else ():
+        if plan.order is not None and plan.order.cli_session_id == config.cli_session_id:
+            raise NotPossible(
+                f"session {plan.session_id} goes on with the conversation {config.cli_session_id} already"
+            )
+
+
+async def _check_not_open(config: SessionConfig, account: Account | None) -> None:
+    """Raises `NotPossible` where a conversation that began outside is open in another process: two overwrite it."""
+    from townwatch.runner.agents.adopting import open_in
+
+    program, name = catalog.PROGRAMS.get(config.provider_id, ""), config.cli_session_id or ""
+    env = {**_environment(account), **config.env}
+    pid = await trio.to_thread.run_sync(open_in, program, name, env)
+    if pid is not None:
+        raise NotPossible(f"the conversation {name} is open in process {pid}; end that one first, as two overwrite it")
+
+
+async def conversations(account: Account | None) -> Conversations:
+    """Return the conversations that the agents' CLIs of this machine keep for the sessions' user. Raises `NotPossible`
+    where that takes too long.
+    """
+    from townwatch.runner.agents.earlier import listing
+
+    with trio.move_on_after(LIST_SECONDS):
+        look = partial(listing.conversations, _environment(account))
+        return await trio.to_thread.run_sync(look, abandon_on_cancel=True, limiter=_lists)
+    raise NotPossible(f"looking for conversations took longer than {LIST_SECONDS:.0f} s")
+
+
+def _environment(account: Account | None) -> Mapping[str, str]:
+    return os.environ if account is None else account.environment()
 
 
 def plain_telemetry(plan: SessionSpec, http: AgentHttp, env: dict[str, str]) -> Callable[[Session], None] | None:

@@ -31,6 +31,14 @@ class Identity:
     tls: Tls = attrs.field(factory=Tls)
 
 
+def belongs(state_dir: Path, known: Identity) -> str:
+    """Return whose a state directory is, and what that means for another runner: the line for who would replace it."""
+    return (
+        f"{state_dir} is {known.runner_id} of {known.url} already: another --state-dir for this one, or --anew to "
+        "forget that"
+    )
+
+
 class NotEnrolled(Exception):
     """There is no usable runner.json; the message says what to do."""
 

@@ -16,6 +16,8 @@ from townwatch.runner.session.session import Session
 
 PIPE_SECONDS = 1.0
 """How long a command has to end by SIGPIPE."""
+SMALL_BYTES = 1024
+"""So much is written without a thread."""
 SCREENS = (1, 2, 0)
 """Where to ask for the size: any of the three may be redirected."""
 
@@ -74,25 +76,42 @@ class LocalScreen:
 
     def __init__(self) -> None:
         self._plain = not has_screen()
+        self._direct = None if self._plain else _unblocked(1)
         self._held = b""
         self.reader_gone = trio.Event()
         """Set when our output is a pipe that is read no more."""
         self._modes = LocalModes()
 
     async def show(self, data: bytes) -> None:
-        """Write all of it, in a thread: a screen that scrolls slowly is no reason to stop the loop."""
+        """Write all of it. What the terminal does not take at once is written in a thread: a screen that scrolls slowly
+        is no reason to stop the loop, and a thread for each of a program's small lines costs more than all else that
+        is done with them.
+        """
         if self._plain:
             data = self._held + data
             self._held = b"\r" if data.endswith(b"\r") else b""
             data = data[: len(data) - len(self._held)].replace(b"\r\n", b"\n")
         else:
             self._modes.feed(data)
+            data = self._write_some(data)
         await self._write(data)
 
     async def finish(self) -> None:
         """Write what was held back to see whether an LF follows."""
         await self._write(self._held)
         self._held = b""
+        if self._direct is not None:
+            os.close(self._direct)
+            self._direct = None
+
+    def _write_some(self, data: bytes) -> bytes:
+        """Write what is taken without waiting; return the rest."""
+        if self._direct is None or len(data) > SMALL_BYTES:
+            return data
+        try:
+            return data[os.write(self._direct, data) :]
+        except OSError:  # full, or gone: the thread finds out
+            return data
 
     async def _write(self, data: bytes) -> None:
         if data and not await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True):
@@ -102,6 +121,16 @@ class LocalScreen:
         """Undo what a program that was killed had changed: the alternate screen, the mouse, keys, the hidden cursor."""
         if undo := self._modes.undo():
             await trio.to_thread.run_sync(_write_all, undo)
+
+
+def _unblocked(descriptor: int) -> int | None:
+    """Open the terminal of a descriptor once more, for writes that do not wait: who else has it is not concerned. None
+    where that cannot be done.
+    """
+    try:
+        return os.open(os.ttyname(descriptor), os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _write_all(data: bytes) -> bool:

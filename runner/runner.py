@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +13,10 @@ import attrs
 import structlog
 import trio
 
+from townwatch import __version__
 from townwatch.contracts import link as wire
 from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import FINAL_STATES, UsageMetrics
-from townwatch.contracts.landing import LAND
-from townwatch.contracts.link import POLICY_ENFORCEMENT, SHARED_BUDGETS
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner import dispatch
 from townwatch.runner.account import Account, acting
@@ -39,18 +37,18 @@ from townwatch.runner.session.plan import SessionSpec
 from townwatch.runner.session.processes import ProcessTable, kill_marked
 from townwatch.runner.session.rules import SessionRules
 from townwatch.runner.session.session import GRACE_SECONDS, Session
+from townwatch.runner.session.system import cgroups
 from townwatch.runner.spool.recorder import Recorder, now_ms
 from townwatch.runner.spool.spool import Spool, SpoolSession
 
 if TYPE_CHECKING:
     from townwatch.contracts.landing import LandReport, LandStatus
-    from townwatch.contracts.lists import SessionDiff
+    from townwatch.contracts.lists import Conversations, SessionDiff
     from townwatch.runner.agents.discovery import Discovery
     from townwatch.runner.agents.http import AgentHttp
     from townwatch.runner.landing.landing import Landing
 
 log = structlog.get_logger("runner")
-
 AGENT_FILES = "agents"
 """What sessions of agents need while they run: below a slot's directory, or in the home of `run_as`."""
 LOST = "runner process lost"
@@ -58,7 +56,6 @@ SHUTTING_DOWN = "runner shutting down"
 STOP_SECONDS = 2.0
 """How long a session has, beyond its command's grace, to be read to its end."""
 RESULTS_KEPT = 1000
-FEATURES = [*"resize pause ask worktree model resume_of diff".split(), LAND, POLICY_ENFORCEMENT, SHARED_BUDGETS]
 
 
 class Runner:
@@ -241,11 +238,11 @@ class Runner:
         return wire.Hello(
             runner_id=self.identity.runner_id,
             name=self.identity.name,
-            version=version("townwatch"),
+            version=__version__,
             capabilities=wire.Capabilities(
                 providers=["command", "acp", *(agent.provider_id for agent in agents)],
                 max_concurrent_sessions=self._max_sessions,
-                features=FEATURES,
+                features=dispatch.FEATURES if cgroups.usable() is None else [*dispatch.FEATURES, cgroups.FEATURE],
                 agents=agents,
             ),
             provider_versions={agent.provider_id: agent.version for agent in agents if agent.version},
@@ -255,7 +252,7 @@ class Runner:
 
     async def _handle(self, command: wire.Command) -> wire.Result:
         """Do it once: a command that was done is answered as it was, not done again. A question is answered anew."""
-        if command.command in ("diff", "land_status"):
+        if command.command in ("diff", "land_status", "conversations"):
             acting.set(self.account)
             return await self._answered(command)
         known = self._results.get(command.command_id)
@@ -303,7 +300,7 @@ class Runner:
             error = wire.ErrorBody(code="INTERNAL", message=f"the runner failed over it: {type(failure).__name__}")
         return wire.Result(command_id=command.command_id, ok=error is None, error=error, data=to_json_values(data))
 
-    async def _do(self, command: wire.Command) -> SessionDiff | LandReport | LandStatus | None:
+    async def _do(self, command: wire.Command) -> SessionDiff | Conversations | LandReport | LandStatus | None:
         """Return what was asked for; None where something was to be done."""
         match command.command:
             case "start":
@@ -314,6 +311,8 @@ class Runner:
                 self._draining = True
             case "diff":
                 return await self._session(command).changes(command.path)
+            case "conversations":
+                return await dispatch.conversations(self.account)
             case "clean_worktree":
                 await self.landing.clean_tree(command.session_id or "", discard=command.discard is True)
             case "land":
@@ -372,6 +371,7 @@ class Runner:
         if any(known.session_id == config.session_id for known in await trio.to_thread.run_sync(self._spool.sessions)):
             raise NotPossible(f"session {config.session_id} has ended on this runner; it is not run a second time")
         async with self._preparing:  # of two orders for one branch, the second finds the first one's session in it
+            dispatch.check_not_twice(config, [one.plan for one in self.sessions.values()])
             busy = {one.plan.tree.path for one in self.sessions.values() if one.plan.tree is not None}
             plan = await dispatch.plan_for(config, self._directory, self.account, busy, traceparent)
             try:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, inspect, text
 
+from townwatch.contracts.faults import TablesRefused
+
 SCOPED_IDS = (
     """CREATE TABLE agents_of_villages (
       village_id TEXT NOT NULL REFERENCES villages (village_id) ON DELETE CASCADE, agent_id TEXT NOT NULL,
@@ -305,8 +307,16 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     SIGN_INS,
     CLIPS,
     HOUSE_NAMES,
+    ("ALTER TABLE schema_version ADD COLUMN additive BOOLEAN",),  # what earlier releases may do: see `ADDITIVE_FROM`
 )
 LATEST = len(MIGRATIONS)
+ADDITIVE_FROM = MIGRATIONS.index(("ALTER TABLE schema_version ADD COLUMN additive BOOLEAN",)) + 1
+"""The first version that says of itself whether a release that does not know it may go on using the tables."""
+BREAKING: frozenset[int] = frozenset()
+"""Versions from `ADDITIVE_FROM` on after which it may not: they take away or change what it uses. All others add
+tables, indexes, and columns that need no value. A version that breaks makes a rolling upgrade a stop of all processes:
+take away in the release after the one that stopped using it.
+"""
 
 _AUTO = {
     "sqlite": "INTEGER PRIMARY KEY AUTOINCREMENT",
@@ -315,8 +325,8 @@ _AUTO = {
 _LOCK = 0x7477_6462  # any number, the same in every process: who migrates a PostgreSQL database, others wait
 
 
-class SchemaTooNew(RuntimeError):
-    """The database was made by a later version of townwatch."""
+class SchemaTooNew(TablesRefused):
+    """The tables were changed by a later release, in a way that this one cannot work with."""
 
 
 def version_of(connection: Connection) -> int:
@@ -335,12 +345,31 @@ def migrate(connection: Connection, target: int = LATEST) -> int:
     if dialect == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     found = version_of(connection)
-    if found > LATEST:
-        raise SchemaTooNew(f"the database has schema version {found}, this townwatch knows up to {LATEST}: upgrade it")
+    check_usable(connection, found)
     if found == 0:
         connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"))
     for number, statements in enumerate(MIGRATIONS[found:target], start=found + 1):
         for statement in statements:
             connection.execute(text(statement.replace("{auto}", _AUTO[dialect])))
-        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+        if number < ADDITIVE_FROM:
+            connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+        else:
+            row = {"number": number, "additive": number not in BREAKING}
+            connection.execute(text("INSERT INTO schema_version (version, additive) VALUES (:number, :additive)"), row)
     return found
+
+
+def check_usable(connection: Connection, found: int | None = None) -> None:
+    """Raise `SchemaTooNew` where a later release changed the tables so that this one cannot work with them. What a
+    later release only added, this one passes over. `found`: the version, where it is known.
+    """
+    found = version_of(connection) if found is None else found
+    if found <= LATEST:
+        return
+    sql = text("SELECT min(version) FROM schema_version WHERE version > :latest AND additive IS NOT TRUE")
+    breaking = connection.execute(sql, {"latest": LATEST}).scalar()
+    if breaking is not None:
+        raise SchemaTooNew(
+            f"the tables have schema version {found}; this townwatch knows up to {LATEST}, and version {breaking} is"
+            " none that it could pass over: upgrade this process, or restore a backup from before the upgrade"
+        )

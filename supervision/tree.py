@@ -27,7 +27,8 @@ class Node:
 
     kind: `worker` or `supervisor`. state: `up`, `starting`, `stopping`, `restarting`, `suspended` or `down`.
     uptime: seconds, 0 unless up. strategy, intensity, period and recent (failures in the period): of supervisors.
-    more: children that were left out because of `limit`.
+    more: children that were left out because of `limit`. note: what an actor with a property of this name says of
+    itself.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Node:
     recent: int | None = None
     children: "list[Node]" = attrs.field(factory=list)
     more: int = 0
+    note: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; an unbounded capacity is None."""
@@ -80,6 +82,7 @@ def _node(id: str, kind: str, ref: ActorRef[Any] | None, child: Child | None, li
     report = inspect(ref) if ref is not None else None
     actor = actor_behind(ref) if ref is not None else None
     now = trio.current_time()
+    note: Any = getattr(actor, "note", None)
     state = report.state if report is not None else "down"
     if child is not None and child.state != "up":
         state = child.state
@@ -96,6 +99,7 @@ def _node(id: str, kind: str, ref: ActorRef[Any] | None, child: Child | None, li
         in_hand=report.in_hand if report is not None else None,
         restarts=child.restarts if child is not None else 0,
         last_exit=_exit(child.last_exit if child is not None else None, now),
+        note=note if isinstance(note, str) else None,
     )
     return _with_children(node, actor, now, limit) if isinstance(actor, BaseSupervisor) else node
 

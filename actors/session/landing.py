@@ -36,8 +36,8 @@ class SessionLanding:
         self._tell = tell
         self._early: list[Result] = []
         """Outcomes of a session whose end is on its way: they are written behind it."""
-        self._written: dict[int, Result] = {}
-        """Number of the event that tells it → a result whose row is not settled yet."""
+        self._written: dict[int, tuple[str, Result]] = {}
+        """Number of the event that tells it → (runner, result), whose row is not settled yet."""
 
     async def order(self, state: SessionState, message: m.Land) -> m.Ordered:
         """Promise it, and give it to the runner. Raises `Unsupported`."""
@@ -68,15 +68,15 @@ class SessionLanding:
         """
         outcome = commands.untold(result)
         if outcome is None or any(one.outcome.id == outcome.id for one in state.landed):
-            await self._settle(result)
+            await self._settle(state.runner_id, result)
             return None
-        if any(one.command_id == result.command_id for one in self._written.values()):
+        if any(one.command_id == result.command_id for _runner, one in self._written.values()):
             return None
         if not state.ended:
             self._early.append(result)
             return None
         now = self._context.clock.now_ms()
-        self._written[after + 1] = result
+        self._written[after + 1] = state.runner_id, result
         return e.ProviderEventForwarded(
             session_id=state.session_id,
             org_id=state.village_id,
@@ -93,12 +93,12 @@ class SessionLanding:
     async def durable(self, seq: int) -> None:
         """Settle the rows whose outcome is on the disk."""
         for number in [one for one in self._written if one <= seq]:
+            runner_id, result = self._written.pop(number)
             try:
-                await self._settle(self._written[number])
+                await self._settle(runner_id, result)
             except Exception as error:  # the row stays open: it is told again, and known then
-                log.warning("landing_not_settled", command=self._written[number].command_id, reason=repr(error)[:300])
-            del self._written[number]
+                log.warning("landing_not_settled", command=result.command_id, reason=repr(error)[:300])
 
-    async def _settle(self, result: Result) -> None:
+    async def _settle(self, runner_id: str, result: Result) -> None:
         reason = result.error.message if result.error is not None else None
-        await self._context.promises.settle(result.command_id, result.ok, reason)
+        await self._context.promises.settle(runner_id, result.command_id, result.ok, reason)

@@ -116,10 +116,11 @@ def tables(settings: Settings) -> Iterator[Finding]:
         if "schema_version" in there:
             version = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()[0]
         if version > LATEST:
-            yield Finding(
-                "tables", "fail", f"have version {version}, this townwatch knows {LATEST}", "upgrade townwatch"
-            )
-            return
+            told = f"have version {version}, this townwatch knows {LATEST}"
+            if breaks_with(connection):
+                yield Finding("tables", "fail", told, "upgrade townwatch")
+                return
+            yield Finding("tables", "warn", f"{told}: a later release only added to them", "upgrade townwatch")
         bad = tables_quarantine.unreadable(connection)
         aside = tables_quarantine.quarantined(connection)
     if bad:
@@ -129,6 +130,14 @@ def tables(settings: Settings) -> Iterator[Finding]:
         yield Finding("tables", "warn", f"{aside} unreadable rows are set aside", "see the table quarantine")
     if not bad:
         yield Finding("tables", "ok", f"{path.name} is sound, schema version {version} of {LATEST}")
+
+
+def breaks_with(connection: sqlite3.Connection) -> bool:
+    """Return whether a later release changed the tables so that this one cannot use them."""
+    names = {row[1] for row in connection.execute("PRAGMA table_info(schema_version)")}
+    additive = "additive" if "additive" in names else "NULL"
+    sql = f"SELECT count(*) FROM schema_version WHERE version > ? AND {additive} IS NOT 1"
+    return bool(connection.execute(sql, (LATEST,)).fetchone()[0])
 
 
 def _postgres(url: str) -> Iterator[Finding]:

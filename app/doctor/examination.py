@@ -16,6 +16,7 @@ from townwatch.app.doctor.findings import Finding, Level
 from townwatch.app.doctor.postgres import shared_log
 from townwatch.config.settings import Settings
 from townwatch.runner.agents import discovery
+from townwatch.runner.session.system import cgroups
 from townwatch.store.engine.postgres import is_postgres
 
 PRIVATE = ("token.secret", "runner.json", "journal.db", "townwatch.db", "search.db")
@@ -37,6 +38,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("clock", lambda: _clock(state)),
         ("settings", lambda: _settings(settings)),
         ("programs", _programs),
+        ("processes", _processes),
         ("agents", lambda: _agents(state)),
     ]
     found: list[Finding] = []
@@ -143,6 +145,15 @@ def _programs() -> Iterator[Finding]:
         yield Finding("shell", "fail", f"{shell} is not found", "set SHELL to a shell that exists")
     else:
         yield Finding("shell", "ok", shell)
+
+
+def _processes() -> Iterator[Finding]:
+    """Say if a runner that is started from here finds every process of a session."""
+    if cgroups.usable() is not None:
+        yield Finding("processes", "ok", "each session has a control group: every process of it is found and ended")
+    else:
+        text = "no control group can be made here: one that drops its environment and outlives its parent may be missed"
+        yield Finding("processes", "ok", f"{text} (a runner in a unit with Delegate=yes has them)")
 
 
 def _agents(state: Path) -> Iterator[Finding]:

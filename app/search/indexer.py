@@ -6,6 +6,7 @@ from functools import partial
 import structlog
 import trio
 
+from townwatch.actors.context import Context
 from townwatch.app.search.index import SearchIndex
 from townwatch.runtime.tasks import TaskOwner
 from townwatch.store.log.port import DurableLog
@@ -20,16 +21,22 @@ REST = 4.0
 RETRY_SECONDS = 5.0
 EVERY_SECONDS = 10.0
 """A step is made this often even where the log has nothing new."""
+TYPED_SECONDS = 1.0
+"""After a key nothing is indexed for so long. A thread that computes takes from the loop a moment for each call of the
+system, of which the way of a key and its echo has a hundred."""
+MOST_SECONDS = 20.0
+"""But one step is made this often however much is typed."""
 FINDERS = 2
 
 
 class Indexer(TaskOwner):
     """Steps until it is stopped."""
 
-    def __init__(self, index: SearchIndex, event_log: DurableLog) -> None:
+    def __init__(self, index: SearchIndex, event_log: DurableLog, context: Context) -> None:
         super().__init__()
         self._index = index
         self._log = event_log
+        self._context = context
         self._threads = trio.CapacityLimiter(1)
 
     def on_start(self) -> None:
@@ -37,6 +44,7 @@ class Indexer(TaskOwner):
 
     async def _rounds(self) -> None:
         while True:
+            await self._until_quiet()
             position, began = self._log.position, trio.current_time()
             try:
                 more = await trio.to_thread.run_sync(self._index.step, limiter=self._threads)
@@ -50,6 +58,12 @@ class Indexer(TaskOwner):
             with trio.move_on_after(EVERY_SECONDS):
                 while self._log.position == position:  # noqa: ASYNC110 - another thread writes the log
                     await trio.sleep(LOOK_SECONDS)
+
+    async def _until_quiet(self) -> None:
+        """Wait until no person types, for a time."""
+        with trio.move_on_after(MOST_SECONDS):
+            while (due := self._context.typed_at + TYPED_SECONDS) > trio.current_time():  # noqa: ASYNC110 - keys go on
+                await trio.sleep_until(due)
 
 
 class Finder:

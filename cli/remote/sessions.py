@@ -131,6 +131,10 @@ def start(
     village: Annotated[str, Parameter(help="where it belongs")] = "demo",
     runner: Annotated[str | None, Parameter(help="id of the runner (default: the least loaded)")] = None,
     branch: Annotated[str | None, Parameter(help="branch to check out first")] = None,
+    conversation: Annotated[
+        str | None,
+        Parameter(help="go on with one that the agent's CLI had, by its name; with --runner, --dir"),
+    ] = None,
     usd: Annotated[float | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
     tokens: Annotated[int | None, Parameter(help="its budget in tokens, read and written")] = None,
     minutes: Annotated[float | None, Parameter(help="its budget in minutes that it runs")] = None,
@@ -150,7 +154,7 @@ def start(
         "repoRef": {"provider": "local", "path": str(Path(dir or ".").absolute())},
         "task": {"title": (title or said)[:200], "goal": said[:4000]},
     }
-    optional = {"command": list(command) or None, "agentName": name, "runnerId": runner}
+    optional = {"command": list(command) or None, "agentName": name, "runnerId": runner, "conversation": conversation}
     body |= {key: value for key, value in optional.items() if value}
     budget = {"usd": usd, "tokens": tokens, "minutes": minutes}
     if limits := {key: value for key, value in budget.items() if value is not None}:

@@ -99,6 +99,8 @@ from townwatch.contracts.rest.policies import (
     TriedApproval as TriedApproval,
 )
 from townwatch.contracts.rest.runners import (
+    ConversationList as ConversationList,
+    ConversationQuery as ConversationQuery,
     EnrolmentCode as EnrolmentCode,
     JoinedRunner as JoinedRunner,
     JoinRunner as JoinRunner,

@@ -7,6 +7,7 @@ import msgspec
 
 from townwatch.contracts.events import Id, NonNegative
 from townwatch.contracts.link import Capabilities, Load, SpoolSize
+from townwatch.contracts.lists import OutsideConversation, UnreadConversations
 from townwatch.contracts.rest.shared import Cursor, Limit, Name, RunnerId, RunnerStatus, Secret, VillageId
 
 
@@ -74,6 +75,26 @@ class RunnerView:
 class RunnerList:
     items: list[RunnerView]
     next: str | None
+
+
+@attrs.frozen(kw_only=True)
+class ConversationQuery:
+    """`runnerId`: the runner whose machine is asked; it has to serve the village."""
+
+    runner_id: RunnerId
+
+
+@attrs.frozen(kw_only=True)
+class ConversationList:
+    """The newest first, without those that this service knows as its own sessions' (`resumeOf` goes on with them).
+    `unknown`: agents whose CLI's store could not be read, and why: nothing is known of their conversations.
+    `truncated`: there are more.
+    """
+
+    runner_id: str
+    items: list[OutsideConversation]
+    unknown: list[UnreadConversations]
+    truncated: bool
 
 
 @attrs.frozen(kw_only=True)

@@ -40,14 +40,14 @@ class ServiceStatus:
 class ReplicaView:
     """A process among those that share the database. `role`: the one that leads does the work, followers hand
     connections on to it. `lagMs`: age of its last sign of life; `relayed`: connections that it hands on now; `linkMs`:
-    how long the leader took to answer it, null of the leader or where it did not. `address`: where the others reach
-    it; null for people who do not run the service.
+    how long the leader took to answer it, null of the leader or where it did not. `since`: null where it has not said
+    so yet. `address`: where the others reach it; null for people who do not run the service.
     """
 
     name: str
     role: Literal["leader", "follower"]
     version: str
-    since: float
+    since: float | None
     lag_ms: float
     relayed: int
     link_ms: float | None
@@ -100,7 +100,9 @@ class ExitView:
 
 @attrs.frozen(kw_only=True)
 class SupervisionNode:
-    """An actor or a supervisor; its children are such nodes too. `more`: children left out. Times are seconds."""
+    """An actor or a supervisor; its children are such nodes too. `more`: children left out. Times are seconds. `note`:
+    what it says of itself, null where it says nothing, and for people who do not run the service.
+    """
 
     id: str
     kind: str
@@ -119,6 +121,7 @@ class SupervisionNode:
     recent: int | None
     children: list[dict[str, Any]]
     more: int
+    note: str | None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ import re
 from townwatch.contracts.vt.charsets import KNOWN
 from townwatch.contracts.vt.parser import EscapeParser
 
-MAX_TITLE = 256
+MAX_TITLE = 4096
 _FINALS = frozenset("@ABCDEFGHIJKLMPSTXZ`abdefghlmrsu")
 _INTERMEDIATE = frozenset((" @", " A", " q", "!p", "'}", "'~", '"q'))
 """Scroll left and right, cursor style, soft reset, insert and delete columns, protected text."""
@@ -99,7 +99,7 @@ class ViewerFilter:
 
     def csi(self, prefix: str, parameters: str, intermediates: str, final: str) -> None:
         if prefix == "?" and not intermediates and final in "hl":
-            modes = [mode for mode in parameters.split(";") if mode.isdigit() and int(mode[:6]) in _MODES]
+            modes = [mode for mode in parameters.split(";") if _mode(mode) in _MODES]
             if modes:
                 return self._pass(f"\x1b[?{';'.join(modes)}{final}")
         elif self._draws(prefix, parameters, intermediates, final):
@@ -163,3 +163,8 @@ class ViewerFilter:
     def ended(self) -> None:
         self._drop()
         self._string_ended = True
+
+
+def _mode(digits: str) -> int:
+    """Return the number of a mode; 0, which none has, for what is no number."""
+    return int(digits.lstrip("0")[:6] or 0) if digits.isdigit() else 0

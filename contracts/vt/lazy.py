@@ -8,9 +8,9 @@ from townwatch.contracts.vt.effort import of_resize
 from townwatch.contracts.vt.screen import COLS, ROWS, SCROLLBACK, VtScreen, fitted
 from townwatch.contracts.vt.snapshot import snapshot, snapshot_slices
 
-SLICE_CHARS = 4096
-"""Characters that one `advance` reads at most: a few milliseconds."""
-SLICE_WORK = 16_384
+SLICE_CHARS = 1024
+"""Characters that one `advance` reads at most: a millisecond or two. A key's echo may wait for several of them."""
+SLICE_WORK = 4096
 """Units of work (`effort`) that one `advance` does at most, and one sequence more."""
 SKIP_CHARS = 128 * 1024
 """From so much waiting text on it is worth looking whether most of it has scrolled away."""
@@ -25,7 +25,9 @@ _MARGIN_LINES = 8
 class LazyScreen:
     """`write` and `resize` only note what came; `advance` until `behind` is 0, then read `screen` or `snapshot`."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept_lines: int = SCROLLBACK) -> None:
+        """`kept_lines`: lines above the screen that are not left out of a flood."""
+        self._kept_lines = kept_lines
         self.screen = VtScreen()
         self.size: tuple[int, int] | None = None
         """Columns and rows, where they are known."""
@@ -180,7 +182,7 @@ class LazyScreen:
         scrolls = _SCROLLS.match(text)
         if scrolls is None:
             return text
-        lines = SCROLLBACK + screen.rows + _MARGIN_LINES
+        lines = self._kept_lines + screen.rows + _MARGIN_LINES
         head, newline, tail = _split(scrolls[0], lines)
         if not newline or "\r" not in tail[: tail.find("\n", 0) + 1]:
             return text

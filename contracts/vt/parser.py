@@ -276,4 +276,4 @@ def with_subparameters(parameters: str) -> list[tuple[int, list[int]]]:
 
 
 def _number(digits: str) -> int:
-    return min(int(digits[:12]), 0x7FFFFFFF) if digits else 0
+    return min(int(digits.lstrip("0")[:12] or 0), 0x7FFFFFFF) if digits else 0

@@ -168,6 +168,22 @@ def sequence(pen: Pen) -> str:
     return text + ('\x1b[1"q' if pen.bg & PROTECTED else "")
 
 
+def style_alone(pen: Pen) -> str:
+    """The sequence behind which the style and colour of underlines are this pen's. Whether it underlines, and the rest
+    of it, a restored cursor brings.
+    """
+    style, colour = pen.extended >> STYLE_SHIFT & 7, pen.extended & COLOR
+    more = ["59"] if colour == COLOR else _foreground(colour, 0, 0, 58) if pen.extended & COLOR_MODE else []
+    return f"\x1b[{';'.join(['0', f'4:{style}', *more])}m"
+
+
+def is_latent(pen: Pen) -> bool:
+    """Return True if it has a style of underlines without the attribute: a restored cursor has left it so. With
+    EXTENDED it counts, else the next colour of underlines or end of a link makes it count.
+    """
+    return bool(pen.extended & STYLE and not pen.fg & UNDERLINE and pen.link is None)
+
+
 def _foreground(colour: int, normal: int, bright: int, extended: int) -> list[str]:
     index = colour & 0xFF
     match colour & COLOR_MODE:

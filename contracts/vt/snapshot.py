@@ -312,6 +312,11 @@ class _Writer:
         start = _last_cluster(row, min(x, cols))
         again = start is not None and (screen.join is not None or x >= cols)
         exact = again and start is not None and row.pens[start] == screen.pen
+        restored = not again and sgr.is_latent(screen.pen) and self._saved_is(screen.pen)
+        before = self._pen
+        if restored:
+            self._say(sgr.style_alone(screen.pen) + "\x1b8")
+            at = None
         if again and start is not None:
             self._place(start, buffer.y, at)
             if exact and insert:  # the text is taken out, and comes back by being inserted
@@ -328,7 +333,15 @@ class _Writer:
             self._place(min(x, cols - 1), buffer.y, at)
         if not exact:
             self._say(insert + held)
-            self._use(screen.pen, last=True)
+            if restored and self._pen == before:
+                self._say("\x1b]8;;\x1b\\" if screen.pen.bg & EXTENDED else "")
+            else:
+                self._use(screen.pen, last=True)
+
+    def _saved_is(self, pen: Pen) -> bool:
+        """Return True if restoring the cursor makes this pen, without the style of its underlines."""
+        _, _, fg, bg, charset = _saved(self._screen.buffer)
+        return (fg, bg & ~EXTENDED, charset) == (pen.fg, pen.bg & ~EXTENDED, self._screen.charset)
 
     def _place(self, x: int, y: int, at: tuple[int, int] | None) -> None:
         if at == (x, y):

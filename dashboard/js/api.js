@@ -121,6 +121,8 @@ export const endClip = (villageId, clipId) => del(`${atClips(villageId)}/${encod
 export const status = () => get("/status");
 export const villages = () => list("/villages");
 export const runners = (query) => list("/runners", query);
+/** Conversations that agents had outside of Townwatch, on a runner's machine, which is asked now: {items, unknown, truncated}. */
+export const conversations = async (villageId, runnerId) => (await ask("GET", `/villages/${encodeURIComponent(villageId)}/conversations${asQuery({ runnerId })}`, undefined, 35_000)).json();
 export const houses = (villageId) => list(`/villages/${encodeURIComponent(villageId)}/houses`);
 /** The sessions that have not ended: the part of a long list that cannot wait for its end. */
 export const liveSessions = (villageId) => list("/runner/sessions", { villageId, live: true });

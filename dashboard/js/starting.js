@@ -32,7 +32,7 @@ function budgetOf({ budget = "", budgetUnit = "usd" }) {
 }
 
 /**
- * form: {villageId, goal, provider, command, repo, tree: asis | branch | new, branch, runnerId, name, model, resumeOf, asks: [guarded], network, budget, budgetUnit}
+ * form: {villageId, goal, provider, command, repo, tree: asis | branch | new, branch, runnerId, name, model, resumeOf, conversation, asks: [guarded], network, budget, budgetUnit}
  * → {body} or {wrong: {field, text}}.
  */
 export function orderOf(form) {
@@ -59,6 +59,7 @@ export function orderOf(form) {
       ...(form.tree === "new" ? { worktree: { branch: form.branch.trim() } } : {}),
       ...(form.model.trim() && form.provider !== "command" ? { model: form.model.trim() } : {}),
       ...(form.resumeOf ? { resumeOf: form.resumeOf } : {}),
+      ...(form.conversation ? { conversation: form.conversation } : {}),
       ...(own ? { command: form.provider === "command" ? ["sh", "-c", form.command] : form.command.trim().split(/\s+/) } : {}),
       agentName: form.name.trim() || titleOf(goal),
       ...(form.runnerId ? { runnerId: form.runnerId } : {}),
@@ -89,6 +90,17 @@ export function choicesOf(runners, runnerId) {
   }
   if (!found.has("command") && free.length) found.set("command", { provider: "command", name: providerName("command"), versions: [], obstacle: "" });
   return [...found.values()].sort((a, b) => Number(a.obstacle !== "") - Number(b.obstacle !== "") || Number(a.provider === "command") - Number(b.provider === "command") || a.name.localeCompare(b.name));
+}
+
+/** The runner whose machine can be asked for conversations that agents had outside: the chosen one, or the only one; null: none. */
+export function keeperOf(runners, runnerId) {
+  const able = runners.filter((one) => one.connected && (one.capabilities.features ?? []).includes("conversations"));
+  return runnerId ? (able.find((one) => one.runnerId === runnerId) ?? null) : able.length === 1 ? able[0] : null;
+}
+
+/** What the form becomes when a conversation is chosen, null: none; it goes on in its own directory, as that is. */
+export function goingOn(one, runnerId) {
+  return one === null ? { conversation: "" } : { conversation: one.conversation, provider: one.providerId, repo: one.path, runnerId, tree: "asis", branch: "", command: "" };
 }
 
 /** Why nothing can be started at all, or "". */

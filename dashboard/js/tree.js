@@ -27,6 +27,7 @@ export function normalise(node, path = "") {
     intensity: node.intensity ?? undefined,
     period: node.period ?? undefined,
     more: node.more ?? 0, // children that the service left out
+    note: node.note ?? undefined, // what it says of itself
     lastExit: exit ? { reason: String(exit.reason ?? ""), age: exit.age ?? exit.ageSeconds } : undefined,
     events: Array.isArray(node.events) ? node.events : [],
     children: (node.children ?? []).map((child) => normalise(child, here)),

@@ -102,6 +102,12 @@ class Host(Protocol):
         """
         ...
 
+    async def forbid(self, question: Question) -> str | None:
+        """Return why the rules deny what is about to be done, told as asked and denied; None where they do not. Raises
+        `ContractError` where the session is ending.
+        """
+        ...
+
     async def settle(
         self, approval_id: str, decision: Literal["allow", "deny", "withdrawn"], by: str = "terminal", note: str = ""
     ) -> None:
@@ -174,6 +180,11 @@ class Adapter(Protocol):
         """Turn what the CLI says into events, until cancelled. Calls `task_status.started` when the CLI may be started
         (a server that it needs is up). Raises `AdapterOff`.
         """
+        ...
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return whether a dispatched session is of use without us: the CLI has a screen of its own, and the order."""
         ...
 
     async def prompt(self, text: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 import psutil
 
+from townwatch.runner.account import acting
 from townwatch.runner.agents import catalog
 from townwatch.runner.agents.claude import session_file
 
@@ -84,9 +85,11 @@ def open_in(program: str, conversation: str, env: Mapping[str, str]) -> int | No
         return None
     if len(conversation) < NAME_CHARS:  # a number in a list: it is in the names of many files
         return None
+    account = acting.get()
+    user = os.getuid() if account is None else account.uid
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if process.stat().st_uid == os.getuid() and _holds(process, conversation):
+            if process.stat().st_uid == user and _holds(process, conversation):
                 return int(process.name)
         except OSError:  # it has ended, or may not be looked at
             continue

@@ -82,18 +82,27 @@ class AgentHost:
                 task_status.started()
 
     async def _step_back(self, reason: str) -> None:
-        """Say once that the adapter is off. A dispatched agent that cannot be driven is stopped."""
+        """Say once that the adapter is off. A dispatched agent is stopped, unless it goes on in its own screen."""
         self._http.forget(self._session_id)
         if self._session.events.lifecycle.ended:
             return
         for approval_id in list(self._open):
             await self.settle(approval_id, "withdrawn", "terminal", "the runner no longer sees this dialog")
         await self._teller.say(a.Status(status="unknown", for_=f"not connected: {reason}"))
-        goes_on = "The session is stopped." if self._launch.dispatched else "The session goes on as a plain terminal."
+        stopped = self._launch.dispatched and not self._goes_on_alone()
+        goes_on = "The session is stopped." if stopped else "The session goes on as a plain terminal."
         title = f"adapter off: {self._adapter.provider}"
         await self.say(a.Alert(id=ADAPTER_ALERT, title=title, description=f"{reason}. {goes_on}", severity="info"))
-        if self._launch.dispatched:
+        if stopped:
             self._session.stop_soon(f"the agent cannot be driven: {reason}")
+
+    def _goes_on_alone(self) -> bool:
+        """Return whether a dispatched agent works on without its adapter. Where it has a budget that counts what only
+        the adapter tells, it does not.
+        """
+        budget = None if self._launch.order is None else self._launch.order.budget
+        counted = budget is not None and (budget.usd is not None or budget.tokens is not None)
+        return self._adapter.goes_on_alone and not counted
 
     async def finish(self) -> None:
         """The CLI has ended: what it wrote before is read, what is held is told."""
@@ -188,6 +197,9 @@ class AgentHost:
         self._nursery.start_soon(self._session.approvals.settle_by_rule, approval_id)
         self._nursery.start_soon(self._until_over, approval_id)
         return approval_id
+
+    async def forbid(self, question: a.Question) -> str | None:
+        return await self._session.approvals.forbid(_fields(question))
 
     async def _until_over(self, approval_id: str) -> None:
         await self._session.approvals.expire(approval_id)

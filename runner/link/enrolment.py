@@ -25,9 +25,7 @@ async def join(
     except NotEnrolled:
         known = None
     if known is not None and not anew:
-        raise AskingFailed(
-            f"{state_dir} is {known.runner_id} of {known.url} already: another --state-dir, or --anew to forget that"
-        )
+        raise AskingFailed(identity.belongs(state_dir, known))
     called = name or platform.node() or "runner"
     body = {"code": code, "name": called, "hostname": platform.node() or called}
     answer = await post(service, "/api/runners/join", body, tls=tls)

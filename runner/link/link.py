@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import psutil
 import structlog
 import trio
 import trio_websocket
@@ -210,6 +209,8 @@ class Link:
             await trio.sleep(self._heartbeat)
 
     def _heartbeat_message(self) -> wire.Heartbeat:
+        import psutil  # here: a runner of one short command ends before it says how loaded its machine is
+
         events, size = self._spool.size()
         load = wire.Load(
             cpu_percent=psutil.cpu_percent(),
@@ -254,9 +255,8 @@ class Link:
                 await trio.to_thread.run_sync(self._spool.drop, message.session_id, message.seq)
                 await trio.to_thread.run_sync(self._spool.forget, message.session_id)
                 await self._past(message.session_id)
-            case wire.Command(
-                command="start" | "stop" | "approve" | "diff" | "land" | "land_status"
-            ):  # these take time
+            case wire.Command(command="start" | "stop" | "approve" | "diff" | "land" | "land_status" | "conversations"):
+                # a clone, a grace period, git, a disk take time
                 nursery.start_soon(self._obey, message)
             case wire.Command():  # in order within a session: these are keys
                 self._flights.typed(message.session_id or "", trio.current_time())

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Sequence
-from xml.etree import ElementTree
 
 import attrs
 
@@ -55,6 +54,8 @@ def printed_failures(tool: Tool, output: str, clean: CleanLines, *, all_its_own:
 
 def junit_failures(xml: str | bytes, clean: CleanLines) -> FailureText | None:
     """The failures that a JUnit file names, each with its text; None where it names none."""
+    from xml.etree import ElementTree  # here: most sessions have none
+
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:

@@ -57,8 +57,15 @@ async def git(
     if len(out) > OUTPUT_BYTES:
         raise GitError(f"git {name} said more than {OUTPUT_BYTES >> 20} MiB")
     if code not in ok:
-        raise GitError(errors.decode(errors="replace").strip()[:ERROR_CHARS] or f"git {name} failed")
+        raise GitError(_reason(errors.decode(errors="replace")) or f"git {name} failed")
     return out
+
+
+def _reason(errors: str) -> str:
+    """Return the line in which git says why: the fatal one, else the first; never its page of usage."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    fatal = [line for line in lines if line.startswith("fatal:")]
+    return (fatal or lines or [""])[0][:ERROR_CHARS]
 
 
 async def _run(command: Sequence[str], feed: bytes, env: Mapping[str, str]) -> tuple[int, bytes, bytes]:

@@ -28,6 +28,8 @@ from townwatch.runner.session.processes import Process
 from townwatch.runner.spool.recorder import now_ms
 
 JUNIT_BYTES = 32 << 20
+PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of their devices on Linux."""
 CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 """What the kernel stamps processes with."""
 BEFORE_SECONDS, BEFORE_PIECES = 3.0, 64
@@ -289,7 +291,10 @@ def _find_output(run: Run, leader: int | None) -> None:
     elif stat.S_ISREG(found.st_mode):
         run.output_to, run.file, run.offset = "file", Path(target), _position(run.pid, number, found.st_size)
     elif stat.S_ISCHR(found.st_mode):
-        run.output_to = "terminal" if leader is None or found.st_rdev == _terminal_of(leader) else "nowhere"
+        if leader is None or found.st_rdev == _terminal_of(leader):
+            run.output_to = "terminal"
+        else:  # tox and others give a program a terminal of its own, and pass on what it shows
+            run.output_to = "pipe" if os.major(found.st_rdev) in PSEUDO_TERMINALS else "nowhere"
 
 
 def _saved_before(descriptors: Path, captured: os.stat_result) -> int:

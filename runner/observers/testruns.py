@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Literal
-from xml.etree import ElementTree
 
 import attrs
 
@@ -27,7 +26,7 @@ _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
 _ONLY_ASKS: dict[Tool, frozenset[str]] = {
     "pytest": frozenset(
         "--help -h --version -V --collect-only --collectonly --co --fixtures --funcargs --fixtures-per-test --markers"
-        " --cache-show --setup-plan --trace-config".split()
+        " --cache-show --setup-plan --setup-only --trace-config".split()
     ),
     "unittest": frozenset({"--help", "-h"}),
     "jest": frozenset("--help -h --version -v --listTests --showConfig --clearCache --init".split()),
@@ -45,6 +44,11 @@ _TAKE_A_VALUE = frozenset(
     " --from --cwd --prefix -u -k -s --signal --kill-after".split()
 )
 """Options of wrappers whose value is the next word: the value is no program."""
+_PYTHON_VALUES = frozenset({"-W", "-X"})
+_WITHIN = frozenset(
+    "coverage coverage3 cProfile profile trace pdb debugpy viztracer pyinstrument memray scalene".split()
+)
+"""What runs a Python module within itself, with options of its own before the ``-m`` of that module."""
 
 
 @attrs.frozen
@@ -61,16 +65,20 @@ def recognise(command: Sequence[str]) -> Tool | None:
     ('pytest', 'unittest', None)
     """
     words = [word for word in command if word]
-    value = False
+    value, begin = False, 0
     for position, word in enumerate(words):
-        if value:
+        if value or position < begin:
             value = False
             continue
         tool = _tool_at(words, position)
         if tool is not None:
             return None if _only_asks(tool, words[position:]) else tool
-        value = word in _TAKE_A_VALUE and not _is_interpreter(PurePath(words[0]).name)
-        if not _goes_on(PurePath(word).name, word, position):
+        name, interpreted = PurePath(word).name, _is_interpreter(PurePath(words[0]).name)
+        if name in _WITHIN and "-m" in words[position + 1 :]:
+            begin = words.index("-m", position + 1)
+            continue
+        value = word in (_PYTHON_VALUES if interpreted else _TAKE_A_VALUE)
+        if not _goes_on(name, word, position):
             return None
     return None
 
@@ -303,6 +311,8 @@ _PARSERS: dict[Tool, Callable[[str], Counts | None]] = {
 
 def count_junit(xml: str | bytes) -> Counts | None:
     """The counts of a JUnit file; None where it is not one."""
+    from xml.etree import ElementTree  # here: most sessions have none
+
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:

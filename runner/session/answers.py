@@ -22,7 +22,9 @@ _ANSI = (0x1B2126, 0xFF7A6B, 0x6FD19B, 0xF0C35A, 0x78B6FF, 0xC9A0FF, 0x62CFD4, 0
          0x77828B, 0xFF9D92, 0x94E5B6, 0xFFD98A, 0xA5CFFF, 0xDCC2FF, 0x92E4E7, 0xFFFFFF)  # fmt: skip
 CELL_HEIGHT, CELL_WIDTH = 16, 8
 MOST_BEHIND = 256 * 1024
-"""Characters that are put off; more are read before the next piece is taken."""
+"""Characters that are put off; more are read before the next piece is taken, unless they only scroll away."""
+KEPT_LINES = 256
+"""Of lines that only scroll, so many above the screen are kept: a terminal that grows shows them again."""
 MOST_ANSWERS = 256
 _MAYBE = re.compile(r"[\x90\x9b\x9d]|\x1b(?:[\]PZ]|\[[?>=]?[0-9;]*\$?[cnpqtu]|[^\x07\x40-\x7e]*\Z|\[[^\x40-\x7e]*\Z)")
 """Where a question may be, or begin."""
@@ -36,7 +38,7 @@ class Answers:
 
     def __init__(self, cols: int, rows: int) -> None:
         self._send, self._receive = trio.open_memory_channel[bytes](MOST_ANSWERS)
-        self._lazy = LazyScreen()
+        self._lazy = LazyScreen(KEPT_LINES)
         self._asked = _AskedScreen(cols, rows)
         self._lazy.screen = self._asked
         self._unfinished = False
@@ -44,6 +46,8 @@ class Answers:
     async def heard(self, text: str) -> None:
         """A piece of output. Nothing is read of it until a question comes."""
         self._lazy.write(text)
+        if self._lazy.behind > MOST_BEHIND and self._lazy.only_scrolls:
+            self._lazy.skip()
         if self._unfinished or _MAYBE.search(text) is not None or self._lazy.behind > MOST_BEHIND:
             while self._lazy.advance():
                 await trio.lowlevel.checkpoint()

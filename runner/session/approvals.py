@@ -107,6 +107,18 @@ class Approvals:
         opened = await self._open_one(await self._ruled(_Open(self._make_request(fields), deliver)))
         return opened.request.approval_id
 
+    async def forbid(self, fields: dict[str, Any]) -> str | None:
+        """Return why the rules deny what an agent is about to do, which is told as asked and denied; None where they do
+        not. Raises `ContractError`.
+        """
+        asking = await self._ruled(_Open(self._make_request(fields)))
+        if asking.ruling is None or asking.ruling.verdict != "deny":
+            return None
+        decision, by, note = _answer_of(asking.ruling)
+        opened = await self._open_one(asking)
+        await self._resolve(opened.request.approval_id, decision, by, note)
+        return f"denied by {by}: {note}"
+
     async def settle_by_rule(self, approval_id: str) -> None:
         """Give an agent's dialog the answer that a rule has for it; where it is not taken, a person is asked."""
         opened = self._open.get(approval_id)

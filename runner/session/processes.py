@@ -1,8 +1,8 @@
 """Processes and the sessions that they belong to, wherever they run.
 
-A process is a session's when it is in the session of its terminal, when its environment has the session's mark, or when
-its parent is the session's. Once it is, it stays so, whatever its parent becomes. One table serves all sessions of a
-runner process; a new process is read once.
+A process is a session's when it is in the session of its terminal, when its environment has the session's mark, when it
+is in the session's control group (`cgroups`), or when its parent is the session's. Once it is, it stays so, whatever
+its parent becomes. One table serves all sessions of a runner process; a new process is read once.
 """
 
 import os
@@ -15,7 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import attrs
-import psutil
+
+from townwatch.runner.session.system import cgroups
 
 MARK = "TOWNWATCH_SESSION"
 """The variable in the environment of a session's processes; its value is the session's id."""
@@ -25,7 +26,6 @@ OLD_LOOK_SECONDS = 1.0
 """How often an older one is looked at."""
 
 
-_HAS_PROC = sys.platform == "linux"
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -46,7 +46,7 @@ class Process:
     @property
     def began_seconds(self) -> float:
         """Return when it began, on the clock that counts from the machine's start; elsewhere than on Linux, now."""
-        return self.began / _TICKS if _HAS_PROC else time.clock_gettime(time.CLOCK_MONOTONIC)
+        return self.began / _TICKS if sys.platform == "linux" else time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 class ProcessTable:
@@ -56,6 +56,8 @@ class ProcessTable:
         self._clock = clock
         self._lock = threading.Lock()
         self._leaders: dict[str, int] = {}
+        self._groups: dict[str, str] = {}
+        """Name of a control group → its session; empty where there are none."""
         self._known: dict[int, Process] = {}
         self._scanned = float("-inf")
 
@@ -67,11 +69,14 @@ class ProcessTable:
         """A session whose terminal's session is `leader`."""
         with self._lock:
             self._leaders[session_id] = leader
+            if cgroups.usable() is not None:
+                self._groups[cgroups.name_for(session_id)] = session_id
             self._known.pop(leader, None)
 
     def forget(self, session_id: str) -> None:
         with self._lock:
             self._leaders.pop(session_id, None)
+            self._groups.pop(cgroups.name_for(session_id), None)
 
     def members(self, session_id: str, max_age: float = 0.0) -> dict[int, Process]:
         """The session's living processes, as of a scan that is no older than `max_age` seconds."""
@@ -99,10 +104,10 @@ class ProcessTable:
         if now - self._scanned < max_age:
             return
         self._scanned = now
-        pids = _pids()
-        for pid in self._known.keys() - pids:
+        living = pids()
+        for pid in self._known.keys() - living:
             del self._known[pid]
-        for pid in sorted(pids):
+        for pid in sorted(living):
             known = self._known.get(pid)
             if known is None or self._is_due(known, now):
                 self._look(pid, known, now)
@@ -134,6 +139,8 @@ class ProcessTable:
         for session_id, leader in self._leaders.items():
             if leader in (process.pid, process.terminal_session):
                 return session_id
+        if self._groups:
+            return next((self._groups[name] for name in cgroups.names_of(process.pid) if name in self._groups), None)
         return None
 
     def _inherit(self) -> None:
@@ -149,44 +156,60 @@ class ProcessTable:
 
 
 def marked(session_id: str) -> list[int]:
-    """Living processes that have the mark of a session, whose leader is not known any more. Never our own."""
-    return [pid for pid in _pids() - {os.getpid()} if _mark(pid) == session_id]
+    """Living processes that have the mark of a session, or are in its group, whose leader is not known any more. Never
+    our own.
+    """
+    name = cgroups.name_for(session_id)
+    return [pid for pid in pids() - {os.getpid()} if _mark(pid) == session_id or cgroups.names_of(pid)[-1:] == [name]]
 
 
-def _pids() -> set[int]:
-    if not _HAS_PROC:
-        return set(psutil.pids())
+def pids() -> set[int]:
+    """Return the ids of all processes."""
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        return portable.pids()
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that the kernel says (R, S, T, Z …), and X for a process that is gone."""
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        return portable.state_of(pid)
+    fields = _stat(pid)
+    return "X" if fields is None else fields[0].decode()
+
+
+def _stat(pid: int) -> list[bytes] | None:
+    """The fields of /proc/…/stat behind the program's name."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
 
 
 def _read(pid: int) -> Process | None:
     """None for one that is gone, or a zombie."""
-    if not _HAS_PROC:
-        return _read_elsewhere(pid)
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    if fields[0] in (b"Z", b"X"):
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        found = portable.read(pid)
+        return None if found is None else Process(pid, *found)
+    fields = _stat(pid)
+    if fields is None or fields[0] in (b"Z", b"X"):
         return None
     return Process(pid, int(fields[1]), int(fields[3]), float(fields[19]))
 
 
-def _read_elsewhere(pid: int) -> Process | None:
-    with suppress(psutil.Error, OSError):
-        process = psutil.Process(pid)
-        if process.status() != psutil.STATUS_ZOMBIE:
-            return Process(pid, process.ppid(), os.getsid(pid), process.create_time())
-    return None
-
-
 def _mark(pid: int) -> str | None:
     """None where there is none, or where it is another user's process."""
-    if not _HAS_PROC:
-        with suppress(psutil.Error, OSError):
-            return psutil.Process(pid).environ().get(MARK)
-        return None
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        return portable.variable(pid, MARK)
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             found = (b"\0" + file.read()).partition(b"\0" + MARK.encode() + b"=")[2]
@@ -198,17 +221,23 @@ def _mark(pid: int) -> str | None:
 def _is_in(pid: int, root: Path) -> bool:
     """Return whether a process works in a directory or below it."""
     try:
-        where = os.readlink(f"/proc/{pid}/cwd") if _HAS_PROC else psutil.Process(pid).cwd()
-    except (OSError, psutil.Error):
+        where = os.readlink(f"/proc/{pid}/cwd") if sys.platform == "linux" else _directory(pid)
+    except OSError:
         return False
     return Path(where).is_relative_to(root)
 
 
+def _directory(pid: int) -> str:
+    from townwatch.runner import portable
+
+    return portable.directory(pid)
+
+
 def _command(pid: int) -> list[str]:
-    if not _HAS_PROC:
-        with suppress(psutil.Error, OSError):
-            return psutil.Process(pid).cmdline()
-        return []
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        return portable.command(pid)
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             return os.fsdecode(file.read()).rstrip("\0").split("\0")
@@ -218,14 +247,22 @@ def _command(pid: int) -> list[str]:
 
 def name_of(pid: int) -> str:
     """The program's name, for a person."""
+    if sys.platform != "linux":
+        from townwatch.runner import portable
+
+        return portable.name(pid)
     try:
-        return psutil.Process(pid).name()
-    except psutil.Error:
+        with open(f"/proc/{pid}/comm", "rb") as file:
+            name = os.fsdecode(file.read()).rstrip("\n")
+    except OSError:
         return "?"
+    whole = Path(next(iter(_command(pid)), "")).name  # the kernel keeps the first 15 characters
+    return whole if whole.startswith(name) else name
 
 
 def kill_marked(session_id: str) -> None:
-    """Kill what a killed runner left running: what has the session's mark is certain to be the session's."""
+    """Kill what a killed runner left running: what has the session's mark, or is in its group, is the session's."""
+    cgroups.kill_left(session_id)
     for pid in marked(session_id):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, signal.SIGKILL)

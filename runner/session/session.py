@@ -142,7 +142,7 @@ class Session:
         self._started_ns = time.time_ns()
         self._terminal = terminal = await Terminal.start(
             command, cwd=plan.directory, env=env, cols=plan.cols, rows=plan.rows, stdin=plan.stdin,
-            account=plan.account,
+            account=plan.account, session_id=plan.session_id,
         )  # fmt: skip
         terminal.on_bytes = self.output.screen
         self._shared.processes.table.add(plan.session_id, terminal.pid)

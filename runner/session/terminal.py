@@ -15,16 +15,18 @@ import termios
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import trio
 
 from townwatch.runner.account import Account, give_up_capabilities
-from townwatch.runner.session.processes import name_of
+from townwatch.runner.session.processes import name_of, pids, state_of
 from townwatch.runner.session.size import Size
+from townwatch.runner.session.system import cgroups
+from townwatch.runner.session.system.starting import NOT_FOUND, as_script, why
 
 CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
@@ -37,10 +39,8 @@ MOST_AHEAD = 16
 """Pieces that are read ahead of a change of size; a program that writes on and on is not waited for."""
 POLL_SECONDS = 0.02
 """How often to look whether the processes of a session are gone."""
-
-
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
-"""What a shell ends with where it cannot start a command."""
+GONE = "ZX"
+"""What the kernel says of a process that has ended."""
 HALT_SECONDS = 5.0
 """How long to look for processes that a session begins while it is being paused."""
 KILL_SECONDS = 10.0
@@ -82,9 +82,10 @@ class CommandExit:
 class Terminal:
     """A running command and the master side of its terminal."""
 
-    def __init__(self, process: trio.Process, master: int) -> None:
+    def __init__(self, process: trio.Process, master: int, group: cgroups.SessionGroup | None = None) -> None:
         self._process = process
         self._master = master
+        self._group = group
         self._closed = False
         self._refused: dict[int, str] = {}
         self.find: Callable[[], list[int]] = lambda: session_members(self.pid)
@@ -113,37 +114,39 @@ class Terminal:
         rows: int = 24,
         stdin: int | None = None,
         account: Account | None = None,
+        session_id: str | None = None,
     ) -> "Terminal":
         """`stdin`: a descriptor to read from instead of the terminal. `account`: the user to execute it as, instead of
-        our own. Raises `CannotStart`.
+        our own. `session_id`: names the group of all its processes, where this system has one. Raises `CannotStart`.
         """
         options: dict[str, Any] = {} if account is None else account.options()
-        options["preexec_fn"] = _take_terminal
+        group = None if session_id is None else await trio.to_thread.run_sync(cgroups.make, session_id)
+        options["preexec_fn"] = partial(_take_terminal, group)
         master, slave = os.openpty()
         try:
             _set_size(master, cols, rows)
             if account is not None:
                 account.give_terminal(slave)
-            process = await trio.lowlevel.open_process(
-                list(command),
-                stdin=slave if stdin is None else stdin,
-                stdout=slave,
-                stderr=slave,
-                cwd=str(cwd),
-                env=dict(env),
-                start_new_session=True,
-                **options,
-            )
+            options |= {"stdin": slave if stdin is None else stdin, "stdout": slave, "stderr": slave}
+            options |= {"cwd": str(cwd), "env": dict(env), "start_new_session": True}
+            try:
+                process = await trio.lowlevel.open_process(list(command), **options)
+            except OSError as error:
+                script = as_script(command, cwd, env) if error.errno == errno.ENOEXEC else None
+                if script is None:
+                    raise
+                process = await trio.lowlevel.open_process(script, **options)
         except (OSError, ValueError) as error:
             os.close(master)
-            what = getattr(error, "strerror", None) or str(error)
-            missing = isinstance(error, FileNotFoundError | ValueError)
-            what = f"{command[0] if command else 'an empty command'}: {what}"
-            raise CannotStart(what, NOT_FOUND if missing else NOT_EXECUTABLE) from None
+            if group is not None:
+                group.remove()
+            raise CannotStart(*why(command, error)) from None
         finally:
             os.close(slave)
+            if group is not None:
+                group.begun()
         os.set_blocking(master, False)
-        return cls(process, master)
+        return cls(process, master, group)
 
     @property
     def pid(self) -> int:
@@ -310,6 +313,8 @@ class Terminal:
         with trio.move_on_after(grace):
             await self._until_gone()
         with trio.CancelScope(shield=True), trio.move_on_after(KILL_SECONDS):
+            if self._group is not None:
+                self._group.kill()
             while self.members():
                 self.signal(signal.SIGKILL)
                 await trio.sleep(POLL_SECONDS)
@@ -324,6 +329,8 @@ class Terminal:
             self._closed = True
             trio.lowlevel.notify_closing(self._master)
             os.close(self._master)
+            if self._group is not None:
+                self._group.remove()
 
 
 def signal_name(number: int) -> str:
@@ -336,7 +343,7 @@ def signal_name(number: int) -> str:
 
 def session_members(leader: int) -> list[int]:
     """The living processes of a terminal's session, by the id of its leader."""
-    return [pid for pid in psutil.pids() if _session_of(pid) == leader and not _is_zombie(pid)]
+    return [pid for pid in sorted(pids()) if _session_of(pid) == leader and state_of(pid) not in GONE]
 
 
 def _session_of(pid: int) -> int:
@@ -347,21 +354,13 @@ def _session_of(pid: int) -> int:
 
 
 def _stands_still(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-    except psutil.Error:
-        return True
+    return state_of(pid) in f"T{GONE}"
 
 
-def _is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return True
-
-
-def _take_terminal() -> None:
+def _take_terminal(group: cgroups.SessionGroup | None) -> None:
     """Make the slave on stdout the controlling terminal; runs in the child, after setsid()."""
+    if group is not None:
+        group.enter()
     fcntl.ioctl(1, termios.TIOCSCTTY, 0)
     _take_all_signals()
     give_up_capabilities()

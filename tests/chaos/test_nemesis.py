@@ -13,13 +13,13 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import httpx
 import pytest
 import trio
 
 from tests.chaos.nemesis.judge import Judge, read_journal
 from tests.chaos.nemesis.nemesis import Nemesis
 from tests.chaos.nemesis.proxy import Proxy
+from tests.chaos.nemesis.replicas import all_of, until_over
 from tests.chaos.nemesis.swarm import Swarm, all_seen, open_swarm
 from tests.chaos.nemesis.town import Member, Town
 from tests.chaos.nemesis.workload import Workload
@@ -84,7 +84,7 @@ async def _come_to_rest(town: Town, workload: Workload, nemesis: Nemesis, swarms
     """Everybody is back, programs come to their end, spools are sent; then the verdict."""
     await trio.sleep(3)
     workload.wind_down()
-    resting = await _until_over(town)
+    resting = await until_over(town, REST_SECONDS)
     journal_file = town.service.state / "journal.db"
     journal = await trio.to_thread.run_sync(read_journal, journal_file)
     judge = Judge(journal)
@@ -93,8 +93,8 @@ async def _come_to_rest(town: Town, workload: Workload, nemesis: Nemesis, swarms
     judge.findings += await all_seen(swarms, heads, REST_SECONDS)
     stories = [story for swarm in swarms for story in await swarm.ask("end")]
     async with town.http(proxy=False) as http:
-        sessions = await _all_of(http, "/api/runner/sessions")
-        waiting = await _all_of(http, "/api/approvals")
+        sessions = await all_of(http, "/api/runner/sessions")
+        waiting = await all_of(http, "/api/approvals")
     names = [program.name for program in workload.programs]
     judge.numbers()
     judge.spools(nemesis.owed)
@@ -105,27 +105,3 @@ async def _come_to_rest(town: Town, workload: Workload, nemesis: Nemesis, swarms
         judge.client(story)
     judge.summarise(approvals, stories, town.restarts, nemesis.lost)
     return judge
-
-
-async def _until_over(town: Town) -> list[str]:
-    """Until no session lives; those that still do in the end are named."""
-    left: list[dict[str, object]] = [{}]
-    quiet = 0
-    with trio.move_on_after(REST_SECONDS):
-        async with town.http(proxy=False) as http:
-            while left or quiet < 4:  # twice seen quiet: a session that was about to start has started
-                await trio.sleep(1)
-                left = [one for one in await _all_of(http, "/api/runner/sessions") if one["endedAt"] is None]
-                quiet = 0 if left else quiet + 1
-    return [f"still live: {one['sessionId']} {one['state']} on {one['runnerId']}, {one['agentName']}" for one in left]
-
-
-async def _all_of(http: httpx.AsyncClient, path: str) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
-    cursor = ""
-    while True:
-        answer = (await http.get(f"{path}?limit=100{cursor}")).json()
-        found += answer["items"]
-        if answer["next"] is None:
-            return found
-        cursor = f"&cursor={answer['next']}"

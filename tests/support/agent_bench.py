@@ -65,6 +65,9 @@ class BenchHost:
         self.changed()
         return opened.id
 
+    async def forbid(self, question: Question) -> str | None:
+        return None
+
     async def settle(self, approval_id: str, decision: str, by: str = "terminal", note: str = "") -> None:
         opened = next(opened for opened in self.asked if opened.id == approval_id)
         opened.ended = opened.ended or (decision, by)

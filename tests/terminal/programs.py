@@ -116,6 +116,10 @@ PROGRAMS: dict[str, Program] = {
     "taller": _sized(20, 5, LINES, (20, 12), "y"),
     "lower": _sized(20, 12, LINES, (20, 5), "y"),
     "resized under vim": _sized(40, 10, LINES, "\x1b[?1049h\x1b[2J~", (30, 8), "\x1b[2J\x1b[8;1Hstatus"),
+    "a style of underlines outlives a restored cursor": _small("\x1b[21m", "\x1b8", "\x1b[59m"),
+    "the same by the end of a link": _small("a\x1b[7;1;4m", "\x1b8", "\x1b]8;;\x1b\\"),
+    "many leading zeros": _small("a\x1b[00000000000005Cb", "\x1b[?00000000001h", "\x1b[0000000000031mred"),
+    "a long title": _small("\x1b]2;" + "path/" * 200 + "\x07", "x"),
     "wide lines reflow": _sized(20, 6, "漢字" * 12, "\r\n$ ", (11, 6), "y", (33, 6)),
 }
 assert len(PROGRAMS) >= 60

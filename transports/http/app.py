@@ -41,7 +41,7 @@ from townwatch.transports.http.routes import (
 )
 from townwatch.transports.http.routes.calls import channels, links, webhooks
 from townwatch.transports.http.routes.landing import git, worktrees
-from townwatch.transports.http.routes.reading import clips, counts, search
+from townwatch.transports.http.routes.reading import clips, conversations, counts, search
 from townwatch.transports.http.static import page_of
 
 PREFIXES = ("/api", "/healthz", "/readyz", "/metrics")
@@ -52,7 +52,7 @@ OPERATIONS: tuple[Operation, ...] = tuple(
     for noun in (
         *(auth, sign_ins, connections, people, villages, members, policies, rules, budgets, webhooks, channels, audit),
         *(starts, sessions, counts, orders, git, worktrees, prompts, diffs, approvals, links, clips, alerts),
-        *(runners, bridges, search, system),
+        *(runners, conversations, bridges, search, system),
     )
     for operation in noun.routes.operations
 )

@@ -107,7 +107,7 @@ async def _serve_websocket(engine: Engine, scope: Scope, receive: Receive, send:
         connection = AsgiConnection(receive, send, nursery, request.client)
         connection.backlog = engine.settings.backlog
         nursery.start_soon(connection.send_for_ever)
-        incoming = Incoming(connection, b"", engine.limits)
+        incoming = Incoming(connection, b"", engine.limits, agreed_bytes=engine.settings.max_payload)
         await engine.serve_websocket(request, session, connection, incoming)
         await connection.flush(2)
         nursery.cancel_scope.cancel()

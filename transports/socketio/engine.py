@@ -254,7 +254,9 @@ class Engine:
         accept(request, connection, extensions=accepted, headers=self.hooks.headers_of(request))
         request.headers = [pair for pair in request.headers if pair[0] != "sec-websocket-key"]  # it has served
         limits = (session.limits if session is not None else None) or self.limits
-        incoming = Incoming(connection, leftover, limits, deflated=accepted is not None)
+        incoming = Incoming(
+            connection, leftover, limits, deflated=accepted is not None, agreed_bytes=self.settings.max_payload
+        )
         await self.serve_websocket(request, session, connection, incoming)
 
     async def admit_websocket(self, request: Request) -> EngineSession | None:

@@ -62,9 +62,10 @@ def encode(
 
 
 def encode_event(event: str, payload: bytes, offset: str | None, tag: Tag | None) -> Message:
-    """An event of the main namespace whose one argument is JSON already."""
+    """An event of the main namespace whose arguments are JSON already, with commas between them."""
     last = f',"{offset}"' if offset is not None else ""
-    return Message(f'42["{event}",{payload.decode()}{last}]', tag=tag, numbered=offset is not None)
+    first = "," if payload else ""
+    return Message(f'42["{event}"{first}{payload.decode()}{last}]', tag=tag, numbered=offset is not None)
 
 
 def _has_binary(value: Any) -> bool:

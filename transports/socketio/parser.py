@@ -34,7 +34,7 @@ class Parser(Protocol):
         ...
 
     def encode_event(self, event: str, payload: bytes, offset: str | None, tag: Tag | None) -> Message:
-        """An event of the main namespace whose one argument is JSON already."""
+        """An event of the main namespace whose arguments are JSON already, with commas between them."""
         ...
 
     def decode(self, data: str | bytes, partial: Partial | None) -> Packet | Partial:
@@ -84,7 +84,7 @@ class MsgpackParser:
         return (Message(binary=self._encoder.encode(packet), tag=tag),)
 
     def encode_event(self, event: str, payload: bytes, offset: str | None, tag: Tag | None) -> Message:
-        arguments = [event, msgspec.json.decode(payload), *([] if offset is None else [offset])]
+        arguments = [event, *msgspec.json.decode(b"[%b]" % payload), *([] if offset is None else [offset])]
         (message,) = self.encode(Kind.EVENT, "/", arguments, tag=tag)
         message.numbered = offset is not None
         return message

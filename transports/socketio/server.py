@@ -322,8 +322,8 @@ class TrioServer(ServerApi):
     def publish(
         self, event: str, payload: bytes, rooms: Iterable[str], tag: Tag | None = None, *, without: str | None = None
     ) -> None:
-        """Send one event, its argument as JSON, to every client in any of the rooms or ids: once each, encoded once; to
-        none that is in the room `without`.
+        """Send one event, its argument as JSON (several: with commas between them), to every client in any of the rooms
+        or ids: once each, encoded once; to none that is in the room `without`.
         """
         wanted = tuple(rooms)
         space = self.space("/")

@@ -161,6 +161,8 @@ class FarEnd:
                 self._spawn(self._flush, number, f.only(payload))
             case f.CUT:
                 self._cut(number)
+            case _ if kind >= f.MAY_BE_PASSED_OVER:
+                pass
             case _:
                 client = self._clients.get(number)
                 if client is not None:  # else it ended here while this was on its way

@@ -44,6 +44,11 @@ SHUT = 20
 CUT = 21
 """Close the client's connection now."""
 
+MAY_BE_PASSED_OVER = 128
+"""A side that does not know a kind from here on passes it over; any other kind that it does not know ends the trunk. So
+a release may add what is only good to have without asking which release is at the other end. What must be understood
+needs a new version of the first words (`edge/relay/wire.py`), of which the older side's counts.
+"""
 WINDOW = 64 * 1024
 ENDED_AT_ONCE = 32
 """Lines of a trunk that has ended that end in one pass of the loop, at either side: each is a client that goes."""

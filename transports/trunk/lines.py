@@ -111,6 +111,8 @@ class Trunk:
             if flushed is not None:
                 flushed.set()
             return
+        if kind >= f.MAY_BE_PASSED_OVER:
+            return
         if kind not in OF_A_LINE:
             raise f.TrunkBroken(f"a frame of kind {kind}")
         line = self.lines.get(number)

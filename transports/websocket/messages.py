@@ -38,8 +38,8 @@ class Incoming:
     """Whole messages from a connection. One task at a time may read. It writes pongs, and one close frame at most."""
 
     __slots__ = (
-        "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said", "_weighed", "deflated",
-        "ending", "heard_at",
+        "_agreed_bytes", "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said",
+        "_weighed", "deflated", "ending", "heard_at",
     )  # fmt: skip
 
     def __init__(
@@ -51,8 +51,12 @@ class Incoming:
         deflated: bool = False,
         decodes: bool = True,
         client: bool = False,
+        agreed_bytes: int | None = None,
     ) -> None:
-        """`leftover`: what came behind the handshake. The other options are those of `FrameReader`."""
+        """`leftover`: what came behind the handshake. `agreed_bytes`: the limit of a message that the peer was told
+        before; beyond it 1009 goes without a reason, as from the official Socket.IO server. The other options are those
+        of `FrameReader`.
+        """
         self.deflated = deflated
         self.ending: Ending | None = None
         """How it ended, once nothing more comes."""
@@ -63,6 +67,7 @@ class Incoming:
         self._reader.feed(leftover)
         self._limits = limits
         self._client = client
+        self._agreed_bytes = agreed_bytes
         self._pace: Pace | None = None
         self._said: Ending | None = None
         self._frames = self._reads = self._weighed = 0
@@ -172,5 +177,6 @@ class Incoming:
 
     def fail(self, error: FrameError) -> None:
         """End a connection whose frames cannot be read any further, and say why."""
-        self.close(error.code, str(error))
+        agreed = error.code == 1009 and self._limits.message_bytes == self._agreed_bytes
+        self.close(error.code, "" if agreed else str(error))
         self.ending = self.ending or self._said

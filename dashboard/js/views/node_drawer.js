@@ -66,6 +66,7 @@ function Happening({ one, path }) {
 function Facts({ node }) {
   return html`<dl class="facts">
     <dt>path</dt><dd class="path">${node.path}</dd><dt>kind</dt><dd>${node.kind || "–"}</dd><dt>state</dt><dd>${node.state}</dd>
+    ${node.note ? html`<dt>says</dt><dd>${node.note}</dd>` : null}
     ${node.strategy ? html`<dt>strategy</dt><dd>${STRATEGY[node.strategy] ?? node.strategy}</dd><dt>gives up</dt><dd>after ${node.intensity} restarts in ${node.period} s</dd>` : null}
     ${node.uptime ? html`<dt>up</dt><dd class="num">${age(node.uptime * 1000)}, life ${node.incarnation}</dd>` : null}
     ${node.inHand ? html`<dt>in hand</dt><dd>${node.inHand}</dd>` : null}

@@ -6,10 +6,11 @@ import { toAgent } from "../routes.js";
 import { choicesOf, noRunner, orderOf, providerName, repoText } from "../starting.js";
 import * as store from "../store.js";
 import { Panel } from "./bits.js";
+import { Earlier } from "./earlier.js";
 import { Empty } from "./empty.js";
 
 const GUARDED = [["merge", "commit, push, merge"], ["deps_add", "add dependencies"], ["secrets", "read secrets"], ["deploy", "deploy"]];
-const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", asks: GUARDED.map(([id]) => id), network: "restricted", budget: "", budgetUnit: "usd" };
+const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", conversation: "", asks: GUARDED.map(([id]) => id), network: "restricted", budget: "", budgetUnit: "usd" };
 
 export function StartPage() {
   const { query } = store.route.value;
@@ -42,18 +43,19 @@ export function StartPage() {
   const nothing = runners && noRunner(runners);
   const own = provider === "command" || provider === "acp";
   return html`<form class="start" onSubmit=${submit} data-testid="start">
-    <h1>${form.resumeOf ? "Go on where it ended" : query.like ? "Start work like before" : "Start work"}</h1>
+    <h1>${form.resumeOf || form.conversation ? "Go on where it ended" : query.like ? "Start work like before" : "Start work"}</h1>
     <div class="start-form">
       <${Panel} name="who" title="Who"><div class="start-body">
-        <div class="choices" role="radiogroup" aria-label="Who">${choices.map((one) => html`<label class=${`option ${one.obstacle ? "is-off" : ""}`}><input type="radio" name="provider" value=${one.provider} checked=${provider === one.provider} disabled=${one.obstacle !== ""} onChange=${() => set({ provider: one.provider })} /><span>${one.name} <span class="faint">${one.versions.join(", ")}</span></span>${one.obstacle || one.signedOut ? html`<small>${one.obstacle || "not signed in on its machine"}</small>` : null}</label>`)}</div>
+        <div class="choices" role="radiogroup" aria-label="Who">${choices.map((one) => html`<label class=${`option ${one.obstacle ? "is-off" : ""}`}><input type="radio" name="provider" value=${one.provider} checked=${provider === one.provider} disabled=${one.obstacle !== ""} onChange=${() => set({ provider: one.provider, conversation: "" })} /><span>${one.name} <span class="faint">${one.versions.join(", ")}</span></span>${one.obstacle || one.signedOut ? html`<small>${one.obstacle || "not signed in on its machine"}</small>` : null}</label>`)}</div>
         ${own ? html`<label class="field"><span>Command</span><input class="input mono" data-testid="command" spellcheck="false" ...${field("command")} /></label>` : null}
       </div><//>
+      ${form.resumeOf ? null : html`<${Earlier} form=${form} runners=${runners ?? []} villageId=${villageId} set=${set} />`}
       <${Panel} name="what" title="What"><div class="start-body">
         <label class="field"><span>${own ? "What it is about (optional)" : "What is to be done"}</span><textarea class="input" rows="5" maxlength="4000" data-testid="goal" ...${field("goal")}></textarea></label>
         <div class="field-pair"><label class="field"><span>Name (optional)</span><input class="input" maxlength="200" ...${field("name")} /></label>
         ${provider === "command" ? null : html`<label class="field"><span>Model (optional)</span><input class="input mono" maxlength="200" spellcheck="false" ...${field("model")} /></label>`}</div>
       </div><//>
-      ${form.resumeOf ? null : html`<${Panel} name="where" title="Where"><div class="start-body">
+      ${form.resumeOf || form.conversation ? null : html`<${Panel} name="where" title="Where"><div class="start-body">
         <label class="field"><span>Runner</span><select class="input" value=${form.runnerId} onChange=${(event) => set({ runnerId: event.currentTarget.value, provider: "" })}><option value="">the one with most room</option>${(runners ?? []).map((one) => html`<option value=${one.runnerId}>${one.name}: ${one.status}${one.connected ? `, ${one.activeSessions} of ${one.capabilities.maxConcurrentSessions} sessions` : ""}</option>`)}</select></label>
         <label class="field"><span>Repository</span><input class="input mono" list="repos" data-testid="repo" spellcheck="false" placeholder="/path/on/its/machine or github:owner/name" ...${field("repo")} /><datalist id="repos">${store.streetHouses.value.map((house) => html`<option value=${house.repoPath}>${house.name}</option>`)}</datalist></label>
         <div class="choices" role="radiogroup" aria-label="Working tree">${TREES.map(([id, label]) => html`<label class="option"><input type="radio" name="tree" value=${id} checked=${form.tree === id} onChange=${() => set({ tree: id })} /><span>${label}</span></label>`)}</div>
@@ -79,7 +81,7 @@ function inWords(form, runners) {
   const runner = runners.find((one) => one.runnerId === form.runnerId)?.name ?? "the runner with most room";
   const tree = { asis: "in the tree as it is", branch: `on branch ${form.branch || "…"}, checked out in that tree`, new: `on the new branch ${form.branch || "…"}, in a tree of its own` }[form.tree];
   const asks = GUARDED.filter(([id]) => form.asks.includes(id)).map(([, label]) => label);
-  return `${form.provider ? providerName(form.provider) : "No agent yet"} starts on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.${form.budget.trim() ? ` Budget: ${form.budget.trim()} ${form.budgetUnit === "usd" ? "US dollars" : form.budgetUnit}.` : ""}`;
+  return `${form.provider ? providerName(form.provider) : "No agent yet"} ${form.conversation ? "goes on with an earlier conversation" : "starts"} on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.${form.budget.trim() ? ` Budget: ${form.budget.trim()} ${form.budgetUnit === "usd" ? "US dollars" : form.budgetUnit}.` : ""}`;
 }
 
 /** Of an order's budget the field and its unit: the form has one, and money is asked for first. */

@@ -99,7 +99,7 @@ function Replicas() {
   if (replicas.value.length < 2) return null;
   return html`<ul class="replicas" data-testid="replicas" aria-label="Replicas">${replicas.value.map((one) => html`<li key=${one.name} class=${one.role} title=${one.address ?? undefined}>
     <b>${one.name}</b> ${one.role === "leader" ? "leads" : `relays ${one.relayed}`}
-    <span class="faint">${one.version}, since ${new Date(one.since).toLocaleString()}, heard of ${ago(one.lagMs)}${one.linkMs === undefined || one.linkMs === null ? "" : `, leader answers in ${Math.round(one.linkMs)} ms`}</span></li>`)}</ul>`;
+    <span class="faint">${one.version}${one.since === null ? "" : `, since ${new Date(one.since).toLocaleString()}`}, heard of ${ago(one.lagMs)}${one.linkMs === undefined || one.linkMs === null ? "" : `, leader answers in ${Math.round(one.linkMs)} ms`}</span></li>`)}</ul>`;
 }
 
 /** The lines of the tree, one cell a level. */
@@ -121,7 +121,7 @@ function NodeRow({ row, chosen, choose }) {
   return html`<tr class=${`${hasTrouble(node) ? "troubled" : ""} ${chosen ? "chosen" : ""}`} data-node=${node.path}>
     <th scope="row"><span class="node"><${Rails} rails=${rails} />
       <button type="button" class=${`node-name ${node.supervises ? "node-supervisor" : ""}`} aria-expanded=${chosen} title=${node.path} onClick=${() => choose(chosen ? "" : node.path)}>${node.id}</button>
-      ${node.strategy ? html`<span class="strategy">${STRATEGY[node.strategy] ?? node.strategy}</span>` : html`<span class="faint node-kind">${node.kind}</span>`}</span></th>
+      ${node.strategy ? html`<span class="strategy">${STRATEGY[node.strategy] ?? node.strategy}</span>` : html`<span class="faint node-kind" title=${node.note}>${node.note ?? node.kind}</span>`}</span></th>
     <td><span class=${`actor-state ${isRunning(node.state) ? "up" : "down"}`}>${node.state}</span></td>
     <td><${Mailbox} box=${node.mailbox} /></td>
     <td class="right num">${node.rate ? node.rate.toFixed(node.rate < 10 ? 1 : 0) : html`<span class="faint">${node.rate === 0 ? 0 : "–"}</span>`}</td>

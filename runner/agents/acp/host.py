@@ -87,6 +87,11 @@ class AcpHost:
         finally:
             self._rpc.close("the agent's session is over")
 
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: the order would stand still."""
+        return False
+
     async def prompt(self, text: str) -> None:
         """Give the agent a prompt. Raises `NotPossible` while a turn is under way."""
         if not self._session_id:

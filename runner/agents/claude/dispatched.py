@@ -176,6 +176,11 @@ class ClaudeDispatched(Adapter):
         await self._say(stream.user_message(text))
         await self._host.say(a.Status(status="busy"))
 
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: the order would stand still."""
+        return False
+
     async def prompt(self, text: str) -> None:
         if self._asked:
             raise NotPossible("the agent waits for a decision")

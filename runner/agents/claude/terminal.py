@@ -336,6 +336,11 @@ class ClaudeTerminal(Adapter):
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: the order would stand still."""
+        return False
+
     async def prompt(self, text: str) -> None:
         """Paste it into the idle CLI. There is no structured channel into a TUI: so only where it is certain that no
         dialog is open, and none can open.

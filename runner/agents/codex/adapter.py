@@ -7,10 +7,14 @@ and the work; the terminal program then opens that thread.
 
 The server and the program are processes of the session's pseudo-terminal: they are paused, stopped and end with it. No
 shared daemon of Codex is used, started or ended.
+
+Where there can be no server, or it says what is not known here, the terminal program goes on in the session's terminal:
+with the conversation that was begun, else alone, with the order as its prompt. Its own dialogs ask then.
 """
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import attrs
@@ -21,18 +25,18 @@ from townwatch.contracts.codec import ContractError
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.agents import shape, shared_files
 from townwatch.runner.agents.adapter import AdapterOff, Host, Prepared
-from townwatch.runner.agents.codex import launch, reading
-from townwatch.runner.agents.codex.answers import decision, policy
+from townwatch.runner.agents.codex import connection, launch, reading
+from townwatch.runner.agents.codex.answers import alone, decision, policy
 from townwatch.runner.agents.events import Answer, Prompt, Status
 from townwatch.runner.agents.jsonrpc import MESSAGE_BYTES, METHOD_NOT_FOUND, Rpc, RpcError, RpcRequest
 from townwatch.runner.agents.orders import order_text, refusal
 from townwatch.runner.agents.readings import Asked, Reading, Settled
-from townwatch.runner.agents.shape import Json
+from townwatch.runner.agents.shape import Json, ShapeError
 from townwatch.runner.agents.tasks import open_tasks
 from townwatch.runner.agents.versions import version_in_package
 from townwatch.runner.session.lifecycle import NotPossible
 
-SOCKET_SECONDS, ANSWER_SECONDS = 20.0, 30.0
+ANSWER_SECONDS, FILE_SECONDS = connection.ANSWER_SECONDS, 5.0
 DIALOG_SECONDS = 4.0
 """A terminal program that has no thread after this time shows a dialog of its own."""
 LOOK_SECONDS, SOON_SECONDS = 0.5, 0.02
@@ -68,8 +72,12 @@ class CodexAdapter:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._socket = host.launch.directory / "codex.sock"
-        self._thread_file = host.launch.directory / "thread"
+        where = host.launch.directory
+        self._files = launch.Files(
+            socket=where / "codex.sock", log=where / "app-server.log", thread=where / "thread", alone=where / "alone"
+        )
+        self._begun = False
+        """Whether the server may have the order."""
         self._rpc: Rpc | None = None
         self._reader = reading.CodexReader()
         self._watched: set[str] = set()
@@ -93,11 +101,10 @@ class CodexAdapter:
         command = launch.wrapped(
             place.command[0],
             given,
-            socket=self._socket,
-            log=place.directory / "app-server.log",
+            self._files,
             cwd=place.cwd,
-            thread=self._thread_file if place.dispatched else None,
             server=server,
+            order=None if place.order is None else alone(place.order, order_text(place.order)),
         )
         version = await trio.to_thread.run_sync(version_in_package, place.command[0])
         return Prepared(command=command, version=version)
@@ -106,7 +113,27 @@ class CodexAdapter:
         """Read the server until it ends or until cancelled. Raises `AdapterOff`."""
         task_status.started()
         await self._host.say(Status(status="starting"))
-        stream = await self._connect()
+        try:
+            await self._follow_server()
+        except (AdapterOff, ShapeError):
+            await self._leave_it_alone()
+            raise
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return True: the terminal program has the order, or gets it."""
+        return True
+
+    async def _leave_it_alone(self) -> None:
+        """Let the terminal program of an order go on without us: in what was begun, so that nothing is done twice."""
+        if not self._host.launch.dispatched:
+            return
+        name, text = (self._files.thread, self._thread) if self._begun else (self._files.alone, "alone")
+        with trio.CancelScope(shield=True), trio.move_on_after(FILE_SECONDS), suppress(OSError):
+            await trio.to_thread.run_sync(shared_files.replace, name, text or "")
+
+    async def _follow_server(self) -> None:
+        stream = await connection.connect(self._files)
         try:
             async with open_tasks() as tasks:
                 try:
@@ -115,9 +142,9 @@ class CodexAdapter:
                     )
                 except trio_websocket.HandshakeError as error:
                     raise AdapterOff(f"Codex's server does not speak WebSocket: {error!r}") from None
-                self._rpc = rpc = Rpc(_sender(socket), {})
+                self._rpc = rpc = Rpc(connection.sender(socket), {})
                 tasks.start_soon(self._read, socket, rpc)
-                await self._greet(rpc)
+                await connection.greet(rpc)
                 order = self._host.launch.order
                 if order is not None:
                     await self._carry_out(rpc, order)
@@ -149,33 +176,7 @@ class CodexAdapter:
             raise NotPossible("Codex has no conversation yet; wait until its status is idle")
         return self._rpc, self._thread
 
-    # --- the connection -----------------------------------------------------------------------------------------------
-
-    async def _connect(self) -> trio.SocketStream:
-        """Connect to the server's socket once it is there. Raises `AdapterOff`.
-
-        Codex puts the socket itself in a private directory with a short path, and a link to it where it was told: a
-        unix socket's path has 108 bytes at most.
-        """
-        reason = ""
-        with trio.move_on_after(SOCKET_SECONDS):
-            while True:
-                try:
-                    found = await trio.to_thread.run_sync(shared_files.connect, self._socket)
-                    return trio.SocketStream(trio.socket.from_stdlib_socket(found))
-                except OSError as error:  # not there yet, or not yet a link to the short path
-                    reason = str(error)
-                await trio.sleep(0.05)
-        raise AdapterOff(f"Codex's app-server cannot be reached within {SOCKET_SECONDS:.0f} s: {reason}")
-
-    async def _greet(self, rpc: Rpc) -> None:
-        info = {"name": "townwatch", "title": "Townwatch", "version": "1"}
-        hello = {"clientInfo": info, "capabilities": {"experimentalApi": True}}
-        try:
-            await rpc.call("initialize", hello, ANSWER_SECONDS)
-        except RpcError as error:
-            raise AdapterOff(str(error)) from None
-        await rpc.notify("initialized")
+    # --- the conversation -------------------------------------------------------------------------------------------
 
     async def _carry_out(self, rpc: Rpc, order: SessionConfig) -> None:
         """Begin the thread of a dispatched session, give it the order, and let the terminal program open it."""
@@ -190,8 +191,14 @@ class CodexAdapter:
         except RpcError as error:
             raise AdapterOff(str(error)) from None
         await self._follow(begun, ours=False)
-        await self.prompt(order_text(order))
-        await trio.to_thread.run_sync(shared_files.replace, self._thread_file, self._thread or "")
+        self._begun = True
+        text = {"type": "text", "text": order_text(order)}
+        try:
+            await rpc.call("turn/start", {"threadId": self._thread, "input": [text]}, ANSWER_SECONDS)
+        except RpcError as error:
+            self._begun = False
+            raise AdapterOff(f"Codex did not take the order: {error}") from None
+        await trio.to_thread.run_sync(shared_files.replace, self._files.thread, self._thread or "")
 
     async def _watch_threads(self, rpc: Rpc) -> None:
         """Subscribe to the threads that the terminal program opens."""
@@ -373,13 +380,3 @@ class CodexAdapter:
         waiting = next(iter(self._open.values()), None)
         why = waiting.asked.question.summary if waiting is not None and status == "waiting" else None
         await self._host.say(Status(status=status, for_=why))
-
-
-def _sender(socket: trio_websocket.WebSocketConnection) -> Any:
-    async def send(message: bytes) -> None:
-        try:
-            await socket.send_message(message.decode())
-        except trio_websocket.ConnectionClosed:
-            raise AdapterOff("Codex's app-server has closed the connection") from None
-
-    return send

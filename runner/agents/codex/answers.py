@@ -51,3 +51,16 @@ def policy(order: SessionConfig) -> Json:
         "approvalPolicy": "untrusted" if wary else "on-request",
         "config": {"sandbox_workspace_write.network_access": access},
     }
+
+
+def alone(order: SessionConfig, text: str) -> list[str]:
+    """Return the arguments by which the terminal program carries an order out without a server: it asks in its own
+    dialogs then, as the policy has it.
+    """
+    terms = policy(order)
+    access = str(terms["config"]["sandbox_workspace_write.network_access"]).lower()
+    given = ["--sandbox", terms["sandbox"], "--ask-for-approval", terms["approvalPolicy"]]
+    given += ["-c", f"sandbox_workspace_write.network_access={access}"]
+    given += ["--model", order.model] if order.model is not None else []
+    conversation = order.cli_session_id
+    return [*given, "--", text] if conversation is None else ["resume", *given, "--", conversation, text]

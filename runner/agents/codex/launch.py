@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
+
 SERVER_OPTIONS = frozenset({"-c", "--config", "--enable", "--disable"})
 """Options that the app-server takes as well: what they configure is decided there."""
 VALUED = frozenset(
@@ -23,11 +25,15 @@ _START = """
 set -m; {codex} app-server {options} --listen {address} </dev/null >{log} 2>&1 & server=$!; set +m
 tries=0
 while [ ! -S {socket} ] && kill -0 $server 2>/dev/null && [ $tries -lt 400 ]; do sleep 0.05; tries=$((tries+1)); done
+alone() {{ : >{alone}; kill $server 2>/dev/null; exec {codex} --no-daemon "$@"; }}
 """
-_TERMINAL = "[ -S {socket} ] || exec {codex} --no-daemon {given}\nexec {codex} --remote {address} {directory} {given}"
+_TERMINAL = """
+[ -S {socket} ] || alone {given}
+exec {codex} --remote {address} {directory} {given}
+"""
 _ORDERED = """
-while [ ! -s {thread} ] && kill -0 $server 2>/dev/null; do sleep 0.05; done
-[ -s {thread} ] || {{ cat {log} >&2; exit 1; }}
+while [ -S {socket} ] && [ ! -s {thread} ] && [ ! -e {alone} ] && kill -0 $server 2>/dev/null; do sleep 0.05; done
+[ -s {thread} ] || alone {order}
 exec {codex} --remote {address} {directory} {given} resume "$(cat {thread})"
 """
 
@@ -62,24 +68,38 @@ def is_conversation(command: Sequence[str]) -> bool:
     return not positional or positional[0] not in OTHER_COMMANDS
 
 
+@attrs.frozen(kw_only=True)
+class Files:
+    """What the server, the terminal program and we share. `thread` will name the conversation of an order; `alone` is
+    there once the terminal program is to go on without a server, by itself or because we say so.
+    """
+
+    socket: Path
+    log: Path
+    thread: Path
+    alone: Path
+
+
 def wrapped(
-    codex: str, given: Sequence[str], *, socket: Path, log: Path, cwd: Path, thread: Path | None, server: Sequence[str]
+    codex: str, given: Sequence[str], files: Files, *, cwd: Path, server: Sequence[str], order: Sequence[str] | None
 ) -> list[str]:
     """Return the command line for the pseudo-terminal: the server in the background, the terminal program before it.
 
-    `thread`: a file that will name the thread to open; None lets the program open its own.
+    `order`: the arguments that carry an order out without a server, where that cannot be had; None for a person's own.
     """
     placed = any(word.partition("=")[0] in ("-C", "--cd") for word in given)
     words = {
         "codex": [codex],
         "options": server,
-        "address": [f"unix://{socket}"],
-        "socket": [str(socket)],
-        "log": [str(log)],
-        "thread": [str(thread)],
+        "address": [f"unix://{files.socket}"],
+        "socket": [str(files.socket)],
+        "log": [str(files.log)],
+        "thread": [str(files.thread)],
+        "alone": [str(files.alone)],
         "directory": [] if placed else ["-C", str(cwd)],
         "given": given,
+        "order": order or [],
     }
     quoted = {name: shlex.join(values) for name, values in words.items()}
-    script = _START + (_TERMINAL if thread is None else _ORDERED)
+    script = _START + (_TERMINAL if order is None else _ORDERED)
     return ["/bin/sh", "-c", script.format(**quoted)]

@@ -64,6 +64,11 @@ class CopilotTerminal:
                     if not isinstance(said, Asked | Settled):
                         await self._host.say(said)
 
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: the order would stand still."""
+        return False
+
     async def prompt(self, text: str) -> None:
         """Raises `NotPossible` always."""
         raise NotPossible("Copilot takes prompts in its terminal only; dispatched, it takes them from here")

@@ -63,6 +63,7 @@ class OpenCodeAdapter:
         self._reader = OpenCodeReader()
         self._open: dict[str, _Open] = {}
         self._ready = False
+        self._has_order = False
 
     @classmethod
     def recognise(cls, command: Sequence[str]) -> bool:
@@ -99,7 +100,13 @@ class OpenCodeAdapter:
             order = self._host.launch.order
             if order is not None:
                 await self.prompt(order_text(order))
+                self._has_order = True
                 await self._show_in_terminal()
+
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return whether the program has the order."""
+        return self._has_order
 
     async def prompt(self, text: str) -> None:
         """Give the conversation in the terminal a prompt; where there is none yet, begin one. Raises `NotPossible`."""

@@ -74,6 +74,11 @@ class QwenTerminal:
             async for event in events:
                 await self._tell(self._reader.event(event))
 
+    @property
+    def goes_on_alone(self) -> bool:
+        """Return False: the order would stand still."""
+        return False
+
     async def prompt(self, text: str) -> None:
         """Submit a prompt. Raises `NotPossible`."""
         await self._write({"type": "submit", "text": text})

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { choicesOf, noRunner, orderOf, repoRefOf, repoText } from "../../../dashboard/js/starting.js";
+import { choicesOf, goingOn, keeperOf, noRunner, orderOf, repoRefOf, repoText } from "../../../dashboard/js/starting.js";
 import { EMPTY_STORY, inOrder, tell } from "../../../dashboard/js/story.js";
 
 const FORM = { villageId: "demo", goal: "Fix the cart\nand test it", provider: "codex", command: "", repo: "/src/shop", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", asks: ["merge"], network: "restricted" };
@@ -59,4 +59,18 @@ test("a tool call that ended stays ended, and an approval has its decision", () 
   for (const [seq, type, payload] of events) story = tell(story, { seq, type, payload }, seq);
   assert.deepEqual(inOrder(story).map((item) => [item.kind, item.status ?? item.decision]), [["tool", "ok"], ["approval", "deny"]]);
   assert.deepEqual([story.items["tool:t"].title, story.promptsSeq, story.plan.items.length], ["make", 8, 1]);
+});
+
+test("a conversation that was chosen brings its agent, runner and directory; it is asked for where one runner keeps them", () => {
+  const one = { conversation: "c1", providerId: "claude_code", path: "/src/cart", at: 1, title: "mend it" };
+  const { body } = orderOf({ ...FORM, tree: "new", branch: "x", ...goingOn(one, "r1") });
+  assert.deepEqual([body.conversation, body.providerId, body.repoRef.path, body.runnerId, body.worktree], ["c1", "claude_code", "/src/cart", "r1", undefined]);
+  assert.equal(orderOf({ ...FORM, ...goingOn(null, "r1") }).body.conversation, undefined);
+  const runner = (runnerId, features, connected = true) => ({ runnerId, connected, capabilities: { features } });
+  const [a, b, old] = [runner("a", ["conversations"]), runner("b", ["conversations"]), runner("old", ["diff"])];
+  assert.equal(keeperOf([a, old], ""), a);
+  assert.equal(keeperOf([a, b], ""), null);
+  assert.equal(keeperOf([a, b], "b"), b);
+  assert.equal(keeperOf([a, old], "old"), null);
+  assert.equal(keeperOf([runner("a", ["conversations"], false)], ""), null);
 });

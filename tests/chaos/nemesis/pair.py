@@ -5,6 +5,7 @@ import random
 import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import Any
 
 import attrs
@@ -20,6 +21,7 @@ from townwatch.contracts.codec import decode_json
 LEASE_SECONDS = 3.0
 LOOK_SECONDS, ANSWER_SECONDS = 0.1, 1.0
 DEEDS = ("freeze", "kill", "stop", "kill follower", "freeze follower", "restart postgresql", "crash postgresql")
+NETWORK_DEEDS = ("cut clients", "cut runners", "freeze clients", "freeze runners")
 
 
 @attrs.define(eq=False)
@@ -70,9 +72,17 @@ class Pair:
     members: dict[int, Member]
     server: postgres.Server
     seed: int
+    networks: dict[str, Proxy] = attrs.field(factory=dict)
+    """clients, runners: what can be cut."""
     deeds: Counter[str] = attrs.field(factory=Counter)
     takeovers: list[tuple[str, float]] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)
+    patience: float = START_SECONDS * 2
+    """Seconds until all processes must be well again."""
+    overdue: int = 0
+    """How often a process that was replaced was ended by its own deadline."""
+    tell: Callable[[str], object] = str
+    """Hears of each deed that is done."""
 
     async def start(self) -> None:
         """Returns when one leads and the others relay to it."""
@@ -82,7 +92,7 @@ class Pair:
 
     async def settled(self) -> int:
         """Wait until one leads and the others relay to it; the port of the one."""
-        with trio.fail_after(START_SECONDS * 2):
+        with trio.fail_after(self.patience):
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     states = {port: await _state(http, port) for port in self.members}
@@ -90,18 +100,47 @@ class Pair:
                     if sorted(states.values()) == ["leads", *["relays"] * (len(states) - 1)]:
                         return leaders[0]
                     for member in self.members.values():
-                        assert member.process is not None
-                        assert member.process.poll() is None, f"{member.name} ended by itself: {member.last_words()}"
+                        await self._lives(member)
                     await trio.sleep(0.1)
 
-    async def rage(self, plan: Sequence[str]) -> None:
-        """One deed after the other; each begins when the one before is over."""
+    async def _lives(self, member: Member) -> None:
+        """Start one again, as systemd does, that was replaced and could not end in time on a busy machine."""
+        assert member.process is not None
+        if member.process.poll() is not None:
+            assert "stop_overdue" in member.last_words(), f"{member.name} ended by itself: {member.last_words()}"
+            self.overdue += 1
+            await member.start()
+
+    async def rage(self, plan: Sequence[str], seconds: float = inf) -> None:
+        """Do these deeds, for at most so long. One to a process begins when all processes are well again; those to
+        networks are done one after the other beside that, also while a leader is being replaced.
+        """
+        until = trio.current_time() + seconds
+        async with trio.open_nursery() as nursery:
+            for kind in (DEEDS, NETWORK_DEEDS):
+                nursery.start_soon(self._rage, [deed for deed in plan if deed in kind], len(plan), until)
+
+    async def _rage(self, plan: Sequence[str], of: int, until: float) -> None:
         dice = random.Random(self.seed)
         for deed in plan:
-            port = await self.settled()
-            await trio.sleep(dice.uniform(0.5, 2.0))
+            if trio.current_time() > until:
+                break
+            if deed in NETWORK_DEEDS:
+                await trio.sleep(dice.uniform(0.5, 2.5))
+                await self._do_to_network(deed, dice)
+            else:
+                port = await self.settled()
+                await trio.sleep(dice.uniform(0.5, 2.0))
+                await self._do(deed, port, dice)
             self.deeds[deed] += 1
-            await self._do(deed, port, dice)
+            self.tell(f"{sum(self.deeds.values())} of {of}: {deed}")
+
+    async def _do_to_network(self, deed: str, dice: random.Random) -> None:
+        what, whose = deed.split()
+        if what == "cut":
+            self.networks[whose].cut(dice.choice([0.3, 1.0]), dice)
+        else:
+            await self.networks[whose].freeze(dice.uniform(0.2, 2.0))
 
     async def _do(self, deed: str, port: int, dice: random.Random) -> None:
         leader, began = self.members[port], trio.current_time()
@@ -141,7 +180,7 @@ class Pair:
                 await self._taken_over(deed, began)
 
     async def _taken_over(self, deed: str, began: float, without: int | None = None) -> None:
-        with trio.fail_after(START_SECONDS):
+        with trio.fail_after(self.patience):
             async with httpx.AsyncClient(timeout=ANSWER_SECONDS) as http:
                 while True:
                     for port in self.members:
@@ -189,8 +228,8 @@ def stored_events(url: str) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def plan_of(deeds: int, seed: int) -> list[str]:
+def plan_of(deeds: int, seed: int, kinds: Sequence[str] = DEEDS) -> list[str]:
     """Those that differ most first, then whatever the seed says."""
     dice: Callable[[Sequence[str]], str] = random.Random(f"plan {seed}").choice
     first = ("freeze", "kill follower", "crash postgresql", "kill")
-    return [*first[:deeds], *(dice(DEEDS) for _ in range(deeds - len(first)))]
+    return [*first[:deeds], *(dice(kinds) for _ in range(deeds - len(first)))]

@@ -29,12 +29,14 @@ class Watcher {
     this.joining = new Set();
     this.agents = new Set();
     this.lossless = true;
+    this.leftAt = undefined; // since when it is out of its rooms
+    this.away = [];
     this.counts = { connects: 0, recovered: 0, repeats: 0, refused: 0, joins: 0, retries: 0 };
     this.want("village", "join_village", { villageId: options.village });
     this.socket = io(options.url, {
       transports: number % 3 === 2 ? ["polling", "websocket"] : ["websocket"],
       auth: { token: options.token },
-      reconnectionDelay: 50,
+      reconnectionDelay: options.delay,
       reconnectionDelayMax: 1000,
       forceNew: true,
     });
@@ -52,6 +54,7 @@ class Watcher {
     socket.on("disconnect", (reason) => {
       this.note("disconnect", reason, socket._lastOffset);
       this.joining.clear();
+      this.leftAt ??= performance.now();
       if (reason === "io server disconnect") setTimeout(() => socket.connect(), 300);
     });
     socket.on("connect_error", (error) => {
@@ -112,6 +115,13 @@ class Watcher {
       this.underWay.clear(); // recovered, the answer to a join from before still comes
     }
     for (const key of this.wanted.keys()) if (!this.inRooms.has(key)) await this.join(key);
+    this.isBack();
+  }
+
+  isBack() {
+    if (this.leftAt === undefined || !this.socket.connected || [...this.wanted.keys()].some((key) => !this.inRooms.has(key))) return;
+    this.away.push(performance.now() - this.leftAt);
+    this.leftAt = undefined;
   }
 
   async join(key) {
@@ -135,6 +145,7 @@ class Watcher {
       if (ack.ok) {
         this.inRooms.add(key);
         this.underWay.delete(key);
+        this.isBack();
       }
       else {
         this.counts.retries += 1;
@@ -149,8 +160,8 @@ class Watcher {
   }
 
   story() {
-    const { number, seen, problems, gaps, resolved, asked, counts, lastRefusal } = this;
-    return { number, seen, problems, gaps, resolved, asked, counts, lastRefusal, rooms: [...this.inRooms], wanted: [...this.wanted.values()] };
+    const { number, seen, problems, gaps, resolved, asked, counts, lastRefusal, away } = this;
+    return { number, seen, problems, gaps, resolved, asked, counts, lastRefusal, away, rooms: [...this.inRooms], wanted: [...this.wanted.values()] };
   }
 }
 

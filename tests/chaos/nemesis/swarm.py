@@ -37,7 +37,7 @@ class Swarm:
 
 
 @asynccontextmanager
-async def open_swarm(url: str, token: str, first: int, clients: int) -> AsyncGenerator[Swarm]:
+async def open_swarm(url: str, token: str, first: int, clients: int, delay_ms: int = 50) -> AsyncGenerator[Swarm]:
     """`clients` of them, the first with the number `first`; they come by themselves and stay."""
     library = JS / "node_modules" / "socket.io-client" / "build" / "esm-debug" / "index.js"
     options = {
@@ -46,6 +46,7 @@ async def open_swarm(url: str, token: str, first: int, clients: int) -> AsyncGen
         "village": "demo",
         "first": first,
         "clients": clients,
+        "delay": delay_ms,
         "socketio": library.as_uri(),
     }
     async with open_node(SWARM, json.dumps(options)) as process:

@@ -13,6 +13,7 @@ import attrs
 import httpx
 import trio
 
+from tests.chaos.nemesis.haproxy import HaProxyFront
 from tests.chaos.nemesis.proxy import Proxy
 from townwatch.contracts.codec import decode_json
 
@@ -96,7 +97,7 @@ class Town:
     service: Member
     runners: dict[str, Member]
     for_runners: Proxy
-    for_clients: Proxy
+    for_clients: Proxy | HaProxyFront
     token: str = ""
     restarts: list[float] = attrs.field(factory=list)
 

@@ -75,6 +75,7 @@ class Workload:
 
     town: Town
     seed: int
+    sessions_each: int = SESSIONS_EACH
     programs: list[Program] = attrs.field(factory=list)
     answers: list[Answer] = attrs.field(factory=list)
     winding_down: bool = False
@@ -103,7 +104,7 @@ class Workload:
                     continue
                 mine = runner_id(self.town.runners[runner])
                 here = [one for one in live.json()["items"] if one["runnerId"] == mine]
-                if len(here) < SESSIONS_EACH and not self.winding_down:
+                if len(here) < self.sessions_each and not self.winding_down:
                     await self._start(http, runner, mine)
 
     async def _start(self, http: httpx.AsyncClient, runner: str, at: str) -> None:

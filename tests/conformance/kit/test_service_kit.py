@@ -11,7 +11,7 @@ import trio
 
 from tests.integration.runner.conftest import Far, far as far
 from tests.support.service import open_town
-from townwatch.actors.client import ClientActor
+from townwatch.actors.people.rooms import ClientRooms
 from townwatch.conformance.report import KitReport
 from townwatch.conformance.service.lines import ServiceUnderTest
 from townwatch.conformance.service.rules import RULES
@@ -92,7 +92,7 @@ def knows_no_unknown_types(patch: pytest.MonkeyPatch) -> None:
 
 
 def counts_no_joins(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ClientActor, "_count_join", lambda self: None)
+    patch.setattr(ClientRooms, "_count_join", lambda self: None)
 
 
 FAULTS: list[tuple[Callable[[pytest.MonkeyPatch], None], str]] = [

@@ -118,7 +118,7 @@ class Agent:
 
     async def until(self, wanted: Any) -> Any:
         try:
-            return await until(lambda: wanted(self), 90)
+            return await until(lambda: wanted(self), 150)
         except trio.TooSlowError:
             shown = f"{self.statuses} {self.tools} {self.turns} {self.resolved} {self.screen[-1500:]}"
             raise AssertionError(f"it did not come; the agent: {shown}") from None

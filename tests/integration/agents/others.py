@@ -62,6 +62,8 @@ wire_api = "responses"
 trust_level = "trusted"
 [notice.model_migrations]
 "gpt-5.5" = "gpt-6-sol"
+[features]
+default_mode_request_user_input = true
 """
     (home / ".codex" / "config.toml").write_text(settings)
     return {"FAKE_KEY": KEY}
@@ -166,6 +168,19 @@ async def in_terminal(bench: Bench, place: Place, adapter: type[Adapter], *flags
         await _end(session)
 
 
+async def typed(seen: Agent, text: str) -> None:
+    """Type a prompt; a program that has just started drops keys, and is typed to again."""
+    await seen.is_now("idle")
+    for _ in range(20):
+        await seen.keys(text)
+        with trio.move_on_after(2):
+            await seen.until(lambda agent: text.replace(" ", "") in agent.screen)
+            break
+        await seen.keys("\x15")  # what came through late is removed
+    await trio.sleep(0.5)
+    await seen.keys("\r")
+
+
 @asynccontextmanager
 async def dispatched(
     bench: Bench, place: Place, goal: str, policy: PolicySpec | None = None, **fields: Any
@@ -190,6 +205,12 @@ async def dispatched(
         yield Agent(bench, session)
     finally:
         await _end(session)
+
+
+def start_again(config: SessionConfig, command_id: str) -> Command:
+    """An order of another session with the same conversation."""
+    again = attrs.evolve(config, session_id=new_session_id(), agent_id="a2")
+    return Command(command_id=command_id, command="start", config=again)
 
 
 def marked(session_id: str) -> list[psutil.Process]:

@@ -49,6 +49,10 @@ class Scripted(Adapter):
         await self.fail.wait()
         raise AdapterOff("its channel broke")
 
+    @property
+    def goes_on_alone(self) -> bool:
+        return False
+
     async def prompt(self, text: str) -> None:
         self.prompts.append(text)
         await self.host.say(a.Status(status="busy"))

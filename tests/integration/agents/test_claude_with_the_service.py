@@ -79,7 +79,7 @@ async def service(state: Path, port: int) -> AsyncIterator[trio.Process]:
     process = await trio.lowlevel.open_process(command, stdout=-3, stderr=-3)
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
-            with trio.fail_after(30):
+            with trio.fail_after(90):
                 while True:
                     try:
                         if (await http.get("/readyz")).status_code == 200:

@@ -9,8 +9,7 @@ import pytest
 import trio
 
 from tests.integration.agents import others
-from tests.integration.agents.conftest import Agent
-from tests.integration.agents.others import in_terminal
+from tests.integration.agents.others import in_terminal, typed
 from tests.integration.runner.conftest import Bench, open_bench
 from tests.support.agents import fake_model
 from tests.support.agents.fake_protocols import PROTOCOLS
@@ -35,19 +34,6 @@ def private() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
-async def types(seen: Agent, text: str) -> None:
-    """Type a prompt; a program that has just started drops keys, and is typed to again."""
-    await seen.is_now("idle")
-    for _ in range(20):
-        await seen.keys(text)
-        with trio.move_on_after(2):
-            await seen.until(lambda agent: text.replace(" ", "") in agent.screen)
-            break
-        await seen.keys("\x15")  # what came through late is removed
-    await trio.sleep(0.5)
-    await seen.keys("\r")
-
-
 async def test_opencode_shares_its_conversation_and_the_first_answer_counts(
     bench: Bench, tmp_path: Path, model: fake_model.Model
 ) -> None:
@@ -55,7 +41,7 @@ async def test_opencode_shares_its_conversation_and_the_first_answer_counts(
     kind = catalog.recognise(["opencode"])
     assert kind is not None
     async with in_terminal(bench, agent, kind) as seen:
-        await types(seen, "do:two please")
+        await typed(seen, "do:two please")
         first = await seen.asks()
         assert first["summary"] == "echo first > first.txt"
         assert not (await seen.prompt("do:hello")).ok
@@ -75,6 +61,50 @@ async def test_opencode_shares_its_conversation_and_the_first_answer_counts(
 
 
 @by_hand
+async def test_gemini_s_dialogs_are_refused_by_rules_from_afar_and_in_the_terminal(
+    private: Path, model: fake_model.Model
+) -> None:
+    work = private / "work"
+    (work / ".townwatch").mkdir(parents=True)
+    rule = '[[rules]]\nid = "no-first"\neffect = "deny"\ncommand = "echo first*"\n'
+    (work / ".townwatch" / "policy.toml").write_text(rule)
+    async with open_bench(private / "state", work) as bench:
+        agent = others.place(others.GEMINI, private, work, model)
+        kind = catalog.recognise(["gemini"])
+        assert kind is not None
+        async with in_terminal(bench, agent, kind) as seen:
+            await typed(seen, "do:two please")  # the first of them is denied by the rule, before a dialog
+            asked = await seen.asks(2)
+            assert seen.resolved == [("deny", "policy:no-first")]
+            assert asked["summary"] == "echo second > second.txt"
+            refused = await seen.decide(asked, "allow")
+            assert not refused.ok
+            assert "a yes in its terminal only" in refused.error.message
+            await trio.sleep(1)
+            assert (await seen.decide(asked, "deny")).ok
+            assert seen.resolved[1] == ("deny", "ada")
+            assert await seen.turn_ends() == "interrupted"
+            await seen.is_now("idle")
+            await typed(seen, "do:shell please")
+            await seen.asks(3)
+            await seen.until(lambda found: found.screen.count("Allowexecution") >= 2 or "teeshell" in found.screen)
+            await trio.sleep(1)
+            await seen.keys("\x1b")
+            await seen.until(lambda found: len(found.resolved) == 3)
+            assert seen.resolved[2] == ("deny", "terminal")
+            await seen.is_now("idle")
+            await typed(seen, "do:shell again")
+            await seen.asks(4)
+            await trio.sleep(1)
+            await seen.keys("\r")
+            await seen.until(lambda found: len(found.resolved) == 4)
+            assert seen.resolved[3] == ("allow", "terminal")
+            await seen.until(lambda found: found.turns == ["interrupted", "interrupted", "completed"])
+            assert {path.name for path in work.glob("*.txt")} == {"shell.txt"}
+            assert [status for _, status in seen.tools if status != "running"] == ["denied", "denied", "denied", "ok"]
+
+
+@by_hand
 async def test_gemini_is_observed(private: Path, model: fake_model.Model) -> None:
     work = private / "work"
     work.mkdir()
@@ -83,7 +113,7 @@ async def test_gemini_is_observed(private: Path, model: fake_model.Model) -> Non
         kind = catalog.recognise(["gemini"])
         assert kind is not None
         async with in_terminal(bench, agent, kind) as seen:
-            await types(seen, "do:shell please")
+            await typed(seen, "do:shell please")
             await seen.is_now("waiting")
             assert seen.told("status")[-1]["for"] == "echo from-the-shell | tee shell.txt"
             await trio.sleep(1)
@@ -128,7 +158,7 @@ async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_mod
     async with in_terminal(bench, agent, kind) as seen:
         await trio.sleep(6)
         await seen.keys("\r")  # its question whether to trust the folder
-        await types(seen, "do:shell please")
+        await typed(seen, "do:shell please")
         await seen.is_now("waiting")
         await trio.sleep(1)
         await seen.keys("\r")

@@ -15,11 +15,15 @@ from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
 from tests.support.agents.fake_protocols import PROTOCOLS
 
+MORE = (others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)
 CASES = [
     (others.CLAUDE, "long", "time.sleep(120)"),
     (others.CLAUDE, "server", "time.sleep(121)"),
     (others.CLAUDE, "helper", "time.sleep(120)"),
     (others.CODEX, "long", "time.sleep(120)"),
+    *((kind, "long", "time.sleep(120)") for kind in others.by_hand(*MORE)),
+    *((kind, "server", "time.sleep(121)") for kind in others.by_hand(others.CODEX, *MORE)),
+    *((kind, "helper", "time.sleep(120)") for kind in others.by_hand(others.OPENCODE)),
 ]
 """A tool at work, a server that was left in the background, a tool of a subagent."""
 
@@ -33,7 +37,7 @@ def model() -> Iterator[fake_model.Model]:
 async def until_runs(seen: Agent, command: str) -> None:
     """Allow what is asked until this command is among the session's processes."""
     allowed = 0
-    with trio.fail_after(60):
+    with trio.fail_after(150):
         while not any(command in line for line in of_session(seen.session.plan.session_id)):
             if len(seen.requests) > allowed:
                 await seen.decide(seen.requests[allowed], "allow")
@@ -53,7 +57,7 @@ def working(session_id: str) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "script", "command"), CASES, ids=[f"{k.provider}-{s}" for k, s, _ in CASES])
 async def test_nothing_of_it_works_while_it_is_paused_or_after_its_end(
     bench: Bench, tmp_path: Path, model: fake_model.Model, kind: Kind, script: str, command: str

@@ -14,6 +14,8 @@ JOIN, RUNNER = ("runner", "join"), ("runner", "--runner-id=r", "--token=x")
 WRONG: list[tuple[tuple[str, ...], str]] = [
     (("serve", "--port=70000"), "port 70000"),
     (("serve", "--port=-1"), "port -1"),
+    (("serve", "--port=1.5"), "1.5"),
+    ((*RUNNER, "--url=ws://127.0.0.1:9/runner", "--max-sessions=2.5"), "2.5"),
     (("serve", "--host=nowhere.invalid"), "nowhere.invalid:8484: "),
     ((*RUNNER, "--url=nonsense://x"), "scheme 'nonsense'"),
     ((*RUNNER, "--url=ws://host:99999/runner"), "no address of a service"),
@@ -98,9 +100,10 @@ def test_tls_on_a_plain_port_says_so(person: Person) -> None:
     assert f"try http://127.0.0.1:{port}" in said
 
 
-def test_a_broken_pipe_is_no_error(person: Person) -> None:
+@pytest.mark.parametrize("words", ["--help", "serve --help", "ask --help", "schema"])
+def test_a_broken_pipe_is_no_error(person: Person, words: str) -> None:
     done = subprocess.run(
-        f"{COMMAND} --help | true; exit ${{PIPESTATUS[0]}}",
+        f"{COMMAND} {words} | true; exit ${{PIPESTATUS[0]}}",
         shell=True,
         executable="/bin/bash",
         env=person.environ(),
@@ -110,3 +113,17 @@ def test_a_broken_pipe_is_no_error(person: Person) -> None:
         check=False,
     )
     assert done.returncode in (0, 141) and done.stderr == "", done.stderr
+
+
+@pytest.mark.parametrize("words", ["--version", "--help", "serve --help", "schema"])
+def test_an_output_on_a_full_disk_is_one_line(person: Person, words: str) -> None:
+    done = subprocess.run(
+        f"{COMMAND} {words} > /dev/full",
+        shell=True,
+        env=person.environ(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert "No space left on device" in one_line(done)

@@ -124,6 +124,7 @@ TABLE = {
     "get_session": SEE,
     "get_session_order": DRIVE,
     "get_diff": SEE,
+    "list_conversations": DRIVE,
     "clean_worktree": DRIVE,
     "get_git_status": DRIVE,
     "commit_changes": DRIVE,
@@ -239,12 +240,13 @@ NOTHING_HERE = {
     "open_pull_request": 409,
     "merge_branch": 409,
     "get_diff": 502,
+    "list_conversations": 502,
     "take_back_approval": 409,
     "see_failure": 409,
     "end_bridge": 404,
     "report_event": 404,
 }
-"""What those who may are told where there is no order, worktree, diff, held decision, failure or bridge."""
+"""What those who may are told where there is no order, worktree, runner, held decision, failure or bridge."""
 QUERIES = {
     "list_sessions": "?villageId=closed",
     "count_sessions": "?villageId=closed",
@@ -252,6 +254,7 @@ QUERIES = {
     "list_approvals": "?villageId=closed",
     "list_alerts": "?villageId=closed",
     "list_runners": "?villageId=closed",
+    "list_conversations": "?runnerId=r2",
 }
 ELSEWHERE = ("delete_village", "delete_session", "sign_out_everywhere")
 """The session lives, and the token is asked with once more: tested beside the others."""

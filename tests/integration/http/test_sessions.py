@@ -59,7 +59,7 @@ async def test_who_started_it_is_kept_and_secrets_are_not(rest):
 async def test_where_no_runner_can_take_it_the_answer_says_why(rest, change, reason):
     await rest.runner()
     answer = await rest.post("/api/runner/sessions", {**START, **change})
-    assert answer.status_code == 503
+    assert answer.status_code == 409
     error = answer.json()["error"]
     assert error["code"] == "E_NO_RUNNER"
     assert error["message"].startswith("no runner can take the session: ")
@@ -128,7 +128,7 @@ async def test_of_many_at_once_with_one_key_one_is_done(rest):
 
 async def test_a_refusal_with_a_key_may_be_asked_again(rest):
     headers = {"idempotency-key": "k1"}
-    assert (await rest.post("/api/runner/sessions", START, headers=headers)).status_code == 503
+    assert (await rest.post("/api/runner/sessions", START, headers=headers)).status_code == 409
     await rest.runner()
     assert (await rest.post("/api/runner/sessions", START, headers=headers)).status_code == 201
 

@@ -107,6 +107,16 @@ def test_where_the_output_goes_is_known_while_pytest_captures_it(tmp_path: Path,
     assert (run.output_to, run.file) == (to, tmp_path / "out.txt" if to == "file" else None)
 
 
+async def test_a_run_on_a_terminal_of_its_own_is_counted_where_that_is_shown(bench: Bench, tests_of: Path) -> None:
+    """As tox gives it one, and prints what it showed."""
+    (tests_of / "tool.py").write_text(f"import pty, sys\nsys.exit(pty.spawn({[*PYTEST.split(), 'bad']!r}) >> 8)")
+    (run,) = await finished(bench, f"{sys.executable} tool.py; true")
+    assert (run["verdict"], run["passed"], run["failed"]) == ("failed", 2, 1)
+    (run,) = await finished(bench, f"{sys.executable} tool.py >/dev/null; true")
+    assert is_known(run, "failed")
+    assert "passed" not in run
+
+
 async def test_a_failed_run_says_what_failed(bench: Bench, tests_of: Path) -> None:
     secret = "ghp_" + "a1B2c3D4e5F6" * 3
     (tests_of / "bad" / "test_more.py").write_text(f"def test_d():\n    assert 'token={secret}' == ''\n")

@@ -12,6 +12,7 @@ import trio
 from tests.integration.runner.conftest import Bench, open_bench, until
 from townwatch.runner.session import processes
 from townwatch.runner.session.session import Session
+from townwatch.runner.session.system import cgroups
 from townwatch.runner.session.terminal import CommandExit
 
 TICKS = "while :; do date +%s%N > beat; sleep 0.05; done"
@@ -68,7 +69,59 @@ async def test_a_process_that_began_while_its_session_was_being_paused_stands_st
     await session.stop()
 
 
+HIDES = """
+import os, time
+for _ in range(2):  # its parents are gone before anybody looks
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+os.execve("/bin/sh", ["sh", "-c", "while :; do date +%s%N > beat; sleep 0.05; done"], {"PATH": os.environ["PATH"]})
+"""
+HOPS = """
+import os, time
+end = time.monotonic() + 60
+while time.monotonic() < end:  # a new process every moment; each list of them is out of date
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+    with open("beat", "w") as file:
+        file.write(str(time.time_ns()))
+"""
+needs_cgroups = pytest.mark.skipif(cgroups.usable() is None, reason="no control group can be made here")
+
+
+@needs_cgroups
+@pytest.mark.parametrize("script", [HIDES, HOPS], ids=["hides", "hops"])
+async def test_a_control_group_ends_what_left_no_trace(bench: Bench, script: str) -> None:
+    (bench.directory / "hide.py").write_text(script)
+    session = bench.start("bash", "-c", f"env -i PATH=$PATH {sys.executable} hide.py; sleep 100")
+    await until((bench.directory / "beat").exists)
+    await session.stop(graceful=False)
+    ended = await bench.over(session)
+    assert (ended["finalState"], ended["reason"]) == ("COMPLETED", "stopped by user")
+    assert not await beats(bench.directory)
+    left = cgroups.usable()
+    assert left is not None
+    await until(lambda: not (left / cgroups.name_for(session.plan.session_id)).exists())
+
+
+@needs_cgroups
+async def test_what_a_killed_runner_left_in_a_control_group_is_ended(bench: Bench) -> None:
+    group = cgroups.make("lost")
+    assert group is not None
+    left = await trio.lowlevel.open_process(["sleep", "1000"], env={}, preexec_fn=group.enter)
+    group.begun()
+    assert left.pid in processes.marked("lost")
+    await trio.to_thread.run_sync(processes.kill_marked, "lost")
+    with trio.fail_after(20):
+        assert await left.wait() == -signal.SIGKILL
+        while group.directory.exists():  # what is killed takes a moment to leave
+            await trio.to_thread.run_sync(processes.kill_marked, "lost")
+            await trio.sleep(0.02)
+
+
 async def test_what_cannot_be_ended_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "usable", lambda: None)  # the kernel would end that one, too
     session = bench.start("bash", "-c", "setsid sleep 1000 & sleep 1000")
     await until(lambda: len(bench.runner.shared.processes.table.members(session.plan.session_id)) == 3)
     members = bench.runner.shared.processes.table.members(session.plan.session_id).values()
@@ -131,7 +184,21 @@ async def test_a_file_that_cannot_be_executed_ends_as_in_a_shell(bench: Bench) -
     (bench.directory / "plain.txt").write_text("no program")
     assert (await bench.over(bench.start("./plain.txt")))["exitCode"] == 126
     assert (await bench.over(bench.start("./nothing")))["exitCode"] == 127
+    assert (await bench.over(bench.start("")))["exitCode"] == 127
+    assert (await bench.over(bench.start("x" * 300)))["exitCode"] == 127
+    assert (await bench.over(bench.start("./" + "x" * 300)))["exitCode"] == 126
     assert (await bench.over(bench.start(str(bench.directory))))["exitCode"] == 126
+
+
+async def test_a_script_without_a_first_line_is_run_as_by_a_shell(bench: Bench) -> None:
+    for name, content in {"script": b"echo it runs with $1; exit 3\n", "empty": b"", "broken": b"\x7fELF\0\0"}.items():
+        (bench.directory / name).write_bytes(content)
+        (bench.directory / name).chmod(0o755)
+    session = bench.start("./script", "this")
+    assert (await bench.over(session))["exitCode"] == 3
+    assert "it runs with this" in bench.output(session)
+    assert (await bench.over(bench.start("./empty")))["exitCode"] == 0
+    assert (await bench.over(bench.start("./broken")))["exitCode"] == 126
 
 
 async def test_what_a_killed_runner_left_is_found_by_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

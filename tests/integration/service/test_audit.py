@@ -21,7 +21,7 @@ SILENT = {
     "look_at_clip": "a part of a recording that was shared is shown, and nothing changes",
     "try_policy": "rules are tried on what was asked before, and change nothing",
 }
-WATCHING = {"join_village", "join_agent", "join_repo", "leave_village", "leave_agent", "leave_repo"}
+WATCHING = {f"{verb}_{room}" for verb in ("join", "leave") for room in ("village", "agent", "repo")} | {"join"}
 """Events that change nothing but what oneself is shown."""
 STARTED = event("SESSION_STARTED", 1, providerId="command", providerVersion="1", workspacePath="/w")
 

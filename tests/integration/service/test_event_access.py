@@ -40,6 +40,7 @@ TABLE: dict[str, tuple[set[str], dict[str, Any]]] = {
     "join_village": (READ, {"villageId": ...}),
     "join_agent": (READ, {"agentId": ..., "terminal": True}),
     "join_repo": (READ, {"repoId": ...}),
+    "join": (READ, {"villageId": ..., "agents": ["runner_s1"]}),
     "leave_village": (EVERYBODY, {"villageId": ...}),
     "leave_agent": (EVERYBODY, {"agentId": ...}),
     "leave_repo": (EVERYBODY, {"repoId": ...}),

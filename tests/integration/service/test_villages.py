@@ -146,7 +146,7 @@ async def test_a_stranger_with_a_village_of_their_own_has_no_machine(tmp_path: P
             mine = (await http.post("/api/villages", json={"villageId": "mal", "name": "m"})).json()["villageId"]
             for more in ({}, {"runnerId": "runner_local"}):
                 answer = await start(http, mine, **more)
-                assert answer.status_code == 503
+                assert answer.status_code == 409
                 assert answer.json()["error"]["code"] == "E_NO_RUNNER"
                 if not more:
                     assert "runner_local" not in message(answer)
@@ -357,7 +357,7 @@ async def test_sessions_start_on_granted_runners_only(tmp_path: Path) -> None:
             assert (await start(http, "va")).status_code == 201
             for more in ({}, {"runnerId": mine.runner_id}):
                 answer = await start(http, "vb", **more)
-                assert (answer.status_code, answer.json()["error"]["code"]) == (503, "E_NO_RUNNER")
+                assert (answer.status_code, answer.json()["error"]["code"]) == (409, "E_NO_RUNNER")
             assert (await grant(town, mine.runner_id, "va", "vb")).status_code == 200
             assert (await start(http, "vb")).status_code == 201
             state = town.service.context.board.session(sessions[-1])

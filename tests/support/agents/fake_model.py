@@ -38,8 +38,12 @@ class Step:
     status: int = 200
 
 
-def shell(command: str, say: str = "") -> Step:
-    return Step(say=say, tool="Bash", given={"command": command, "description": "a scripted step"})
+def shell(command: str, say: str = "", **more: str) -> Step:
+    """`escalate`: why it wants to leave Codex's sandbox, of which it asks; other agents are not given that."""
+    return Step(say=say, tool="Bash", given={"command": command, "description": "a scripted step", **more})
+
+
+LEAVE = "May I leave the sandbox?"
 
 
 COLOUR = {
@@ -54,6 +58,10 @@ SCRIPTS: Mapping[str, Sequence[Step]] = {
     "hello": [Step(say="Hello from the scripted model.")],
     "shell": [shell("echo from-the-shell | tee shell.txt", "I run a command."), Step(say="The command ran.")],
     "two": [shell("echo first > first.txt"), shell("echo second > second.txt"), Step(say="Both were tried.")],
+    "four": [
+        *(shell(f"echo {name} > {name}.txt", escalate=LEAVE) for name in ("one", "two", "three", "four")),
+        Step(say="All were tried."),
+    ],
     "edit": [
         Step(say="I write.", tool="Write", given={"file_path": "notes.txt", "content": "one\ntwo\n"}),
         Step(say="The note is written."),
@@ -70,7 +78,7 @@ SCRIPTS: Mapping[str, Sequence[Step]] = {
             given={
                 "command": "echo outside > risky.txt",
                 "description": "risk",
-                "escalate": "May I leave the sandbox?",
+                "escalate": LEAVE,
             },
         ),
         Step(say="That was all."),
@@ -269,7 +277,8 @@ def _message(body: Json, step: Step) -> Json:
     content: list[Json] = [{"type": "text", "text": step.say}] if step.say else []
     if step.tool:
         identity = f"toolu_{uuid.uuid4().hex[:20]}"
-        content.append({"type": "tool_use", "id": identity, "name": step.tool, "input": dict(step.given)})
+        given = {name: value for name, value in step.given.items() if name != "escalate"}
+        content.append({"type": "tool_use", "id": identity, "name": step.tool, "input": given})
     usage = {
         "input_tokens": INPUT_TOKENS,
         "cache_read_input_tokens": CACHED_TOKENS,

@@ -88,11 +88,22 @@ def _arguments(schema: Json, given: Json) -> Json:
             found[name] = "require_escalated"
         elif name == "justification" and given.get("escalate"):
             found[name] = given["escalate"]
+        elif key == "questions" and key in given:
+            found[name] = [_question(one, kind.get("items", {})) for one in given[key]]
         elif key in given:
             found[name] = given[key]
         elif name in schema.get("required", ()):
             found[name] = smallest(kind)
     return found
+
+
+def _question(asked: Json, schema: Json) -> Json:
+    """Return a question of a script with the members that this agent's tool has."""
+    known: Json = schema.get("properties") or asked
+    required = [name for name in schema.get("required", ()) if name not in asked]
+    return {name: value for name, value in asked.items() if name in known} | {
+        name: smallest(known.get(name, {})) for name in required
+    }
 
 
 def smallest(schema: Json) -> Any:

@@ -126,6 +126,53 @@ class TestGemini:
     def test_is_idle_after_its_turn(self) -> None:
         assert statuses(self.replay())[:5] == ["idle", "busy", "waiting", "busy", "idle"]
 
+    def opened(self) -> tuple[GeminiReader, Asked]:
+        """A reader of a turn whose dialog is open."""
+        reader = GeminiReader()
+        said: list[Reading] = []
+        for line in lines("gemini-0.61.0-hooks-tui"):
+            said += reader.hook(line["stdin"])
+            if asked := of_type(said, Asked):
+                return reader, asked[0]
+        raise AssertionError("no dialog")
+
+    def test_its_dialog_is_a_question_that_the_tools_end_settles(self) -> None:
+        heard = self.replay()
+        asked, settled = of_type(heard, Asked)[0], of_type(heard, Settled)[0]
+        assert (asked.question.summary, asked.question.category, asked.question.tool) == (
+            COMMAND, "shell", "run_shell_command",
+        )  # fmt: skip
+        assert (settled.request, settled.outcome) == (asked.request, "allow")
+
+    def test_a_no_is_told_by_its_telemetry_and_ends_the_turn(self) -> None:
+        reader, asked = self.opened()
+        refused = {"event.name": "gemini_cli.tool_call", "function_name": "run_shell_command", "decision": "reject"}
+        assert reader.told({**refused, "event.timestamp": "2026-11-28T18:58:30.000Z"}) == []  # of an earlier call
+        assert reader.told({**refused, "event.timestamp": "2026-11-28T18:59:00Z", "decision": "accept"}) == []
+        said = reader.told({**refused, "event.timestamp": "2026-11-28T18:59:00.000Z"})
+        assert of_type(said, Settled) == [Settled(request=asked.request, outcome="deny")]
+        assert [tool.status for tool in of_type(said, Tool)] == ["denied"]
+        assert [turn.result for turn in of_type(said, Turn)] == ["interrupted"]
+        assert statuses(said) == ["idle"]
+        assert reader.told({**refused, "event.timestamp": "2026-11-28T19:00:00.000Z"}) == []
+
+    def test_a_screen_that_stands_still_is_an_interrupt_where_it_was_at_work_and_nothing_where_a_dialog_waits(
+        self,
+    ) -> None:
+        reader, _ = self.opened()
+        assert reader.stood_still() == []
+        reader.hook({"hook_event_name": "BeforeAgent", "prompt": "and now"})
+        said = reader.stood_still()
+        assert [turn.result for turn in of_type(said, Turn)] == ["interrupted"]
+        assert statuses(said) == ["idle"]
+        assert reader.stood_still() == []
+
+    def test_what_a_turn_left_open_ends_with_the_next_prompt(self) -> None:
+        reader, asked = self.opened()
+        said = reader.hook({"hook_event_name": "BeforeAgent", "prompt": "and now"})
+        assert of_type(said, Settled) == [Settled(request=asked.request, outcome="withdrawn")]
+        assert [tool.status for tool in of_type(said, Tool)] == ["failed"]
+
 
 class TestUnknownShapes:
     @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import trio
 
 from townwatch.runner.observers import repository
 from townwatch.runner.observers.differences import Shadow, parse_diff
+from townwatch.runner.observers.git import GitError, git
 from townwatch.runner.observers.repository import Repository, parse_remote, repo_ref
 from townwatch.runner.observers.trees import ChangedFiles, Trees
 
@@ -181,3 +182,11 @@ async def test_files_that_are_touched_without_those_git_ignores(top: Path) -> No
             await moved.wait()  # a commit is no file, but another difference
         nursery.cancel_scope.cancel()
     assert set(seen) == {"first.txt", "changed.txt", "gone.txt"}
+
+
+async def test_what_git_refuses_is_said_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match=r"\A[^\n]+\Z") as no_repository:
+        await git(tmp_path, "diff", "--stat", "HEAD")
+    assert "usage" not in str(no_repository.value)
+    with pytest.raises(GitError, match=r"^fatal: "):
+        await git(tmp_path, "log")

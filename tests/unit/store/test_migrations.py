@@ -1,5 +1,6 @@
 """The schema: from nothing, from every earlier version, by many at once; and the same as the tables say."""
 
+import re
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from townwatch.store.calls import deliveries
 from townwatch.store.database import Database, _url
 from townwatch.store.deciding import approvals
 from townwatch.store.migrations import (
+    ADDITIVE_FROM,
+    BREAKING,
     FIRST_GENERATION,
     LATEST,
     MIGRATIONS,
@@ -174,10 +177,32 @@ def test_several_processes_that_start_at_once_migrate_once(database_url: str) ->
 
 def test_a_database_of_a_later_version_is_left_alone(database_url: str) -> None:
     database = Database.open(database_url)
-    database.run(lambda c: c.execute(text("INSERT INTO schema_version VALUES (999)")))
+    database.run(lambda c: c.execute(text("INSERT INTO schema_version (version) VALUES (999)")))
     database.close()
     with pytest.raises(SchemaTooNew, match="999"):
         Database.open(database_url)
+
+
+def test_what_a_later_version_only_added_is_passed_over(database_url: str) -> None:
+    database = Database.open(database_url)
+    database.run(lambda c: c.execute(text("ALTER TABLE villages ADD COLUMN later TEXT")))
+    database.run(lambda c: c.execute(text("INSERT INTO schema_version VALUES (998, TRUE)")))
+    database.close()
+    database = Database.open(database_url)
+    assert database.run(migrate) == 998
+    database.run(lambda c: c.execute(text("INSERT INTO schema_version VALUES (999, FALSE)")))
+    database.close()
+    with pytest.raises(SchemaTooNew, match=r"version 999; .* and version 999 is none that it could pass over"):
+        Database.open(database_url)
+
+
+def test_a_version_that_says_it_only_adds_does() -> None:
+    adds = re.compile(
+        r"\s*(CREATE (UNIQUE )?(TABLE|INDEX) |ALTER TABLE \w+ ADD COLUMN (?!.*NOT NULL(?!.*DEFAULT)))", re.S
+    )
+    for number, statements in enumerate(MIGRATIONS, 1):
+        if number >= ADDITIVE_FROM and number not in BREAKING:
+            assert all(adds.match(statement) for statement in statements), f"version {number} is BREAKING"
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

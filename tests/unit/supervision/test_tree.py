@@ -5,7 +5,7 @@ from typing import Any
 import trio
 
 from townwatch.runtime import TrioActor, open_world
-from townwatch.supervision import ChildSpec, DynamicSupervisor, Supervisor, waiting
+from townwatch.supervision import ChildSpec, DynamicSupervisor, Supervisor, tree, waiting
 
 
 class Busy(TrioActor):
@@ -17,6 +17,10 @@ class Busy(TrioActor):
 
 class Idle(TrioActor):
     hibernate = True
+
+
+class Telling(TrioActor):
+    note = "connected since noon"
 
 
 async def test_how_much_waits_is_known_by_class_however_many_children_there_are(autojump_clock: Any) -> None:
@@ -35,4 +39,12 @@ async def test_how_much_waits_is_known_by_class_however_many_children_there_are(
         counts = waiting(root)
         assert counts["Busy"] == 6  # one of four is in hand, twice
         assert counts["Idle"] == 0
+        await root.stop()
+
+
+async def test_what_an_actor_says_of_itself_stands_at_its_node(autojump_clock: Any) -> None:
+    async with open_world():
+        root = Supervisor.start([ChildSpec("telling", Telling), ChildSpec("silent", Busy)], name="root")
+        await root.ping()
+        assert [node.note for node in tree(root).children] == ["connected since noon", None]
         await root.stop()

@@ -16,7 +16,7 @@ from townwatch.contracts import rest, scopes, ui
 from townwatch.contracts.budgets import Spender
 from townwatch.contracts.codec import ContractError, Decoder, to_json_values
 from townwatch.contracts.events import RepoRef
-from townwatch.contracts.link import Command, Result
+from townwatch.contracts.link import CONVERSATIONS, Command, Result
 from townwatch.contracts.policy import START
 from townwatch.contracts.secrets import left_out
 from townwatch.contracts.secrets.left_out import LEFT_OUT
@@ -55,11 +55,12 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     """Start a session on a runner.
 
     Uses the runner that is named, or else the least loaded one that has the provider, matches the labels and has
-    less than 80 % of its session limit in use; 503 with the reason if there is none. 409 if the runner refuses, and
-    409 E_BUDGET where nothing is left of a budget that it would use: the details say of which; 504 if it did not answer
-    in time: it may still start the session then. 403 E_POLICY where a rule of the category `start` refuses it. With
-    `resumeOf` the conversation of an ended session goes on, on its runner and in its directory; 409 where its agent
-    named none.
+    less than 80 % of its session limit in use; 409 E_NO_RUNNER with the reason if there is none. 409 if the runner
+    refuses, and 409 E_BUDGET where nothing is left of a budget that it would use: the details say of which; 504 if it
+    did not answer in time: it may still start the session then. 403 E_POLICY where a rule of the category `start`
+    refuses it. With `resumeOf` the conversation of an ended session goes on, on its runner and in its directory; 409
+    where its agent named none. With `conversation` one goes on that the agent's CLI had outside of Townwatch; 409 where
+    it is a session's here, or open in another process.
     """
     wanted = call.body
     village = call.village_id or ""
@@ -68,6 +69,7 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     known = await call.api.database.read(sessions.get, session_id) if call.claim is not None else None
     runner_id = known.runner_id if known is not None else None
     if known is None:
+        _check_outside(call, wanted.conversation, village)
         await _ruled(call, wanted, village)
     if runner_id is None:
         runner_id = await _place(call.api, wanted, village, earlier)
@@ -75,6 +77,8 @@ async def start_session(call: Call[StartSession, None]) -> rest.StartedSession:
     call.target = config.session_id
     title = LEFT_OUT if village in call.api.context.leaves_out else wanted.task.title
     call.notes = {"runnerId": runner_id, "providerId": wanted.provider_id, "title": title}
+    if wanted.conversation is not None:
+        call.notes["conversation"] = wanted.conversation
     spends = _spending_row(config, village, call.user_id, call.now_ms)
     limits = call.api.budgets.limits(village, spends.spender)
     try:
@@ -133,6 +137,17 @@ async def _earlier(call: Call[StartSession, None], wanted: StartSession, village
     return state
 
 
+def _check_outside(call: Call[StartSession, None], conversation: str | None, village: str) -> None:
+    """Raises `ProblemError` for a conversation that this service knows as a session's own."""
+    for state in call.api.context.board if conversation is not None else ():
+        if state.agent is None or state.agent.cli_session_id != conversation:
+            continue
+        if state.village_id != village:
+            raise ProblemError(409, "conversation: it is one of Townwatch's own sessions, elsewhere")
+        how = "stop it first, then resumeOf" if not state.ended else "resumeOf"
+        raise ProblemError(409, f"conversation: it is that of session {state.session_id}; {how} goes on with it")
+
+
 async def _place(api: Api, wanted: StartSession, village: str, earlier: SessionState | None) -> str:
     """Choose only among the runners that were granted the village; for a session that goes on, its own machine's."""
     rows = await api.database.read(runners.everyone, village)
@@ -143,11 +158,16 @@ async def _place(api: Api, wanted: StartSession, village: str, earlier: SessionS
         named = _machine(earlier.runner_id, [one.runner_id for one in candidates])
         if wanted.runner_id not in (None, named):
             raise ProblemError(409, f"runnerId: the session to resume is on {named}")
-    needs = {"worktree": wanted.worktree, "model": wanted.model, "resume_of": wanted.resume_of}
+    needs = {
+        "worktree": wanted.worktree,
+        "model": wanted.model,
+        "resume_of": wanted.resume_of,
+        CONVERSATIONS: wanted.conversation,
+    }
     features = [name for name, value in needs.items() if value is not None]
     chosen = choose(candidates, wanted.provider_id, wanted.labels, named, features)
     if isinstance(chosen, NoRunner):
-        raise ProblemError(503, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
+        raise ProblemError(409, f"no runner can take the session: {chosen.reason}", "E_NO_RUNNER")
     return chosen
 
 
@@ -174,6 +194,7 @@ async def _config(
         command=wanted.command,
         worktree=wanted.worktree,
         model=wanted.model,
+        cli_session_id=wanted.conversation,
         started_by=call.user_id,
         budget=wanted.budget,
     )
@@ -232,7 +253,7 @@ async def _command(call: Call[StartSession, None], runner_id: str, config: Sessi
     runner = await api.context.router_call(m.EnsureRunner(runner_id))
     if not await runner.call(m.CanDo("start"), timeout=SEND_SECONDS):
         await _take_back(api, session_id)
-        raise ProblemError(503, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
+        raise ProblemError(409, f"no runner can take the session: {runner_id} is not connected", "E_NO_RUNNER")
     promise = await api.context.promises.promise(
         runner_id,
         command,

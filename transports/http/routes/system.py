@@ -140,7 +140,7 @@ def _anonymous(node: Node, name: str | None = None, path: str = "") -> Node:
         for number, child in enumerate(node.children, 1)
     ]
     last = node.last_exit and attrs.evolve(node.last_exit, reason=node.last_exit.reason.partition(":")[0])
-    return attrs.evolve(node, id=shown, path=here, urn=None, last_exit=last, children=children)
+    return attrs.evolve(node, id=shown, path=here, urn=None, last_exit=last, note=None, children=children)
 
 
 def _camel_keys(node: Any) -> Any:

@@ -1,0 +1,90 @@
+"""A runner that is killed while its agent works: within 10 s of its return everybody knows, and nothing works on."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import trio
+
+from tests.integration.agents import others
+from tests.integration.agents.others import Kind, of_session
+from tests.integration.agents.test_claude_with_the_service import TOWNWATCH, Far
+from tests.support.agents import fake_model
+from tests.support.agents.fake_protocols import PROTOCOLS
+from tests.support.service import open_town
+
+KINDS = [others.CLAUDE, *others.by_hand(others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
+
+
+@pytest.fixture
+def model() -> Iterator[fake_model.Model]:
+    with fake_model.serve(protocols=PROTOCOLS) as found:
+        yield found
+
+
+@asynccontextmanager
+async def daemon(state: Path, path: str) -> AsyncIterator[trio.Process]:
+    command = [*TOWNWATCH, "runner", f"--state-dir={state}"]
+    env = {**os.environ, "PATH": path}
+    process = await trio.lowlevel.open_process(command, env=env, stdout=sys.stderr, stderr=sys.stderr)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with trio.CancelScope(shield=True), trio.move_on_after(20):
+            await process.wait()
+
+
+async def online(far: Far) -> None:
+    with trio.fail_after(30):
+        while not any(one["connected"] for one in (await far.get("/api/runners")).get("items", [])):
+            await trio.sleep(0.05)
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.provider)
+async def test_its_return_tells_the_truth_and_ends_what_was_left(
+    tmp_path: Path, model: fake_model.Model, kind: Kind
+) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    place = others.place(kind, tmp_path, work, model)
+    async with open_town(tmp_path / "service") as town:
+        headers = {"authorization": f"Bearer {town.token}"}
+        async with httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http:
+            far = Far(http)
+            path = os.pathsep.join([place.env["PATH"], os.environ["PATH"]])
+            async with daemon(town.state, path) as process:
+                await online(far)
+                body = {
+                    "providerId": kind.provider,
+                    "runnerId": "runner_local",
+                    "repoRef": {"provider": "local", "path": str(work)},
+                    "task": {"title": "Wait", "goal": "do:long please"},
+                    "env": {**place.env, "PATH": path},
+                }
+                started = await http.post("/api/runner/sessions", json=body)
+                assert started.status_code == 201, started.text
+                far.session_id = started.json()["sessionId"]
+                with trio.fail_after(60):
+                    while not any("time.sleep(120)" in line for line in of_session(far.session_id)):
+                        shown = await far.get(f"/api/runner/sessions/{far.session_id}")
+                        for asked in shown.get("pendingApprovals", []):
+                            await far.decide(asked, decision="allow")
+                        await trio.sleep(0.2)
+                process.kill()
+                await process.wait()
+            async with daemon(town.state, path):
+                await online(far)
+                with trio.fail_after(10):
+                    while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
+                        await trio.sleep(0.05)
+                    while of_session(far.session_id):
+                        await trio.sleep(0.05)
+                ended = await far.get(f"/api/runner/sessions/{far.session_id}")
+                assert ended["reason"] == "runner process lost"
+                assert ended["pendingApprovals"] == []
