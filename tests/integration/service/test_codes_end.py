@@ -78,9 +78,9 @@ async def test_a_new_password_ends_the_links_that_were_made_before(tmp_path: Pat
     async with open_town(tmp_path) as town, rest(town) as http:
         await person(town, "ada", "owner")
         await town.service.database.call(users.set_password_hash, ADA, await Passwords().hash(OLD))
-        async with rest(town, (await town.service.sign_in.again(ADA)).token) as stolen:
+        async with rest(town, (await town.service.sign_in.reissue(ADA)).token) as stolen:
             link = (await stolen.post("/api/auth/link")).json()["code"]
-        async with rest(town, (await town.service.sign_in.again(ADA)).token) as hers:
+        async with rest(town, (await town.service.sign_in.reissue(ADA)).token) as hers:
             changed = await hers.put("/api/me/password", json={"current": OLD, "password": NEW})
             assert changed.status_code == 200, changed.text
         assert (await http.post("/api/auth/exchange", json={"code": link})).status_code == 401
