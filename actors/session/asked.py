@@ -32,10 +32,10 @@ def work_of(state: SessionState) -> Work:
     knows what it could not see, has looked before.
     """
     diff: dict[str, Any] = state.diff or {}
-    files: list[dict[str, Any]] = diff.get("files") or []
+    changed = state.changed if state.diff is not None else []
     return Work(
         tests=state.last_test.outcome if state.last_test is not None else "none",
         lines=int(diff.get("linesAdded") or 0) + int(diff.get("linesRemoved") or 0),
-        files=tuple(str(one.get("path", "")) for one in files),
+        files=None if changed is None else tuple(changed),
         cut=bool(diff.get("truncated")),
     )

@@ -82,9 +82,8 @@ def _changed(state: SessionState, event: e.RunnerEvent) -> SessionState:
                 "linesRemoved": event.lines_removed,
             }
             more = {"filesTotal": event.files_total, "truncated": event.truncated, "sharedTree": event.shared_tree}
-            return attrs.evolve(
-                state, diff=summary | {name: value for name, value in more.items() if value is not None}
-            )
+            summary |= {name: value for name, value in more.items() if value is not None}
+            return attrs.evolve(state, diff=summary, changed=[one.path for one in event.files])
         case e.ProviderEventForwarded(provider_event={"type": SessionDiff.TYPE}):
             return attrs.evolve(state, diff_seq=event.seq)
         case e.ProviderEventForwarded(provider_event=inner):

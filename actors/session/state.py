@@ -122,6 +122,8 @@ class SessionState:
     signs: Signs = attrs.field(factory=Signs, eq=False)
     """Times of the service's clock: not of the events, and so no part of what makes two states the same."""
     diff: dict[str, Any] | None = None
+    changed: list[str] | None = None
+    """Paths of the files in the latest summary of its changes; None where none is kept."""
     diff_seq: int | None = None
     """The event that keeps the text of the changes of a session that has ended."""
     alerts: dict[str, OpenAlert] = attrs.field(factory=dict)

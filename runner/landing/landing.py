@@ -288,9 +288,9 @@ class Landing:
             if decision != "allow":
                 return
             async with self._turn(place.tree, order):
-                if await act.pin() != pinned:
-                    changed = {"branch": act.branch, "says": CHANGED}
-                    outcome = _outcome(command.command_id, order, ok=False, approved_by=by, **changed)
+                if (obstacle := await self._obstacle(place, act, order, pinned)) is not None:
+                    failed = {"branch": act.branch, "says": place.clean(obstacle)}
+                    outcome = _outcome(command.command_id, order, ok=False, approved_by=by, **failed)
                 else:
                     outcome = await self._done(place, command, order, act, approved_by=by)
         except (NotPossible, GitError, ContractError, OSError) as error:
@@ -305,6 +305,15 @@ class Landing:
             log.warning("landed_untold", session=command.session_id, act=order.act, ok=outcome.ok, says=outcome.says)
         else:
             await session.events.provider(outcome)
+
+    async def _obstacle(self, place: LandPlace, act: Act, order: LandOrder, pinned: str) -> str | None:
+        """Return what has come between since people were asked: other files, or a rule that denies it by now."""
+        if await act.pin() != pinned:
+            return CHANGED
+        _, found = await self._ruled(place, act, order.asker.name)
+        if found is not None and found.verdict == "deny":
+            return f"meanwhile the rule {found.rule} denies it ({found.reason})"
+        return None
 
 
 def _check_confirmed(order: LandOrder, found: PolicyDecision) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
@@ -99,6 +100,21 @@ async def test_no_push_while_tests_are_red(yard: Yard) -> None:
     assert (await yard.land(session.plan.session_id, "push")).status_code == 200
 
 
+async def test_what_a_gate_denies_by_the_time_that_it_is_allowed_is_not_done(yard: Yard) -> None:
+    live = await yard.live()
+    session = live.plan.session_id
+    await change(yard, session)
+    await yard.rules(TWO, RED)
+    assert (await yard.land(session, "push")).json()["state"] == "asked"
+    card = await approval(yard)
+    assert (await yard.ruled.decide("ann", "allow", session, card["approvalId"])).json()["needed"] == 2
+    live.events.work = attrs.evolve(live.events.work, tests="failed")  # the service hears of it after the second allow
+    assert (await yard.ruled.decide("bob", "allow", session, card["approvalId"])).status_code == 200
+    told = (await yard.landed(session, 2))[-1]
+    assert (told["ok"], "the rule red denies it" in told["says"]) == (False, True), told
+    assert git(yard.remote, "log", "--oneline", "main").count("\n") == 0
+
+
 async def test_of_an_ended_session_who_asks_confirms_where_the_rules_terms_let_them(yard: Yard) -> None:
     session = await yard.ended("echo x > new; git add new; git commit -qm more")
     merge = {"id": "merges", "effect": "ask", "category": "merge"}
@@ -137,11 +153,17 @@ async def test_a_repositorys_own_file_asks_and_an_agent_cannot_ask_as_a_person(y
     session = await yard.live()
     assert refused(await yard.land(session.plan.session_id, "push")) == (403, "E_POLICY", "own")
     context = {"tool": "person", "askedBy": "Ann", "input": {"command": "git push"}}
-    with trio.move_on_after(1):
-        await session.approvals.ask({"category": "shell", "risk": "low", "summary": "git status", "context": context})
-    asked = await yard.get(session.plan.session_id, "/events?limit=1000")
-    (request,) = [one for one in asked.json()["items"] if one["type"] == "APPROVAL_REQUESTED"]
-    assert request["approval"]["context"]["tool"] is None
+    question = {"category": "shell", "risk": "low", "summary": "git status", "context": context}
+    found: list[dict[str, Any]] = []
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.approvals.ask, question)
+        with trio.fail_after(30):
+            while not found:
+                items = (await yard.get(session.plan.session_id, "/events?limit=1000")).json()["items"]
+                found = [one["approval"] for one in items if one["type"] == "APPROVAL_REQUESTED"]
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+    assert [(one["summary"], one["context"]["tool"]) for one in found] == [("git status", None)]
 
 
 async def test_a_viewer_and_a_stranger_may_not(yard: Yard) -> None:

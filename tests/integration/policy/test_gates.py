@@ -1,6 +1,7 @@
 """Gates: tests, the size of a change and what it touches are conditions of a rule."""
 
 import sys
+from typing import Any
 
 import pytest
 import trio
@@ -40,6 +41,23 @@ async def test_no_push_while_tests_are_red(ruled: Ruled) -> None:
         )
         await runner.acked(7)
         assert (await ruled.decide("ann", "allow", approval="a2")).status_code == 200
+
+
+async def test_a_touched_path_denies_in_the_service_and_others_do_not(ruled: Ruled) -> None:
+    def changed(seq: int, *paths: str) -> dict[str, Any]:
+        files = [{"path": one, "status": "modified", "additions": 1, "deletions": 0} for one in paths]
+        return event("DIFF_SUMMARY", seq, filesChanged=len(files), linesAdded=1, linesRemoved=0, files=files)
+
+    await ruled.rules({**TOUCHES, "effect": "deny"})
+    async with ruled.town.runner() as runner:
+        await ask(runner, "git push origin main")
+        await runner.send(changed(3, "README.md"))
+        await runner.acked(3)
+        assert list(await ruled.waiting()) == ["a1"]
+        await runner.send(changed(4, "README.md", "migrations/1.sql"))
+        await runner.acked(4)
+        refused = await ruled.decide("ann", "allow")
+        assert (refused.status_code, "deny by policy:migrations" in refused.json()["error"]["message"]) == (409, True)
 
 
 async def test_a_large_change_and_a_touched_path_ask_on_the_runner(spending: Spending) -> None:
