@@ -13,6 +13,9 @@ from townwatch.contracts.lists import SessionDiff
 
 RUNS_KEPT = 16
 """Test runs beside each other that a session remembers."""
+WAITING_KEPT = 1000
+"""Approvals of a session that can wait at once. An agent asks a few; a runner that asks more in one session breaks the
+rules: what is beyond this is in the log, and nowhere to be decided."""
 RESOLVED_KEPT = 64
 """Resolved approvals a session remembers, so that a late or repeated decision can be answered."""
 ALERTS_KEPT = 100
@@ -62,6 +65,8 @@ def _changed(state: SessionState, event: e.RunnerEvent) -> SessionState:
         case e.SessionEnded():
             return _ended(state, event)
         case e.ApprovalRequested(approval=approval):
+            if len(state.pending) >= WAITING_KEPT and approval.approval_id not in state.pending:
+                return attrs.evolve(state, violations=state.violations + 1)
             return attrs.evolve(state, pending={**state.pending, approval.approval_id: approval})
         case e.ApprovalResolved():
             return _resolved(state, event)

@@ -3,14 +3,15 @@
 import json
 from itertools import pairwise
 
+import attrs
 from hypothesis import given, strategies as st
 
 from tests.support import golden
 from townwatch.actors.session import state as session_state
-from townwatch.actors.session.fold import fold, fold_all
+from townwatch.actors.session.fold import WAITING_KEPT, fold, fold_all
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts.decoding.runner_events import decode_event
-from townwatch.contracts.events import RunnerEvent
+from townwatch.contracts.events import ApprovalRequested, RunnerEvent
 
 BLANK = SessionState(session_id=golden.SESSION, village_id="demo", agent_id=golden.AGENT, runner_id="r1")
 
@@ -52,6 +53,17 @@ def test_a_lawful_life_has_no_violations() -> None:
 def test_what_the_runner_says_stands_and_is_counted_where_it_is_unlawful() -> None:
     state = fold(fold(BLANK, moved(1, "CREATED", "RUNNING")), moved(2, "STOPPING", "COMPLETED"))
     assert (state.state, state.violations) == ("COMPLETED", 2)
+
+
+def test_questions_without_end_are_violations_and_no_memory() -> None:
+    question = next(row for row in golden.TABLE if row.name == "approval requested")
+    events = history([question] * (WAITING_KEPT + 5))
+    for number, event in enumerate(events):
+        assert isinstance(event, ApprovalRequested)
+        events[number] = attrs.evolve(event, approval=attrs.evolve(event.approval, approval_id=f"a{number}"))
+    state = fold_all(BLANK, events)
+    assert (len(state.pending), state.violations, state.seq) == (WAITING_KEPT, 5, len(events))
+    assert fold(state, attrs.evolve(events[0], seq=state.seq + 1)).violations == 5, "told again, it is no further one"
 
 
 def test_an_end_leaves_nothing_pending() -> None:
