@@ -8,9 +8,10 @@ volatile events do not spoil the offset (PR #5539), and an offset of before the 
 """
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection
 from functools import lru_cache
+from itertools import islice
 
 import attrs
 import msgspec
@@ -71,6 +72,9 @@ class RecoveryLog:
         self._purged_for_room: dict[str, tuple[int, float]] = {}
         """room → the highest number of an event for it that is gone, and until when a client might ask for it"""
         self._lost: dict[str, LostClient] = {}
+        """By private id, in the order in which they expire."""
+        self._wanted: Counter[str] = Counter()
+        """room → how many lost clients were in it"""
 
     def offset(self, number: int | None = None) -> str:
         """The offset string of the event that is about to be logged, or of another."""
@@ -102,6 +106,8 @@ class RecoveryLog:
         self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int, whole_from: int = 0
     ) -> None:
         """A client lost its connection. `whole_from`: see `Socket.whole_from`."""
+        self._forget(pid)
+        self._wanted.update(rooms)
         self._lost[pid] = LostClient(
             sid=sid,
             pid=pid,
@@ -114,14 +120,15 @@ class RecoveryLog:
 
     def awaits(self, rooms: Collection[str]) -> bool:
         """Return True if a lost client that was in one of the rooms may still return."""
-        if not self._lost:
-            return False
-        now = trio.current_time()
-        return any(lost.until >= now and not lost.rooms.isdisjoint(rooms) for lost in self._lost.values())
+        if self._lost:
+            self._expire_lost(trio.current_time())
+        return any(room in self._wanted for room in rooms)
 
     def restore(self, pid: str, offset: object) -> Recovered | None:
         """Return what client `pid` missed after `offset`, or None if it must start with a new socket."""
-        self.expire()
+        now = trio.current_time()
+        self._shrink(now)
+        self._expire_lost(now)
         lost = self._lost.get(pid)
         if lost is None:
             return None
@@ -134,23 +141,30 @@ class RecoveryLog:
             if self._purged_for(mine) > seen:
                 return None
             seen = self._first - 1  # … but none of that was for this client
-        del self._lost[pid]
-        missed = [
-            message
-            for index in range(seen + 1 - self._first, len(self._log))
-            if _is_for(self._log[index], mine)
-            for message in self._log[index].messages
-        ]
+        self._forget(pid)
+        later = list(islice(reversed(self._log), self.next - 1 - seen))  # from its end: most have missed little
+        missed = [message for logged in reversed(later) if _is_for(logged, mine) for message in logged.messages]
         return Recovered(lost, missed)
 
     def expire(self) -> None:
         """Drop what is too old or too much."""
         now = trio.current_time()
         self._shrink(now)
-        for pid in [pid for pid, lost in self._lost.items() if lost.until < now]:
-            del self._lost[pid]
+        self._expire_lost(now)
         for room in [room for room, (_, until) in self._purged_for_room.items() if until < now]:
             del self._purged_for_room[room]
+
+    def _expire_lost(self, now: float) -> None:
+        while self._lost and (first := next(iter(self._lost.values()))).until < now:
+            self._forget(first.pid)
+
+    def _forget(self, pid: str) -> None:
+        lost = self._lost.pop(pid, None)
+        if lost is not None:
+            self._wanted.subtract(lost.rooms)
+            for room in lost.rooms:
+                if not self._wanted[room]:
+                    del self._wanted[room]
 
     def _shrink(self, now: float) -> None:
         log, limits = self._log, self.settings
