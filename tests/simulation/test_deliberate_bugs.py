@@ -7,7 +7,9 @@ from tests.simulation.bugs import BUGS
 
 SEEDS = 200
 FIRST = {
-    "a_restarted_session_does_not_ask_again": 105,
+    "a_restarted_session_does_not_ask_again": 172,
+    "a_restarted_village_does_not_read_back": 38,
+    "a_second_connection_does_not_replace_the_first": 28,
     "mailboxes_are_lost_on_a_restart": 40,
     "a_stop_is_kept_in_memory_only": 55,
 }

@@ -203,7 +203,8 @@ class Operation:
             found |= {429}
         if self.who == "person" or self.who == "runner" or self.on not in ("public", "list"):
             found |= {403}
-        if self.path_names or (self.query is not None and "cursor" in attrs.fields_dict(self.query)):
+        asked = set[str]() if self.query is None else set(attrs.fields_dict(self.query))
+        if self.path_names or asked & {"cursor", "village_id"}:
             found |= {404}
         if self.query or self.body or self.idempotent_by_key or not self.writes:
             found |= {400}

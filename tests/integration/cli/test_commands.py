@@ -180,7 +180,7 @@ def test_wrong_use_of_the_session_commands(person: Person) -> None:
         (("start",), 2, "townwatch start --"),
         (("start", "--agent=codex"), 2, "--goal"),
         (("start", "--village=elsewhere", "--", "true"), 1, "elsewhere"),
-        (("start", "--runner=nobody", "--", "true"), 2, "nobody"),
+        (("start", "--runner=nobody", "--", "true"), 1, "nobody"),
         (("end", "nonsense"), 2, "--reason"),
         (("ls", "--url=nonsense://x"), 2, "scheme"),
         (("ls", "--url=http://127.0.0.1:9", "--token=x"), 2, "http://127.0.0.1:9"),

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +13,12 @@ from tests.property.mutants.actors import ROOT
 SHOWN = ("scopes of tokens are not looked at", "villages of others are seen", "a viewer types")
 
 
-def test_those_that_are_shown_are_there() -> None:
+def test_those_that_are_shown_are_there_and_each_is_at_one_place() -> None:
     assert set(SHOWN) <= {one.name for one in MUTANTS}
+    for one in MUTANTS:
+        spec = find_spec(one.module)
+        assert spec is not None and spec.origin is not None, one.module
+        assert Path(spec.origin).read_text(encoding="utf-8").count(one.old) == 1, one.name
 
 
 @pytest.mark.timeout(900)

@@ -1,0 +1,63 @@
+"""schemathesis against the running service: every check on, every operation, a fixed seed. Nothing answers 5xx."""
+
+import sys
+
+import pytest
+import trio
+
+from tests.support.cast import event
+from tests.support.rest import open_rest
+from townwatch.supervision import Rate
+from townwatch.transports.http.app import OPERATIONS
+from townwatch.transports.http.deps import Rates
+
+CONFIG = """
+# Rules that contradict each other (an id twice, a command and a path in one) are refused: no schema can say that.
+[[operations]]
+include-operation-id = "put_policy"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
+[[operations]]
+include-operation-id = "try_policy"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
+[[operations]]
+include-operation-id = "save_rule"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+
+# A conversation goes on in its own directory: a repository of another kind beside it is refused.
+[[operations]]
+include-operation-id = "start_session"
+[operations.checks.positive_data_acceptance]
+expected-statuses = ["2XX", "4XX"]
+"""
+WIDE = Rate(per_second=1e6, burst=1e6)
+
+
+@pytest.mark.timeout(240)
+async def test_the_service_does_what_its_document_says(tmp_path):
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    async with open_rest(tmp_path, rates=Rates(reads=WIDE, writes=WIDE, sign_ins=WIDE)) as rest:
+        await rest.runner("r1")
+        await rest.session(
+            event("SESSION_STARTED", 1, providerId="codex", providerVersion="1", workspacePath="/w"),
+            event("TERMINAL_CHUNK", 2, data="hi", stream="stdout"),
+        )
+        command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(config)]
+        command += ["run", f"{rest.url}/api/openapi.json", "--header", f"Authorization: Bearer {rest.tokens['admin']}"]
+        command += ["--checks", "all", "--continue-on-failure", "--max-examples", "8", "--max-time", "40"]
+        command += [
+            "--exclude-operation-id",
+            "sign_out",
+            "--exclude-operation-id",
+            "set_password",
+        ]  # they end its token
+        command += ["--seed", "4711", "--no-color", "--generation-database", "none", "--request-timeout", "10"]
+        done = await trio.run_process(command, check=False, capture_stdout=True, capture_stderr=True, cwd=tmp_path)
+    told = done.stdout.decode() + done.stderr.decode()
+    assert f"Tested: {len(OPERATIONS) - 2}" in told, told[-4000:]
+    assert done.returncode == 0, told[told.find("= FAILURES =") :][:8000]
