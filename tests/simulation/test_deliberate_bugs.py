@@ -10,7 +10,9 @@ FIRST = {
     "a_restarted_session_does_not_ask_again": 172,
     "a_restarted_village_does_not_read_back": 38,
     "a_second_connection_does_not_replace_the_first": 28,
-    "mailboxes_are_lost_on_a_restart": 40,
+    "a_terminal_forgets_what_it_has_shown": 40,
+    "mailboxes_are_lost_on_a_restart": 162,
+    "the_limit_is_checked_before_it_is_taken": 14,
     "a_stop_is_kept_in_memory_only": 55,
 }
 """Where the search begins for bugs that the seeds before do not show: those are tried in vain for a minute and more."""

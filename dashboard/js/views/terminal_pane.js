@@ -1,6 +1,6 @@
 // The agent's terminal: watched by everybody who may look, typed into by the one who holds its keyboard.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { bytes, plural } from "../format.js";
 import { link } from "../store.js";
 import { Screen } from "../terminal.js";
@@ -36,6 +36,11 @@ export function TerminalPane({ agent, small = false }) {
     strip.current?.focus();
   };
 
+  const drive = () => {
+    screen.current?.setDriving(wire.current.mine);
+    if (wire.current.mine && document.activeElement !== document.querySelector(".composer textarea")) screen.current?.focus();
+  };
+
   useEffect(() => {
     const opened = new Screen(place.current, {
       input: send,
@@ -49,6 +54,7 @@ export function TerminalPane({ agent, small = false }) {
       many: setMany,
     }, small ? 11 : matchMedia("(max-width: 700px)").matches ? 12 : 13);
     screen.current = opened;
+    drive();
     opened.refit();
     setSize(`${opened.terminal.cols} × ${opened.terminal.rows}`);
     const detach = attachTerminal(agent.agentId, opened);
@@ -59,10 +65,7 @@ export function TerminalPane({ agent, small = false }) {
     };
   }, [agent.agentId]);
 
-  useEffect(() => {
-    screen.current.setDriving(mine);
-    if (mine && document.activeElement !== document.querySelector(".composer textarea")) screen.current.focus();
-  }, [mine]);
+  useLayoutEffect(() => drive(), [mine]); // not after the next frame: a key may come before it
   const press = (name, data) => (send(ARROWS.has(name) ? screen.current.arrow(data) : data), screen.current.focus());
   return html`<section class=${`tty ${mine ? "driven" : ""}`} aria-label=${`Terminal of ${agent.agentName}`} data-keyboard=${state}>
     <div class="tty-strip" ref=${strip} tabindex="-1">
