@@ -43,8 +43,9 @@ FEATURES = {
     "land_status": LAND,
 }
 """Commands that a runner with a list of features must have there."""
-NEWER = frozenset({LAND, "land_status"})
-"""Those that a runner without such a list does not have, either."""
+LANDS = "commit, push or merge for people"
+NEWER = {LAND: LANDS, "land_status": LANDS, "conversations": "list conversations"}
+"""Those that a runner without such a list does not have, either, and what it cannot do then."""
 MISSED_BEATS = 2
 """Heartbeats in a row without a session after which it is lost."""
 LEAST_SECONDS = 0.01
@@ -247,11 +248,9 @@ class RunnerActor(TrioActor):
             return
         if command in NEWER:
             raise m.Unsupported(
-                f"runner {self.runner_id} is of a release that cannot commit, push or merge for people; install this "
-                "one on its machine"
+                f"runner {self.runner_id} is of a release that cannot {NEWER[command]}; install this one on its machine"
             )
-        what = "list conversations" if command == "conversations" else f"{command} a session"
-        raise m.Unsupported(f"runner {self.runner_id} cannot {what}: it has {', '.join(features[:20])}")
+        raise m.Unsupported(f"runner {self.runner_id} cannot {command} a session: it has {', '.join(features[:20])}")
 
     async def _look(self) -> None:
         """Tell what is promised and was not told over this connection; forget what is promised no more."""
