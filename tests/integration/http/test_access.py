@@ -240,7 +240,7 @@ NOTHING_HERE = {
     "open_pull_request": 409,
     "merge_branch": 409,
     "get_diff": 502,
-    "list_conversations": 502,
+    "list_conversations": 409,
     "take_back_approval": 409,
     "see_failure": 409,
     "end_bridge": 404,
