@@ -1,4 +1,4 @@
-"""`townwatch conformance`: named checks for a runner, or for a service, that somebody else wrote."""
+"""`townwatch conformance`: named checks for a runner, or for a service, of other authors."""
 
 from __future__ import annotations
 

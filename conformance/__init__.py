@@ -1,1 +1,1 @@
-"""Conformance kits: named checks that somebody who writes a runner, or a service, can run against their program."""
+"""Conformance kits: named checks that the author of a runner, or of a service, can run against it."""

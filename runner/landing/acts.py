@@ -13,7 +13,7 @@ import trio
 
 from townwatch.contracts.landing import LandOrder
 from townwatch.runner.landing import tree as trees
-from townwatch.runner.landing.programs import LISTED_BYTES, ProgramFailed, Programs
+from townwatch.runner.landing.programs import ProgramFailed, Programs
 from townwatch.runner.landing.tree import LandTree
 from townwatch.runner.observers.differences import shown
 from townwatch.runner.session import worktrees
@@ -116,7 +116,7 @@ async def _commit(tree: LandTree, order: LandOrder, branch: str | None, mark: st
         words=["git", "commit", "-m", message, "--", *[shown(path) for path in paths]],
         summary=f"commit {what} on {branch or 'a detached commit'}: {message.splitlines()[0][:200]}",
         risk="low",
-        pin=lambda: _would_be(tree, paths),
+        pin=lambda: trees.contents(tree, paths),
         do=do,
         directory=tree.top,
         branch=branch,
@@ -169,14 +169,6 @@ async def _made(tree: LandTree, branch: str | None) -> dict[str, Any]:
         "files": files[:TOLD_FILES],
         "files_total": len(files),
     }
-
-
-async def _would_be(tree: LandTree, paths: Sequence[str]) -> str:
-    """Return the name of the content of these files, as git would take it now."""
-    there = [path for path in paths if "\n" not in path and (tree.top / path).is_file()]
-    feed = "".join(f"{path}\n" for path in there).encode(errors="surrogateescape")
-    done = await tree.programs.git("hash-object", "--no-filters", "--stdin-paths", feed=feed, most=LISTED_BYTES)
-    return f"{await trees.commit_of(tree)} {done.text}"
 
 
 # --- branch -------------------------------------------------------------------------------------------------------

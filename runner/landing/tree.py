@@ -6,7 +6,8 @@ Looking runs nothing that the repository configures, as with the observers; only
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -15,7 +16,7 @@ import attrs
 import trio
 
 from townwatch.contracts.landing import LandStatus, Uncommitted
-from townwatch.runner.landing.programs import Programs
+from townwatch.runner.landing.programs import LISTED_BYTES, Programs
 from townwatch.runner.observers import git, repository
 from townwatch.runner.observers.differences import Differences, Shadow, shown
 from townwatch.runner.observers.repository import Repository
@@ -162,6 +163,36 @@ def without_password(address: str) -> str:
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     except ValueError:
         return address
+
+
+async def contents(tree: LandTree, paths: Sequence[str]) -> str:
+    """Return what a commit of these files would hold: of each the kind or where a link leads, and what git calls the
+    contents. Raises `ProgramFailed`, OSError.
+    """
+
+    def look() -> dict[str, str]:
+        with as_acting():
+            return {path: _kind(tree.top / path) for path in paths}
+
+    kinds = await trio.to_thread.run_sync(look)
+    whole = [path for path, kind in kinds.items() if kind.startswith("file")]
+    hashing = ("hash-object", "--no-filters")
+    feed = "".join(f"{path}\n" for path in whole if "\n" not in path).encode(errors="surrogateescape")
+    done = await tree.programs.git(*hashing, "--stdin-paths", feed=feed, most=LISTED_BYTES)
+    odd = [path for path in whole if "\n" in path]  # no line of a list can name them
+    more = await tree.programs.git(*hashing, "--", *odd, most=LISTED_BYTES) if odd else done
+    return f"{await commit_of(tree)} {kinds} {done.text} {more.text}"
+
+
+def _kind(path: Path) -> str:
+    """Return "file" with its rights, "link" with its target, "gone", or "other". Raises OSError."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return "gone"
+    if stat.S_ISLNK(found.st_mode):
+        return f"link {path.readlink()}"
+    return f"file {found.st_mode:o}" if stat.S_ISREG(found.st_mode) else "other"
 
 
 async def status_of(tree: LandTree) -> LandStatus:

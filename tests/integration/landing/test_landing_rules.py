@@ -86,6 +86,28 @@ async def test_two_people_where_a_rule_wants_two_and_what_changed_meanwhile_is_n
     assert git(yard.remote, "log", "--oneline", "main").count("\n") == 0
 
 
+@pytest.mark.parametrize("name", ["two\nlines", "link", "program"])
+async def test_what_people_allowed_is_what_is_committed_whatever_the_file_is(yard: Yard, name: str) -> None:
+    session = (await yard.live()).plan.session_id
+    for other in ("a", "b"):
+        (yard.work / other).write_text("the same\n")
+    file = yard.work / name
+    file.symlink_to("a") if name == "link" else file.write_text("x\n")
+    await yard.rules({**ASK, "command": "git commit *"})
+    assert (await yard.land(session, "commit", message="x")).json()["state"] == "asked"
+    card = await approval(yard)
+    if name == "link":
+        file.unlink()
+        file.symlink_to("b")
+    elif name == "program":
+        file.chmod(0o755)
+    else:
+        file.write_text("another\n")
+    assert (await yard.ruled.decide("ann", "allow", session, card["approvalId"])).status_code == 200
+    told = (await yard.landed(session, 1))[-1]
+    assert (told["ok"], "have changed since it was asked" in told["says"]) == (False, True), told
+
+
 async def test_no_push_while_tests_are_red(yard: Yard) -> None:
     session = await yard.live()
     await change(yard, session.plan.session_id)
