@@ -68,6 +68,25 @@ export function orderOf(form) {
   };
 }
 
+/** Of a form what is the same at every start. */
+const KEPT = ["goal", "provider", "command", "repo", "tree", "branch", "runnerId", "name", "model", "asks", "network", "budget", "budgetUnit"];
+const MOST_TEMPLATES = 50;
+
+/** Templates with this one in it, by name; one of the same name is replaced. */
+export function withTemplate(list, name, form) {
+  const made = { name: name.trim().slice(0, 80), form: Object.fromEntries(KEPT.map((field) => [field, form[field]])) };
+  return [made, ...list.filter((one) => one.name !== made.name)].slice(0, MOST_TEMPLATES).sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** What a browser kept → templates; what is none is left out. */
+export function parsedTemplates(text) {
+  try {
+    return JSON.parse(text ?? "[]").filter((one) => typeof one?.name === "string" && one.form && typeof one.form.goal === "string" && Array.isArray(one.form.asks));
+  } catch {
+    return [];
+  }
+}
+
 const NAMES = { claude_code: "Claude Code", codex: "Codex", gemini_cli: "Gemini CLI", opencode: "OpenCode", qwen_code: "Qwen Code", copilot: "Copilot CLI", omnara: "Omnara", acp: "an agent that speaks ACP", command: "a command line" };
 export const providerName = (id) => NAMES[id] ?? id;
 

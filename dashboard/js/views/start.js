@@ -5,9 +5,11 @@ import { html, useEffect, useState } from "../html.js";
 import { toAgent } from "../routes.js";
 import { choicesOf, noRunner, orderOf, providerName, repoText } from "../starting.js";
 import * as store from "../store.js";
+import { templates } from "../templates.js";
 import { Panel } from "./bits.js";
 import { Earlier } from "./earlier.js";
 import { Empty } from "./empty.js";
+import { KeepTemplate, Templates } from "./templates.js";
 
 const GUARDED = [["merge", "commit, push, merge"], ["deps_add", "add dependencies"], ["secrets", "read secrets"], ["deploy", "deploy"]];
 const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", conversation: "", asks: GUARDED.map(([id]) => id), network: "restricted", budget: "", budgetUnit: "usd" };
@@ -20,7 +22,7 @@ export function StartPage() {
   const [busy, setBusy] = useState(false);
   const villageId = store.villageId.value;
   useEffect(() => void (villageId && api.runners({ villageId }).then(setRunners, (error) => setWrong({ text: error.message }))), [villageId]);
-  useEffect(() => void filled(query).then((known) => setForm((form) => ({ ...form, ...known })), (error) => setWrong({ text: `That session cannot be repeated: ${error.message}` })), [query.like, query.house, store.loaded.value]);
+  useEffect(() => void filled(query).then((known) => setForm((form) => ({ ...form, ...known })), (error) => setWrong({ text: `That session cannot be repeated: ${error.message}` })), [query.like, query.house, query.template, store.loaded.value]);
   if (!store.canDrive.value) return html`<${Empty} whole title="Only who may drive this village can start work." />`;
   const choices = choicesOf(runners ?? [], form.runnerId);
   const provider = form.provider || choices.find((one) => one.obstacle === "")?.provider || "";
@@ -45,6 +47,7 @@ export function StartPage() {
   return html`<form class="start" onSubmit=${submit} data-testid="start">
     <h1>${form.resumeOf || form.conversation ? "Go on where it ended" : query.like ? "Start work like before" : "Start work"}</h1>
     <div class="start-form">
+      <${Templates} chosen=${query.template} />
       <${Panel} name="who" title="Who"><div class="start-body">
         <div class="choices" role="radiogroup" aria-label="Who">${choices.map((one) => html`<label class=${`option ${one.obstacle ? "is-off" : ""}`}><input type="radio" name="provider" value=${one.provider} checked=${provider === one.provider} disabled=${one.obstacle !== ""} onChange=${() => set({ provider: one.provider, conversation: "" })} /><span>${one.name} <span class="faint">${one.versions.join(", ")}</span></span>${one.obstacle || one.signedOut ? html`<small>${one.obstacle || "not signed in on its machine"}</small>` : null}</label>`)}</div>
         ${own ? html`<label class="field"><span>Command</span><input class="input mono" data-testid="command" spellcheck="false" ...${field("command")} /></label>` : null}
@@ -71,7 +74,8 @@ export function StartPage() {
       <${Panel} name="then" title="What will happen"><div class="start-body"><p data-testid="then">${inWords(whole, runners ?? [])}</p>
         ${nothing ? html`<p class="ask-why">${nothing}</p>` : null}
         ${wrong ? html`<p class="failure" role="alert" data-testid="wrong">${wrong.text}</p>` : null}
-        <button type="submit" class="button primary" data-testid="go" disabled=${busy || runners === null || store.stale.value}>${busy ? "Starting …" : "Start"}</button></div><//>
+        <button type="submit" class="button primary" data-testid="go" disabled=${busy || runners === null || store.stale.value}>${busy ? "Starting …" : "Start"}</button>
+        <${KeepTemplate} form=${whole} chosen=${query.template} /></div><//>
     </div></form>`;
 }
 
@@ -90,8 +94,8 @@ function budgetText(budget) {
   return unit ? { budget: String(budget[unit]), budgetUnit: unit } : {};
 }
 
-/** What is known before anybody types: of a house, or of the session that is to be repeated. */
-async function filled({ like, house, resume }) {
+/** What is known before anybody types: of a house, of a template, or of the session that is to be repeated. */
+async function filled({ like, house, resume, template }) {
   if (like) {
     const order = await api.order(like);
     const own = order.providerId === "command" ? (order.command ?? []).slice(order.command?.[0] === "sh" && order.command?.[1] === "-c" ? 2 : 0).join(" ") : (order.command ?? []).join(" ");
@@ -103,6 +107,7 @@ async function filled({ like, house, resume }) {
       branch: order.worktree ? `${order.worktree.branch}${resume ? "" : "-2"}` : (order.checkout?.ref ?? ""),
     };
   }
+  if (template) return templates().find((one) => one.name === template)?.form ?? {};
   const found = house && store.houses.peek()[house];
   return found ? { repo: found.repoPath } : {};
 }

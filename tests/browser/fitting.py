@@ -1,0 +1,78 @@
+"""How a screen is checked for every reader: axe-core, dark, light and colours of the reader's system, from 320 px to 4K."""
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.browser.conftest import DESKTOP
+
+AXE = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
+SMALL = {"width": 320, "height": 640}
+WIDE = {"width": 3840, "height": 2160}
+COLOURS = ("color-contrast", "link-in-text-block")
+NOTED_BY_AXE = "Applying inline style"
+"""What the Content-Security-Policy says of axe-core itself: tests that run it expect it."""
+
+
+@attrs.frozen
+class Look:
+    """One way in which a screen is looked at; `rules` of axe-core: None for all of them."""
+
+    name: str
+    size: dict[str, int]
+    scheme: str
+    forced: str = "none"
+    rules: tuple[str, ...] | None = None
+
+
+LOOKS = (
+    Look("desktop, dark", DESKTOP, "dark"),
+    Look("desktop, light", DESKTOP, "light", rules=COLOURS),
+    Look("the system's own colours", DESKTOP, "dark", "active", COLOURS),
+    Look("320 px, light", SMALL, "light"),
+    Look("4K", WIDE, "dark", rules=()),
+)
+VIOLATIONS = """async (rules) => {
+  const options = { preload: false, resultTypes: ["violations"], ...(rules && { runOnly: { type: "rule", values: rules } }) };
+  // What programs print in a terminal has colours of theirs.
+  const found = await axe.run({ exclude: [".xterm-rows"] }, options);
+  return found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
+}"""
+CUT = """async () => {
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  await frame(); await frame();  // what measures itself has measured
+  const found = [];
+  for (const box of [document.documentElement, ...document.querySelectorAll("main, dialog[open], details.pop[open] > .pop-body")]) {
+    if (box.scrollWidth > box.clientWidth + 1) found.push(`<${box.tagName.toLowerCase()}> scrolls sideways: ${box.scrollWidth} px`);
+  }
+  const scrolls = (box) => box.tagName !== "MAIN" && /auto|scroll/.test(getComputedStyle(box).overflowX);
+  const inScroller = (one) => { for (let box = one.parentElement; box; box = box.parentElement) if (scrolls(box)) return true; return false; };
+  for (const one of document.querySelectorAll("button, a[href], input, select, textarea, summary")) {
+    const { left, right, width } = one.getBoundingClientRect();
+    if (width < 2 || right <= 0 || !one.checkVisibility() || inScroller(one)) continue;
+    if (left < -1 || right > innerWidth + 1) found.push(`outside: ${one.outerHTML.slice(0, 90)}`);
+  }
+  return found;
+}"""
+
+
+def misfits(page: Any) -> list[str]:
+    """What does not fit on the page as it is now: violations of axe-core, sideways scroll, controls that are cut off."""
+    if not AXE.exists():
+        pytest.skip("the npm packages of tests/js are missing: make test installs them")
+    if page.evaluate("typeof axe === 'undefined'"):  # half a megabyte: once for a document, not for each of its screens
+        page.evaluate(AXE.read_text())
+    before = page.viewport_size
+    found: list[str] = []
+    for look in LOOKS:
+        page.set_viewport_size(look.size)
+        page.emulate_media(color_scheme=look.scheme, forced_colors=look.forced)
+        here = page.evaluate(CUT)
+        if look.rules != ():
+            here += page.evaluate(VIOLATIONS, look.rules)
+        found += [f"{look.name}: {one}" for one in here]
+    page.set_viewport_size(before)
+    page.emulate_media(color_scheme=None, forced_colors=None)
+    return found
