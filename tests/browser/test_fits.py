@@ -185,6 +185,12 @@ def test_counters_filter_and_the_address_says_so(desk: Desk) -> None:
     page.get_by_test_id("clear").click()
     page.get_by_test_id("by").select_option("house")
     expect(page.get_by_test_id("group").first).to_be_visible()
+    by_name = page.get_by_role("columnheader", name=re.compile("^Agent"))
+    for order in ("ascending", "descending", "none"):
+        by_name.get_by_role("button").click()
+        expect(by_name).to_have_attribute("aria-sort", order)
+    page.get_by_test_id("hide-done").click()
+    expect(page).to_have_url(re.compile("hide=done"))
     page.get_by_test_id("count-done").click()
     expect(page.get_by_test_id("count-done")).to_have_attribute("aria-pressed", "true")
     page.go_back()
