@@ -87,6 +87,14 @@ VILLAGE: dict[str, tuple[str, Any, Any]] = {
         "agent", lambda a: [a.spawn(), a.listed(activity=[0] * 14 + [7])], lambda a: '[aria-label="7 signs of work in 15 minutes"]'),
     "a house's last test run in words": ("house", lambda a: [a.spawn(), a.listed(lastTest=TEST)], lambda a: "3 fail"),
     "who waits in a house": ("house", lambda a: [a.spawn(), a.approval()], lambda a: "waits"),
+    "an alert, its bug bot": ("alerts", lambda a: [a.spawn(), a.alert("alert_raised")], lambda a: f"Broken {a.n}"),
+    "how far the repair is": (
+        "alerts", lambda a: [a.spawn(), a.alert("alert_raised"), a.alert("bug_bot_progress", progress=0.4)], lambda a: 'progress[value="0.4"]'),
+    "a line of the feed": ("feed", lambda a: [a.spawn(), a.work("session_start")], lambda a: a.name),
+}  # fmt: skip
+"""What is drawn → (drawn as, the events, the text or the selector of what is drawn)."""
+
+ASKS: dict[str, tuple[str, Any, Any]] = {
     "what waits, whole": ("approval", lambda a: [a.spawn(), a.approval()], lambda a: f"make {a.n}"),
     "an allow that is held": (
         "held",
@@ -96,12 +104,7 @@ VILLAGE: dict[str, tuple[str, Any, Any]] = {
         "outcome",
         lambda a: [a.spawn(), a.approval(), a.approval("approval_resolved", decision="deny", resolvedBy="Olga", resolvedAt=now())],
         lambda a: f"make {a.n}"),
-    "an alert, its bug bot": ("alerts", lambda a: [a.spawn(), a.alert("alert_raised")], lambda a: f"Broken {a.n}"),
-    "how far the repair is": (
-        "alerts", lambda a: [a.spawn(), a.alert("alert_raised"), a.alert("bug_bot_progress", progress=0.4)], lambda a: 'progress[value="0.4"]'),
-    "a line of the feed": ("feed", lambda a: [a.spawn(), a.work("session_start")], lambda a: a.name),
 }  # fmt: skip
-"""What is drawn → (drawn as, the events, the text or the selector of what is drawn)."""
 
 AGENT: dict[str, tuple[str, Any, Any]] = {
     "who holds the keyboard": (
@@ -143,7 +146,7 @@ def tell(page: Any, events: list[Event]) -> None:
 
 
 def test_the_table_names_what_is_tried_here() -> None:
-    tried = {what: case[0] for what, case in {**VILLAGE, **AGENT}.items()} | {GONE: "alerts"}
+    tried = {what: case[0] for what, case in {**VILLAGE, **ASKS, **AGENT}.items()} | {GONE: "alerts"}
     assert documented() == tried
 
 
@@ -172,7 +175,14 @@ def test_what_is_drawn_comes_from_an_event(desk: Desk, watcher: Watcher) -> None
         tell(page, [Agent(n).alert("bug_bot_resolved")])
     expect(found(page, "alerts", "Broken")).to_have_count(0)
 
-    for n, (what, (drawn_as, events, text)) in enumerate(AGENT.items(), len(VILLAGE)):
+    page.evaluate("location.hash = '#/approvals'")
+    for n, (what, (drawn_as, events, text)) in enumerate(ASKS.items(), len(VILLAGE)):
+        drawn = found(page, drawn_as, text(Agent(n)))
+        expect(drawn, what).to_have_count(0)
+        tell(page, events(Agent(n)))
+        expect(drawn.first, what).to_be_visible()
+
+    for n, (what, (drawn_as, events, text)) in enumerate(AGENT.items(), len(VILLAGE) + len(ASKS)):
         agent = Agent(n)
         tell(page, [agent.spawn()])
         page.evaluate(f"location.hash = '#/a/drawn{n}?tab={TABS.get(drawn_as, '')}'")

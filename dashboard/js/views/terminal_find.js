@@ -17,7 +17,7 @@ export function Find({ screen, close }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  return html`<div class="tty-find" role="search" aria-label="Search in this terminal" data-testid="find-bar">
+  return html`<div class="tty-find" role="search" aria-label="Search in this terminal" data-testid="find-bar" onClick=${(event) => event.stopPropagation()}>
     <input class="input" type="search" aria-label="Words in this terminal" placeholder="Search in this terminal" autocomplete="off" spellcheck="false" maxlength="200" ref=${field} value=${words} data-testid="find-words" onInput=${typed} onKeyDown=${key} />
     <span class="num" role="status" data-testid="find-count">${found === null ? "" : found.of === 0 ? "not there" : `${found.at} of ${found.of}`}</span>
     <button type="button" class="drive" disabled=${!found?.of} onClick=${() => look(words, -1)}>Older</button><button type="button" class="drive" disabled=${!found?.of} onClick=${() => look(words, 1)}>Newer</button>

@@ -85,15 +85,15 @@ export function TerminalPane({ agent, small = false }) {
       <${KeyboardStrip} agent=${agent} state=${state} give=${give} />
       <span class="tty-end"><${Onlookers} agentId=${agent.agentId} /><span class="num tty-size">${size}</span>
         ${small ? null : html`<button type="button" class="drive" aria-expanded=${finding} title="Ctrl Shift F" data-testid="find" onClick=${() => (setText(null), setFinding(!finding))}>Search</button>`}<button type="button" class="drive" aria-pressed=${text !== null} data-testid="as-text" onClick=${() => (setFinding(false), setText(text === null ? screen.current.text() : null))}>Read as text</button></span>
-      ${address ? html`<span class="tty-address" data-testid="address"><b>Ctrl click opens</b> <${Literal} text=${address} /></span>` : null}
       <span class="tty-link">${link.value.phase === "live" ? "" : link.value.phase.replace("-", " ")}</span>
       ${trouble ? html`<span class="trouble" role="alert">${trouble}</span>` : null}
     </div>
     ${many ? html`<div class="tty-ask" role="alertdialog" aria-label="Paste several lines" data-testid="paste-ask"><span>Paste ${plural(many.split(/\r\n|\r|\n/).length, "line")}? The program gets each as if Enter was pressed.</span>
       <button type="button" class="drive" data-testid="paste-yes" onClick=${() => (screen.current.paste(many), setMany(""), screen.current.focus())}>Paste</button><button type="button" class="drive" onClick=${() => (setMany(""), screen.current.focus())}>Don't</button></div>` : null}
     ${text === null ? null : html`<pre class="tty-text" tabindex="0" data-testid="text" aria-label="The terminal as text">${linkedParts(text).map((part) => (part.url ? html`<a href=${part.url} target="_blank" rel="noopener noreferrer">${part.text}</a>` : part.text))}</pre>`}
-    ${finding ? html`<${Find} screen=${screen.current} close=${endFinding} />` : null}
-    <div class="glass" data-testid="terminal" hidden=${text !== null} onClick=${() => screen.current.focus()}><div class="glass-inner" ref=${place}></div></div>
+    <div class="glass" data-testid="terminal" hidden=${text !== null} onClick=${() => screen.current.focus()}><div class="glass-inner" ref=${place}></div>
+      ${finding ? html`<${Find} screen=${screen.current} close=${endFinding} />` : null}
+      ${address ? html`<p class="tty-address" data-testid="address"><b>Ctrl click opens</b> <${Literal} text=${address} /></p>` : null}</div>
     ${mine ? html`<div class="keys" role="group" aria-label="Keys">
       ${[...KEYS, ...(whole ? WHOLE_SCREEN : [])].map(([name, data]) => html`<button type="button" class="key" key=${name} aria-label=${SPOKEN[name]} onClick=${() => press(data)}>${name}</button>`)}
     </div>` : null}
