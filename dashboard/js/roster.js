@@ -21,11 +21,12 @@ const SORTS = {
 const BIGGEST_FIRST = new Set(["cost", "diff"]);
 
 /** "name", pressed: → "-name", the other way round; → "", by attention. */
-export const nextSort = (sort, by) => ({ [by]: `-${by}`, [`-${by}`]: "" })[sort] ?? by;
+export const nextSort = (sort, by) => (by === "" ? "" : ({ [by]: `-${by}`, [`-${by}`]: "" })[sort] ?? by);
 
-/** How a column is sorted now: ascending, descending, or none. */
+/** How a column is sorted now: ascending, descending, other (by attention, the column ""), or none. */
 export function sortOf(sort = "", by) {
   if (sort.replace(/^-/, "") !== by) return "none";
+  if (by === "") return "other";
   return BIGGEST_FIRST.has(by) === sort.startsWith("-") ? "ascending" : "descending";
 }
 

@@ -122,9 +122,9 @@ export function goingOn(one, runnerId) {
   return one === null ? { conversation: "" } : { conversation: one.conversation, provider: one.providerId, repo: one.path, runnerId, tree: "asis", branch: "", command: "" };
 }
 
-/** Why nothing can be started at all, or "". */
+/** Why nothing can be started at all, and the command that changes it: {text, command}; or null. */
 export function noRunner(runners) {
-  if (runners.length === 0) return "No runner serves this village. `townwatch runner code` makes a code that takes one in.";
-  if (runners.some((one) => one.status === "online" && one.connected)) return "";
-  return `No runner is online: ${runners.map((one) => `${one.name} is ${one.status}`).join(", ")}. \`townwatch runner\` starts it on its machine.`;
+  if (runners.length === 0) return { text: "No runner serves this village. This makes a code that takes one in:", command: "townwatch runner code" };
+  if (runners.some((one) => one.status === "online" && one.connected)) return null;
+  return { text: `No runner is online: ${runners.map((one) => `${one.name} is ${one.status}`).join(", ")}. This starts it, on its machine:`, command: "townwatch runner" };
 }

@@ -58,13 +58,8 @@ def fill(page: Any, provider: str, command: str, repository: Path, goal: str) ->
 def start_page(desk: Desk) -> Any:
     """The form, when its runner is there."""
     page = desk("#/start")
-    for _ in range(30):
-        expect(page.get_by_test_id("go")).to_be_visible()
-        if page.locator('input[name="provider"]:enabled').count():
-            return page
-        page.wait_for_timeout(500)
-        page.reload()
-    raise AssertionError(page.get_by_test_id("start").inner_text())
+    expect(page.locator('input[name="provider"]:enabled').first).to_be_visible(timeout=PATIENCE)
+    return page
 
 
 def test_work_starts_in_a_tree_of_its_own_and_again_like_before(

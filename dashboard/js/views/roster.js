@@ -99,7 +99,7 @@ function Space({ before }) {
 
 const COLUMNS = [["c-status", "State", ""], ["c-name", "Agent", "name"], ["c-house", "House", "house"], ["c-doing", "Doing, or why", null], ["c-pulse", "15 min", null], ["c-tests", "Tests", null], ["c-diff num", "Diff", "diff"], ["c-cost num", "Cost", "cost"], ["c-age num", "Since", "since"]];
 
-const ARROWS = { ascending: " ↑", descending: " ↓", none: "" };
+const ARROWS = { ascending: " ↑", descending: " ↓", other: " ↓", none: "" };
 
 function Columns({ sort = "" }) {
   return html`<div class="roster-head" role="row" aria-rowindex="1">${COLUMNS.map(([kind, text, by]) => html`<span class=${kind} role="columnheader" aria-sort=${by === null ? undefined : sortOf(sort, by)}>${by === null ? text : html`<button type="button" onClick=${() => go({ sort: nextSort(sort, by) })}>${text}${ARROWS[sortOf(sort, by)]}</button>`}</span>`)}</div>`;
