@@ -125,6 +125,9 @@ def test_a_token_is_shown_once_used_and_revoked(desk: Desk, town: Town) -> None:
     page = desk("#/operator/tokens")
     page.get_by_label("What it is for").fill("the deploy script")
     page.get_by_role("button", name="Make it").click()
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")  # as over plain HTTP
+    page.get_by_test_id("secret").get_by_role("button", name="Copy").click()
+    expect(page.get_by_test_id("secret").get_by_role("button", name="copied")).to_be_visible()
     token = secret_of(page)
     me = page.request.get(f"{town.url}api/me", headers={"authorization": f"Bearer {token}"})
     assert me.status == 200 and me.json()["scopes"] == ["read"]

@@ -14,7 +14,8 @@ import { Find } from "./terminal_find.js";
 const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["⇧tab", "\x1b[Z"], ["^C", "\x03"], ["^D", "\x04"], ["^Z", "\x1a"], ["↑", "A"], ["↓", "B"], ["←", "D"], ["→", "C"], ["⏎", "\r"]];
 /** And what programs scroll by that take the whole screen. */
 const WHOLE_SCREEN = [["PgUp", "\x1b[5~"], ["PgDn", "\x1b[6~"]];
-const SPOKEN = { esc: "Escape", tab: "Tab", "⇧tab": "Shift Tab", "^C": "Control C", "^D": "Control D", "^Z": "Control Z", "↑": "up", "↓": "down", "←": "left", "→": "right", "⏎": "Enter", PgUp: "page up", PgDn: "page down" };
+/** The names of keys whose label is a sign. */
+const SPOKEN = { "⇧tab": "shift tab", "↑": "up", "↓": "down", "←": "left", "→": "right", "⏎": "Enter" };
 
 /** small: among others in a grid. */
 export function TerminalPane({ agent, small = false }) {
