@@ -1,4 +1,4 @@
-"""How a screen is checked for every reader: axe-core, dark, light and colours of the reader's system, from 320 px to 4K."""
+"""How a screen is checked for every reader: axe-core, dark, light and the system's colours, from 320 px to 4K."""
 
 from pathlib import Path
 from typing import Any
@@ -45,17 +45,19 @@ VIOLATIONS = """async (rules) => {
   const options = { preload: false, resultTypes: ["violations"], ...rules };
   // What programs print in a terminal has colours of theirs.
   const found = await axe.run({ exclude: [".xterm-rows"] }, options);
-  return found.violations.map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`);
+  const places = (one) => one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ");
+  return found.violations.map((one) => `${one.id}: ${places(one)}`);
 }"""
 CUT = """async () => {
   const frame = () => new Promise((done) => requestAnimationFrame(done));
   await frame(); await frame();  // what measures itself has measured
   const found = [];
-  for (const box of [document.documentElement, ...document.querySelectorAll("main, dialog[open], details.pop[open] > .pop-body")]) {
-    if (box.scrollWidth > box.clientWidth + 1) found.push(`<${box.tagName.toLowerCase()}> scrolls sideways: ${box.scrollWidth} px`);
+  const boxes = document.querySelectorAll("html, main, dialog[open], details.pop[open] > .pop-body");
+  for (const { scrollWidth, clientWidth, tagName } of boxes) {
+    if (scrollWidth > clientWidth + 1) found.push(`<${tagName.toLowerCase()}> scrolls sideways: ${scrollWidth} px`);
   }
   const scrolls = (box) => box.tagName !== "MAIN" && /auto|scroll/.test(getComputedStyle(box).overflowX);
-  const inScroller = (one) => { for (let box = one.parentElement; box; box = box.parentElement) if (scrolls(box)) return true; return false; };
+  const inScroller = ({ parentElement: box }) => box !== null && (scrolls(box) || inScroller(box));
   for (const one of document.querySelectorAll("button, a[href], input, select, textarea, summary")) {
     const { left, right, width } = one.getBoundingClientRect();
     if (width < 2 || right <= 0 || !one.checkVisibility() || inScroller(one)) continue;
@@ -66,7 +68,7 @@ CUT = """async () => {
 
 
 def misfits(page: Any) -> list[str]:
-    """What does not fit on the page as it is now: violations of axe-core, sideways scroll, controls that are cut off."""
+    """What does not fit on the page as it is now: violations of axe-core, sideways scroll, controls cut off."""
     if not AXE.exists():
         pytest.skip("the npm packages of tests/js are missing: make test installs them")
     if page.evaluate("typeof axe === 'undefined'"):  # half a megabyte: once for a document, not for each of its screens

@@ -80,11 +80,11 @@ def test_every_screen_fits_every_reader(watcher: Watcher, desk: Desk, town: Town
         "runner": page.evaluate(ask, "/api/runners")["runnerId"],
     }
     found: dict[str, list[str]] = {}
-    for route in SCREENS:
+    for route in SCREENS:  # each as it is, not the word that it is fetched
         page.goto(f"{town.url}{route.format(**places)}")
         expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
         expect(page.locator("main h1")).to_have_count(1)
-        expect(page.locator("main").get_by_text(UNREADY)).to_have_count(0)  # the screen, not the word that it is fetched
+        expect(page.locator("main").get_by_text(UNREADY)).to_have_count(0)
         found[route] = misfits(page)
     page.goto(f"{town.url}#/")
     expect(agent_row(page, CART)).to_be_visible()  # keys that come before the page are lost

@@ -316,8 +316,8 @@ def test_a_diff_with_comments_and_what_lands_it_fits_every_reader(
     page.keyboard.type("Two")
     page.get_by_test_id("gathered").locator("summary").click()
     expect(page.get_by_test_id("comment-editor")).to_be_visible()
-    found: dict[str, list[str]] = {}
-    for act in page.locator("[data-act]:enabled").all():  # what is committed, pushed, merged: each has a form of its own
+    found: dict[str, list[str]] = {}  # by what lands it: each has a form of its own
+    for act in page.locator("[data-act]:enabled").all():
         act.click()
         found[act.inner_text()] = misfits(page)
     assert found

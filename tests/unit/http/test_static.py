@@ -93,7 +93,7 @@ IMPORT = re.compile(r'^(?:import|export)\b[^"]*"(\.[^"]+)";', re.MULTILINE)
 
 
 def test_the_page_names_at_once_all_that_its_start_imports():
-    """Else a browser finds a module only when it has read the one that imports it: one way there and back for each step."""
+    """Else a browser finds a module only when it has read the one that imports it: a round trip for each step."""
     root = Path(dashboard.__file__).parent
     wanted: set[str] = set()
     unread = [root / "js" / "main.js"]
