@@ -11,7 +11,7 @@ from tests.browser.conftest import DESKTOP, PATIENCE_MS, Town, Watcher
 from tests.browser.fitting import NOTED_BY_AXE, misfits
 from tests.browser.test_page import CART, SHELL, Desk, agent_row, open_agent, screen
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 SCREENS = (

@@ -225,7 +225,7 @@ def test_a_key_on_a_phone_is_typed(watcher: Watcher, signed_in: Any, town: Town)
     take_keyboard(page)
     page.get_by_test_id("terminal").tap()
     page.keyboard.type("echo phone-$((40+2))")
-    page.get_by_role("button", name="⏎").tap()
+    page.get_by_role("button", name="Enter", exact=True).tap()
     expect(screen(page)).to_contain_text("phone-42")
 
 
