@@ -16,7 +16,6 @@ expect = pytest.importorskip("playwright.sync_api", reason="pip install playwrig
 
 SCREENS = (
     "#/",
-    "#/?by=house&tone=needs",
     "#/approvals",
     "#/start",
     "#/history",
@@ -26,7 +25,6 @@ SCREENS = (
     "#/supervision",
     "{house}",
     "{agent}",
-    "{agent}?tab=timeline",
     "{agent}?tab=changes",
     "{agent}?tab=tests",
     "{agent}?tab=usage",
