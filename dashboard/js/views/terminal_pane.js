@@ -16,6 +16,8 @@ const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["⇧tab", "\x1b[Z"], ["^C", "\x03
 const WHOLE_SCREEN = [["PgUp", "\x1b[5~"], ["PgDn", "\x1b[6~"]];
 /** The names of keys whose label is a sign. */
 const SPOKEN = { "⇧tab": "shift tab", "↑": "up", "↓": "down", "←": "left", "→": "right", "⏎": "Enter" };
+/** What is typed within it behind something that was refused is left out: half a line must not be run. Milliseconds. */
+const PAUSE = 700;
 
 /** small: among others in a grid. */
 export function TerminalPane({ agent, small = false }) {
@@ -23,6 +25,7 @@ export function TerminalPane({ agent, small = false }) {
   const screen = useRef(null);
   const strip = useRef(null);
   const wire = useRef({});
+  const cutOff = useRef({ until: 0, why: "" });
   const [trouble, setTrouble] = useState("");
   const [size, setSize] = useState("");
   const [many, setMany] = useState("");
@@ -36,8 +39,15 @@ export function TerminalPane({ agent, small = false }) {
 
   const send = async (data) => {
     if (!wire.current.mine) return;
-    const ack = await type(wire.current.sessionId, data);
-    setTrouble(ack.ok === false ? ack.error.message : "");
+    const cut = cutOff.current;
+    const isCut = () => performance.now() < cut.until;
+    if (!isCut()) {
+      const ack = await type(wire.current.sessionId, data);
+      if (ack.ok !== false) return isCut() || setTrouble("");
+      cut.why = ack.error.message;
+    }
+    cut.until = performance.now() + PAUSE;
+    setTrouble(`${cut.why}; what is typed now is left out, until you pause`);
   };
   const take = () => wire.current.state === "free" && useKeyboard(wire.current.sessionId, "take").then(setTrouble);
   const give = () => {
