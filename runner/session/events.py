@@ -25,6 +25,8 @@ class SessionEvents:
         self.usage = UsageMeter()
         self.work = Work()
         """What was told of tests and changes."""
+        self.changes_known = True
+        """Whether git answered when it was asked last what the session has changed."""
         self._plan = plan
         self._recorder = recorder
         self._redactor = redactor
@@ -35,6 +37,11 @@ class SessionEvents:
             fields = {name: value if name in REFERENCES else self.clean(value) for name, value in fields.items()}
         self._note(kind, fields)
         await self._recorder.record(self._plan.session_id, self._plan.village, kind, **fields)
+
+    @property
+    def work_seen(self) -> Work:
+        """Return what was told, without changes that may be others by now: git does not say what they are."""
+        return self.work if self.changes_known else attrs.evolve(self.work, lines=None, files=None)
 
     def typed(self) -> None:
         """Note that keys go to the session: others that print fast make room."""

@@ -60,8 +60,10 @@ class SessionRules:
     """The repository's rules when the session began: they hold whatever becomes of the file."""
 
     def know(self, place: SessionPlace, work: Callable[[], Work]) -> None:
-        """Take what the session has found where it begins. Without a repository, nothing of its changes is known."""
-        self.house = place.repo_ref.repo_path if place.repo_ref is not None else None
+        """Take what the session has found where it begins. Without a repository, nothing of its changes is known; where
+        its disk did not say in time which repository it is, no house is, either.
+        """
+        self.house = place.repo_ref.repo_path if place.repo_ref is not None and place.known else None
         seen = place.repository is not None
         self.work = work if seen else lambda: attrs.evolve(work(), lines=None, files=None)
 

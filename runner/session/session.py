@@ -130,7 +130,7 @@ class Session:
             raise CannotStart(f"the user {plan.account.name} may not enter the directory {plan.directory}")
         self._place = await place.look(plan.directory)
         if self.approvals.rules is not None:
-            self.approvals.rules.know(self._place, lambda: self.events.work)
+            self.approvals.rules.know(self._place, lambda: self.events.work_seen)
 
     async def _start(self) -> Terminal:
         plan, spool = self.plan, self._recorder.spool
