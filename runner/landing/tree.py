@@ -69,7 +69,10 @@ async def differences(tree: LandTree) -> Differences:
     """Return what the commit that is checked out does not have. Raises `GitError`."""
     shadow = Shadow(tree.repository)
     try:
-        return await shadow.differences(await shadow.head())
+        with trio.fail_after(ASK_SECONDS):
+            return await shadow.differences(await shadow.head())
+    except trio.TooSlowError:
+        raise NotKnown(f"what is not committed is not known: git did not answer in {ASK_SECONDS:g} s") from None
     finally:
         shadow.close()
 
