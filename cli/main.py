@@ -21,7 +21,12 @@ from townwatch.cli.conformance import conformance_app
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
 from townwatch.cli.migrate import migrate as migrate_command
 from townwatch.cli.policy import policy_app
-from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.remote import (
+    attach as attach_commands,
+    landing as landing_commands,
+    login as login_commands,
+    sessions as session_commands,
+)
 from townwatch.cli.remote.acp import acp as acp_command
 from townwatch.cli.remote.budgets import budget_app
 from townwatch.cli.remote.channels import channel_app
@@ -71,6 +76,7 @@ app.command(schema_command)
 app.command(user_app)
 session_commands.add_to(app)
 attach_commands.add_to(app)
+landing_commands.add_to(app)
 login_commands.add_to(app)
 app.command(webhook_app)
 app.command(budget_app)
