@@ -51,7 +51,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("login", "Sign in at a service on another machine, and save the login."),
             ("logout", "Revoke and forget the login at a service."),
             ("user", "Add, list, lock out people of this service."),
-            ("policy", "Explain what rules decide about a command line."),
+            ("policy", "Check rules, and explain what they decide."),
             ("budget", "List, set and raise budgets of a village."),
             ("webhook", "Call other programs when something happens in a village."),
             ("channel", "Say how you are called when something needs you."),

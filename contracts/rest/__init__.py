@@ -93,6 +93,7 @@ from townwatch.contracts.rest.policies import (
     PolicyTrial as PolicyTrial,
     PolicyTrialResult as PolicyTrialResult,
     PolicyView as PolicyView,
+    RuleWarning as RuleWarning,
     RuleProposal as RuleProposal,
     RuleQuery as RuleQuery,
     RuleSaving as RuleSaving,

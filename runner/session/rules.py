@@ -143,19 +143,37 @@ class SessionRules:
         rules += repository_rules([*self._at_start, *self._read_file()])
         return rules
 
+    def trouble(self) -> list[str]:
+        """Return what is wrong with the repository's file, a line each. Reads it: run it in a thread."""
+        from townwatch.policy import files
+
+        try:
+            text = self._text_of_file()
+        except (OSError, ValueError) as error:
+            return [f"{files.NAME} cannot be read, and everything asks: {error}"]
+        return [] if text is None else files.trouble_of(text)
+
     def _read_file(self) -> list[PolicyRule]:
+        from townwatch.policy import files
+
+        try:
+            text = self._text_of_file()
+        except (OSError, ValueError):
+            return [files.BROKEN]
+        return [] if text is None else files.read_rules(text)
+
+    def _text_of_file(self) -> str | None:
+        """Return the repository's file; None where there is none. Raises OSError, ValueError for one that is too long."""
         from townwatch.policy import files
 
         try:
             with as_acting():
                 data = read_file(self.plan.directory / files.NAME, most=files.MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError:
-            return [files.BROKEN]
+            return None
         if len(data) > files.MAX_BYTES:
-            return [files.BROKEN]
-        return files.read_rules(data.decode(errors="replace"))
+            raise ValueError(f"it is longer than {files.MAX_BYTES} bytes")
+        return data.decode(errors="replace")
 
     def _request(self, asked: ApprovalRequest) -> PolicyRequest:
         from townwatch.policy.commands.paths import Place

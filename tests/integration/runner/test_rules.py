@@ -111,6 +111,36 @@ async def test_rules_answer_before_a_person_is_asked(ruled: RuledTown) -> None:
     assert body["allowed"] + body["asked"] + body["denied"] == len(body["items"])
 
 
+async def test_a_rule_that_can_never_match_is_said_where_it_is_written(ruled: RuledTown) -> None:
+    made = (await ruled.put([{"id": "never", "effect": "deny", "command": "echo first > *"}])).json()
+    read = (await ruled.http.get("/api/villages/demo/policy")).json()
+    tried = (await ruled.http.post("/api/villages/demo/policy/try", json={"rules": made["rules"]})).json()
+    for answer in (made, read, tried):
+        assert [(one["rule"], one["field"]) for one in answer["warnings"]] == [("never", "command")]
+        assert "'echo first *'" in answer["warnings"][0]["instead"]
+
+    (ruled.directory / ".townwatch").mkdir()
+    file = ruled.directory / ".townwatch/policy.toml"
+    rule = '[[rules]]\nid = "never"\neffect = "deny"\ncommand = "git push && *"\n'
+    for text, said in ((rule, "the rule never can never match"), ("no toml [", "everything asks")):
+        file.write_text(text)
+        session_id = new_session_id()
+        command = ["sleep", "1"]
+        plan = SessionSpec(session_id=session_id, village="demo", command=command, directory=ruled.directory)
+        session = ruled.runner.start(plan)
+        with trio.fail_after(40):
+            await session.over.wait()
+            while True:
+                answer = await ruled.http.get(f"/api/runner/sessions/{session_id}/events?limit=1000")
+                items = answer.json().get("items", []) if answer.status_code == 200 else []
+                if items and items[-1]["type"] == "SESSION_ENDED":
+                    break
+                await trio.sleep(0.05)
+        (alert,) = [one for one in items if one["type"] == "ALERT_RAISED"]
+        assert (alert["alertId"], alert["severity"], alert["category"]) == ("policy.toml", "warn", "policy")
+        assert said in alert["description"]
+
+
 async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is_away(
     ruled: RuledTown, tmp_path: Path
 ) -> None:
