@@ -220,7 +220,7 @@ class Promises(Protocol):
         """The runner's result came. It counts for a command that was promised to this runner, and for no other."""
         ...
 
-    async def keep(self, runner_id: str, command_id: str, expires_ms: int) -> None:
+    async def keep_until(self, runner_id: str, command_id: str, expires_ms: int) -> None:
         """Keep an open command until then: its outcome takes longer than its answer."""
         ...
 

@@ -78,7 +78,7 @@ def check(file: Path | None = None, *, json: bool = False) -> int:
     Parameters
     ----------
     file
-        a repository's .townwatch/policy.toml (the default), JSON with "rules" as the API has it, or lines `allow: WORDS`
+        .townwatch/policy.toml (the default), JSON with "rules" as the API has it, or lines `allow: WORDS`
     json
         one JSON array instead of lines
     """

@@ -16,6 +16,7 @@ from townwatch.cli.shared import (
     Json,
     StateDir,
     Whole,
+    check_state,
     complain,
     line_of,
     log_to_stderr,
@@ -82,6 +83,7 @@ def runner(
     if spool_mb < 1:
         return complain(f"--spool-mb {spool_mb}: 1 or more")
     found = settings_of(config, state_dir)
+    check_state(found.state, full_is_fine=True)
     try:
         endpoint = runner_endpoint(url) if url is not None else None
         files = {"ca": ca, "certificate": cert, "key": key}
@@ -191,6 +193,7 @@ def join(
     from townwatch.runner.link.tls import Tls
 
     found = settings_of(config, state_dir)
+    check_state(found.state, make=True)  # before the code is used up
     tls = Tls(ca=str(Path(ca).absolute()) if ca else "")
     try:
         service = Service.at(url, plain=plain)

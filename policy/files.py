@@ -30,7 +30,8 @@ def trouble_of(text: str) -> list[str]:
     except ValueError as error:
         return [f"{NAME} is wrong, and everything asks until it is right: {error}"]
     allows = [one.id for one in rules if one.effect == "allow"]
-    lines = [f"the rule {one} never counts: a repository's file asks and denies; allow in the village" for one in allows]
+    why = "a repository's file asks and denies; allow in the village"
+    lines = [f"the rule {one} never counts: {why}" for one in allows]
     return [*lines, *(one.line for one in never_matching(rules))]
 
 

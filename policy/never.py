@@ -8,6 +8,7 @@ import ipaddress
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import get_args
@@ -93,7 +94,7 @@ def _names(rule: PolicyRule) -> Iterator[tuple[str, str, str]]:
         if rule.branch.startswith(("refs/heads/", "heads/")):
             yield "branch", "begins with what git puts before a name", f"write {rule.branch.split('heads/', 1)[1]}"
         elif re.search(r"[\s~^:\\]|\.\.|@\{", rule.branch):
-            yield "branch", f"{rule.branch!r} is no name that a branch can have", "write the name as git branch shows it"
+            yield "branch", f"{rule.branch!r} is no name that a branch can have", "write it as git branch shows it"
     if rule.tool == BY_PERSON and rule.command is not None and not _by_person(rule.command):
         yield "tool", "person is of git and pull requests by hand", "leave tool out, or name git, gh or glab"
     if rule.tool == BY_PERSON and (rule.path is not None or rule.host is not None) and rule.effect == "allow":
@@ -189,8 +190,6 @@ def _hosts(pattern: str) -> Iterator[str]:
     """Yield hosts that are written as the pattern is."""
     if pattern.startswith("*."):
         yield f"a.{normal_host(pattern[2:]) or ''}"
-    try:
+    with suppress(ValueError):
         yield str(ipaddress.ip_network(pattern, strict=False).network_address)
-    except ValueError:
-        pass
     yield normal_host(pattern) or ""

@@ -68,7 +68,7 @@ class SessionLanding:
     async def asked(self, state: SessionState, result: Result) -> None:
         """Keep the row of an order that people are asked about until its outcome comes. Raises `TablesUnavailable`."""
         until = self._context.clock.now_ms() + ASKED_MS + KEPT_MS
-        await self._context.promises.keep(state.runner_id, result.command_id, until)
+        await self._context.promises.keep_until(state.runner_id, result.command_id, until)
 
     async def done(self, state: SessionState, result: Result, after: int) -> e.RunnerEvent | None:
         """Take a runner's result; return the event that the service is to write, numbered `after` + 1. Without one the

@@ -62,7 +62,7 @@ def _lines(view: dict[str, Any]) -> list[str]:
         (("branch", "head"), on),
         (("files",), f"{view.get('filesTotal', 0)} files are not committed"),
         (("remote", "ahead"), pushed if remote else "no remote"),
-        (("base", "baseAhead"), f"{view.get('baseAhead')} commits not in {base}" if base else "no branch to merge into"),
+        (("base", "baseAhead"), f"{view.get('baseAhead')} commits not in {base}" if base else "no branch to merge to"),
     ]
     lines = [next((unknown[one] for one in fields if one in unknown), said) for fields, said in answers]
     if "files" not in unknown:

@@ -93,10 +93,10 @@ from townwatch.contracts.rest.policies import (
     PolicyTrial as PolicyTrial,
     PolicyTrialResult as PolicyTrialResult,
     PolicyView as PolicyView,
-    RuleWarning as RuleWarning,
     RuleProposal as RuleProposal,
     RuleQuery as RuleQuery,
     RuleSaving as RuleSaving,
+    RuleWarning as RuleWarning,
     TriedApproval as TriedApproval,
 )
 from townwatch.contracts.rest.runners import (

@@ -132,8 +132,8 @@ class LandStatusView:
     """Changes that can be landed, asked of the runner now. `whyNot`: why nothing can be, as outside of a repository;
     null: something can. `forge`: the program there that opens pull requests; null: none. `ahead`, `behind`: against
     the branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`: commits that `base` does not
-    have. `landed`: what people did before, the latest last. `unknown`: the name of a field → why its value is not known,
-    as where git did not answer in time: what the field says is no answer then.
+    have. `landed`: what people did before, the latest last. `unknown`: the name of a field → why its value is not
+    known, as where git did not answer in time: what the field says is no answer then.
     """
 
     at: int

@@ -31,7 +31,7 @@ class Act:
     directory: Path
     branch: str | None = None
     kind: str | None = None
-    facts: LandFacts = LandFacts()
+    facts: LandFacts = attrs.field(factory=LandFacts)
     """What can be looked for afterwards, where it is not known whether it was done."""
     more: dict[str, Any] = attrs.field(factory=dict[str, Any])
     """What people see of it beside the words, where it is a question."""

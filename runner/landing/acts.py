@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any

@@ -99,7 +99,8 @@ async def _in_log(tree: LandTree, command_id: str, ref: str) -> Seen:
     now = await trees.commit_of(tree, ref)
     if now is None:
         return Seen(None, f"{ref} is not there")
-    listed = await trees.said(tree, f"the log of {ref}", "log", "-g", "-n", "200", "--format=%H %gs", ref, "--", none=())
+    words = ("log", "-g", "-n", "200", "--format=%H %gs", ref, "--")
+    listed = await trees.said(tree, f"the log of {ref}", *words, none=())
     for line in listed.splitlines():
         commit, _, how = line.partition(" ")
         if how.startswith(mark_of(command_id)):

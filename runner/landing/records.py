@@ -49,7 +49,7 @@ class LandRecord:
     by: str
     state: Literal["asked", "doing", "over"]
     directory: str
-    facts: LandFacts = LandFacts()
+    facts: LandFacts = attrs.field(factory=LandFacts)
     approval_id: str | None = None
     rule: str | None = None
     why: str = ""

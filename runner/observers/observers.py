@@ -247,7 +247,8 @@ class Observers:
         try:
             kept = await self._text(tree, KEPT)
         except GitError as error:
-            return await self._notes.add(Blind("the text of the changes", str(error)))
+            await self._notes.add(Blind("the text of the changes", str(error)))
+            return
         inner = {"type": kept.TYPE, "providerId": self._subject.provider, "timestamp": now_ms()}
         await self._sink.tell("PROVIDER_EVENT_FORWARDED", providerEvent=inner | to_json_values(kept))
 

@@ -163,7 +163,7 @@ class SessionRules:
         return [] if text is None else files.read_rules(text)
 
     def _text_of_file(self) -> str | None:
-        """Return the repository's file; None where there is none. Raises OSError, ValueError for one that is too long."""
+        """Return the repository's file; None where there is none. Raises OSError, ValueError where it is too long."""
         from townwatch.policy import files
 
         try:

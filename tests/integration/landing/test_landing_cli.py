@@ -1,4 +1,4 @@
-"""The same from a shell: `townwatch changes`, `commit`, `branch`, `push`, `pr`, `merge`, `discard`, and their statuses."""
+"""The same from a shell: `townwatch changes`, `commit`, `branch`, `push`, `pr`, `merge`, `discard`."""
 
 import json
 import subprocess

@@ -165,7 +165,7 @@ async def test_the_row_of_an_order_that_is_asked_outlives_the_service(tmp_path: 
         await runner.say(json.dumps(asked))
         assert (await http.get(f"{SESSIONS}/s1/git/orders/{command['commandId']}")).json()["state"] == "waiting"
         done = {"id": command["commandId"], "act": "push", "ok": False, "by": "Owner", "unknown": True, "says": "why"}
-        last = {"type": "result", "commandId": command["commandId"], "ok": True, "data": {"told": False, "outcome": done}}
+        last = {**asked, "data": {"told": False, "outcome": done}}
         await runner.send(ended(2))
         await runner.say(json.dumps(last))
         with trio.fail_after(30):
@@ -184,8 +184,8 @@ async def test_an_outcome_that_overtakes_the_sessions_end_takes_none_of_its_numb
         await runner.send(event("SESSION_STATE_CHANGED", 3, previousState="RUNNING", newState="COMPLETED"))
         await runner.acked(3)
         done = {"id": command["commandId"], "act": "push", "ok": True, "by": "Owner"}
-        result = {"type": "result", "commandId": command["commandId"], "ok": True, "data": {"told": False, "outcome": done}}
-        await runner.say(json.dumps(result))
+        data = {"told": False, "outcome": done}
+        await runner.say(json.dumps({"type": "result", "commandId": command["commandId"], "ok": True, "data": data}))
         with trio.move_on_after(1):  # where it were written at once, it would be by now
             while not await landed(http):
                 await trio.sleep(0.05)

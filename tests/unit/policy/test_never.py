@@ -33,11 +33,12 @@ NEVER: list[tuple[dict[str, Any], str, str]] = [
 ]
 CAN: list[dict[str, Any]] = [
     *({"command": one} for one in (
-        *("*", "git *", "sudo *", "bash -c *", "xargs rm *", "*/pytest *", "rm -rf ~", "rm -rf $HOME/*", "find * -delete"),
-        *("git commit -m 'x > y' *", "npm run test:*", "ssh * rm *", "env *", "cd *", "git push* *", "./run.sh", "rm -rf /"),
+        *("*", "git *", "sudo *", "bash -c *", "xargs rm *", "*/pytest *", "rm -rf ~", "rm -rf $HOME/*"),
+        *("git commit -m 'x > y' *", "npm run test:*", "ssh * rm *", "env *", "cd *", "git push* *"),
+        *("./run.sh", "rm -rf /", "find * -delete"),
     )),
     *({"path": one} for one in ("**/.env", "src/**", "./x", "../x/**", "~/.ssh/**", "/etc/**", "*", "a b/*.py")),
-    *({"host": one} for one in ("*", "*.example.com", "10.0.0.0/8", "::1", "Registry.NPMJS.org", "localhost", "bücher.de")),
+    *({"host": one} for one in ("*", "*.example.com", "10.0.0.0/8", "::1", "Registry.NPMJS.org", "localhost")),
     *({"house": one} for one in ("github:acme/*", "*acme/app", "git*:acme/*", "/src/app", "*")),
     *({"provider": one} for one in ("claude*", "command", "*")),
     {"touches": "migrations/**"}, {"touches": "/src/app/migrations/**"}, {"branch": "release/*"}, {"category": "start"},

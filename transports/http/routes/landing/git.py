@@ -200,7 +200,8 @@ def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderVi
     if row.outcome == "failed":
         return attrs.evolve(view, state="refused", over_at=row.settled_ms, why=row.error)
     if row.outcome == "ok":  # its event is older than those that are kept at hand
-        return attrs.evolve(view, state="done" if row.error is None else "failed", over_at=row.settled_ms, why=row.error)
+        how = "done" if row.error is None else "failed"
+        return attrs.evolve(view, state=how, over_at=row.settled_ms, why=row.error)
     return attrs.evolve(view, state="expired", over_at=row.settled_ms, why=row.error)
 
 
