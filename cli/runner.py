@@ -149,12 +149,13 @@ def _enrolment(
 
 def _replace(state: Path, known: Identity) -> None:
     """Save a new enrolment, and say which one is forgotten by it."""
-    from townwatch.runner import identity
+    from townwatch.runner import identity, policies
 
     with suppress(identity.NotEnrolled):
         before = identity.load(state)
         if before.runner_id != known.runner_id or before.url != known.url:
             print(f"townwatch: forgotten: {before.runner_id} of {before.url}", file=sys.stderr)
+    policies.forget(state)
     identity.save(state, known)
 
 

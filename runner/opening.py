@@ -72,7 +72,7 @@ async def _open_in(
 ) -> AsyncGenerator[Runner, None]:
     """A runner on a slot that is taken."""
     name = slot.name
-    policies = await trio.to_thread.run_sync(PolicyShelf, state_dir)
+    policies = await trio.to_thread.run_sync(PolicyShelf, state_dir, identity.runner_id)
     spool = await trio.to_thread.run_sync(Spool, slot.directory / "spool.db", spool_bytes)
     try:
         async with trio.open_nursery() as services, trio.open_nursery() as sessions:

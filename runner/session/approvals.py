@@ -136,9 +136,16 @@ class Approvals:
             await self._events.become("WAITING_FOR_APPROVAL", opened.request.summary[:200])
 
     async def tell_trouble_with_rules(self) -> None:
-        """Tell what is wrong with the repository's own file of rules, as an alert: rules of it that never count."""
-        found = [] if self.rules is None else await trio.to_thread.run_sync(self.rules.trouble)
-        if found:
+        """Tell as an alert that the village's rules cannot be trusted here, and what is wrong with the repository's own
+        file: rules of it that never count.
+        """
+        if self.rules is None:
+            return
+        if (why := self.rules.refused()) is not None:
+            told = {"alertId": "policies.json", "severity": "error", "category": "policy"}
+            title = "The village's rules on this machine are not trusted: everything asks"
+            await self._events.tell("ALERT_RAISED", **told, title=title, description=self._events.clean(why))
+        if found := await trio.to_thread.run_sync(self.rules.trouble):
             more = f" (and {len(found) - TOLD_TROUBLE} more)" if len(found) > TOLD_TROUBLE else ""
             told = {"alertId": "policy.toml", "severity": "warn", "category": "policy"}
             title = "Rules of this repository do not do what they say"

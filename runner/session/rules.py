@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from townwatch.policy.village import LayeredRule, PolicyDecision, PolicyRequest
 
 log = structlog.get_logger("policy")
+REFUSED = "policies.json"
+"""Id of the rule that stands for a village's where those cannot be read, or are not the service's."""
 
 
 class LiveLinks(Mapping[str, str]):
@@ -142,6 +144,11 @@ class SessionRules:
             rules += session_rules(PolicySpec())
         rules += repository_rules([*self._at_start, *self._read_file()])
         return rules
+
+    def refused(self) -> str | None:
+        """Return why the village's rules are not trusted on this machine; None where they are."""
+        found = [one for one in self.policy(self.plan.village).rules if one.id == REFUSED]
+        return found[0].note if found else None
 
     def trouble(self) -> list[str]:
         """Return what is wrong with the repository's file, a line each. Reads it: run it in a thread."""

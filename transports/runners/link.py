@@ -20,6 +20,7 @@ from townwatch.contracts.codec import Decoder, encode
 from townwatch.contracts.link import (
     POLICY_ENFORCEMENT,
     SHARED_BUDGETS,
+    SIGNED_POLICIES,
     Ack,
     AllowancesHeld,
     Command,
@@ -197,7 +198,10 @@ class RunnerLink(SocketActor):
         """Send the rules of all villages that this runner serves, where it said that it obeys rules."""
         if not self._dialect.lenient and POLICY_ENFORCEMENT in self._hello.capabilities.features:
             found = self._settings.policies(self._identity.villages())
-            self.socket.send_if(self._dialect.write(Policies(policies=found)))
+            message, sign = Policies(policies=found), self._settings.sign
+            if sign is not None and SIGNED_POLICIES in self._hello.capabilities.features:
+                message = Policies(signed=sign(self._hello.runner_id, found, self._context.clock.now_ms()))
+            self.socket.send_if(self._dialect.write(message))
 
     def _say_allowances(self) -> None:
         found = self._settings.allowing.for_runner(self._identity.runner_id)

@@ -8,7 +8,7 @@ import attrs
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
 from townwatch.contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW, Allowances
-from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.policy import SignedPolicies, VillagePolicy
 from townwatch.contracts.village_ids import name_of
 from townwatch.transports.websocket.pace import MessageLimits
 from townwatch.transports.websocket.socket import SocketLimits
@@ -90,6 +90,8 @@ class LinkSettings:
     """(name → key of villages) → their rules, as they are sent to the runner."""
     allowing: Allowing
     """What sessions may use of budgets that they share."""
+    sign: Callable[[str, list[VillagePolicy], int], SignedPolicies] | None = None
+    """(runner, its rules, epoch ms) → them, signed, for a runner that checks that; None: they are sent as they are."""
     window: int = DEFAULT_WINDOW
     heartbeat_ms: int = DEFAULT_HEARTBEAT_MS
     ackless: bool = False

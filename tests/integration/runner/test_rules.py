@@ -1,5 +1,6 @@
 """A village's rules from the REST API to `townwatch ask` on a real runner, with the service there and away."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -160,7 +161,7 @@ async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is
     assert resolved(await ruled.asks("git stash pop", order)) == ("deny", "timeout")  # the village asks: it stays so
 
     gone = identity.load(ruled.town.state)
-    away = attrs.evolve(gone, url="http://127.0.0.1:9", runner_id=f"{gone.runner_id}.away")
+    away = attrs.evolve(gone, url="http://127.0.0.1:9")
     async with open_runner(away, tmp_path / "runner", slot="run-7", dispatch=False) as runner:
         assert runner.policies.of("demo").version == 1  # from the disk
         plan = SessionSpec(
@@ -173,6 +174,38 @@ async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is
         with trio.fail_after(40):
             await session.over.wait()
     assert (tmp_path / "status").read_text() == "1\n"
+
+
+async def test_rules_that_an_agent_wrote_on_the_runners_disk_are_not_taken_and_one_alert_says_so(
+    ruled: RuledTown, tmp_path: Path
+) -> None:
+    await ruled.put(RULES)
+    await ruled.taken(1)
+    known = ruled.runner.identity
+    kept, away = tmp_path / "runner", tmp_path / "away"
+    away.mkdir()
+    for name in ("policies.json", "policies.key", "policies.seen"):
+        (away / name).write_bytes((kept / name).read_bytes())
+    file = away / "policies.json"
+    file.write_text(file.read_text().replace("no-push", "no-pull").replace("git push *", "git pull *"))
+    nowhere = attrs.evolve(known, url="ws://127.0.0.1:9/runner")
+    async with open_runner(nowhere, away) as runner:
+        plan = SessionSpec(
+            session_id=new_session_id(),
+            village="demo",
+            command=["bash", "-c", f"{ASK} --timeout 1 'git status'; echo $? > {tmp_path}/status"],
+            directory=ruled.directory,
+        )
+        session = runner.start(plan)
+        with trio.fail_after(60):
+            await session.over.wait()
+        told = [json.loads(one.body) for one in runner._spool.unacked(plan.session_id, 0, 1000)]
+    assert (tmp_path / "status").read_text() == "1\n"  # it asked, and no person was there
+    (alert,) = [one for one in told if one["type"] == "ALERT_RAISED"]
+    assert (alert["alertId"], alert["severity"], alert["category"]) == ("policies.json", "error", "policy")
+    assert "its signature is wrong" in alert["description"]
+    (asked,) = [one["approval"] for one in told if one["type"] == "APPROVAL_REQUESTED"]
+    assert asked["context"]["rule"]["id"] == "policies.json"
 
 
 async def test_a_rule_for_a_branch_is_about_the_one_that_is_checked_out_when_it_is_asked(ruled: RuledTown) -> None:
