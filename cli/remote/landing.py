@@ -15,7 +15,7 @@ from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, W
 from townwatch.cli.remote.sessions import SESSIONS, WHICH, find_session, perform
 
 NOT_OVER, NOT_KNOWN = 3, 4
-"""Exit statuses: people are asked, or it is under way, and it was not waited for; nobody knows whether it was done."""
+"""Exit statuses: people are asked, or it is under way, and it was not waited for; whether it was done is not known."""
 POLL_SECONDS = 1.0
 Session = Annotated[str | None, WHICH]
 

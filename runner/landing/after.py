@@ -26,7 +26,7 @@ WHILE: dict[LandingAct, str] = {
 
 
 @attrs.frozen
-class Seen:
+class ActTraces:
     """Signs of an act. `done` None: not known. `says`: what was seen."""
 
     done: bool | None
@@ -44,16 +44,20 @@ async def outcome_after(tree: LandTree | None, record: LandRecord, why: str, *, 
     nothing of it can come any more.
     """
     facts = record.facts
-    seen = Seen(None)
+    seen = ActTraces(None)
     try:
         with trio.fail_after(LOOK_SECONDS):
-            seen = Seen(None, f"{record.directory} is not there any more") if tree is None else await look(tree, record)
+            seen = (
+                ActTraces(None, f"{record.directory} is not there any more")
+                if tree is None
+                else await look(tree, record)
+            )
     except trio.TooSlowError:
-        seen = Seen(None, f"looking for it took more than {LOOK_SECONDS:g} s")
+        seen = ActTraces(None, f"looking for it took more than {LOOK_SECONDS:g} s")
     except (NotPossible, GitError, ContractError, OSError) as error:
-        seen = Seen(None, f"looking for it failed: {error}")
+        seen = ActTraces(None, f"looking for it failed: {error}")
     if seen.done is False and not ended:
-        seen = Seen(None, seen.says)
+        seen = ActTraces(None, seen.says)
     known: dict[str, Any] = {
         "branch": facts.branch,
         "commit": facts.commit,
@@ -77,7 +81,7 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}. " if text else ""
 
 
-async def look(tree: LandTree, record: LandRecord) -> Seen:
+async def look(tree: LandTree, record: LandRecord) -> ActTraces:
     """Look for the traces of an act. Raises `GitError`, `NotPossible`."""
     facts = record.facts
     match record.act:
@@ -87,42 +91,42 @@ async def look(tree: LandTree, record: LandRecord) -> Seen:
             return await _in_log(tree, record.command_id, f"refs/heads/{facts.base}")
         case "branch":
             now = await trees.branch_of(tree)
-            return Seen(now == facts.branch, f"{now or 'no branch'} is checked out")
+            return ActTraces(now == facts.branch, f"{now or 'no branch'} is checked out")
         case "push":
             return await _at_remote(tree, facts)
         case "pull_request":
-            return Seen(None, f"the forge was not asked whether there is one of {facts.branch}")
+            return ActTraces(None, f"the forge was not asked whether there is one of {facts.branch}")
 
 
-async def _in_log(tree: LandTree, command_id: str, ref: str) -> Seen:
+async def _in_log(tree: LandTree, command_id: str, ref: str) -> ActTraces:
     """Look into git's own log of a branch for the order's mark."""
     now = await trees.commit_of(tree, ref)
     if now is None:
-        return Seen(None, f"{ref} is not there")
+        return ActTraces(None, f"{ref} is not there")
     words = ("log", "-g", "-n", "200", "--format=%H %gs", ref, "--")
     listed = await trees.said(tree, f"the log of {ref}", *words, none=())
     for line in listed.splitlines():
         commit, _, how = line.partition(" ")
         if how.startswith(mark_of(command_id)):
-            return Seen(True, f"git's log of {ref} has it", {"commit": commit})
+            return ActTraces(True, f"git's log of {ref} has it", {"commit": commit})
     if listed.startswith(now):
-        return Seen(False, f"git's log of {ref} does not have it")
-    return Seen(None, f"git keeps no log of {ref} here")
+        return ActTraces(False, f"git's log of {ref} does not have it")
+    return ActTraces(None, f"git keeps no log of {ref} here")
 
 
-async def _at_remote(tree: LandTree, facts: LandFacts) -> Seen:
+async def _at_remote(tree: LandTree, facts: LandFacts) -> ActTraces:
     """Ask the remote what it has as the branch."""
     if facts.remote is None or facts.branch is None or facts.commit is None:
-        return Seen(None, "which branch of which remote it was is not known")
+        return ActTraces(None, "which branch of which remote it was is not known")
     where = await trees.url_of(tree, facts.remote, "--push")
     wanted = f"refs/heads/{facts.branch}"
     done = await tree.programs.git("ls-remote", "--", where, wanted, seconds=LOOK_SECONDS)
     rows = [line.split("\t") for line in done.text.splitlines()]
     there = next((row[0] for row in rows if row[1:] == [wanted]), None)
     if there == facts.commit:
-        return Seen(True, f"{facts.remote} has {facts.branch} at {there[:8]}")
+        return ActTraces(True, f"{facts.remote} has {facts.branch} at {there[:8]}")
     now = f"at {there[:8]}, not at {facts.commit[:8]}" if there else "not at all"
-    return Seen(None, f"{facts.remote} has {facts.branch} {now}, as it was asked just now")
+    return ActTraces(None, f"{facts.remote} has {facts.branch} {now}, as it was asked just now")
 
 
 async def reopened(record: LandRecord, env: dict[str, str]) -> LandTree | None:

@@ -39,7 +39,7 @@ from townwatch.runner.landing.after import WHILE, outcome_after, reopened
 from townwatch.runner.landing.confirm import RuleRefused, check_confirmed
 from townwatch.runner.landing.programs import ProgramEnded, ProgramFailed, environment_for
 from townwatch.runner.landing.records import KeptOrders, LandRecord
-from townwatch.runner.landing.reports import NotAllowed, landed_as, record_of, refusal, waits
+from townwatch.runner.landing.reports import LandingNotAllowed, landed_as, record_of, refusal, waits
 from townwatch.runner.landing.status import status_of, work_of
 from townwatch.runner.landing.tree import LandTree
 from townwatch.runner.observers.git import GitError
@@ -142,7 +142,7 @@ class Landing:
             outcome = await outcome_after(tree, record, why, ended=False)
             record = await self._over(record, outcome=Redactor(secrets_of(env)).clean_data(outcome))
         if record.outcome is None:
-            raise NotAllowed(record.refused or "nothing was done, and it is not known why")
+            raise LandingNotAllowed(record.refused or "nothing was done, and it is not known why")
         return LandReport(told=False, outcome=record.outcome)
 
     async def clean_tree(self, session_id: str, *, discard: bool) -> None:

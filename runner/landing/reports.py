@@ -41,7 +41,7 @@ def refusal(record: LandRecord, who: str) -> Result:
     return Result(command_id=record.command_id, ok=False, error=ErrorBody(code=NOT_ALLOWED, message=who))
 
 
-class NotAllowed(NotPossible):
+class LandingNotAllowed(NotPossible):
     """People were asked, and did not allow it."""
 
     code = NOT_ALLOWED

@@ -29,11 +29,8 @@ def test_what_is_no_directory_is_said_in_one_line(tmp_path: Path, kind: str) -> 
     state, said = ("/dev/null", "it is a device") if kind == "device" else (f"{file}/state", f"{file} is a file")
 
     def run(words: tuple[str, ...]) -> tuple[int, str]:
-        if "--" in words:
-            words = (words[0], f"--state-dir={state}", *words[1:])
-        else:
-            words = (*words, f"--state-dir={state}")
-        done = person.townwatch(*words)
+        place = words.index("--") if "--" in words else len(words)
+        done = person.townwatch(*words[:place], f"--state-dir={state}", *words[place:])
         return done.returncode, done.stdout + done.stderr
 
     with ThreadPoolExecutor(2) as pool:
