@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("landing")
 
 CHANGED = "the files or the branch have changed since it was asked: look again, and ask again"
+KEPT_SECONDS = 5.0
+"""How long the disk has to take an outcome before it is left to the service."""
 BUSY_SECONDS = 20.0
 """How long an order waits for another one in the same tree."""
 
@@ -360,9 +362,11 @@ class Landing:
 
 
 async def _told(place: LandPlace, outcome: Landed) -> bool:
-    """Tell the outcome as the session's event; return False where it has ended, so that the service writes it."""
+    """Tell the outcome as the session's event; return False where that may be lost, as where it has ended: the service
+    writes it then, unless it has it.
+    """
     session = place.session
     if session is None or session.lifecycle.ended:
         return False
     await session.events.provider(outcome)
-    return True
+    return await session.events.kept(KEPT_SECONDS)
