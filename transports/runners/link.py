@@ -20,7 +20,6 @@ from townwatch.contracts.codec import Decoder, encode
 from townwatch.contracts.link import (
     POLICY_ENFORCEMENT,
     SHARED_BUDGETS,
-    SIGNED_POLICIES,
     Ack,
     AllowancesHeld,
     Command,
@@ -31,7 +30,6 @@ from townwatch.contracts.link import (
     LinkError,
     Nack,
     OpenQuestions,
-    Policies,
     Result,
     ResumePoint,
     Welcome,
@@ -198,10 +196,8 @@ class RunnerLink(SocketActor):
         """Send the rules of all villages that this runner serves, where it said that it obeys rules."""
         if not self._dialect.lenient and POLICY_ENFORCEMENT in self._hello.capabilities.features:
             found = self._settings.policies(self._identity.villages())
-            message, sign = Policies(policies=found), self._settings.sign
-            if sign is not None and SIGNED_POLICIES in self._hello.capabilities.features:
-                message = Policies(signed=sign(self._hello.runner_id, found, self._context.clock.now_ms()))
-            self.socket.send_if(self._dialect.write(message))
+            now = self._context.clock.now_ms()
+            self.socket.send_if(self._dialect.write(self._settings.rules_for(self._hello, found, now)))
 
     def _say_allowances(self) -> None:
         found = self._settings.allowing.for_runner(self._identity.runner_id)
