@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Literal
 
+import attrs
+
 from townwatch.contracts.policy import PolicyRule
 from townwatch.policy.commands.findings import CommandFinding, CommandPolicy
 from townwatch.policy.commands.judge import Judge
@@ -57,7 +59,7 @@ def rules_of_lines(lines: Iterable[str]) -> list[PolicyRule]:
         effect: Literal["allow", "ask", "deny"] = "deny" if "deny" in kind else "ask" if kind == "ask" else "allow"
         field = "path" if kind in ("deny-path", "allow-write") else "host" if kind.endswith("-net") else "command"
         if kind != "allow-env":
-            found.append(PolicyRule(id=f"line.{number + 1}", effect=effect, **{field: rest}))
+            found.append(attrs.evolve(PolicyRule(id=f"line.{number + 1}", effect=effect), **{field: rest}))
     return found
 
 

@@ -240,8 +240,8 @@ def _say(line: str) -> None:
 def _in_words(refused: CommandFailed) -> CommandFailed:
     """Return the refusal with what can be done about it."""
     if refused.code == "E_CONFIRM":
-        rule = (refused.details or {}).get("rule") or ""
-        return CommandFailed(f"{refused} (--confirm {rule} does it)", SAID_NO)
+        details: dict[str, Any] = refused.details or {}
+        return CommandFailed(f"{refused} (--confirm {details.get('rule') or ''} does it)", SAID_NO)
     if refused.code == "E_NOT_KNOWN":
         return CommandFailed(str(refused), NOT_KNOWN)
     return refused

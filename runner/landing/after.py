@@ -124,7 +124,7 @@ async def _at_remote(tree: LandTree, facts: LandFacts) -> ActTraces:
     rows = [line.split("\t") for line in done.text.splitlines()]
     there = next((row[0] for row in rows if row[1:] == [wanted]), None)
     if there == facts.commit:
-        return ActTraces(True, f"{facts.remote} has {facts.branch} at {there[:8]}")
+        return ActTraces(True, f"{facts.remote} has {facts.branch} at {facts.commit[:8]}")
     now = f"at {there[:8]}, not at {facts.commit[:8]}" if there else "not at all"
     return ActTraces(None, f"{facts.remote} has {facts.branch} {now}, as it was asked just now")
 

@@ -1,6 +1,6 @@
 """Commit, switch branches, push, open a pull request and merge: by a person, with git on the session's runner."""
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -207,7 +207,7 @@ def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderVi
 
 def _order_of(asked: ApprovalRequest) -> str | None:
     """Return the order that a question is about."""
-    context: dict[str, Any] = asked.context if isinstance(asked.context, dict) else {}
+    context = cast("dict[str, Any]", asked.context) if isinstance(asked.context, dict) else dict[str, Any]()
     return context.get("order") if context.get("tool") == BY_PERSON else None
 
 
