@@ -303,8 +303,8 @@ class RunnerActor(TrioActor):
         if waiting is None or kind != LAND or not self._waits_for_people(result):
             self._waiting.pop(result.command_id, None)  # else its outcome comes later, and this connection brings it
         if kind == LAND:
-            if waiting is not None:  # else its row is open, and it is told again
-                self._tell_landed(waiting.command.session_id or "", result)
+            if waiting is not None and not self._tell_landed(waiting.command.session_id or "", result):
+                waiting.link = None  # its row is open: the next heartbeat tells it again
         elif kind in PROMISED:
             reason = result.error.message if result.error is not None else None
             try:
@@ -325,15 +325,16 @@ class RunnerActor(TrioActor):
         report = commands.report_of(result)
         return LAND_OUTCOMES in features and report is not None and report.waits
 
-    def _tell_landed(self, session_id: str, result: Result) -> None:
-        """Give the result to the session, which puts it on record. Where its actor has to be started first, the row
-        stays open: the next heartbeat tells the order again, and the runner answers as now.
+    def _tell_landed(self, session_id: str, result: Result) -> bool:
+        """Give the result to the session, which puts it on record. False where its actor has to be started first: the
+        next heartbeat tells the order again, and the runner answers as now.
         """
         session = self._context.directory.alive(self._context.directory.sessions, session_id)
         if session is not None:
             tell_if_alive(session, m.LandDone(result, self._waits_for_people(result)))
         else:
             tell_if_alive(self._context.router, m.LocateSession(session_id))
+        return session is not None
 
     def _over(self, waiting: _Waiting, result: Result) -> None:
         waiting.result = result
