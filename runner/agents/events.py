@@ -21,6 +21,7 @@ from townwatch.contracts.agent_events import (
     Tool,
     Turn,
 )
+from townwatch.contracts.answers import FromAfar
 from townwatch.contracts.events import Category, Risk
 from townwatch.runner.session.answering import Answer, Deliver
 
@@ -39,6 +40,7 @@ __all__ = [
     "Deliver",
     "Fact",
     "FileAccess",
+    "FromAfar",
     "ModelRetry",
     "PlanItem",
     "Prompt",
@@ -135,5 +137,9 @@ class Question:
     suggestions: Any = None
     subagent: str | None = None
     questions: Any = None
-    """Of category question: [{question, header, options [{label, description}], multiSelect}]."""
+    """Of category question: [{question, header, options [{label, description}], multiSelect, freeText}]; without `freeText` one's own words
+    are an answer, too.
+    """
+    from_afar: FromAfar = FromAfar(note="no", changed_input=False)
+    """What the adapter can give the CLI."""
     timeout_seconds: float | None = None

@@ -191,7 +191,13 @@ class AgentHost:
         self._session.interrupt(signal.SIGINT)
 
     async def ask(self, question: a.Question, deliver: a.Deliver) -> str:
-        approval_id = await self._session.approvals.ask_for_agent(_fields(question), deliver)
+        async def give(answer: a.Answer) -> bool:
+            why = question.from_afar.refusal(answer.decision, answer.option_id, answer.updated_input)
+            if why is not None:
+                raise NotPossible(why)
+            return await deliver(answer)
+
+        approval_id = await self._session.approvals.ask_for_agent(_fields(question), give)
         self._open.add(approval_id)
         assert self._nursery is not None
         self._nursery.start_soon(self._session.approvals.settle_by_rule, approval_id)
@@ -250,6 +256,7 @@ def _fields(question: a.Question) -> dict[str, Any]:
         "suggestions": cut_input(question.suggestions),
         "subagent": question.subagent,
         "questions": cut_input(question.questions),
+        "fromAfar": question.from_afar.told(),
     }
     return {
         "summary": question.summary,

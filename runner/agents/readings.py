@@ -5,10 +5,13 @@ Parsers are pure: a message in, readings out; no input or output, no clock.
 """
 
 import difflib
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import attrs
 
+from townwatch.contracts.answers import AllowFromAfar
+from townwatch.runner.agents import shape
 from townwatch.runner.agents.events import (
     OUTPUT_CHARS,
     AgentEvent,
@@ -20,9 +23,21 @@ from townwatch.runner.agents.events import (
     Tokens,
     Tool,
 )
+from townwatch.runner.session.answering import Answer
+from townwatch.runner.session.lifecycle import NotPossible
 
-Effect = Literal["allow", "always", "deny", "stop"]
+Effect = Literal["allow", "always", "deny", "never", "stop"]
 Ended = Literal["ok", "failed", "denied"]
+KINDS: dict[Effect, str] = {
+    "allow": "allow_once",
+    "always": "allow_always",
+    "deny": "reject_once",
+    "never": "reject_always",
+    "stop": "reject_once",
+}
+"""`AnswerOption.kind` by what an option does: the service lets no option allow for always where a rule wants to be asked
+each time.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +62,26 @@ class Settled:
 
 
 DIFF_LINES = 2000
+
+
+def allowing(effects: Iterable[Effect]) -> AllowFromAfar:
+    """Return how a question with these options can be allowed."""
+    known = set(effects)
+    return "plain" if "allow" in known else "option" if "always" in known else "no"
+
+
+def answer_to(question: str, *names: str, of: int, answer: Answer) -> list[str]:
+    """Return a person's answer to one of `of` questions, by its text or another of its names; a single one may be
+    answered by the label of an option. Raises `NotPossible`.
+    """
+    chosen = answer.answers or {}
+    given: Any = next((chosen[name] for name in (question, *names) if chosen.get(name) is not None), None)
+    if given is None and of == 1 and not chosen:
+        given = answer.option_id
+    if given is None:
+        raise NotPossible(f"the question {question!r} has no answer")
+    return [str(one) for one in (shape.maybe_list(given) or [given])]
+
 
 Reading = AgentEvent | Fact | Asked | Settled
 

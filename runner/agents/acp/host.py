@@ -325,12 +325,12 @@ def choice(asked: Asked, answer: Answer) -> str | None:
 
     An option of the agent's that was chosen by name must do what was decided. Raises `NotPossible`.
     """
-    fitting: tuple[Effect, ...] = ("allow", "always") if answer.decision == "allow" else ("deny",)
+    fitting: tuple[Effect, ...] = ("allow", "always") if answer.decision == "allow" else ("deny", "never")
     if answer.option_id is not None:
         if asked.effects.get(answer.option_id) not in fitting:
             raise NotPossible(f"{answer.option_id} is no option to {answer.decision} this")
         return answer.option_id
-    option = asked.option("allow") if answer.decision == "allow" else asked.option("deny")
+    option = asked.option("allow") if answer.decision == "allow" else asked.option("deny", "never")
     if option is None and answer.decision == "allow":
         raise NotPossible("the agent offers no answer that allows this once; choose one of its own options")
     return option

@@ -167,6 +167,30 @@ def test_the_size_of_the_context_is_known() -> None:
     assert context.size == 1_000_000
 
 
+class TestWhatIsAnsweredFromAfar:
+    def asked(self, *kinds: str) -> Asked:
+        options = [{"optionId": kind, "name": kind, "kind": kind} for kind in kinds]
+        call = {"toolCallId": "t", "title": "x"}
+        (asked,) = of_type(reading.UpdateReader().asked("1", {"toolCall": call, "options": options}), Asked)
+        return asked
+
+    @pytest.mark.parametrize(
+        ("kinds", "allow"),
+        [
+            (["allow_once", "reject_once"], "plain"),
+            (["allow_always", "reject_once"], "option"),
+            (["reject_once"], "no"),
+        ],
+    )
+    def test_a_yes_as_the_agent_offers_it(self, kinds: list[str], allow: str) -> None:
+        assert self.asked(*kinds).question.from_afar.allow == allow
+
+    def test_a_plain_no_is_no_for_always_where_the_agent_knows_both(self) -> None:
+        asked = self.asked("reject_always", "allow_once", "reject_once")
+        assert choice(asked, Answer(decision="deny")) == "reject_once"
+        assert choice(asked, Answer(decision="deny", option_id="reject_always")) == "reject_always"
+
+
 class TestUnknownShapes:
     def test_another_protocol_version_is_not_read(self) -> None:
         with pytest.raises(ShapeError, match="protocolVersion"):
