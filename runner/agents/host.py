@@ -27,6 +27,8 @@ log = structlog.get_logger("agents")
 
 ADAPTER_ALERT = "agent:adapter"
 TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
+MOST_QUESTIONS = 200
+"""Of one agent, open at once: more of them nobody answers, and each is told to people."""
 LAST_WORDS_SECONDS = 0.5
 """How long an adapter may still read what its CLI wrote before it ended."""
 
@@ -191,6 +193,9 @@ class AgentHost:
         self._session.interrupt(signal.SIGINT)
 
     async def ask(self, question: a.Question, deliver: a.Deliver) -> str:
+        if len(self._open) >= MOST_QUESTIONS:
+            raise AdapterOff(f"the agent asks more than {MOST_QUESTIONS} questions at once")
+
         async def give(answer: a.Answer) -> bool:
             why = question.from_afar.refusal(answer.decision, answer.option_id, answer.updated_input)
             if why is not None:

@@ -5,6 +5,7 @@ Parsers are pure: a message in, readings out; no input or output, no clock.
 """
 
 import difflib
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -62,6 +63,8 @@ class Settled:
 
 
 DIFF_LINES = 2000
+ENDED_KEPT = 2000
+"""Tool calls that have ended, of which a session remembers that they have."""
 
 
 def allowing(effects: Iterable[Effect]) -> AllowFromAfar:
@@ -107,6 +110,7 @@ class ToolCalls:
     _calls: dict[str, _Call] = attrs.field(factory=dict[str, _Call])
     _denied: set[str] = attrs.field(factory=set[str])
     _held: set[str] = attrs.field(factory=set[str])
+    _ended: deque[str] = attrs.field(factory=deque[str])
 
     def seen(self, tool_id: str, *, began: bool = False, **known: Any) -> list[Reading]:
         """A call is known, or more of it is. `known`: name, title, input, command, parent, reads, writes, deletes; None
@@ -176,7 +180,17 @@ class ToolCalls:
             said += [FileAccess(path=path, reason="read") for path in call.reads]
             said += [FileAccess(path=path, reason="write") for path in call.writes]
             said += [FileAccess(path=path, reason="delete") for path in call.deletes]
+        self._forget(tool_id)
         return said
+
+    def _forget(self, tool_id: str) -> None:
+        """Keep of a call that it has ended; of those that ended long ago, nothing."""
+        self._calls[tool_id] = _Call(ended=True)
+        self._denied.discard(tool_id)
+        self._held.discard(tool_id)
+        self._ended.append(tool_id)
+        if len(self._ended) > ENDED_KEPT:
+            self._calls.pop(self._ended.popleft(), None)
 
     def open(self) -> list[str]:
         """Return the calls that have not ended."""

@@ -41,7 +41,11 @@ def main() -> int:
             if not options.only or any(word in cli.name or cli.name in word for word in options.only):
                 print(provide.install(cli), flush=True)
         wanted = [cell for cell in _collected() if not options.only or any(word in cell for word in options.only)]
-        done = {} if options.again else {id_ for id_, one in results.known().items() if one.outcome in ("passed", "skipped")}
+        done = (
+            {}
+            if options.again
+            else {id_ for id_, one in results.known().items() if one.outcome in ("passed", "skipped")}
+        )
         _run([cell for cell in wanted if cell not in done], options.seconds)
     found = {id_: one for id_, one in results.known().items() if not wanted or id_ in wanted}
     print(results.table(found.values()))
@@ -129,7 +133,10 @@ def _note(cell: str, outcome: str, why: str = "", seconds: float = 0.0) -> Resul
     one = Result(cell, outcome, why, seconds, version, time.time())
     with KEPT.open("a") as file:
         file.write(json.dumps(attrs.asdict(one)) + "\n")
-    print(f"{outcome:8} {seconds:6.1f} s  {cell.removeprefix(PLACE + '/')}  {why.splitlines()[0][:160] if why else ''}", flush=True)
+    print(
+        f"{outcome:8} {seconds:6.1f} s  {cell.removeprefix(PLACE + '/')}  {why.splitlines()[0][:160] if why else ''}",
+        flush=True,
+    )
     return one
 
 

@@ -263,6 +263,11 @@ class AcpHost:
     # --- permissions --------------------------------------------------------------------------------------------------
 
     async def _ask(self, asked: Asked, request: RpcRequest) -> None:
+        before = self._open.pop(asked.request, None)
+        if (
+            before is not None and before.approval is not None
+        ):  # an answer goes by the id alone: it would be for this one
+            await self._host.settle(before.approval, "withdrawn", by="agent", note="asked anew under the same id")
         opened = self._open[asked.request] = _Open(request, asked)
         if (no := refusal(self._host.launch.order, asked.question)) is not None:
             await self._deliver(opened, no)
@@ -280,7 +285,7 @@ class AcpHost:
     async def _deliver(self, opened: _Open, answer: Answer) -> bool:
         """Give a decision to the agent. False where its question is over. Raises `NotPossible`: it stays open."""
         asked, request = opened.asked, opened.request
-        if asked.request not in self._open or request.id is None:
+        if self._open.get(asked.request) is not opened or request.id is None:
             return False
         option = choice(asked, answer)
         del self._open[asked.request]

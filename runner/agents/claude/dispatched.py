@@ -133,6 +133,7 @@ class ClaudeDispatched(Adapter):
         if pattern is not None:
             await self._forbid(request_id, question, pattern)
             return
+        await self._take_back(request_id)  # one of the same id: an answer would be for the new one
         asked = self._asked[request_id] = _Asked(attrs.evolve(question, cwd=str(self._host.launch.cwd)), given)
         await self._status(a.Status(status="waiting"))
         try:

@@ -7,8 +7,10 @@ import pytest
 
 from tests.support.tracing import lines, of_type
 from townwatch.runner.agents.acp import reading
+from townwatch.runner.agents.acp.host import choice
 from townwatch.runner.agents.events import (
     AgentMessage,
+    Answer,
     CliSession,
     CommandEnded,
     CommandStarted,
