@@ -36,8 +36,8 @@ KINDS: dict[Effect, str] = {
     "never": "reject_always",
     "stop": "reject_once",
 }
-"""`AnswerOption.kind` by what an option does: the service lets no option allow for always where a rule wants to be asked
-each time.
+"""`AnswerOption.kind` by what an option does: where a rule wants to be asked each time, the service lets none allow for
+always.
 """
 
 

@@ -41,12 +41,8 @@ def main() -> int:
             if not options.only or any(word in cli.name or cli.name in word for word in options.only):
                 print(provide.install(cli), flush=True)
         wanted = [cell for cell in _collected() if not options.only or any(word in cell for word in options.only)]
-        done = (
-            {}
-            if options.again
-            else {id_ for id_, one in results.known().items() if one.outcome in ("passed", "skipped")}
-        )
-        _run([cell for cell in wanted if cell not in done], options.seconds)
+        done = {id_ for id_, one in results.known().items() if one.outcome in ("passed", "skipped")}
+        _run([cell for cell in wanted if options.again or cell not in done], options.seconds)
     found = {id_: one for id_, one in results.known().items() if not wanted or id_ in wanted}
     print(results.table(found.values()))
     return int(any(one.outcome in ("failed", "timeout") for one in found.values()))
@@ -133,10 +129,8 @@ def _note(cell: str, outcome: str, why: str = "", seconds: float = 0.0) -> Resul
     one = Result(cell, outcome, why, seconds, version, time.time())
     with KEPT.open("a") as file:
         file.write(json.dumps(attrs.asdict(one)) + "\n")
-    print(
-        f"{outcome:8} {seconds:6.1f} s  {cell.removeprefix(PLACE + '/')}  {why.splitlines()[0][:160] if why else ''}",
-        flush=True,
-    )
+    said = f"{outcome:8} {seconds:6.1f} s  {cell.removeprefix(f'{PLACE}/')}"
+    print(said, why.partition("\n")[0][:160], flush=True)
     return one
 
 

@@ -73,9 +73,7 @@ def table(results: Iterable[Result]) -> str:
     matrix: set[str] = set()
     for cell in CELLS:
         name = "-".join(cell)
-        of = {
-            agent_of(id_): one for id_, one in found.items() if "test_a_cell[" in id_ and f"{name}-" in f"{id_[:-1]}-"
-        }
+        of = {agent_of(id_): one for id_, one in found.items() if "test_a_cell[" in id_ and name in id_}
         matrix |= {one.cell for one in of.values()}
         signs = [SIGNS[of[agent].outcome] if agent in of else "not run" for agent in CLIS]
         rows.append(f"| {', '.join((cell[1], *cell[::2]))} | {' | '.join(signs)} |")

@@ -264,9 +264,7 @@ class AcpHost:
 
     async def _ask(self, asked: Asked, request: RpcRequest) -> None:
         before = self._open.pop(asked.request, None)
-        if (
-            before is not None and before.approval is not None
-        ):  # an answer goes by the id alone: it would be for this one
+        if before is not None and before.approval is not None:  # an answer goes by the id: it would be for this one
             await self._host.settle(before.approval, "withdrawn", by="agent", note="asked anew under the same id")
         opened = self._open[asked.request] = _Open(request, asked)
         if (no := refusal(self._host.launch.order, asked.question)) is not None:

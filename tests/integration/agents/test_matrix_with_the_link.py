@@ -1,7 +1,7 @@
 """A person on the page decides while the service is killed and restarted, and while its runner cannot reach it.
 
-{allow, deny} × {killed and restarted, unreachable} × {terminal, dispatched} for each adapter that the page can answer: a
-session with four dialogs. Run by hand (python -P -m tests.agents). What a page cannot say is refused in all of them.
+{allow, deny} × {killed and restarted, unreachable} × {terminal, dispatched} for each adapter that the page can answer:
+a session with four dialogs. Run by hand (python -P -m tests.agents). What a page cannot say is refused in all of them.
 """
 
 import shutil
@@ -111,10 +111,12 @@ async def at_work(house: House, place: Place, where: Where, script: Script) -> A
     known = identity.load(house.root / "state")
     known = attrs.evolve(known, url=known.url.replace(f":{house.port}/", f":{house.way.port}/"))
     assert str(house.way.port) in known.url
-    async with open_runner(known, house.root / "runner", slot="main") as runner:
-        async with asked(Bench(runner, house.work), place, where, script) as seen:
-            house.far.session_id = seen.session.plan.session_id
-            yield seen
+    async with (
+        open_runner(known, house.root / "runner", slot="main") as runner,
+        asked(Bench(runner, house.work), place, where, script) as seen,
+    ):
+        house.far.session_id = seen.session.plan.session_id
+        yield seen
 
 
 @pytest.mark.parametrize(("kind", "where"), CASES, ids=[f"{kind.provider}-{where}" for kind, where in CASES])
