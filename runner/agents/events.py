@@ -141,8 +141,8 @@ class Question:
     suggestions: Any = None
     subagent: str | None = None
     questions: Any = None
-    """Of category question: [{question, header, options [{label, description}], multiSelect, freeText}]; one's own words
-    are an answer, too, unless `freeText` is false.
+    """Of category question: [{question, header, options [{label, description}], multiSelect, freeText}]; one's own
+    words are an answer, too, unless `freeText` is false.
     """
     from_afar: FromAfar = BY_OPTION_ALONE
     """What the adapter can give the CLI."""

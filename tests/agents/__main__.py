@@ -27,7 +27,7 @@ from tests.integration.agents.others import ALL_AGENTS
 from tests.support.agents import provide
 
 PLACE = "tests/integration/agents"
-MARK = "TOWNWATCH_TEST_RUN"
+MARK = "TEST_AGENTS_RUN"
 START_SECONDS = 180.0
 """How long pytest may take before its first test."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-RESULTS = "TOWNWATCH_TEST_RESULTS"
+RESULTS = "TEST_AGENTS_RESULTS"
 """The file's path, by environment."""
 
 
@@ -29,5 +29,6 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         if report.skipped and isinstance(report.longrepr, tuple):
             why = report.longrepr[2].removeprefix("Skipped: ")
         elif report.failed:
-            why = str(getattr(report.longrepr, "reprcrash", report.longrepr))[:2000]
+            crash = str(getattr(report.longrepr, "reprcrash", ""))
+            why = f"{crash}\n{report.longreprtext[-4000:]}"
         _note(cell=report.nodeid, outcome=report.outcome, why=why, seconds=round(report.duration, 1))

@@ -25,7 +25,9 @@ if "--version" in sys.argv:
     sys.exit(print("2.1.332"))
 pathlib.Path(__file__).with_name("claude.words").write_text(" ".join(sys.argv[1:]))
 from townwatch.runner.demo.talker import Talker
-Talker(pause=0.01).run()
+played = Talker(pause=0.01)
+played._session = next((word.partition("=")[2] for word in sys.argv if word.startswith("--resume=")), played._session)
+played.run()
 """
 """Stands for Claude Code on the runner's machine."""
 
@@ -117,6 +119,7 @@ def test_a_conversation_that_began_outside_goes_on_from_the_page(
     look.click()
     expect(page.get_by_test_id("no-conversation")).to_be_visible(timeout=PATIENCE)
 
+    (repository / "ledger.py").write_text("# payments\n")
     store = town.folder / "home" / ".claude" / "projects" / "wharf"
     store.mkdir(parents=True)
     said = {"type": "user", "cwd": str(repository), "message": {"content": "Mend the <b>leaking</b> boat"}}
@@ -132,8 +135,9 @@ def test_a_conversation_that_began_outside_goes_on_from_the_page(
     page.get_by_test_id("go").click()
     expect(page).to_have_url(re.compile("#/a/"), timeout=PATIENCE)
     expect(page.get_by_test_id("story")).to_contain_text("Go on with the boat", timeout=PATIENCE)
+    expect(page.get_by_test_id("approval")).to_contain_text("half a cent", timeout=PATIENCE)
     words = (town.folder / "bin" / "claude.words").read_text()
-    assert "--resume c0ffee" in words or "--resume=c0ffee" in words
+    assert "--resume=c0ffee" in words.split()
 
     page = start_page(desk)  # it goes on here now: it is not offered a second time
     page.get_by_test_id("look-earlier").click()

@@ -9,6 +9,7 @@ alert says so, and the rest of the conversation goes on; a question that cannot 
 """
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -194,16 +195,17 @@ class AcpHost:
     async def _read(self) -> None:
         if self._pipes is None:
             return
-        async for line in self._pipes.lines():
-            if not line.lstrip().startswith(b"{"):  # some agents log to their standard output
-                await self._host.show(self._screen.note(line.decode(errors="replace")[:500]))
-                continue
-            try:
-                request = await self._rpc.take(line)
-                if request is not None:
-                    await self._heard(request)
-            except ShapeError as error:
-                await self._unknown(error)
+        async with aclosing(self._pipes.lines()) as lines:
+            async for line in lines:
+                if not line.lstrip().startswith(b"{"):  # some agents log to their standard output
+                    await self._host.show(self._screen.note(line.decode(errors="replace")[:500]))
+                    continue
+                try:
+                    request = await self._rpc.take(line)
+                    if request is not None:
+                        await self._heard(request)
+                except ShapeError as error:
+                    await self._unknown(error)
 
     async def _heard(self, request: RpcRequest) -> None:
         match request.method:

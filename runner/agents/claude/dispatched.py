@@ -7,6 +7,7 @@ the directory.
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -86,16 +87,17 @@ class ClaudeDispatched(Adapter):
                 await pipes.close()
 
     async def _read(self, pipes: Pipes) -> None:
-        async for line in pipes.lines():
-            try:
-                message = json.loads(line)
-            except (ValueError, RecursionError):
-                raise AdapterOff("the CLI wrote a line that is no JSON") from None
-            try:
-                said = self._stream.read(fields_of(message))
-            except ShapeError as error:
-                raise AdapterOff(f"the CLI asked in a shape that is not known: {error}") from None
-            await self._hear(said)
+        async with aclosing(pipes.lines()) as lines:
+            async for line in lines:
+                try:
+                    message = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise AdapterOff("the CLI wrote a line that is no JSON") from None
+                try:
+                    said = self._stream.read(fields_of(message))
+                except ShapeError as error:
+                    raise AdapterOff(f"the CLI asked in a shape that is not known: {error}") from None
+                await self._hear(said)
 
     async def _say(self, message: dict[str, Any]) -> None:
         assert self._pipes is not None

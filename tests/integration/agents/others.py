@@ -101,7 +101,8 @@ def gemini_home(home: Path, work: Path, model: str) -> dict[str, str]:
 
 def qwen_home(home: Path, work: Path, model: str) -> dict[str, str]:
     (home / ".qwen").mkdir(parents=True)
-    (home / ".qwen" / "settings.json").write_text(json.dumps({"security": {"auth": {"selectedType": "openai"}}}))
+    settings = {"security": {"auth": {"selectedType": "openai"}}, "$version": 4}  # of another version it writes anew
+    (home / ".qwen" / "settings.json").write_text(json.dumps(settings, indent=2))
     return {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{model}/v1", "OPENAI_MODEL": "scripted"}
 
 

@@ -60,7 +60,7 @@ class TestAClientThatComesLate:
         assert asked.question.summary == "echo outside > risky.txt"
         assert asked.question.category == "shell"
         assert asked.question.suggestions == ["/bin/bash", "-lc", "echo outside > risky.txt"]
-        assert {option.kind for option in asked.question.options} == {"allow", "stop", "deny"}
+        assert [option.kind for option in asked.question.options] == ["allow_once", "reject_once", "reject_once"]
 
     def test_hears_that_it_is_over_and_the_command_ran(self) -> None:
         heard = replay(LATE)
