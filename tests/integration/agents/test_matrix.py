@@ -29,7 +29,7 @@ from townwatch.runner.session import approvals
 Where = Literal["terminal", "dispatched"]
 Doing = Literal["allow", "deny", "stop", "escape", "timeout", "question"]
 First = Literal["page", "terminal", "both"]
-YES = {"claude_code": "\r", "codex": "y", "opencode": "\r", "gemini_cli": "\r"}
+YES = {"claude_code": "\r", "codex": "y", "opencode": "\r", "gemini_cli": "\r", "qwen_code": "\r"}
 """The key that says yes in a CLI's dialog, and takes the first answer to a question."""
 NO = {"claude_code": "3", "codex": "n", "opencode": "\x1b[C\x1b[C\r", "gemini_cli": "\x1b"}
 DIALOGS = {
@@ -37,6 +37,7 @@ DIALOGS = {
     "codex": "Wouldyouliketorun",
     "opencode": "Permissionrequired",
     "gemini_cli": "Allowexecution",
+    "qwen_code": "Allowexecution",
 }
 COLOUR = "Which colour?"
 CLIS = [others.CLAUDE, others.CODEX, *others.by_hand(others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
@@ -92,8 +93,8 @@ def cannot(provider: str, where: Where, doing: Doing, first: First) -> str | Non
     """Return why a cell cannot be; None where it can."""
     if where == "terminal" and provider == "copilot":
         return "it keeps a file of events and reads none"
-    if where == "terminal" and provider == "qwen_code":
-        return "a no ends its turn and is not told; see test_others_terminal"
+    if where == "terminal" and provider == "qwen_code" and first != "page" and (doing, first) != ("allow", "terminal"):
+        return "a no in its terminal is not told"
     if doing == "question" and provider not in QUESTIONS:
         return "it asks no questions that reach us"
     if where == "terminal" and provider == "gemini_cli" and (doing, first) in (("allow", "page"), ("deny", "both")):
@@ -140,7 +141,10 @@ def script_of(kind: Kind, doing: Doing) -> Script:
     return Script("do:risky please", "risky.txt") if kind is others.CODEX else Script("do:shell please", "shell.txt")
 
 
-FLAGS = {"claude_code": ("--permission-mode=manual",)}
+FLAGS = {
+    "claude_code": ("--permission-mode=manual",),
+    "qwen_code": ("--auth-type", "openai", "--approval-mode", "default"),
+}
 
 
 @asynccontextmanager
