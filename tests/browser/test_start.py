@@ -129,8 +129,9 @@ def test_a_conversation_that_began_outside_goes_on_from_the_page(
     expect(chosen).to_contain_text("Claude Code", timeout=PATIENCE)
     expect(chosen).to_contain_text("Mend the <b>leaking</b> boat")
     chosen.select_option("c0ffee")
-    expect(page.get_by_test_id("repo")).to_have_value(str(repository))
-    expect(page.locator('input[name="provider"][value="claude_code"]')).to_be_checked()
+    expect(page.get_by_test_id("then")).to_contain_text(
+        f"Claude Code goes on with an earlier conversation on this machine in {repository}"
+    )
     page.get_by_test_id("goal").fill("Go on with the boat")
     page.get_by_test_id("go").click()
     expect(page).to_have_url(re.compile("#/a/"), timeout=PATIENCE)
