@@ -9,6 +9,8 @@ import { KeyboardStrip, Onlookers, keyboardState } from "./keyboard_strip.js";
 
 /** Keys a phone's keyboard does not have; arrows follow the terminal's mode. */
 const KEYS = [["esc", "\x1b"], ["tab", "\t"], ["^C", "\x03"], ["^D", "\x04"], ["^Z", "\x1a"], ["↑", "A"], ["↓", "B"], ["←", "D"], ["→", "C"], ["⏎", "\r"]];
+/** What is typed within it behind something that was refused is left out: half a line must not be run. Milliseconds. */
+const PAUSE = 700;
 const ARROWS = new Set(["↑", "↓", "←", "→"]);
 
 /** small: among others in a grid. */
@@ -17,6 +19,7 @@ export function TerminalPane({ agent, small = false }) {
   const screen = useRef(null);
   const strip = useRef(null);
   const wire = useRef({});
+  const cutOff = useRef({ until: 0, why: "" });
   const [trouble, setTrouble] = useState("");
   const [size, setSize] = useState("");
   const [many, setMany] = useState("");
@@ -27,8 +30,15 @@ export function TerminalPane({ agent, small = false }) {
 
   const send = async (data) => {
     if (!wire.current.mine) return;
-    const ack = await type(wire.current.sessionId, data);
-    setTrouble(ack.ok === false ? ack.error.message : "");
+    const cut = cutOff.current;
+    const isCut = () => performance.now() < cut.until;
+    if (!isCut()) {
+      const ack = await type(wire.current.sessionId, data);
+      if (ack.ok !== false) return isCut() || setTrouble("");
+      cut.why = ack.error.message;
+    }
+    cut.until = performance.now() + PAUSE;
+    setTrouble(`${cut.why}; what is typed now is left out, until you pause`);
   };
   const take = () => wire.current.state === "free" && useKeyboard(wire.current.sessionId, "take").then(setTrouble);
   const give = () => {
