@@ -26,6 +26,7 @@ from townwatch.runner.session.lifecycle import NotPossible
 UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "-v", "--version", "-h", "--help", "--resume", "--continue"})
 COMMANDS = frozenset({"login", "logout", "update", "help", "init", "mcp", "plugin", "version"})
 LOOK_SECONDS, DIALOG_SECONDS, LOCK_SECONDS = 0.5, 3.0, 5.0
+FIRST = "its first prompt, or a dialog of its start (trust, sign-in), in its terminal"
 LOCKS = "inuse.*.lock"
 """Beside a session's events: the process that has it open. Within LOCK_SECONDS there is one; where a version has none,
 the directory has to do.
@@ -119,7 +120,7 @@ class CopilotTerminal:
                 if ours is False or late:
                     self._before.add(path)
             quiet = self._host.quiet_seconds
-            if quiet is not None:  # it has drawn something, and begins no session: it asks whether to trust the folder
-                dialog = Status(status="waiting", for_="a dialog of its start (trust, sign-in) in its terminal")
+            if quiet is not None:  # it has drawn something, and begins a session's file with its first prompt only
+                dialog = Status(status="waiting", for_=FIRST)
                 await self._host.say(dialog if quiet >= DIALOG_SECONDS else Status(status="starting"))
             await trio.sleep(LOOK_SECONDS)

@@ -171,7 +171,7 @@ async def in_terminal(bench: Bench, place: Place, adapter: type[Adapter], *flags
 
 async def typed(seen: Agent, text: str) -> None:
     """Type a prompt; a program that has just started drops keys, and is typed to again."""
-    await seen.is_now("idle")
+    await seen.is_now("waiting" if seen.session.plan.provider == "copilot" and not seen.turns else "idle")
     for _ in range(20):
         await seen.keys(text)
         with trio.move_on_after(2):

@@ -130,11 +130,19 @@ async def at_work(house: House, place: Place, where: Where, text: str) -> AsyncI
 
 
 async def typed(house: House, seen: Agent, text: str) -> None:
+    """Give a prompt; one that is typed into a program that has just started may be lost."""
     await house.far.is_now("idle")
-    await trio.sleep(3)
-    await seen.keys(text)
-    await trio.sleep(1)
-    await seen.keys("\r")
+    if seen.session.plan.provider != "gemini_cli":
+        assert (await house.far.post("prompts", text=text)).status_code == 201
+        return
+    for _ in range(4):
+        await trio.sleep(3)
+        await seen.keys(f"\x15{text}")
+        await trio.sleep(2)
+        await seen.keys("\r")
+        with trio.move_on_after(20):
+            await until(lambda: seen.session.agent is None or not seen.session.agent.status.startswith("idle"), 60)
+            return
 
 
 @pytest.mark.parametrize(("kind", "where"), CASES, ids=[f"{kind.provider}-{where}" for kind, where in CASES])
