@@ -11,6 +11,7 @@ from tests.support.agents.provide import ALL, BY_HAND, CACHE, Cli
 
 KEPT = CACHE / "results.jsonl"
 CLIS: dict[str, Cli] = {cli.name: cli for cli in (*ALL, *BY_HAND)}
+NEWLINE = "\n"
 COMMON = "common"
 """Of a test that is about no one CLI."""
 SIGNS = {"passed": "yes", "skipped": "cannot", "failed": "**failed**", "timeout": "**no end**"}
@@ -83,5 +84,9 @@ def table(results: Iterable[Result]) -> str:
         mine = [one for one in others if agent_of(one.cell) == agent]
         counts = ", ".join(f"{sum(one.outcome == o for one in mine)} {o}" for o in SIGNS)
         lines.append(f"Beside the table, {agent}: {counts}")
-    lines += [f"{one.outcome}: {one.cell}: {one.why}" for one in found.values() if one.outcome in ("failed", "timeout")]
+    lines += [
+        f"{one.outcome}: {one.cell}: {one.why.partition(NEWLINE)[0][:300]}"
+        for one in found.values()
+        if one.outcome in ("failed", "timeout")
+    ]
     return "\n".join(lines)

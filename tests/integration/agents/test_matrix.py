@@ -6,6 +6,7 @@ service that is there, and that is killed and returns, see test_matrix_with_the_
 in `cannot`, with the reason, and in docs/agents.md.
 """
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -31,7 +32,7 @@ Doing = Literal["allow", "deny", "stop", "escape", "timeout", "question"]
 First = Literal["page", "terminal", "both"]
 YES = {"claude_code": "\r", "codex": "y", "opencode": "\r", "gemini_cli": "\r", "qwen_code": "\r"}
 """The key that says yes in a CLI's dialog, and takes the first answer to a question."""
-NO = {"claude_code": "3", "codex": "n", "opencode": "\x1b[C\x1b[C\r", "gemini_cli": "\x1b"}
+NO = {"codex": "n", "opencode": "\x1b[C\x1b[C\r", "gemini_cli": "\x1b"}
 DIALOGS = {
     "claude_code": "Doyouwant",
     "codex": "Wouldyouliketorun",
@@ -190,12 +191,12 @@ async def test_a_cell(
             await dialog(seen, kind, doing)
         async with trio.open_nursery() as nursery:
             if first != "page":
-                nursery.start_soon(seen.keys, key_of(provider, doing))
+                nursery.start_soon(seen.keys, key_of(seen, doing))
             if first != "terminal" and doing != "timeout":
                 nursery.start_soon(decided_afar, seen, request, doing, first)
         await seen.until(lambda one: one.resolved or one.session.over.is_set())
         if doing == "stop":
-            with trio.fail_after(30):
+            with trio.fail_after(90):
                 await seen.session.over.wait()
         elif doing == "escape" or seen.resolved[0] == ("deny", "terminal"):
             await seen.is_now("idle")
@@ -204,9 +205,12 @@ async def test_a_cell(
     check(seen, doing, first, ran=made.exists())
 
 
-def key_of(provider: str, doing: Doing) -> str:
-    """Return what a person presses in the dialog."""
-    return {"escape": "\x1b", "deny": NO[provider], "question": "\r"}.get(doing, YES[provider])
+def key_of(seen: Agent, doing: Doing) -> str:
+    """Return what a person presses in the dialog. Claude's No has the number that stands before it: 2, 3 or 4."""
+    provider = seen.session.plan.provider
+    if doing == "deny" and provider == "claude_code":
+        return re.findall(r"(\d)\.No", seen.screen)[-1]
+    return {"escape": "\x1b", "deny": NO.get(provider, ""), "question": "\r"}.get(doing, YES[provider])
 
 
 async def decided_afar(seen: Agent, request: dict[str, Any], doing: Doing, first: First) -> None:
