@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import attrs
 
+from townwatch.contracts.answers import FromAfar
 from townwatch.contracts.codec import ContractError, Decoder, encode
 from townwatch.contracts.events import (
     AlertRaised,
@@ -42,7 +43,8 @@ _TITLES = {
 }
 
 
-_SHOWN = {"input", "cwd", "command"} | {"tool", "toolUseId", "options", "suggestions", "subagent", "rule", "checkedOut"}
+_ASIDE = {"tool", "toolUseId", "options", "suggestions", "subagent", "rule", "checkedOut", "fromAfar"}
+_SHOWN = {"input", "cwd", "command"} | _ASIDE
 """Parts of a request's context that a notification shows, and those that say nothing more of what would be done."""
 
 
@@ -142,6 +144,8 @@ def whole(asked: ApprovalRequest) -> str | None:
     known = cast(dict[str, Any], context)
     given: Any = known.get("input") or {}
     if set(known) - _SHOWN or not isinstance(given, dict) or "answer" in (known.get("rule") or {}):
+        return None
+    if FromAfar.of(known).allow != "plain":  # a notification has one Allow
         return None
     inner = cast(dict[str, Any], given)
     if set(inner) - {"command", "description"}:

@@ -183,9 +183,11 @@ class SessionApprovals:
 
 
 def _check_terms(request: e.ApprovalRequest, message: m.Decide) -> None:
-    """An option that allows for always would answer later questions, without those who are to be asked."""
+    """An option that allows for always would answer later questions, without those who are to be asked. Runners of
+    earlier releases call it `always` where their agent is Codex or OpenCode.
+    """
     for option in _dicts(_mapping(request.context).get("options")):
-        if option.get("id") == message.option_id and str(option.get("kind", "")).endswith("_always"):
+        if option.get("id") == message.option_id and str(option.get("kind", "")).endswith("always"):
             raise AnswerRefused("a rule says who may allow this each time: it cannot be allowed for always")
 
 

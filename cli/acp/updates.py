@@ -6,6 +6,7 @@ import attrs
 
 from townwatch.client import UnknownEvent
 from townwatch.contracts import agent_events as a
+from townwatch.contracts.answers import FromAfar
 from townwatch.contracts.events import ApprovalRequest, ProviderEventForwarded, RunnerEvent, TerminalChunk
 from townwatch.contracts.vt.words import Words
 
@@ -131,7 +132,10 @@ def permission(approval: ApprovalRequest) -> Json | None:
 
 
 def _options(context: Json) -> list[Json]:
-    """Return the agent's own options where they have a yes and a no, else ours."""
+    """Return the agent's own options where they have a yes and a no, else ours; without a yes that it cannot take from
+    here.
+    """
+    allow = FromAfar.of(context).allow
     given: Any = context.get("options")
     found = [
         {"optionId": str(one["id"]), "name": str(one.get("label") or one["id"]), "kind": one["kind"]}
@@ -139,7 +143,8 @@ def _options(context: Json) -> list[Json]:
         if one.get("kind") in OPTION_KINDS and one.get("id")
     ]
     kinds = {str(one["kind"]).partition("_")[0] for one in found}
-    return found if kinds == {"allow", "reject"} else PLAIN_OPTIONS
+    offered = found if kinds == {"allow", "reject"} else PLAIN_OPTIONS
+    return offered if allow != "no" else [one for one in offered if not str(one["kind"]).startswith("allow")]
 
 
 def prompt_text(blocks: list[Json]) -> str:

@@ -33,7 +33,7 @@ function Page() {
   if (seen === null) return html`<${Frame} title=${failure ? "This link opens nothing" : "Looking …"}>${failure ? html`<p role="alert" data-testid="over">${sentence(failure)}</p><p><a class="button" href="./">Sign in to Townwatch</a></p>` : null}<//>`;
   return html`<${Frame} title=${`${seen.agentName} ${askOf(seen.approval).title}`}>
     <p class="soft">${seen.village} · <span class=${`tag ${seen.approval.risk === "high" ? "is-bad" : seen.approval.risk === "med" ? "is-wait" : ""}`}>${RISK[seen.approval.risk] ?? seen.approval.risk}</span> · asked <${Age} at=${seen.approval.requestedAt} suffix=" ago" /> · <${Deadline} one=${seen.approval} /></p>
-    <${What} one=${seen.approval}>${({ unread, cut }) => html`<${Answer} seen=${seen} busy=${busy} off=${unread || cut} attempt=${attempt} />`}<//>
+    <${What} one=${seen.approval}>${({ unread, cut, allow, why }) => html`<${Answer} seen=${seen} busy=${busy} off=${unread || cut} allow=${allow} why=${why} attempt=${attempt} />`}<//>
     ${failure ? html`<p class="failure" role="alert">${sentence(failure)}</p>` : null}
     <p class="faint small">You answer as ${seen.person}. This link is yours alone: do not pass it on.</p>
   <//>`;
@@ -49,10 +49,10 @@ function Frame({ title, children }) {
 function What({ one, children }) {
   const [read, setRead] = useState(false);
   const ask = askOf(one);
-  return html`<${Asked} one=${one} ask=${ask} read=${read} setRead=${setRead} />${children({ unread: ask.lines.length > LINES_AT_ONCE && !read, cut: ask.cut })}`;
+  return html`<${Asked} one=${one} ask=${ask} read=${read} setRead=${setRead} />${children({ unread: ask.lines.length > LINES_AT_ONCE && !read, cut: ask.cut, allow: ask.allow, why: ask.why })}`;
 }
 
-function Answer({ seen, busy, off, attempt }) {
+function Answer({ seen, busy, off, allow, why, attempt }) {
   const { approval: one } = seen;
   if (seen.state === "held") {
     return html`<p role="status" data-testid="outcome"><b>Allowed by <${Literal} text=${one.resolvedBy ?? "somebody"} />.</b> ${one.releaseAt > store.now.value ? html`Its agent gets it in <${Countdown} until=${one.releaseAt} />.` : "Its agent gets it now."}</p>
@@ -64,6 +64,10 @@ function Answer({ seen, busy, off, attempt }) {
   const page = `./#/approvals/${encodeURIComponent(one.sessionId)}/${encodeURIComponent(one.approvalId)}`;
   if (seen.signIn) return html`<p class="ask-why" data-testid="sign-in">${sentence(seen.signIn)}</p><p><a class="button primary" href=${page}>Sign in and answer</a></p>`;
   const say = (decision) => attempt(() => api.decideByLink(link, decision, decision === "allow" ? HOLD_MS : 0));
+  if (allow !== "plain") {
+    return html`<p class="ask-why" data-testid="not-from-here">${why ? html`<${Literal} text=${sentence(why)} /> ` : null}${allow === "no" ? "Allow it in its terminal; a no can be given here." : "Open it in Townwatch to allow it by one of its own answers."}</p>
+      <div class="ask-buttons"><button type="button" class="button" data-testid="deny" disabled=${busy} onClick=${() => say("deny")}>Deny</button> <a class="button" href=${page}>Open it in Townwatch</a></div>`;
+  }
   return html`<div class="ask-buttons">
     <button type="button" class="button primary" data-testid="allow" disabled=${busy || off} onClick=${() => say("allow")}>Allow</button>
     <button type="button" class="button" data-testid="deny" disabled=${busy} onClick=${() => say("deny")}>Deny</button></div>

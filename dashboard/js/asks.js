@@ -18,12 +18,12 @@ const TITLES = {
 };
 const RUNS = new Set(["shell", "network", "deps_add", "deploy", "merge", "secrets"]);
 /** Parts of the context that are shown in their own form, and so not again as facts. */
-const SHOWN_APART = new Set(["input", "diff", "options", "suggestions", "questions", "toolUseId", "askedBy"]);
+const SHOWN_APART = new Set(["input", "diff", "options", "suggestions", "questions", "toolUseId", "askedBy", "fromAfar"]);
 const INPUT_APART = new Set(["command", "plan", "questions", "file_path"]);
 /** Of an edit: the diff says it. */
 const IN_DIFF = new Set(["old_string", "new_string", "content", "edits"]);
 
-/** An ApprovalRequest → {kind, title, verb, refuse, command, summary, diff, plan, questions, always, facts, cut, lines}: lines of the diff or the plan. */
+/** An ApprovalRequest → {kind, title, verb, refuse, command, summary, diff, plan, questions, always, facts, cut, lines, allow, why, note}: lines of the diff or the plan; what can be answered from here. */
 export function askOf(one) {
   const context = objectOf(one.context);
   const input = objectOf(context.input);
@@ -41,12 +41,23 @@ export function askOf(one) {
     diff,
     plan,
     questions: kind === "question" ? questionsOf(one, context) : [],
-    always: kind === "question" ? [] : listOf(context.options).filter((option) => String(option?.kind ?? "").endsWith("_always") && !String(option.kind).startsWith("reject")),
+    ...fromAfar(context),
+    always: kind === "question" || fromAfar(context).allow === "no" ? [] : listOf(context.options).filter((option) => String(option?.kind ?? "").endsWith("_always") && !String(option.kind).startsWith("reject")),
     facts: one.category === "budget" ? budgetFacts(context) : factsOf(context, input, diff !== "", kind === "question"),
     cut: isCut(one, context),
     leftOut: one.leftOut === true,
     byPerson: byPerson(context),
     lines: diff ? diffLines(diff) : plan ? plan.split("\n").map((text) => ({ kind: "same", text })) : [],
+  };
+}
+
+/** What can be answered from here: allow: "plain", "option" (by one of the agent's own only) or "no"; why; note: with which decisions the agent is told it. */
+function fromAfar(context) {
+  const { allow, note, why } = objectOf(context.fromAfar);
+  return {
+    allow: allow === "option" || allow === "no" ? allow : "plain",
+    note: note === "deny" || note === "no" ? note : "any",
+    why: typeof why === "string" ? why : "",
   };
 }
 
@@ -75,7 +86,7 @@ function commandOf(one, context, input) {
   return one.summary;
 }
 
-/** [{key, text, several, options: [{value, label, description}]}]; `byOption`: the answer is the id of an option. */
+/** [{key, text, several, options: [{value, label, description}]}]; `byOption`: the answer is one of the options; `byId`: it is given by its id. */
 function questionsOf(one, context) {
   const asked = listOf(context.questions).map(objectOf);
   if (asked.length) {
@@ -83,11 +94,12 @@ function questionsOf(one, context) {
       key: String(question.question ?? question.id ?? ""),
       text: String(question.question ?? ""),
       several: Boolean(question.multiSelect),
+      byOption: question.freeText === false,
       options: listOf(question.options).map(objectOf).map((option) => ({ value: String(option.label ?? ""), label: String(option.label ?? ""), description: option.description })),
     }));
   }
   const options = listOf(context.options).map(objectOf).map((option) => ({ value: String(option.id), label: String(option.label ?? option.id), description: option.description }));
-  return [{ key: one.summary, text: one.summary, several: false, byOption: options.length > 0, options }];
+  return [{ key: one.summary, text: one.summary, several: false, byOption: options.length > 0, byId: options.length > 0, options }];
 }
 
 /** What a form says → the body of a decision, or null while a question has no answer. given: key → {chosen: [values], own: text}. */
@@ -100,7 +112,7 @@ export function answersOf(questions, given) {
     answers[key] = several ? all : all.at(-1);
   }
   const [only] = questions;
-  if (questions.length === 1 && only.byOption && !given[only.key]?.own?.trim()) return { optionId: answers[only.key] };
+  if (questions.length === 1 && only.byId && !given[only.key]?.own?.trim()) return { optionId: answers[only.key] };
   return { answers };
 }
 

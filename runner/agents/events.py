@@ -21,6 +21,7 @@ from townwatch.contracts.agent_events import (
     Tool,
     Turn,
 )
+from townwatch.contracts.answers import FromAfar
 from townwatch.contracts.events import Category, Risk
 from townwatch.runner.session.answering import Answer, Deliver
 
@@ -39,6 +40,7 @@ __all__ = [
     "Deliver",
     "Fact",
     "FileAccess",
+    "FromAfar",
     "ModelRetry",
     "PlanItem",
     "Prompt",
@@ -119,6 +121,10 @@ class AnswerOption:
     description: str | None = None
 
 
+BY_OPTION_ALONE = FromAfar(note="no", changed_input=False)
+"""A yes or a no, by one of the CLI's options: no words for the agent, and no change of what it does."""
+
+
 @attrs.frozen(kw_only=True)
 class Question:
     """A question of the CLI to a person: a permission, a question or a plan. It becomes an ApprovalRequest."""
@@ -135,5 +141,9 @@ class Question:
     suggestions: Any = None
     subagent: str | None = None
     questions: Any = None
-    """Of category question: [{question, header, options [{label, description}], multiSelect}]."""
+    """Of category question: [{question, header, options [{label, description}], multiSelect, freeText}]; one's own
+    words are an answer, too, unless `freeText` is false.
+    """
+    from_afar: FromAfar = BY_OPTION_ALONE
+    """What the adapter can give the CLI."""
     timeout_seconds: float | None = None

@@ -27,6 +27,8 @@ log = structlog.get_logger("agents")
 
 ADAPTER_ALERT = "agent:adapter"
 TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
+MOST_QUESTIONS = 200
+"""Questions of one agent that may be open at once: more nobody answers, and people are told each."""
 LAST_WORDS_SECONDS = 0.5
 """How long an adapter may still read what its CLI wrote before it ended."""
 
@@ -191,7 +193,16 @@ class AgentHost:
         self._session.interrupt(signal.SIGINT)
 
     async def ask(self, question: a.Question, deliver: a.Deliver) -> str:
-        approval_id = await self._session.approvals.ask_for_agent(_fields(question), deliver)
+        if len(self._open) >= MOST_QUESTIONS:
+            raise AdapterOff(f"the agent asks more than {MOST_QUESTIONS} questions at once")
+
+        async def give(answer: a.Answer) -> bool:
+            why = question.from_afar.refusal(answer.decision, answer.option_id, answer.updated_input)
+            if why is not None:
+                raise NotPossible(why)
+            return await deliver(answer)
+
+        approval_id = await self._session.approvals.ask_for_agent(_fields(question), give)
         self._open.add(approval_id)
         assert self._nursery is not None
         self._nursery.start_soon(self._session.approvals.settle_by_rule, approval_id)
@@ -250,6 +261,7 @@ def _fields(question: a.Question) -> dict[str, Any]:
         "suggestions": cut_input(question.suggestions),
         "subagent": question.subagent,
         "questions": cut_input(question.questions),
+        "fromAfar": question.from_afar.told(),
     }
     return {
         "summary": question.summary,

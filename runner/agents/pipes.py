@@ -6,7 +6,7 @@ to its standard error still appears in the terminal.
 """
 
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import trio
@@ -47,7 +47,7 @@ class Pipes:
                 await trio.aclose_forcefully(self._to)
                 raise
 
-    async def lines(self) -> AsyncIterator[bytes]:
+    async def lines(self) -> AsyncGenerator[bytes, None]:
         """The lines that the CLI writes, until cancelled: the session ends with the process. Raises `AdapterOff`."""
         held = bytearray()
         searched = 0

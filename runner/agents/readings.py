@@ -5,10 +5,14 @@ Parsers are pure: a message in, readings out; no input or output, no clock.
 """
 
 import difflib
+from collections import deque
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import attrs
 
+from townwatch.contracts.answers import AllowFromAfar
+from townwatch.runner.agents import shape
 from townwatch.runner.agents.events import (
     OUTPUT_CHARS,
     AgentEvent,
@@ -20,9 +24,21 @@ from townwatch.runner.agents.events import (
     Tokens,
     Tool,
 )
+from townwatch.runner.session.answering import Answer
+from townwatch.runner.session.lifecycle import NotPossible
 
-Effect = Literal["allow", "always", "deny", "stop"]
+Effect = Literal["allow", "always", "deny", "never", "stop"]
 Ended = Literal["ok", "failed", "denied"]
+KINDS: dict[Effect, str] = {
+    "allow": "allow_once",
+    "always": "allow_always",
+    "deny": "reject_once",
+    "never": "reject_always",
+    "stop": "reject_once",
+}
+"""`AnswerOption.kind` by what an option does: where a rule wants to be asked each time, the service lets none allow for
+always.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,6 +63,28 @@ class Settled:
 
 
 DIFF_LINES = 2000
+ENDED_KEPT = 2000
+"""Tool calls that have ended, of which a session remembers that they have."""
+
+
+def allowing(effects: Iterable[Effect]) -> AllowFromAfar:
+    """Return how a question with these options can be allowed."""
+    known = set(effects)
+    return "plain" if "allow" in known else "option" if "always" in known else "no"
+
+
+def answer_to(question: str, *names: str, of: int, answer: Answer) -> list[str]:
+    """Return a person's answer to one of `of` questions, by its text or another of its names; a single one may be
+    answered by the label of an option. Raises `NotPossible`.
+    """
+    chosen = answer.answers or {}
+    given: Any = next((chosen[name] for name in (question, *names) if chosen.get(name) is not None), None)
+    if given is None and of == 1 and not chosen:
+        given = answer.option_id
+    if given is None:
+        raise NotPossible(f"the question {question!r} has no answer")
+    return [str(one) for one in (shape.maybe_list(given) or [given])]
+
 
 Reading = AgentEvent | Fact | Asked | Settled
 
@@ -72,6 +110,7 @@ class ToolCalls:
     _calls: dict[str, _Call] = attrs.field(factory=dict[str, _Call])
     _denied: set[str] = attrs.field(factory=set[str])
     _held: set[str] = attrs.field(factory=set[str])
+    _ended: deque[str] = attrs.field(factory=deque[str])
 
     def seen(self, tool_id: str, *, began: bool = False, **known: Any) -> list[Reading]:
         """A call is known, or more of it is. `known`: name, title, input, command, parent, reads, writes, deletes; None
@@ -141,7 +180,17 @@ class ToolCalls:
             said += [FileAccess(path=path, reason="read") for path in call.reads]
             said += [FileAccess(path=path, reason="write") for path in call.writes]
             said += [FileAccess(path=path, reason="delete") for path in call.deletes]
+        self._forget(tool_id)
         return said
+
+    def _forget(self, tool_id: str) -> None:
+        """Keep of a call that it has ended; of those that ended long ago, nothing."""
+        self._calls[tool_id] = _Call(ended=True)
+        self._denied.discard(tool_id)
+        self._held.discard(tool_id)
+        self._ended.append(tool_id)
+        if len(self._ended) > ENDED_KEPT:
+            self._calls.pop(self._ended.popleft(), None)
 
     def open(self) -> list[str]:
         """Return the calls that have not ended."""

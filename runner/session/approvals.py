@@ -249,6 +249,8 @@ class Approvals:
             return
         opened = self._open[approval_id]
         if opened.deliver is None:
+            if answer is not None and answer.updated_input is not None:
+                raise NotPossible("who asks this takes a yes or a no, and no changed input")
             await self._resolve(approval_id, decision, by, note)
             await self._go_on(decision, by, stop=stop)
             return

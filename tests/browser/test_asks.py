@@ -71,6 +71,23 @@ def test_what_is_typed_for_something_else_decides_nothing(desk: Desk, own_sessio
     expect(page.get_by_test_id("outcome").filter(has_text="rm -rf ~/stray")).to_contain_text("denied by you")
 
 
+def test_what_its_agent_takes_in_its_terminal_only_is_not_offered_here(desk: Desk, asks: Callable[..., None]) -> None:
+    page = desk("#/approvals")
+    options = [{"id": "always", "label": "Always", "kind": "allow_always"}]
+    afar = {"allow": "no", "note": "no", "why": "Gemini takes a yes in its terminal only"}
+    asks("Elsewhere", "shell", "touch elsewhere", tool="run_shell_command", options=options, fromAfar=afar)
+    asked = open_card(page, "touch elsewhere")
+    expect(asked.get_by_test_id("not-from-here")).to_contain_text(afar["why"])
+    expect(asked.get_by_test_id("deny")).to_be_enabled()
+    expect(asked.locator('[data-decision="allow"]')).to_have_count(0)
+    expect(asked.get_by_text("Always")).to_have_count(0)
+    asked.get_by_label("Note for the record").fill("no")
+    page.keyboard.press("Control+Enter")
+    expect(asked).to_have_attribute("data-open", "true")
+    page.keyboard.press("Control+Backspace")
+    expect(page.get_by_test_id("outcome").filter(has_text="touch elsewhere")).to_contain_text("denied by you")
+
+
 def test_an_allow_is_held_for_five_seconds_and_taken_back(desk: Desk, own_session: OwnSession) -> None:
     page, other = desk("#/approvals"), desk("#/approvals")
     own_session("Held", f'{ASK} --category shell --risk low "touch held"; echo exit-$?; sleep 60')

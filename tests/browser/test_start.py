@@ -1,5 +1,7 @@
 """Work is started from the page, told what is next and read, on a runner that takes orders."""
 
+import json
+import os
 import re
 import subprocess
 import sys
@@ -17,14 +19,32 @@ expect = pytest.importorskip("playwright.sync_api", reason="pip install playwrig
 
 Desk = Callable[[str], Any]
 PATIENCE = 60_000
+CLAUDE = f"""#!{sys.executable} -P
+import pathlib, sys
+if "--version" in sys.argv:
+    sys.exit(print("2.1.332"))
+pathlib.Path(__file__).with_name("claude.words").write_text(" ".join(sys.argv[1:]))
+from townwatch.runner.demo.talker import Talker
+played = Talker(pause=0.01)
+played._session = next((word.partition("=")[2] for word in sys.argv if word.startswith("--resume=")), played._session)
+played.run()
+"""
+"""Stands for Claude Code on the runner's machine."""
 
 
 @pytest.fixture(scope="module")
 def runner(town: Town) -> Iterator[None]:
-    """This machine's runner, which takes orders."""
+    """This machine's runner, which takes orders; its `claude` is a played one, in a home of its own."""
+    programs, home = town.folder / "bin", town.folder / "home"
+    programs.mkdir()
+    home.mkdir()
+    (programs / "claude").write_text(CLAUDE)
+    (programs / "claude").chmod(0o755)
+    path = os.pathsep.join([str(programs), os.environ.get("PATH", os.defpath)])
+    env = {**os.environ, "HOME": str(home), "PATH": path, "CLAUDE_CONFIG_DIR": ""}
     command = [sys.executable, "-P", "-m", "townwatch", "runner", f"--state-dir={town.folder / 'state'}"]
     with (town.folder / "runner.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=town.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=town.folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     yield
     process.terminate()
     try:
@@ -91,6 +111,41 @@ def test_work_starts_in_a_tree_of_its_own_and_again_like_before(
     page.get_by_test_id("repo").fill("/no/such/place")
     page.get_by_test_id("go").click()
     expect(page.get_by_test_id("wrong")).to_contain_text("/no/such/place", timeout=PATIENCE)
+
+
+def test_a_conversation_that_began_outside_goes_on_from_the_page(
+    desk: Desk, town: Town, runner: None, repository: Path
+) -> None:
+    page = start_page(desk)
+    look = page.get_by_test_id("look-earlier")
+    expect(look).to_be_visible(timeout=PATIENCE)
+    look.click()
+    expect(page.get_by_test_id("no-conversation")).to_be_visible(timeout=PATIENCE)
+
+    (repository / "ledger.py").write_text("# payments\n")
+    store = town.folder / "home" / ".claude" / "projects" / "wharf"
+    store.mkdir(parents=True)
+    said = {"type": "user", "cwd": str(repository), "message": {"content": "Mend the <b>leaking</b> boat"}}
+    (store / "c0ffee.jsonl").write_text(json.dumps(said) + "\n")
+    look.click()
+    chosen = page.get_by_test_id("conversation")
+    expect(chosen).to_contain_text("Claude Code", timeout=PATIENCE)
+    expect(chosen).to_contain_text("Mend the <b>leaking</b> boat")
+    chosen.select_option("c0ffee")
+    expect(page.get_by_test_id("then")).to_contain_text(
+        f"Claude Code goes on with an earlier conversation on this machine in {repository}"
+    )
+    page.get_by_test_id("goal").fill("Go on with the boat")
+    page.get_by_test_id("go").click()
+    expect(page).to_have_url(re.compile("#/a/"), timeout=PATIENCE)
+    expect(page.get_by_test_id("story")).to_contain_text("Go on with the boat", timeout=PATIENCE)
+    expect(page.get_by_test_id("approval")).to_contain_text("half a cent", timeout=PATIENCE)
+    words = (town.folder / "bin" / "claude.words").read_text()
+    assert "--resume=c0ffee" in words.split()
+
+    page = start_page(desk)  # it goes on here now: it is not offered a second time
+    page.get_by_test_id("look-earlier").click()
+    expect(page.get_by_test_id("no-conversation")).to_be_visible(timeout=PATIENCE)
 
 
 def test_budgets_of_the_village_and_of_one_start(desk: Desk, watcher: Watcher, runner: None, repository: Path) -> None:

@@ -1,13 +1,67 @@
-"""A reverse proxy that publishes a service below a path: one that keeps the path, or one that strips it."""
+"""A reverse proxy that publishes a service below a path: one that keeps the path, or one that strips it. And a way to a
+service that can be cut.
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from queue import Queue
 from threading import Thread
 
+import attrs
 import trio
 
 MAX_HEAD = 1 << 16
+
+
+@attrs.define(eq=False)
+class Way:
+    """A way to a port. Cut, nothing comes through: what is open breaks, and what is begun breaks at once."""
+
+    target: int
+    port: int = 0
+    _passing: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _is_cut: bool = False
+
+    def cut(self) -> None:
+        self._is_cut = True
+        self._passing.cancel()
+
+    def mend(self) -> None:
+        self._is_cut, self._passing = False, trio.CancelScope()
+
+    async def pass_on(self, client: trio.SocketStream) -> None:
+        """Serve one connection."""
+        if self._is_cut:
+            return
+        with trio.CancelScope() as scope:
+            passing = self._passing
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_break_with, passing, scope)
+                try:
+                    async with await trio.open_tcp_stream("127.0.0.1", self.target) as server:
+                        nursery.start_soon(_pump, client, server)
+                        await _pump(server, client)
+                except OSError:
+                    pass
+                nursery.cancel_scope.cancel()
+
+
+async def _break_with(passing: trio.CancelScope, scope: trio.CancelScope) -> None:
+    while not passing.cancel_called:
+        await trio.sleep(0.02)
+    scope.cancel()
+
+
+@asynccontextmanager
+async def way_to(port: int) -> AsyncIterator[Way]:
+    """A way to this port, from a port of its own."""
+    way = Way(port)
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        way.port = listener.socket.getsockname()[1]
+        nursery.start_soon(trio.serve_listeners, way.pass_on, [listener])
+        yield way
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ alert says so, and the rest of the conversation goes on; a question that cannot 
 """
 
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -194,16 +195,17 @@ class AcpHost:
     async def _read(self) -> None:
         if self._pipes is None:
             return
-        async for line in self._pipes.lines():
-            if not line.lstrip().startswith(b"{"):  # some agents log to their standard output
-                await self._host.show(self._screen.note(line.decode(errors="replace")[:500]))
-                continue
-            try:
-                request = await self._rpc.take(line)
-                if request is not None:
-                    await self._heard(request)
-            except ShapeError as error:
-                await self._unknown(error)
+        async with aclosing(self._pipes.lines()) as lines:
+            async for line in lines:
+                if not line.lstrip().startswith(b"{"):  # some agents log to their standard output
+                    await self._host.show(self._screen.note(line.decode(errors="replace")[:500]))
+                    continue
+                try:
+                    request = await self._rpc.take(line)
+                    if request is not None:
+                        await self._heard(request)
+                except ShapeError as error:
+                    await self._unknown(error)
 
     async def _heard(self, request: RpcRequest) -> None:
         match request.method:
@@ -263,6 +265,9 @@ class AcpHost:
     # --- permissions --------------------------------------------------------------------------------------------------
 
     async def _ask(self, asked: Asked, request: RpcRequest) -> None:
+        before = self._open.pop(asked.request, None)
+        if before is not None and before.approval is not None:  # an answer goes by the id: it would be for this one
+            await self._host.settle(before.approval, "withdrawn", by="agent", note="asked anew under the same id")
         opened = self._open[asked.request] = _Open(request, asked)
         if (no := refusal(self._host.launch.order, asked.question)) is not None:
             await self._deliver(opened, no)
@@ -280,7 +285,7 @@ class AcpHost:
     async def _deliver(self, opened: _Open, answer: Answer) -> bool:
         """Give a decision to the agent. False where its question is over. Raises `NotPossible`: it stays open."""
         asked, request = opened.asked, opened.request
-        if asked.request not in self._open or request.id is None:
+        if self._open.get(asked.request) is not opened or request.id is None:
             return False
         option = choice(asked, answer)
         del self._open[asked.request]
@@ -325,12 +330,12 @@ def choice(asked: Asked, answer: Answer) -> str | None:
 
     An option of the agent's that was chosen by name must do what was decided. Raises `NotPossible`.
     """
-    fitting: tuple[Effect, ...] = ("allow", "always") if answer.decision == "allow" else ("deny",)
+    fitting: tuple[Effect, ...] = ("allow", "always") if answer.decision == "allow" else ("deny", "never")
     if answer.option_id is not None:
         if asked.effects.get(answer.option_id) not in fitting:
             raise NotPossible(f"{answer.option_id} is no option to {answer.decision} this")
         return answer.option_id
-    option = asked.option("allow") if answer.decision == "allow" else asked.option("deny")
+    option = asked.option("allow") if answer.decision == "allow" else asked.option("deny", "never")
     if option is None and answer.decision == "allow":
         raise NotPossible("the agent offers no answer that allows this once; choose one of its own options")
     return option

@@ -18,12 +18,13 @@ from townwatch.runner.agents.events import (
     AnswerOption,
     CliSession,
     ContextUsage,
+    FromAfar,
     PlanItem,
     Question,
     Tokens,
     Turn,
 )
-from townwatch.runner.agents.readings import Asked, Effect, Ended, Reading, TokenSums, ToolCalls, diff
+from townwatch.runner.agents.readings import Asked, Effect, Ended, Reading, TokenSums, ToolCalls, allowing, diff
 from townwatch.runner.agents.shape import Json, ShapeError
 
 PROTOCOL_VERSION = 1
@@ -33,7 +34,7 @@ OPTION_EFFECTS: dict[str, Effect] = {
     "allow_once": "allow",
     "allow_always": "always",
     "reject_once": "deny",
-    "reject_always": "deny",
+    "reject_always": "never",
 }
 TOOL_STATUS: dict[str, Ended | None] = {"pending": None, "in_progress": None, "completed": "ok", "failed": "failed"}
 STOP_REASONS: dict[str, str] = {"end_turn": "completed", "cancelled": "interrupted"}
@@ -130,8 +131,10 @@ class UpdateReader:
                 raise ShapeError(f"options.kind: {kind} is no kind of answer")
             effects[option_id] = OPTION_EFFECTS[kind]
             options.append(AnswerOption(id=option_id, label=shape.text(option, "name"), kind=kind))
-        if "deny" not in effects.values() and "allow" not in effects.values():
-            raise ShapeError("options: none of them allows or rejects once")
+        if not effects:
+            raise ShapeError("options: there are none")
+        allow = allowing(effects.values())
+        why = "" if allow == "plain" else "the agent offers no answer that allows this once"
         tool_id = shape.text(call, "toolCallId")
         said = [*self._end_message(), *self._tool({**call, "status": "pending"})]
         self.calls.hold(tool_id)
@@ -144,6 +147,7 @@ class UpdateReader:
             input=raw or {"title": self.calls.title(tool_id), "description": _texts(call) or None},
             diff=_diffs(call),
             options=options,
+            from_afar=FromAfar(allow=allow, note="no", changed_input=False, why=why),
         )
         return [*said, Asked(request=request, question=question, effects=effects)]
 

@@ -7,6 +7,7 @@ the directory.
 
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -86,16 +87,17 @@ class ClaudeDispatched(Adapter):
                 await pipes.close()
 
     async def _read(self, pipes: Pipes) -> None:
-        async for line in pipes.lines():
-            try:
-                message = json.loads(line)
-            except (ValueError, RecursionError):
-                raise AdapterOff("the CLI wrote a line that is no JSON") from None
-            try:
-                said = self._stream.read(fields_of(message))
-            except ShapeError as error:
-                raise AdapterOff(f"the CLI asked in a shape that is not known: {error}") from None
-            await self._hear(said)
+        async with aclosing(pipes.lines()) as lines:
+            async for line in lines:
+                try:
+                    message = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise AdapterOff("the CLI wrote a line that is no JSON") from None
+                try:
+                    said = self._stream.read(fields_of(message))
+                except ShapeError as error:
+                    raise AdapterOff(f"the CLI asked in a shape that is not known: {error}") from None
+                await self._hear(said)
 
     async def _say(self, message: dict[str, Any]) -> None:
         assert self._pipes is not None
@@ -133,6 +135,7 @@ class ClaudeDispatched(Adapter):
         if pattern is not None:
             await self._forbid(request_id, question, pattern)
             return
+        await self._take_back(request_id)  # one of the same id: an answer would be for the new one
         asked = self._asked[request_id] = _Asked(attrs.evolve(question, cwd=str(self._host.launch.cwd)), given)
         await self._status(a.Status(status="waiting"))
         try:

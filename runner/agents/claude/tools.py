@@ -104,6 +104,7 @@ def question(name: str, given: Json, suggestions: Any, **more: Any) -> a.Questio
         options=options,
         suggestions=suggestions or None,
         questions=given.get("questions") if category == "question" else None,
+        from_afar=a.FromAfar(note="deny"),
         **more,
     )
 

@@ -6,7 +6,7 @@ from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.agents import shape
 from townwatch.runner.agents.events import Answer
 from townwatch.runner.agents.jsonrpc import RpcRequest
-from townwatch.runner.agents.readings import Asked
+from townwatch.runner.agents.readings import Asked, answer_to
 from townwatch.runner.agents.shape import Json
 from townwatch.runner.session.lifecycle import NotPossible
 
@@ -31,14 +31,10 @@ def _answers(asked: Asked, answer: Answer) -> Json:
     if answer.decision == "deny":
         return {}
     found: dict[str, Any] = {}
-    chosen = answer.answers or {}
-    for question in (shape.maybe(one) for one in shape.maybe_list(asked.question.questions)):
+    questions = [shape.maybe(one) for one in shape.maybe_list(asked.question.questions)]
+    for question in questions:
         name, text = shape.text(question, "id"), shape.text(question, "question")
-        given = chosen.get(text, chosen.get(name))
-        if given is None:
-            raise NotPossible(f"the question {text!r} has no answer")
-        several = shape.maybe_list(given) or [given]
-        found[name] = {"answers": [str(one) for one in several]}
+        found[name] = {"answers": answer_to(text, name, of=len(questions), answer=answer)}
     return found
 
 

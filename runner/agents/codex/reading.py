@@ -5,6 +5,7 @@ of a thread carries its id; statuses are kept for each, and the agent's status i
 """
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from townwatch.runner.agents.events import (
     AnswerOption,
     CliSession,
     ContextUsage,
+    FromAfar,
     ModelRetry,
     PlanItem,
     Prompt,
@@ -25,7 +27,18 @@ from townwatch.runner.agents.events import (
     Subagent,
     Turn,
 )
-from townwatch.runner.agents.readings import Asked, Effect, Ended, Reading, Settled, TokenSums, ToolCalls, diff
+from townwatch.runner.agents.readings import (
+    KINDS,
+    Asked,
+    Effect,
+    Ended,
+    Reading,
+    Settled,
+    TokenSums,
+    ToolCalls,
+    allowing,
+    diff,
+)
 from townwatch.runner.agents.shape import Json, ShapeError
 
 ITEM_STATUS: dict[str, Ended | None] = {
@@ -152,13 +165,12 @@ class CodexReader:
         for offered in shape.values(params, "availableDecisions") or ["accept", "decline", "cancel"]:
             if isinstance(offered, str) and offered in DECISIONS:
                 label, effects[offered] = DECISIONS[offered]
-                options.append(AnswerOption(id=offered, label=label, kind=effects[offered]))
-        options += [
-            AnswerOption(id=i, label=DECISIONS[i][0], kind=DECISIONS[i][1]) for i in ("decline",) if i not in effects
-        ]
-        effects.setdefault("decline", "deny")
+                options.append(AnswerOption(id=offered, label=label, kind=KINDS[effects[offered]]))
+        if "decline" not in effects:
+            label, effects["decline"] = DECISIONS["decline"]
+            options.append(AnswerOption(id="decline", label=label, kind=KINDS["deny"]))
         category = QUESTIONS[method]
-        questions = shape.items(params, "questions") if category == "question" else None
+        questions = shape.items(params, "questions") if category == "question" else []
         command = shape.optional_text(params, "command")
         reason = shape.optional_text(params, "reason")
         summary = (_command(command) if command else None) or self.calls.title(item_id) or reason or "a permission"
@@ -174,6 +186,7 @@ class CodexReader:
             diff=self._edits.get(item_id) if category == "edit" else None,
             options=[] if questions else options,
             questions=[dict(one) for one in questions] if questions else None,
+            from_afar=_from_afar(questions, effects),
             suggestions=params.get("proposedExecpolicyAmendment"),
         )
         return [Asked(request=request, question=question, effects=effects)]
@@ -303,6 +316,15 @@ class CodexReader:
         """Say that a failing model answers again."""
         failing, self._failing = self._failing, False
         return [ModelRetry(attempt=0)] if failing else []
+
+
+def _from_afar(questions: Sequence[Json], effects: dict[str, Effect]) -> FromAfar:
+    """Return what may be said from afar: no secret that Codex asks a person to type passes through us."""
+    if any(one.get("isSecret") is True for one in questions):
+        return FromAfar(allow="no", note="no", changed_input=False, why="it asks for a secret: type it in its terminal")
+    allow = "plain" if questions else allowing(effects.values())
+    why = "" if allow == "plain" else "Codex offers no answer that allows this once"
+    return FromAfar(allow=allow, note="no", changed_input=False, why=why)
 
 
 def is_conversation(thread: Json) -> bool:

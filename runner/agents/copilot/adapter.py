@@ -5,12 +5,12 @@ and are answered in the terminal.
 """
 
 import os
-import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import ClassVar
 
+import psutil
 import trio
 
 from townwatch.runner.agents import shape, shared_files
@@ -25,7 +25,12 @@ from townwatch.runner.session.lifecycle import NotPossible
 
 UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "-v", "--version", "-h", "--help", "--resume", "--continue"})
 COMMANDS = frozenset({"login", "logout", "update", "help", "init", "mcp", "plugin", "version"})
-LOOK_SECONDS, DIALOG_SECONDS = 0.5, 3.0
+LOOK_SECONDS, DIALOG_SECONDS, LOCK_SECONDS = 0.5, 3.0, 5.0
+FIRST = "its first prompt, or a dialog of its start (trust, sign-in), in its terminal"
+LOCKS = "inuse.*.lock"
+"""Beside a session's events: the process that has it open. Within LOCK_SECONDS there is one; where a version has none,
+the directory has to do.
+"""
 
 
 class CopilotTerminal:
@@ -38,8 +43,8 @@ class CopilotTerminal:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._reader = CopilotReader()
-        self._began = time.time()
         self._before: set[Path] = set()
+        self._seen: dict[Path, float] = {}
 
     @classmethod
     def recognise(cls, command: Sequence[str]) -> bool:
@@ -77,25 +82,45 @@ class CopilotTerminal:
         """Press Escape."""
         await self._host.type(b"\x1b")
 
+    def _is_open_in_ours(self, path: Path) -> bool | None:
+        """Return whether a process of this session has it open; None where that is not said."""
+        said = [lock.name.split(".")[1] for lock in shared_files.find(path.parent, LOCKS)]
+        known = [int(pid) for pid in said if pid.isdecimal()]
+        return any(self._is_ours(pid) for pid in known) if known else None
+
+    def _is_ours(self, pid: int) -> bool:
+        try:
+            process = psutil.Process(pid)
+            return self._host.pid in (pid, *(one.pid for one in process.parents()))
+        except psutil.Error:
+            return False
+
+    async def _began_here(self, path: Path) -> bool:
+        """Return whether the session says that it works in our directory."""
+        try:
+            async with aclosing(json_lines(path)) as events:
+                first = await anext(events)
+        except ShapeError:
+            return False
+        where = shape.maybe(shape.maybe(first.get("data")).get("context")).get("cwd")
+        return where == str(self._host.launch.cwd)
+
     def _sessions(self) -> set[Path]:
         home = self._host.launch.env.get("HOME") or os.path.expanduser("~")
         return set(shared_files.find(Path(home) / ".copilot" / "session-state", "*/events.jsonl"))
 
     async def _find(self) -> Path:
-        """Wait for the events of a session that began after us, in our directory."""
+        """Wait for the events of a session that began after us and is our process's; others may begin beside it."""
         while True:
             for path in await trio.to_thread.run_sync(self._sessions) - self._before:
-                try:
-                    async with aclosing(json_lines(path)) as events:
-                        first = await anext(events)
-                    where = shape.maybe(shape.maybe(first.get("data")).get("context")).get("cwd")
-                    if where == str(self._host.launch.cwd):
-                        return path
-                    self._before.add(path)
-                except ShapeError:
+                ours = await trio.to_thread.run_sync(self._is_open_in_ours, path)
+                late = trio.current_time() > self._seen.setdefault(path, trio.current_time()) + LOCK_SECONDS
+                if ours or (ours is None and late and await self._began_here(path)):
+                    return path
+                if ours is False or late:
                     self._before.add(path)
             quiet = self._host.quiet_seconds
-            if quiet is not None:  # it has drawn something, and begins no session: it asks whether to trust the folder
-                dialog = Status(status="waiting", for_="a dialog of its start (trust, sign-in) in its terminal")
+            if quiet is not None:  # it has drawn something, and begins a session's file with its first prompt only
+                dialog = Status(status="waiting", for_=FIRST)
                 await self._host.say(dialog if quiet >= DIALOG_SECONDS else Status(status="starting"))
             await trio.sleep(LOOK_SECONDS)

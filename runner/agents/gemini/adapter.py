@@ -192,8 +192,6 @@ class GeminiTerminal:
         """Say no with Escape, and wait until Gemini says that it was one. False where the terminal was first."""
         if opened.over.is_set():
             return False
-        if answer.decision == "allow":
-            raise NotPossible("Gemini takes a yes in its terminal only; a no can be given from here")
         opened.refusing = True
         await trio.sleep(DRAWN_SECONDS)
         for _ in range(TIMES):

@@ -14,7 +14,7 @@ import attrs
 
 from townwatch.contracts.events import Category
 from townwatch.runner.agents import shape
-from townwatch.runner.agents.events import AgentMessage, CliSession, Prompt, Question, Status, Turn
+from townwatch.runner.agents.events import AgentMessage, CliSession, FromAfar, Prompt, Question, Status, Turn
 from townwatch.runner.agents.readings import Asked, Reading, Settled, ToolCalls
 from townwatch.runner.agents.shape import Json
 
@@ -23,6 +23,7 @@ EVENTS = ("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeTool
 SHELLS, EDITS, READS = frozenset({"run_shell_command"}), frozenset({"write_file", "replace"}), frozenset({"read_file"})
 WEB = frozenset({"web_fetch", "google_web_search"})
 Outcome = Literal["allow", "deny", "withdrawn"]
+NO_YES = FromAfar(allow="no", note="no", changed_input=False, why="Gemini takes a yes in its terminal only")
 
 
 @attrs.define
@@ -126,6 +127,7 @@ class GeminiReader:
             input={key: value for key, value in details.items() if key in ("command", "filePath", "urls", "prompt")},
             cwd=_cwd(given, {}),
             diff=changed if isinstance(changed, str) else None,
+            from_afar=NO_YES,
         )
         return [Asked(request=self._dialog, question=question)]
 

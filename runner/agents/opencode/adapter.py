@@ -23,7 +23,7 @@ from townwatch.runner.agents.events import Answer, Status
 from townwatch.runner.agents.opencode.reading import OpenCodeReader
 from townwatch.runner.agents.opencode.server import Server
 from townwatch.runner.agents.orders import order_text, refusal
-from townwatch.runner.agents.readings import Asked, Reading, Settled
+from townwatch.runner.agents.readings import Asked, Reading, Settled, answer_to
 from townwatch.runner.agents.shape import Json
 from townwatch.runner.agents.tasks import open_tasks
 from townwatch.runner.agents.versions import version_in_package
@@ -319,14 +319,8 @@ def reply(asked: Asked, answer: Answer) -> tuple[str, Json]:
 
 
 def _answers(asked: Asked, answer: Answer) -> list[list[str]]:
-    found: list[list[str]] = []
-    for question in (shape.maybe(one) for one in shape.maybe_list(asked.question.questions)):
-        text = shape.text(question, "question")
-        given = (answer.answers or {}).get(text)
-        if given is None:
-            raise NotPossible(f"the question {text!r} has no answer")
-        found.append([str(one) for one in (shape.maybe_list(given) or [given])])
-    return found
+    questions = [shape.maybe(one) for one in shape.maybe_list(asked.question.questions)]
+    return [answer_to(shape.text(one, "question"), of=len(questions), answer=answer) for one in questions]
 
 
 def _free_port() -> int:

@@ -11,6 +11,7 @@ from townwatch.runner.agents.events import (
     AgentPlan,
     AnswerOption,
     CliSession,
+    FromAfar,
     ModelRetry,
     PlanItem,
     Prompt,
@@ -20,7 +21,7 @@ from townwatch.runner.agents.events import (
     Tokens,
     Turn,
 )
-from townwatch.runner.agents.readings import Asked, Effect, Reading, Settled, ToolCalls
+from townwatch.runner.agents.readings import KINDS, Asked, Effect, Reading, Settled, ToolCalls
 from townwatch.runner.agents.shape import Json, ShapeError
 
 REPLIES: dict[str, Any] = {"once": "allow", "always": "allow", "reject": "deny"}
@@ -150,8 +151,9 @@ class OpenCodeReader:
             tool_use_id=call,
             input={name: value for name, value in details.items() if name != "diff"},
             diff=shape.optional_text(details, "diff"),
-            options=[AnswerOption(id=reply, label=labels[reply], kind=EFFECTS[reply]) for reply in offered],
+            options=[AnswerOption(id=reply, label=labels[reply], kind=KINDS[EFFECTS[reply]]) for reply in offered],
             suggestions=always or None,
+            from_afar=FromAfar(note="deny", changed_input=False),
             subagent=self._children.get(session_id),
         )
         effects: dict[str, Effect] = {reply: EFFECTS[reply] for reply in offered}
@@ -166,7 +168,7 @@ class OpenCodeReader:
             category="question",
             tool="question",
             tool_use_id=shape.optional_text(shape.optional_member(asked, "tool"), "callID"),
-            questions=[dict(one) for one in questions],
+            questions=[_choices(one) for one in questions],
             subagent=self._children.get(shape.text(asked, "sessionID")),
         )
         return Asked(request=shape.text(asked, "id"), question=question)
@@ -253,6 +255,14 @@ class OpenCodeReader:
         if session_id is not None:
             self._outcome[session_id] = "interrupted" if name == "MessageAbortedError" else "failed"
         return []
+
+
+def _choices(question: Json) -> Json:
+    """Return a question in the words of `Question.questions`: OpenCode has its own for several answers, and for one's
+    own words.
+    """
+    several, own = question.get("multiple") is True, question.get("custom") is not False
+    return {**question, "multiSelect": several, **({} if own else {"freeText": False})}
 
 
 def _ms(state: Json) -> int | None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import attrs
 import trio
@@ -112,6 +112,7 @@ class QwenTerminal:
         await self._host.say(self._base if waiting is None else Status(status="waiting", for_=summary))
 
     async def _ask(self, asked: Asked) -> None:
+        await self._settled(asked.request, "withdrawn")  # one of the same id: an answer would be for the new one
         opened = self._open[asked.request] = _Open(asked)
         await self._say_status()
 
@@ -126,7 +127,7 @@ class QwenTerminal:
     async def _deliver(self, opened: _Open, answer: Answer) -> bool:
         """Write a decision and wait until Qwen says how the question ended. False where another was first."""
         request = opened.asked.request
-        if request not in self._open:
+        if self._open.get(request) is not opened:
             return False
         allowed = answer.decision == "allow"
         if not allowed:
@@ -149,7 +150,8 @@ class QwenTerminal:
         opened.outcome = outcome
         tool_id = opened.asked.question.tool_use_id
         if not opened.answered and opened.approval is not None:
-            await self._host.settle(opened.approval, "allow" if outcome == "allow" else "deny")
+            said: Any = outcome if outcome in ("allow", "deny") else "withdrawn"
+            await self._host.settle(opened.approval, said)
         opened.over.set()
         if outcome == "allow" and tool_id is not None:
             await self._tell(self._reader.calls.release(tool_id))

@@ -144,7 +144,10 @@ class QwenReader:
             tool=name,
             tool_use_id=call,
             input=request.get("input"),
-            options=[AnswerOption(id="allow", label="Allow once"), AnswerOption(id="deny", label="Deny")],
+            options=[
+                AnswerOption(id="allow", label="Allow once", kind="allow_once"),
+                AnswerOption(id="deny", label="Deny", kind="reject_once"),
+            ],
         )
         return [*said, Asked(request=number, question=question, effects={"allow": "allow", "deny": "deny"})]
 

@@ -40,6 +40,21 @@ test("a question is answered when each of it has an answer", () => {
   assert.deepEqual(answersOf(bare, { "Go?": { chosen: ["o1"] } }), { optionId: "o1" });
 });
 
+test("what its agent cannot take from here is not offered, and nothing odd takes an allow away", () => {
+  const options = [{ id: "always", label: "Always", kind: "allow_always" }];
+  const ask = (fromAfar) => askOf(asked({ context: { options, fromAfar } }));
+  const { allow, note, why, always, facts } = ask({ allow: "no", note: "no", why: "in its terminal" });
+  assert.deepEqual([allow, note, why, always.length, facts.length], ["no", "no", "in its terminal", 0, 0]);
+  assert.deepEqual([ask({ allow: "option" }).allow, ask({ allow: "option" }).always.length], ["option", 1]);
+  for (const odd of [undefined, null, "no", { allow: 7, note: [], why: {} }]) assert.deepEqual([ask(odd).allow, ask(odd).note, ask(odd).why], ["plain", "any", ""]);
+});
+
+test("a question without words of one's own is answered by its options alone, in their own words", () => {
+  const [only] = askOf(asked({ category: "question", context: { questions: [{ question: "A?", options: [{ label: "x" }], freeText: false }] } })).questions;
+  assert.equal(only.byOption, true);
+  assert.deepEqual(answersOf([only], { "A?": { chosen: ["x"] } }), { answers: { "A?": "x" } });
+});
+
 test("an allow that is held stays in its place, and waits again when it is taken back", () => {
   const context = { villageId: "demo", now: NOW, asked: NOW };
   const held = reduce(reduce(EMPTY_WORLD, "approval_requested", asked(), context), "approval_decided", { ...asked(), decision: "allow", resolvedBy: "ada", releaseAt: NOW + 5000, timestamp: new Date(NOW).toISOString() }, context);

@@ -101,7 +101,8 @@ def gemini_home(home: Path, work: Path, model: str) -> dict[str, str]:
 
 def qwen_home(home: Path, work: Path, model: str) -> dict[str, str]:
     (home / ".qwen").mkdir(parents=True)
-    (home / ".qwen" / "settings.json").write_text(json.dumps({"security": {"auth": {"selectedType": "openai"}}}))
+    settings = {"security": {"auth": {"selectedType": "openai"}}, "$version": 4}  # of another version it writes anew
+    (home / ".qwen" / "settings.json").write_text(json.dumps(settings, indent=2))
     return {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": f"{model}/v1", "OPENAI_MODEL": "scripted"}
 
 
@@ -170,7 +171,7 @@ async def in_terminal(bench: Bench, place: Place, adapter: type[Adapter], *flags
 
 async def typed(seen: Agent, text: str) -> None:
     """Type a prompt; a program that has just started drops keys, and is typed to again."""
-    await seen.is_now("idle")
+    await seen.is_now("waiting" if seen.session.plan.provider == "copilot" and not seen.turns else "idle")
     for _ in range(20):
         await seen.keys(text)
         with trio.move_on_after(2):

@@ -70,6 +70,45 @@ async def test_an_interrupt_withdraws_the_question(bench: Bench, agent: Place) -
         assert [one[0] for one in seen.resolved] == ["withdrawn"]
 
 
+async def test_a_yes_to_one_question_is_none_to_another_of_the_same_id(bench: Bench, agent: Place) -> None:
+    async with dispatched(bench, agent, "go", command=command("twice")) as seen:
+        second = await seen.asks(2)
+        first = seen.requests[0]
+        assert (first["summary"], second["summary"]) == ("make", "rm -r .")
+        await seen.until(lambda found: found.resolved == [("withdrawn", "agent")])
+        await seen.decide(first, "allow")
+        assert outcomes(bench) == []
+        assert (await seen.decide(second, "deny")).ok
+        assert await seen.turn_ends() == "completed"
+        assert outcomes(bench) == [{"outcome": "selected", "optionId": "no"}]
+        assert seen.resolved == [("withdrawn", "agent"), ("deny", "ada")]
+
+
+async def test_an_agent_that_asks_without_end_is_stopped_and_it_is_said_why(bench: Bench, agent: Place) -> None:
+    async with dispatched(bench, agent, "go", command=command("many")) as seen:
+        await seen.until(lambda found: found.session.over.is_set())
+        assert len(seen.requests) == 200
+        assert {decision for decision, _ in seen.resolved} == {"withdrawn"}
+        (alert,) = [one for one in seen.events if one["type"] == "ALERT_RAISED"]
+        assert "more than 200 questions" in alert["description"]
+
+
+async def test_garbage_is_no_answer_and_the_agent_is_idle_again(bench: Bench, agent: Place) -> None:
+    async with dispatched(bench, agent, "go", command=command("garbage")) as seen:
+        assert await seen.turn_ends() == "failed"
+        await seen.is_now("idle")
+        assert [one["alertId"] for one in seen.events if one["type"] == "ALERT_RAISED"] == ["agent-adapter"]
+        assert "\x1b]52" not in bench.output(seen.session)
+
+
+async def test_an_agent_that_dies_in_the_middle_of_a_question_takes_it_along(bench: Bench, agent: Place) -> None:
+    async with dispatched(bench, agent, "go", command=command("dies")) as seen:
+        await seen.asks()
+        await seen.until(lambda found: found.session.over.is_set())
+        assert seen.resolved == [("deny", "session end")]
+        assert seen.session.lifecycle.state == "FAILED"
+
+
 async def test_a_question_that_cannot_be_read_is_answered_with_a_no_and_the_rest_goes_on(
     bench: Bench, agent: Place
 ) -> None:

@@ -40,7 +40,7 @@ class Far:
     async def until(self, wanted: Any) -> Any:
         """What `wanted` says of the session, as soon as it says something."""
         shown: Any = {}
-        with trio.move_on_after(90):
+        with trio.move_on_after(150):
             while True:
                 shown = await self.get(f"/api/runner/sessions/{self.session_id}") if self.session_id else {}
                 if shown and (found := wanted(shown)):

@@ -6,6 +6,7 @@ service that is there, and that is killed and returns, see test_matrix_with_the_
 in `cannot`, with the reason, and in docs/agents.md.
 """
 
+import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -29,14 +30,15 @@ from townwatch.runner.session import approvals
 Where = Literal["terminal", "dispatched"]
 Doing = Literal["allow", "deny", "stop", "escape", "timeout", "question"]
 First = Literal["page", "terminal", "both"]
-YES = {"claude_code": "\r", "codex": "y", "opencode": "\r", "gemini_cli": "\r"}
+YES = {"claude_code": "\r", "codex": "y", "opencode": "\r", "gemini_cli": "\r", "qwen_code": "\r"}
 """The key that says yes in a CLI's dialog, and takes the first answer to a question."""
-NO = {"claude_code": "3", "codex": "n", "opencode": "\x1b[C\x1b[C\r", "gemini_cli": "\x1b"}
+NO = {"codex": "n", "opencode": "\x1b[C\x1b[C\r", "gemini_cli": "\x1b"}
 DIALOGS = {
     "claude_code": "Doyouwant",
     "codex": "Wouldyouliketorun",
     "opencode": "Permissionrequired",
     "gemini_cli": "Allowexecution",
+    "qwen_code": "Allowexecution",
 }
 COLOUR = "Which colour?"
 CLIS = [others.CLAUDE, others.CODEX, *others.by_hand(others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
@@ -92,8 +94,8 @@ def cannot(provider: str, where: Where, doing: Doing, first: First) -> str | Non
     """Return why a cell cannot be; None where it can."""
     if where == "terminal" and provider == "copilot":
         return "it keeps a file of events and reads none"
-    if where == "terminal" and provider == "qwen_code":
-        return "a no ends its turn and is not told; see test_others_terminal"
+    if where == "terminal" and provider == "qwen_code" and first != "page" and (doing, first) != ("allow", "terminal"):
+        return "a no in its terminal is not told"
     if doing == "question" and provider not in QUESTIONS:
         return "it asks no questions that reach us"
     if where == "terminal" and provider == "gemini_cli" and (doing, first) in (("allow", "page"), ("deny", "both")):
@@ -140,7 +142,10 @@ def script_of(kind: Kind, doing: Doing) -> Script:
     return Script("do:risky please", "risky.txt") if kind is others.CODEX else Script("do:shell please", "shell.txt")
 
 
-FLAGS = {"claude_code": ("--permission-mode=manual",)}
+FLAGS = {
+    "claude_code": ("--permission-mode=manual",),
+    "qwen_code": ("--auth-type", "openai", "--approval-mode", "default"),
+}
 
 
 @asynccontextmanager
@@ -186,12 +191,12 @@ async def test_a_cell(
             await dialog(seen, kind, doing)
         async with trio.open_nursery() as nursery:
             if first != "page":
-                nursery.start_soon(seen.keys, key_of(provider, doing))
+                nursery.start_soon(seen.keys, key_of(seen, doing))
             if first != "terminal" and doing != "timeout":
                 nursery.start_soon(decided_afar, seen, request, doing, first)
         await seen.until(lambda one: one.resolved or one.session.over.is_set())
         if doing == "stop":
-            with trio.fail_after(30):
+            with trio.fail_after(90):
                 await seen.session.over.wait()
         elif doing == "escape" or seen.resolved[0] == ("deny", "terminal"):
             await seen.is_now("idle")
@@ -200,9 +205,12 @@ async def test_a_cell(
     check(seen, doing, first, ran=made.exists())
 
 
-def key_of(provider: str, doing: Doing) -> str:
-    """Return what a person presses in the dialog."""
-    return {"escape": "\x1b", "deny": NO[provider], "question": "\r"}.get(doing, YES[provider])
+def key_of(seen: Agent, doing: Doing) -> str:
+    """Return what a person presses in the dialog. Claude's No has the number that stands before it: 2, 3 or 4."""
+    provider = seen.session.plan.provider
+    if doing == "deny" and provider == "claude_code":
+        return re.findall(r"(\d)\.No", seen.screen)[-1]
+    return {"escape": "\x1b", "deny": NO.get(provider, ""), "question": "\r"}.get(doing, YES[provider])
 
 
 async def decided_afar(seen: Agent, request: dict[str, Any], doing: Doing, first: First) -> None:

@@ -156,8 +156,9 @@ async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_mod
     kind = catalog.recognise(["copilot"])
     assert kind is not None
     async with in_terminal(bench, agent, kind) as seen:
-        await trio.sleep(6)
-        await seen.keys("\r")  # its question whether to trust the folder
+        await seen.until(lambda agent: "Confirmfoldertrust" in agent.screen)
+        await trio.sleep(1)
+        await seen.keys("\r")
         await typed(seen, "do:shell please")
         await seen.is_now("waiting")
         await trio.sleep(1)

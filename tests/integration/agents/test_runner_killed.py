@@ -13,10 +13,11 @@ import trio
 from tests.integration.agents import others
 from tests.integration.agents.others import Kind, of_session
 from tests.integration.agents.test_claude_with_the_service import TOWNWATCH, Far
-from tests.support.agents import fake_model
+from tests.support.agents import fake_acp_path, fake_model
 from tests.support.agents.fake_protocols import PROTOCOLS
 from tests.support.service import open_town
 
+BY_HAND = others.by_hand(others.CLAUDE, others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)
 KINDS = [others.CLAUDE, *others.by_hand(others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
 
 
@@ -88,3 +89,53 @@ async def test_its_return_tells_the_truth_and_ends_what_was_left(
                 ended = await far.get(f"/api/runner/sessions/{far.session_id}")
                 assert ended["reason"] == "runner process lost"
                 assert ended["pendingApprovals"] == []
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("kind", [None, *BY_HAND], ids=lambda kind: kind.provider if kind is not None else "acp")
+async def test_a_question_that_waits_when_it_is_killed_is_a_no(
+    tmp_path: Path, model: fake_model.Model, kind: Kind | None
+) -> None:
+    """None: an agent of ours that speaks ACP."""
+    work = tmp_path / "work"
+    work.mkdir()
+    env, ordered = {}, {"providerId": "acp", "command": [sys.executable, "-I", "-S", str(fake_acp_path()), "ask"]}
+    path = os.environ["PATH"]
+    if kind is not None:
+        place = others.place(kind, tmp_path, work, model)
+        env, ordered = place.env, {"providerId": kind.provider}
+        path = os.pathsep.join([place.env["PATH"], path])
+    async with open_town(tmp_path / "service") as town:
+        headers = {"authorization": f"Bearer {town.token}"}
+        async with httpx.AsyncClient(base_url=town.url, headers=headers, trust_env=False, timeout=30) as http:
+            far = Far(http)
+            async with daemon(town.state, path) as process:
+                await online(far)
+                body = {
+                    **ordered,
+                    "runnerId": "runner_local",
+                    "repoRef": {"provider": "local", "path": str(work)},
+                    "task": {"title": "Ask", "goal": "do:risky please"},
+                    "env": {**env, "PATH": path},
+                }
+                started = await http.post("/api/runner/sessions", json=body)
+                assert started.status_code == 201, started.text
+                far.session_id = started.json()["sessionId"]
+                asked = await far.asked()
+                process.kill()
+                await process.wait()
+                given = await far.decide(asked, decision="allow")  # its runner cannot hear it any more
+                assert given.status_code == 200
+            async with daemon(town.state, path):
+                await online(far)
+                with trio.fail_after(10):
+                    while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
+                        await trio.sleep(0.05)
+                    while of_session(far.session_id):
+                        await trio.sleep(0.05)
+                ended = await far.get(f"/api/runner/sessions/{far.session_id}")
+                assert ended["reason"] == "runner process lost"
+                assert ended["pendingApprovals"] == []
+                decided = (await far.get("/api/approvals?state=decided"))["items"]
+                assert [one["outcome"]["decision"] for one in decided] == ["deny"]
+                assert not (work / "risky.txt").exists()

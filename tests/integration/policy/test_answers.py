@@ -1,6 +1,7 @@
 """Who may answer: two people, people only, an owner, not the person who started it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -167,13 +168,37 @@ async def test_a_repositorys_file_may_want_two_people_and_no_question_can_want_l
         assert (await ruled.decide("bob", "allow")).json()["needed"] == 3
 
 
-async def test_an_option_for_always_answers_no_later_question(ruled: Ruled) -> None:
+@pytest.mark.parametrize("kind", ["allow_always", "always"])
+async def test_an_option_for_always_answers_no_later_question(ruled: Ruled, kind: str) -> None:
+    """`always`: so runners of earlier releases call it where the agent is Codex or OpenCode."""
     await ruled.rules(HUMAN)
     async with ruled.town.runner() as runner:
-        options = [{"id": "always", "label": "Always", "kind": "allow_always"}]
+        options = [{"id": "always", "label": "Always", "kind": kind}]
         await ask(runner, context={"input": {"command": "git push"}, "options": options})
         refused = await ruled.decide("ann", "allow", optionId="always")
         assert (refused.status_code, "always" in refused.json()["error"]["message"]) == (403, True)
+
+
+@pytest.mark.parametrize(
+    ("from_afar", "given"),
+    [
+        ({"allow": "no", "note": "no", "why": "it takes a yes in its terminal only"}, {}),
+        ({"allow": "no"}, {"holdMs": 5000}),
+        ({"allow": "option", "note": "no"}, {}),
+        ({"allow": "plain", "changedInput": False}, {"updatedInput": {"command": "git push --tags"}}),
+    ],
+)
+async def test_what_its_agent_cannot_take_from_here_is_refused_at_once_and_waits(
+    ruled: Ruled, from_afar: dict[str, Any], given: dict[str, Any]
+) -> None:
+    async with ruled.town.runner() as runner:
+        await ask(runner, context={"input": {"command": "git push"}, "fromAfar": from_afar})
+        refused = await ruled.decide("ann", "allow", **given)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "E_NOT_FROM_AFAR")
+        assert from_afar.get("why", "") in refused.json()["error"]["message"]
+        assert "a1" in await ruled.waiting()
+        assert (await ruled.decide("ann", "deny")).status_code == 200
+        assert (await runner.next("command"))["decision"] == "deny"
 
 
 @pytest.mark.parametrize("kind", ["socketio", "control"])

@@ -47,6 +47,26 @@ def turn(prompt: int) -> None:
     elif MODE == "files":
         send(id=5, method="fs/write_text_file", params={"sessionId": "s", "path": "/etc/passwd", "content": "x"})
         receive()
+    elif MODE == "twice":  # two questions, one id
+        ask(OPTIONS)
+        send(id=0, method="session/request_permission",
+             params={"sessionId": "s", "toolCall": {**CALL, "toolCallId": "t2", "rawInput": {"command": "rm -r ."}},
+                     "options": OPTIONS})  # fmt: skip
+        receive()
+    elif MODE == "many":
+        for number in range(1000):
+            call = {**CALL, "toolCallId": f"t{number}", "rawInput": {"command": f"make {number}"}}
+            given = {"sessionId": "s", "toolCall": call, "options": OPTIONS}
+            send(id=number, method="session/request_permission", params=given)
+        receive()
+    elif MODE == "garbage":
+        sys.stdout.write("\x00\x1b]52;c;aGk=\x07{not json}\n" * 2000 + "[" * 100_000 + "\n{\n")
+        sys.stdout.flush()
+        send(id=prompt, result=17)
+        return
+    elif MODE == "dies":
+        ask(OPTIONS)
+        sys.exit(9)
     elif MODE == "plain":
         update(sessionUpdate="agent_message_chunk", content={"type": "text", "text": "heard"})
     else:

@@ -7,8 +7,10 @@ import pytest
 
 from tests.support.tracing import lines, of_type
 from townwatch.runner.agents.acp import reading
+from townwatch.runner.agents.acp.host import choice
 from townwatch.runner.agents.events import (
     AgentMessage,
+    Answer,
     CliSession,
     CommandEnded,
     CommandStarted,
@@ -165,6 +167,30 @@ def test_session_sums_of_tokens_are_told_as_what_was_added() -> None:
 def test_the_size_of_the_context_is_known() -> None:
     context = of_type(replay("claude-agent-acp").readings, ContextUsage)[-1]
     assert context.size == 1_000_000
+
+
+class TestWhatIsAnsweredFromAfar:
+    def asked(self, *kinds: str) -> Asked:
+        options = [{"optionId": kind, "name": kind, "kind": kind} for kind in kinds]
+        call = {"toolCallId": "t", "title": "x"}
+        (asked,) = of_type(reading.UpdateReader().asked("1", {"toolCall": call, "options": options}), Asked)
+        return asked
+
+    @pytest.mark.parametrize(
+        ("kinds", "allow"),
+        [
+            (["allow_once", "reject_once"], "plain"),
+            (["allow_always", "reject_once"], "option"),
+            (["reject_once"], "no"),
+        ],
+    )
+    def test_a_yes_as_the_agent_offers_it(self, kinds: list[str], allow: str) -> None:
+        assert self.asked(*kinds).question.from_afar.allow == allow
+
+    def test_a_plain_no_is_no_for_always_where_the_agent_knows_both(self) -> None:
+        asked = self.asked("reject_always", "allow_once", "reject_once")
+        assert choice(asked, Answer(decision="deny")) == "reject_once"
+        assert choice(asked, Answer(decision="deny", option_id="reject_always")) == "reject_always"
 
 
 class TestUnknownShapes:

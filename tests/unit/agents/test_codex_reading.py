@@ -60,7 +60,7 @@ class TestAClientThatComesLate:
         assert asked.question.summary == "echo outside > risky.txt"
         assert asked.question.category == "shell"
         assert asked.question.suggestions == ["/bin/bash", "-lc", "echo outside > risky.txt"]
-        assert {option.kind for option in asked.question.options} == {"allow", "stop", "deny"}
+        assert [option.kind for option in asked.question.options] == ["allow_once", "reject_once", "reject_once"]
 
     def test_hears_that_it_is_over_and_the_command_ran(self) -> None:
         heard = replay(LATE)
@@ -137,12 +137,39 @@ class TestDecisions:
         offered = self.asked(availableDecisions=["accept", "acceptForSession", "cancel"])
         always = Answer(decision="allow", option_id="acceptForSession")
         assert decision(*offered, always) == {"decision": "acceptForSession"}
+        kinds = [option.kind for option in offered[0].question.options]
+        assert kinds == ["allow_once", "allow_always", "reject_once", "reject_once"]
         with pytest.raises(NotPossible):
             decision(*self.asked(), always)
 
     def test_an_option_that_denies_is_no_way_to_allow(self) -> None:
         with pytest.raises(NotPossible):
             decision(*self.asked(), Answer(decision="allow", option_id="decline"))
+
+
+class TestWhatIsAnsweredFromAfar:
+    def asked(self, method: str, **params: Any) -> Asked:
+        (asked,) = of_type(reading.CodexReader().asked("0", method, {"itemId": "c", "threadId": "t", **params}), Asked)
+        return asked
+
+    @pytest.mark.parametrize(
+        ("offered", "allow"), [(["accept"], "plain"), (["acceptForSession"], "option"), (["cancel"], "no")]
+    )
+    def test_a_yes_as_codex_offers_it(self, offered: list[str], allow: str) -> None:
+        asked = self.asked(TestDecisions.COMMAND, command="make", availableDecisions=offered)
+        assert asked.question.from_afar.allow == allow
+
+    def test_no_secret_is_typed_elsewhere_than_in_its_terminal(self) -> None:
+        question = {"id": "q", "header": "h", "question": "The key?", "isSecret": True, "options": None}
+        asked = self.asked("item/tool/requestUserInput", questions=[question])
+        assert asked.question.from_afar.allow == "no"
+
+    def test_a_single_question_is_answered_by_an_option(self) -> None:
+        question = {"id": "q", "header": "h", "question": "Which?", "options": [{"label": "red", "description": ""}]}
+        asked = self.asked("item/tool/requestUserInput", questions=[question])
+        request = RpcRequest(method="item/tool/requestUserInput", params={}, id=0)
+        given = decision(asked, request, Answer(decision="allow", option_id="red"))
+        assert given == {"answers": {"q": {"answers": ["red"]}}}
 
 
 class TestUnknownShapes:

@@ -1,6 +1,6 @@
 """What the parser reads out of the recorded events of OpenCode's server."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -65,6 +65,8 @@ class TestARecordedTurn:
         asked = of_type(replay(), Asked)[0]
         assert asked.effects == {"once": "allow", "always": "always", "reject": "deny"}
         assert asked.question.suggestions == ["echo *"]
+        kinds = [option.kind for option in asked.question.options]
+        assert kinds == ["allow_once", "allow_always", "reject_once"]
 
     def test_the_refused_command_never_ran(self) -> None:
         heard = replay()
@@ -85,6 +87,26 @@ class TestARecordedTurn:
         heard = replay()
         assert [turn.result for turn in of_type(heard, Turn)] == ["completed"]
         assert of_type(heard, Status)[-1].status == "idle"
+
+
+class TestQuestions:
+    ASKED: ClassVar[dict[str, Any]] = {
+        "id": "q1",
+        "sessionID": "s",
+        "questions": [{"question": "Which?", "header": "h", "options": [], "multiple": True, "custom": False}],
+    }
+
+    def test_several_answers_and_none_of_ones_own_are_said_in_our_words(self) -> None:
+        (asked,) = OpenCodeReader().question(self.ASKED).question.questions
+        assert (asked["multiSelect"], asked["freeText"]) == (True, False)
+
+    def test_a_single_one_is_answered_by_an_option(self) -> None:
+        path, body = reply(OpenCodeReader().question(self.ASKED), Answer(decision="allow", option_id="red"))
+        assert (path, body) == ("/question/q1/reply", {"answers": [["red"]]})
+
+    def test_a_yes_alone_answers_none(self) -> None:
+        with pytest.raises(NotPossible):
+            reply(OpenCodeReader().question(self.ASKED), Answer(decision="allow"))
 
 
 class TestOtherEvents:

@@ -20,6 +20,8 @@ def asked(**more: Any) -> ApprovalRequest:
         (asked(context={"input": {"command": "npm test -- -u"}, "cwd": "/src"}), "npm test -- -u\nin /src"),
         (asked(summary="runs the tests", context={"command": "make"}), "make\nruns the tests"),
         (asked(context={"rule": {"id": "r", "why": "asked by r"}}), "npm test"),
+        (asked(context={"fromAfar": {"allow": "plain", "note": "no"}}), "npm test"),
+        (asked(context={"fromAfar": {"allow": "no", "note": "no"}}), None),
         (asked(context={"rule": {"id": "r", "answer": {"people": 2}}}), None),
         (asked(context={"input": {"command": "make", "env": "X=1"}}), None),
         (asked(context={"diff": "+x"}), None),

@@ -10,7 +10,7 @@ from townwatch.access.policy import Action
 from townwatch.actors import messages as m
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
-from townwatch.contracts.answers import Answerer, AnswerRefused
+from townwatch.contracts.answers import Answerer, AnswerRefused, FromAfar
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.store.deciding import answers, approvals
@@ -107,6 +107,8 @@ async def decide_approval(call: Call[rest.DecisionBody, None]) -> rest.DecisionM
     agent goes on; `stop` also ends the session. The list of decided approvals says how each ended. An allow with
     `holdMs` stands at once, is given to the runner after that time, and can be taken back until then.
 
+    What its agent cannot take from here (`context.fromAfar`) is a 409 E_NOT_FROM_AFAR that says where it is answered.
+
     Where a rule says who may allow it, an allow of another person is a 403 E_ANSWER_REFUSED that says why, and one that
     needs more people is counted: the answer has `needed` and `allowedBy`, and nothing is decided yet. A denial ends it.
     """
@@ -122,6 +124,9 @@ async def decided(call: Call[Any, Any], approval_id: str, wanted: rest.DecisionB
     waiting = call.session.pending.get(approval_id)
     if waiting is not None:
         wanted.check_for(waiting)
+        why = FromAfar.of(waiting.context).refusal(wanted.decision, wanted.option_id, wanted.updated_input)
+        if why is not None:
+            raise ProblemError(409, why, "E_NOT_FROM_AFAR")
     decision = m.Decide(
         approval_id,
         wanted.decision,

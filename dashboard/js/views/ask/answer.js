@@ -19,6 +19,12 @@ function useAwake() {
   return awake;
 }
 
+/** Where a yes is given that cannot be given plainly here. */
+const elsewhere = (ask) => (ask.allow === "no" ? `${ask.verb} it in its terminal; a no can be given here.` : `${ask.verb} it by one of its own answers.`);
+
+/** Whom a note reaches: some agents have no place for one. */
+const noteName = (ask) => (ask.byPerson ? "Note" : { any: "Note to the agent", deny: "Note to the agent with a no", no: "Note for the record" }[ask.note]);
+
 export function Answer({ one, ask, unread }) {
   const [note, setNote] = useState("");
   const [given, setGiven] = useState({});
@@ -31,23 +37,24 @@ export function Answer({ one, ask, unread }) {
   const off = store.stale.value || verdict?.state === "sending" || !awake;
   const answers = ask.kind === "question" ? answersOf(ask.questions, given) : {};
   const terms = termsOf(one);
-  const mayAllow = !off && !ask.cut && !unread && answers !== null;
+  const mayAllow = !off && ask.allow !== "no" && !ask.cut && !unread && answers !== null;
   const say = (decision, more = {}) => decide(one, decision, { note: note.trim() || undefined, ...(decision === "allow" ? answers : {}), ...more });
   const ready = (decision, more) => (decision === "allow" && one.risk === "high" ? setSure({ decision, more }) : say(decision, more));
   if (sure) return html`<${Sure} one=${one} sure=${sure} back=${() => setSure(false)} yes=${() => say(sure.decision, sure.more)} />`;
   return html`
-    ${ask.questions.map((question) => html`<${Question} key=${question.key} name=${`${approvalKey(one)} ${question.key}`} question=${question} given=${given[question.key]} set=${(value) => setGiven({ ...given, [question.key]: value })} />`)}
+    ${ask.questions.map((question) => ask.allow === "no" ? html`<p key=${question.key}><${Literal} text=${question.text} /></p>` : html`<${Question} key=${question.key} name=${`${approvalKey(one)} ${question.key}`} question=${question} given=${given[question.key]} set=${(value) => setGiven({ ...given, [question.key]: value })} />`)}
     ${terms ? html`<p class="ask-why is-terms" data-testid="terms" role="status"><${Literal} text=${terms} /></p>` : null}
+    ${ask.allow === "plain" ? null : html`<p class="ask-why" data-testid="not-from-here" role="status"><b>${elsewhere(ask)}</b>${ask.why ? html` <${Literal} text=${`${ask.why}.`} />` : null}</p>`}
     <div class="ask-answer">
-      <label><span class="sr-only">Note ${ask.byPerson ? "" : "to the agent "}about: <${Literal} text=${ask.title} /></span><input class="input" placeholder=${ask.byPerson ? "Note (optional)" : "Note to the agent (optional)"} maxlength="2000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)} /></label>
+      <label><span class="sr-only">${noteName(ask)} about: <${Literal} text=${ask.title} /></span><input class="input" placeholder=${`${noteName(ask)} (optional)`} maxlength="2000" value=${note} onInput=${(event) => setNote(event.currentTarget.value)} /></label>
       <div class="ask-buttons">
-        <button type="button" class="button primary" ref=${allow} data-testid="allow" data-decision="allow" disabled=${!mayAllow} onClick=${() => ready("allow")}>${ask.verb}${one.risk === "high" ? " …" : ""}</button>
+        ${ask.allow === "plain" ? html`<button type="button" class="button primary" ref=${allow} data-testid="allow" data-decision="allow" disabled=${!mayAllow} onClick=${() => ready("allow")}>${ask.verb}${one.risk === "high" ? " …" : ""}</button>` : null}
         <button type="button" class="button" data-testid="deny" data-decision="deny" disabled=${off} onClick=${() => say("deny")}>${ask.refuse}</button>
       </div>
       <div class="ask-more">
         ${ask.always.map((option) => html`<button type="button" class="link-button" disabled=${!mayAllow} onClick=${() => ready("allow", { optionId: option.id })}>${ask.verb}: <${Literal} text=${option.label} /></button>`)}
         ${ask.byPerson ? null : html`<button type="button" class="link-button" data-testid="deny-stop" disabled=${off} onClick=${() => setSure({ decision: "deny", more: { stop: true } })}>${ask.refuse} and stop the agent …</button>`}
-        <span class="push">${store.stale.value ? "The service does not answer, so nothing can be decided now." : unread ? "Read the rest before you allow it." : html`<span class="wide-only"><kbd>Ctrl Enter</kbd> ${ask.verb.toLowerCase()} · <kbd>Ctrl ⌫</kbd> ${ask.refuse.toLowerCase()}</span>`}</span>
+        <span class="push">${store.stale.value ? "The service does not answer, so nothing can be decided now." : unread ? "Read the rest before you allow it." : html`<span class="wide-only">${ask.allow === "plain" ? html`<kbd>Ctrl Enter</kbd> ${ask.verb.toLowerCase()} · ` : null}<kbd>Ctrl ⌫</kbd> ${ask.refuse.toLowerCase()}</span>`}</span>
       </div>
       ${verdict?.state === "failed" || verdict?.state === "late" ? html`<p class="failure" role="alert">${verdict.text}</p>` : null}
     </div>`;
