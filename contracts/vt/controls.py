@@ -141,7 +141,8 @@ def escape(screen: Surface, intermediates: str, final: str) -> None:
 def _alignment(screen: Surface) -> None:
     screen.place(0, 0)
     buffer, pen = screen.buffer, screen.pen
-    for line in buffer.lines[buffer.y :]:
+    # In origin mode xterm.js begins at the region's top; without a scrollback it comes round to the first rows.
+    for line in buffer.lines[buffer.y if buffer.scrollback else 0 :]:
         line.fill("E", Pen(pen.fg, pen.bg))
         line.wrapped = False
     screen.place(0, 0)

@@ -4,9 +4,9 @@ from functools import lru_cache
 
 from townwatch.contracts.vt.cells import COLOR, DEFAULT_PEN, TAIL, Line, Pen, Wide, has_content
 from townwatch.contracts.vt.receiver import Receiver
-from townwatch.contracts.vt.widths import Join, follow
+from townwatch.contracts.vt.widths import EXTEND, SPACING, ZWJ, Join, follow, kind
 
-_STARTERS = ("😀", "ᄀ", "가", "각", "🇩")
+STARTERS = ("😀", "ᄀ", "가", "각", "漢")
 """Wide characters of each kind that others join."""
 
 
@@ -29,7 +29,7 @@ class Rows:
         if early and wraps_into is not None and pens[-1] == wraps_into.pens[0]:
             end = cols - 1  # a wide character that did not fit: it leaves this cell behind itself
         odd = end == cols and cols > 2 and (_styled_blank(text[-1], pens[-1]) or _is_half(text, cols - 1))
-        end -= 1 if odd else 0
+        end = _odd_from(text, pens) if odd else end
         halved = cols > 2 and text[-2].__class__ is Wide and text[-1] != TAIL
         column = 0
         while column < end:
@@ -39,11 +39,8 @@ class Rows:
                 column = self._cell(text, pens, column)
         if odd and wraps_into is None:
             column = self._odd_end(text, pens)
-        if halved and wraps_into is None:
-            begins, joins = at_margin(text[-2], halved=True) or (text[-2], "")
-            self._use(pens[-2])
-            self._say(f"\x1b[{cols - 1}G{begins}\x1b[?7l{joins}\x1b[?7h")
-            column = cols - 1
+        if halved and (wraps_into is None or (column == cols and at_margin(text[-2]) is None)):
+            column = self._halved_end(text, pens)
         if wraps_into is not None:
             column = self._wrap(text, pens, column, wraps_into)
         return column
@@ -135,14 +132,32 @@ class Rows:
             self._again(text, pens, cols - 3)
             self._again(text, pens, cols - 2)
         else:
+            start = max(1, _odd_from(text, pens))
+            for column in range(start, cols):  # each one column to the left, then all of them to the right
+                self._use(DEFAULT_PEN)
+                self._say(f"\x1b[{column}G漢\x1b[{column + 1}G")
+                self._use(pens[column])
+                self._say("x")
             self._use(DEFAULT_PEN)
-            self._say(f"\x1b[{cols - 1}G漢\x1b[{cols - 1}G\x1b[4h")
-            self._use(pens[-1])
-            self._say(f"x\x1b[4l\x1b[{cols - 1}G")
-            self._use(DEFAULT_PEN)
-            self._say("\x1b[X")
-            self._again(text, pens, cols - 2)
+            self._say(f"\x1b[{start}G\x1b[@")
+            self._again(text, pens, start - 1)
         self._say(f"\x1b[{cols}G")
+        return cols - 1
+
+    def _halved_end(self, text: list[str], pens: list[Pen]) -> int:
+        """A wide character before the last column whose second half is not there: without wrapping, what is printed
+        at the margin goes over it.
+        """
+        cols, made = self._cols, at_margin(text[-2])
+        if made is None and has_content(text[-1]):
+            self._use(pens[-2])
+            self._say(f"\x1b[{cols - 1}G{text[-2]}\x1b[?7l")
+            self._use(pens[-1])
+            self._say(f"{text[-1]}\x1b[?7h")
+            return cols
+        begins, joins = made or at_margin(text[-2], halved=True) or (text[-2], "")
+        self._use(pens[-2])
+        self._say(f"\x1b[{cols - (1 if begins else 0)}G{begins}\x1b[?7l{joins}\x1b[?7h")
         return cols - 1
 
     def _again(self, text: list[str], pens: list[Pen], column: int) -> None:
@@ -161,15 +176,15 @@ class Rows:
         first = into.text[0]
         natural = column == cols and text[-1] != "" and text[-1].__class__ is not Wide
         early = column == cols - 1 and text[-1] == "" and first.__class__ is Wide and pens[-1] == into.pens[0]
+        before = column - (2 if text[column - 1] == TAIL else 1)
+        if (natural or early) and _may_join(text[before], first):
+            self._say("\x1b\\")
         if early and into.pens[0].bg & COLOR:
             self._use(into.pens[0])
             self._say(first + "\r")
             self._use(DEFAULT_PEN)
             self._say(f"\x1b[{cols}X")  # a line that scrolls in has the background of that moment
             return column
-        before = column - (2 if text[column - 1] == TAIL else 1)
-        if (natural or early) and _may_join(text[before], first):
-            self._say("\x1b\\")
         if early or (natural and has_content(first) and not into.pens[0].bg & COLOR):
             return column
         if not natural:  # a filler in the last column, taken back afterwards
@@ -195,19 +210,31 @@ def at_margin(cell: str, *, halved: bool = False) -> tuple[str, str] | None:
     character that has no room in the last column is left out, and what joins it goes to the cell before: the second
     part begins with such a character. `halved`: the cluster is to have no second half.
     """
-    if len(cell) == 1:
+    whole = _natural(cell)
+    if whole == len(cell) and not halved and _width(cell) == 2:
         return None
+    index = min(whole, 1 if whole == len(cell) else whole)
+    if kind(cell[0])[0] in (EXTEND, SPACING, ZWJ) and (halved or _width(cell[:index]) != 2):
+        index = 0
+    starter = next((one for one in STARTERS if _joins_all(one, cell[index:])), None)
+    return None if starter is None else (cell[:index], starter + cell[index:])
+
+
+def _natural(cell: str) -> int:
+    """Return how many characters of a text are one cluster when they are printed."""
     join: Join | None = None
     for index, char in enumerate(cell):
         join, joins = follow(join, char)
         if index and not joins:
-            break
-    else:
-        if not halved:
-            return None
-        index = 1
-    starter = next((one for one in _STARTERS if _joins_all(one, cell[index:])), None)
-    return None if starter is None else (cell[:index], starter + cell[index:])
+            return index
+    return len(cell)
+
+
+def _width(cluster: str) -> int:
+    join: Join | None = None
+    for char in cluster:
+        join, _ = follow(join, char)
+    return join[1] if join is not None else 0
 
 
 def _joins_all(start: str, text: str) -> bool:
@@ -223,6 +250,15 @@ def _joins_all(start: str, text: str) -> bool:
 def _is_half(text: list[str], column: int) -> bool:
     """Return True for the second half of a wide character without its first: xterm.js leaves some."""
     return text[column : column + 1] == [TAIL] and not (column and text[column - 1].__class__ is Wide)
+
+
+def _odd_from(text: list[str], pens: list[Pen]) -> int:
+    """Return the first of the columns that `_odd_end` writes."""
+    column = len(text) - 1
+    if text[column] != TAIL:
+        while column and _styled_blank(text[column - 1], pens[column - 1]):
+            column -= 1
+    return column
 
 
 def _styled_blank(cell: str, pen: Pen) -> bool:

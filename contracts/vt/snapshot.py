@@ -11,8 +11,9 @@ from townwatch.contracts.vt.buffer import Buffer
 from townwatch.contracts.vt.cells import COLOR, DEFAULT_PEN, TAIL, Line, Pen, Wide, has_content
 from townwatch.contracts.vt.modes import ENCODINGS, Modes
 from townwatch.contracts.vt.receiver import Receiver
-from townwatch.contracts.vt.rows import Rows
+from townwatch.contracts.vt.rows import STARTERS, Rows, at_margin
 from townwatch.contracts.vt.screen import VtScreen
+from townwatch.contracts.vt.widths import follow
 
 _FRESH = Modes()
 _SHIFTS = ("\x0f", "\x0e", "\x1bn", "\x1bo")
@@ -178,6 +179,8 @@ class _Writer:
         start = _last_cluster(row, min(x, cols))
         if screen.join is None and x < cols:
             start = None
+        dropped = self._dropped(row, start)
+        start = None if dropped else start
         blank = x >= cols and not any(row.text[:cols])
         looks = row.pens[start] if start is not None else Pen(0, row.pens[0].bg & COLOR) if blank else pen
         exact = sgr.visible(looks) == sgr.visible(pen)
@@ -189,12 +192,11 @@ class _Writer:
         else:
             receiver.use(looks, last=exact)
         if start is not None:
-            self._place(start, buffer.y, at)
-            if exact:
-                if screen.modes.insert:  # the text is taken out, and comes back by being inserted
-                    self._say(f"\x1b[{2 if row.text[start].__class__ is Wide else 1}P")
-                self._say(late)
-            self._say(row.text[start])
+            self._last(row, start, at, late if exact else "")
+        elif (
+            x >= cols and buffer is screen.normal
+        ):  # behind the last column, where nothing is: it comes along from there
+            self._say(f"\x1b[?47h\x1b[{buffer.y + 1};{cols}H#\x1b[?47l")
         elif blank:
             self._place(cols - 1, buffer.y, at)
             self._say("#\x1b[1K")
@@ -202,8 +204,46 @@ class _Writer:
             self._place(min(x, cols - 1), buffer.y, at)
         if start is None or not exact:
             self._say(late)
+        self._say(dropped)
         if not exact:
             receiver.turn(pen) if left else receiver.use(pen, last=True)
+
+    def _dropped(self, row: Line, start: int | None) -> str:
+        """Return a wide character that had no room in the last column, and which the next one may join; or nothing."""
+        screen, join = self._screen, self._screen.join
+        if join is None or join[1] != 2 or screen.modes.wraparound or screen.buffer.x != screen.cols - 1:
+            return ""
+        if start is not None and row.text[start].__class__ is Wide:
+            return ""
+        return next((one for one in STARTERS if follow(None, one)[0] == join), "")
+
+    def _last(self, row: Line, start: int, at: tuple[int, int] | None, late: str) -> None:
+        """The last character again. `late`: modes that begin right before it."""
+        screen, receiver, text = self._screen, self._receiver, row.text[start]
+        y, cols, wide = screen.buffer.y, screen.cols, text.__class__ is Wide
+        halved = wide and start + 2 == cols and row.text[-1] != TAIL
+        before = start - 1 if start + 1 == cols and row.text[start - 1].__class__ is Wide else None
+        made = at_margin(text, halved=halved) if wide else None
+        if made is not None:  # at the margin, and not wrapping: else nothing joins it any more
+            again = made[0] and start + (2 if halved else 3) == cols and not screen.modes.wraparound
+            self._place(start if again else min(screen.buffer.x, cols - 1), y, at)
+            self._say(late)
+            self._say(made[0] + made[1] if again else "")
+        elif before is not None:  # written over the second half of a wide one, as it was
+            pen = receiver.pen
+            self._place(before, y, at)
+            receiver.use(row.pens[before])
+            self._say(row.text[before] + "\x1b[?7l")
+            receiver.use(pen)
+            self._say(late)
+            self._say(text)
+            self._say("\x1b[?7h" if screen.modes.wraparound else "")
+        else:
+            self._place(start, y, at)
+            if late and screen.modes.insert:  # taken out, as far as it comes back by being inserted
+                self._say(f"\x1b[{follow(None, text[0])[0][1]}P")
+            self._say(late)
+            self._say(text)
 
     def _leaves(self, pen: Pen, looks: Pen) -> bool:
         """Make a pen that only a restored cursor leaves, in the colours of `looks`. False if this one's does not, or if
