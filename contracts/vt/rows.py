@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from townwatch.contracts.vt.cells import COLOR, DEFAULT_PEN, TAIL, Line, Pen, Wide, has_content
 from townwatch.contracts.vt.receiver import Receiver
-from townwatch.contracts.vt.widths import EXTEND, SPACING, ZWJ, Join, follow, kind
+from townwatch.contracts.vt.widths import Join, follow
 
 STARTERS = ("😀", "ᄀ", "가", "각", "漢")
 """Wide characters of each kind that others join."""
@@ -148,16 +148,17 @@ class Rows:
         """A wide character before the last column whose second half is not there: without wrapping, what is printed
         at the margin goes over it.
         """
-        cols, made = self._cols, at_margin(text[-2])
-        if made is None and has_content(text[-1]):
+        cols = self._cols
+        if at_margin(text[-2]) is None and has_content(text[-1]):
             self._use(pens[-2])
             self._say(f"\x1b[{cols - 1}G{text[-2]}\x1b[?7l")
             self._use(pens[-1])
             self._say(f"{text[-1]}\x1b[?7h")
             return cols
-        begins, joins = made or at_margin(text[-2], halved=True) or (text[-2], "")
+        blank = Pen(0, pens[-2].bg & COLOR)
+        begins, joins = at_margin(text[-2], halved=True, empty=blank == pens[-2]) or (text[-2], "")
         self._use(pens[-2])
-        self._say(f"\x1b[{cols - (1 if begins else 0)}G{begins}\x1b[?7l{joins}\x1b[?7h")
+        self._say(f"\x1b[{cols - 1}G" + (begins or "\x1b[X\x1b[C") + f"\x1b[?7l{joins}\x1b[?7h")
         return cols - 1
 
     def _again(self, text: list[str], pens: list[Pen], column: int) -> None:
@@ -205,17 +206,17 @@ class Rows:
 
 
 @lru_cache(maxsize=4096)
-def at_margin(cell: str, *, halved: bool = False) -> tuple[str, str] | None:
+def at_margin(cell: str, *, halved: bool = False, empty: bool = True) -> tuple[str, str] | None:
     """Return a wide cluster in two parts if its characters do not make it by themselves. Without wrapping, a wide
     character that has no room in the last column is left out, and what joins it goes to the cell before: the second
-    part begins with such a character. `halved`: the cluster is to have no second half.
+    part begins with such a character. `halved`: the cluster is to have no second half. `empty`: the first part may be.
     """
     whole = _natural(cell)
     if whole == len(cell) and not halved and _width(cell) == 2:
         return None
-    index = min(whole, 1 if whole == len(cell) else whole)
-    if kind(cell[0])[0] in (EXTEND, SPACING, ZWJ) and (halved or _width(cell[:index]) != 2):
-        index = 0
+    index = 1 if whole == len(cell) else whole
+    if halved and empty and any(_joins_all(one, cell) for one in STARTERS):
+        index = 0  # all of it joined an empty cell
     starter = next((one for one in STARTERS if _joins_all(one, cell[index:])), None)
     return None if starter is None else (cell[:index], starter + cell[index:])
 

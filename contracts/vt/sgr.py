@@ -189,7 +189,7 @@ def is_settled(pen: Pen) -> bool:
 def visible(pen: Pen) -> Pen:
     """The settled pen with which a cell looks the same."""
     if not pen.bg & EXTENDED:
-        return Pen(pen.fg, pen.bg)
+        return Pen(pen.fg, pen.bg | EXTENDED, 1 << STYLE_SHIFT) if pen.fg & UNDERLINE else Pen(pen.fg, pen.bg)
     if pen.extended & STYLE:  # xterm.js draws these lines whether or not the attribute is there
         return pen._replace(fg=pen.fg | UNDERLINE)
     return pen if pen.link is not None else Pen(pen.fg & ~UNDERLINE, pen.bg & ~EXTENDED)

@@ -13,7 +13,7 @@ from townwatch.contracts.vt.modes import ENCODINGS, Modes
 from townwatch.contracts.vt.receiver import Receiver
 from townwatch.contracts.vt.rows import STARTERS, Rows, at_margin
 from townwatch.contracts.vt.screen import VtScreen
-from townwatch.contracts.vt.widths import follow
+from townwatch.contracts.vt.widths import Join, follow
 
 _FRESH = Modes()
 _SHIFTS = ("\x0f", "\x0e", "\x1bn", "\x1bo")
@@ -48,6 +48,7 @@ class _Writer:
         text_end = len(self._out)
         self._extras(normal)
         if on_alternate:
+            self._receiver.link(screen.pen.link)  # an open link of the main screen outlives the other one
             self._use(DEFAULT_PEN)
             self._say("\x1b[?47h")
             if self._moved or at != (0, 0):
@@ -89,6 +90,8 @@ class _Writer:
         self._moved = False
         x, cells = 0, 0
         line = _line_at(buffer, 0, screen.cols)
+        if line.wrapped and buffer is screen.normal and screen.rows > 1:  # it went on from a line that is gone
+            self._say(f"\x1b[{screen.cols}G##\r\x1b[X\x1b[H\x1b[M")
         for index in range(last + 1):
             following = _line_at(buffer, index + 1, screen.cols) if index < last else None
             x = rows.write(line, following if following is not None and following.wrapped else None)
@@ -215,7 +218,7 @@ class _Writer:
             return ""
         if start is not None and row.text[start].__class__ is Wide:
             return ""
-        return next((one for one in STARTERS if follow(None, one)[0] == join), "")
+        return _starter(join)
 
     def _last(self, row: Line, start: int, at: tuple[int, int] | None, late: str) -> None:
         """The last character again. `late`: modes that begin right before it."""
@@ -228,7 +231,7 @@ class _Writer:
             again = made[0] and start + (2 if halved else 3) == cols and not screen.modes.wraparound
             self._place(start if again else min(screen.buffer.x, cols - 1), y, at)
             self._say(late)
-            self._say(made[0] + made[1] if again else "")
+            self._say(made[0] + (_starter(screen.join) or made[1] if len(made[1]) == 1 else made[1]) if again else "")
         elif before is not None:  # written over the second half of a wide one, as it was
             pen = receiver.pen
             self._place(before, y, at)
@@ -240,10 +243,16 @@ class _Writer:
             self._say("\x1b[?7h" if screen.modes.wraparound else "")
         else:
             self._place(start, y, at)
+            name = screen.charsets[screen.level]
+            drawn = (
+                screen.join is None and name and screen.charset == name
+            )  # the text is from before this set was chosen
+            self._say(_designate(screen.level, "B") if drawn else "")
             if late and screen.modes.insert:  # taken out, as far as it comes back by being inserted
                 self._say(f"\x1b[{follow(None, text[0])[0][1]}P")
             self._say(late)
             self._say(text)
+            self._say(_designate(screen.level, name) if drawn else "")
 
     def _leaves(self, pen: Pen, looks: Pen) -> bool:
         """Make a pen that only a restored cursor leaves, in the colours of `looks`. False if this one's does not, or if
@@ -270,6 +279,11 @@ class _Writer:
             self._say("\r" if x == 0 else f"\x1b[{x + 1}G")
             return
         self._say(f"\x1b[{max(y - top, 0) + 1};{x + 1}H" if (x, y) != (0, 0) else "\x1b[H")
+
+
+def _starter(join: Join | None) -> str:
+    """Return a wide character that leaves this to join; nothing if there is none."""
+    return next((one for one in STARTERS if follow(None, one)[0] == join), "")
 
 
 def _line_at(buffer: Buffer, index: int, cols: int) -> Line:

@@ -32,6 +32,7 @@ const pen = (core, attributes) => {
   const extended = attributes.extended;
   const bare = kept && !(extended._ext & 0x1c000000) && !extended._urlId;
   if (bare) return [colour(attributes.fg & ~UNDERLINE), colour(attributes.bg & ~HAS_EXTENDED), 0, null]; // not underlined
+  if (!kept && attributes.fg & UNDERLINE) return [colour(attributes.fg), colour(attributes.bg | HAS_EXTENDED), 1 << 26, null]; // a simple line
   const drawn = kept && extended._ext & 0x1c000000 ? UNDERLINE : 0; // a style that counts is drawn without the attribute
   return [colour(attributes.fg | drawn), colour(attributes.bg), kept ? colour(extended._urlId ? extended._ext & ~0x1c000000 : extended._ext) : 0, kept ? link(core, extended._urlId) : null];
 };
