@@ -93,7 +93,7 @@ class Rows:
             self._say("\x1b[X")
             return column + 1
         if column + 2 < self._cols and text[column] == "" and _is_half(text, column + 1):
-            return self._half(text, pens, column)
+            return self._half(pens[column], pens[column + 1], column)
         while column < end and text[column] in ("", TAIL) and pens[column] == pen:
             column += 1
             if text[column : column + 1] == [""] and _is_half(text, column + 1):
@@ -106,41 +106,35 @@ class Rows:
             self._say(f"\x1b[{count}C" if count > 1 else "\x1b[C")
         return column
 
-    def _half(self, text: list[str], pens: list[Pen], column: int) -> int:
+    def _half(self, blank: Pen, half: Pen, column: int) -> int:
         """A blank, and behind it the second half of a wide character without its first: it is moved there."""
-        self._use(pens[column + 1])
+        self._use(half)
         self._say("漢")
         self._use(DEFAULT_PEN)
         self._say(f"\x1b[{column + 2}G\x1b[@\x1b[{column + 1}G\x1b[P")
-        if pens[column] != DEFAULT_PEN:
-            self._use(Pen(0, pens[column].bg & COLOR))
+        if blank != DEFAULT_PEN:
+            self._use(Pen(0, blank.bg & COLOR))
             self._say("\x1b[X")
         self._say("\x1b[2C")
         return column + 2
 
     def _odd_end(self, text: list[str], pens: list[Pen]) -> int:
-        """The last column with what no printed character leaves there: a blank with a pen of its own (a wide character
-        is pushed half out of the line), or a second half alone (one is pushed to the end).
+        """The last columns with what no printed character leaves there: a blank with a pen of its own, or a second half
+        alone. Each is made one column to the left, then all of them are pushed to the right.
         """
-        cols = self._cols
-        if text[-1] == TAIL:
-            self._say(f"\x1b[{cols - 2}G")
-            self._use(pens[-1])
-            self._say(f"漢\x1b[{cols - 1}G")
-            self._use(DEFAULT_PEN)
-            self._say("\x1b[@")
-            self._again(text, pens, cols - 3)
-            self._again(text, pens, cols - 2)
-        else:
-            start = max(1, _odd_from(text, pens))
-            for column in range(start, cols):  # each one column to the left, then all of them to the right
+        cols, start = self._cols, max(1, _odd_from(text, pens))
+        for column in range(start, cols):
+            if text[column] == TAIL and column >= 2:
+                self._say(f"\x1b[{column - 1}G")
+                self._half(pens[column - 1], pens[column], column - 2)
+            elif _styled_blank(text[column], pens[column]):
                 self._use(DEFAULT_PEN)
                 self._say(f"\x1b[{column}G漢\x1b[{column + 1}G")
                 self._use(pens[column])
                 self._say("x")
-            self._use(DEFAULT_PEN)
-            self._say(f"\x1b[{start}G\x1b[@")
-            self._again(text, pens, start - 1)
+        self._use(DEFAULT_PEN)
+        self._say(f"\x1b[{start}G\x1b[@")
+        self._again(text, pens, start - 1)
         self._say(f"\x1b[{cols}G")
         return cols - 1
 
@@ -256,9 +250,15 @@ def _is_half(text: list[str], column: int) -> bool:
 def _odd_from(text: list[str], pens: list[Pen]) -> int:
     """Return the first of the columns that `_odd_end` writes."""
     column = len(text) - 1
-    if text[column] != TAIL:
-        while column and _styled_blank(text[column - 1], pens[column - 1]):
+    if text[column] == TAIL:
+        column -= 1
+    while column:
+        if _styled_blank(text[column - 1], pens[column - 1]):
             column -= 1
+        elif column > 1 and text[column - 2] == "" and _is_half(text, column - 1):
+            column -= 2
+        else:
+            break
     return column
 
 
