@@ -5,6 +5,8 @@ from townwatch.contracts.vt.cells import COLOR, DEFAULT_PEN, EXTENDED, STYLE, UN
 
 _SOME_LINK: Link = ("", "about:blank")
 """Opened and closed where only it can mark a saved cursor; no cell gets it."""
+_HELD_ROWS = 100
+"""Rows on which an open link is opened again at most."""
 
 
 class Receiver:
@@ -31,6 +33,14 @@ class Receiver:
     def link(self, link: Link | None) -> None:
         """Open this link, or close the one that is open."""
         if link != self.pen.link:
+            self._relink(link)
+
+    def hold(self, link: Link, rows: int) -> None:
+        """Open a link on every row: xterm.js forgets it with the last row that it was opened on, and which those were is
+        not known.
+        """
+        for row in range(1, min(rows, _HELD_ROWS) + 1):
+            self.say(f"\x1b[{row}H")
             self._relink(link)
 
     def _relink(self, link: Link | None) -> None:

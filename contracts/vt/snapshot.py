@@ -189,6 +189,9 @@ class _Writer:
         exact = sgr.visible(looks) == sgr.visible(pen)
         if exact:
             looks = pen
+        if pen.link is not None:
+            receiver.hold(pen.link, screen.rows)
+            at = None
         left = not sgr.is_settled(pen) and self._leaves(pen, looks)
         if left:
             at = None
