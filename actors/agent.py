@@ -3,7 +3,7 @@
 It alone publishes to the agent's terminal watchers, so that who comes in gets the screen and then exactly what follows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -16,6 +16,7 @@ from townwatch.actors.log_reading import read_for_viewers
 from townwatch.actors.ports import Journal
 from townwatch.actors.rendering.compose import compose
 from townwatch.actors.rendering.terminal import LazyScreen, size_of
+from townwatch.actors.replay import REPLAY_EVENTS
 from townwatch.actors.session.keeping import leaves_out
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e, scopes, ui
@@ -98,8 +99,8 @@ class AgentActor(TrioActor):
                     await self._read_back(state, after=shown, until=before)
                 self._publish(state, events)
                 await self._keep_up()
-            case m.Enter(client_id=client_id, room=room):
-                entered = await self._entered(await self._current())
+            case m.Enter(client_id=client_id, room=room, since=since):
+                entered = self._known(since) or await self._entered(await self._current())
                 self._context.outlet.enter(client_id, room)  # nothing is published between the snapshot and this
                 return entered
             case m.Describe():
@@ -192,6 +193,11 @@ class AgentActor(TrioActor):
         seq = self._context.shown.get(self._session_id, 0)
         assert self._context.journal is not None
         await self._context.journal.send(m.SaveSnapshot(f"terminal:{self._session_id}", seq, encode(state)))
+
+    def _known(self, since: Mapping[str, int]) -> m.Entered | None:
+        """Return the answer for a client that gets what it missed as it was printed; None where it needs a screen."""
+        seq, after = self._context.shown.get(self._session_id, 0), since.get(self._session_id)
+        return None if after is None or seq - after > REPLAY_EVENTS else m.Entered({self._session_id: seq})
 
     async def _entered(self, screen: LazyScreen) -> m.Entered:
         """The terminal as it stands between two messages; what is published next follows it."""

@@ -10,6 +10,7 @@ import trio
 
 from townwatch.actors.context import Context
 from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
+from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e, translate
 from townwatch.contracts.codec import ContractError, decode_json, encode
 from townwatch.contracts.decoding.runner_events import decode_event
@@ -55,13 +56,22 @@ async def read_for_viewers(
 
 async def filter_after(context: Context, session_id: str, seq: int) -> ViewerFilter:
     """The viewer filter as it stands after the event `seq`."""
-    if seq <= 0:
+    state = context.board.session(session_id)
+    if seq <= 0 or (state is not None and state.whole_since is not None and state.whole_since <= seq):
         return ViewerFilter()
 
     def read(after: int, limit: int) -> list[e.RunnerEvent]:
         return decode_records(context.journal_log.read(session_id, after, limit, READ_BYTES))
 
     return await trio.to_thread.run_sync(filter_at, seq, read)
+
+
+def whole_since(before: SessionState, viewer_filter: ViewerFilter, cuts: int, seq: int) -> int | None:
+    """The state's `whole_since` once the filter has seen its events up to `seq`; `cuts`: the filter's before them."""
+    if not viewer_filter.fresh:
+        return None
+    known = before.whole_since if before.seq else 0
+    return known if viewer_filter.cuts == cuts and known is not None else seq
 
 
 async def filtered(events: Sequence[e.RunnerEvent], viewer_filter: ViewerFilter) -> list[e.RunnerEvent]:

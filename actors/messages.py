@@ -362,11 +362,15 @@ class TooManySessions(ForeignSession):
 
 @attrs.frozen
 class Enter:
-    """To a village or an agent: let this client into the room, and a village's `output`. Answer: `Entered`."""
+    """To a village or an agent: let this client into the room, and a village's `output`. Answer: `Entered`.
+
+    `since`: session → the last seq that the client has seen; where that is near, an agent makes no screen for it.
+    """
 
     client_id: str
     room: str
     output: bool = True
+    since: Mapping[str, int] = attrs.field(factory=dict[str, int])
 
 
 @attrs.frozen

@@ -155,7 +155,8 @@ class ClientRooms:
         """The screen for who comes new; exactly what was missed for who was here before."""
         agent = await self._context.router_call(m.EnsureAgent(wanted.agent_id, village_id))
         room = scopes.terminal_room(village_id, wanted.agent_id)
-        entered: m.Entered = await agent.call(m.Enter(self._client_id, room), timeout=CALL_TIMEOUT_SECONDS)
+        enter = m.Enter(self._client_id, room, since=wanted.since or {})
+        entered: m.Entered = await agent.call(enter, timeout=CALL_TIMEOUT_SECONDS)
         self.joined[room] = village_id
         known = {} if wanted.since is None else {s: q for s, q in wanted.since.items() if s in entered.positions}
         if known and await replay.missed_terminal(self._context, catching_up, room, known, entered.positions):

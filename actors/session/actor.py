@@ -17,7 +17,7 @@ import trio
 from townwatch.actors import commands, messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
-from townwatch.actors.log_reading import filter_after, filtered, read_with_times
+from townwatch.actors.log_reading import filter_after, filtered, read_with_times, whole_since
 from townwatch.actors.people.keyboard import KeyboardHeld
 from townwatch.actors.people.leases import KeyboardLeases
 from townwatch.actors.ports import Ref, TooManyPromises
@@ -228,9 +228,10 @@ class SessionActor(TrioActor):
 
     async def _forward(self, events: Sequence[e.RunnerEvent], taken: Sequence[float] | None = None) -> None:
         """Show what is durable. `taken`: when, where that is not now."""
-        before = self._state
+        before, cuts = self._state, self._filter.cuts
         events = await filtered(events, self._filter)
         after = fold_all(before, events, self._taken(events) if taken is None else taken)
+        after = attrs.evolve(after, whole_since=whole_since(before, self._filter, cuts, after.seq))
         after = self._keeping.marked(after)
         for kind, number in Counter(event.TYPE for event in events).items():
             self._context.measure("event", {"type": kind, "count": number})

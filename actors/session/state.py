@@ -133,6 +133,8 @@ class SessionState:
     landed: list[LandedAt] = attrs.field(factory=list[LandedAt])
     """The latest, oldest first."""
     traceparent: str | None = None
+    whole_since: int | None = attrs.field(default=None, eq=False)
+    """Behind this event and each later one, no control sequence of its output is unfinished; None: not known."""
     texts_left_out: bool = False
     """Its village keeps texts out of the log, or did so once since it began: they are in memory alone."""
 

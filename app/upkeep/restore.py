@@ -7,7 +7,7 @@ import attrs
 import structlog
 
 from townwatch.actors.context import Context
-from townwatch.actors.log_reading import decode_records, for_viewers
+from townwatch.actors.log_reading import decode_records, for_viewers, whole_since
 from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
 from townwatch.actors.session import state as session_state
 from townwatch.actors.session.fold import fold_all
@@ -119,9 +119,11 @@ def _read_on(stored: StoredLog, head: HeadLike, state: SessionState) -> tuple[Se
         events, taken = _readable(stored, records)
         if viewers is None:
             viewers = _viewer_filter(stored, state)
+        before, cuts = state, viewers.cuts
         state = fold_all(state, for_viewers(events, viewers), taken)
         # Reading must get on also where the last of them could not be read.
-        state = attrs.evolve(state, seq=max(state.seq, records[-1].seq))
+        seq = max(state.seq, records[-1].seq)
+        state = attrs.evolve(state, seq=seq, whole_since=whole_since(before, viewers, cuts, seq))
     return state, read
 
 
@@ -146,7 +148,8 @@ def _viewer_filter(stored: StoredLog, state: SessionState) -> ViewerFilter:
     def read(after: int, limit: int) -> list[e.RunnerEvent]:
         return decode_records(stored.read(state.session_id, after, limit, 16 << 20))
 
-    return filter_at(state.seq, read) if state.seq else ViewerFilter()
+    known = state.whole_since is not None or not state.seq
+    return ViewerFilter() if known else filter_at(state.seq, read)
 
 
 def _from_snapshot(snapshot: SnapshotLike | None) -> SessionState | None:

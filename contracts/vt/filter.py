@@ -49,11 +49,18 @@ class ViewerFilter:
         self._linked = False
         self._string_ended = False
         """The escape that ended a string may be the beginning of its terminator."""
+        self.cuts = 0
+        """How many texts ended where the next one depends on them."""
 
     @property
     def ground(self) -> bool:
         """True if no unfinished sequence is held back."""
         return self._parser.ground
+
+    @property
+    def fresh(self) -> bool:
+        """True if it does to the next text what a new filter would."""
+        return self._parser.ground and not (self._dropped or self._linked or self._string_ended)
 
     def leaves(self, text: str) -> bool:
         """Return True if all of `text` passes at once; after it, the same is true of the next text."""
@@ -75,6 +82,7 @@ class ViewerFilter:
                     position = harmless.end()
                     continue
             position = self._parser.feed_one(text, position)
+        self.cuts += not self.fresh
         return "".join(self._shown)
 
     # --- what the parser finds -------------------------------------------------------------------

@@ -110,7 +110,8 @@ class Workload:
     async def _start(self, http: httpx.AsyncClient, runner: str, at: str) -> None:
         number = self._numbers[runner] = self._numbers.get(runner, 0) + 1
         name = f"{runner}p{number}"
-        self.programs.append(Program(name, runner))
+        program = Program(name, runner)
+        self.programs.append(program)
         command = [sys.executable, str(self.folder / "program.py"), name, str(self.folder), str(number % 2)]
         body = {
             "providerId": "command",
@@ -119,7 +120,10 @@ class Workload:
             "repoRef": {"provider": "local", "path": str(self.town.runners[runner].folder / "work")},
             "task": {"title": name, "goal": "write lines"},
         }
-        await _ask(http.post, "/api/runner/sessions", json=body)
+        told = await _ask(http.post, "/api/runner/sessions", json=body)
+        if told is not None and told.status_code == 409:  # the runner is not there yet: nothing was started
+            self.programs.remove(program)
+            self._numbers[runner] -= 1
 
     async def decide(self, decision: str) -> None:
         """Somebody who answers everything the same way, as fast as the network lets them, until told what stands."""

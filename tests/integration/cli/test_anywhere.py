@@ -77,12 +77,46 @@ def run(command: Path, where: Path, *words: str, **more: Any) -> subprocess.Comp
     )
 
 
+ONE_AFTER_THE_OTHER = """
+import contextlib, io, runpy, sys
+script = sys.argv[1]
+for line in sys.stdin.read().splitlines():
+    sys.argv, out = [script, *line.split(), "--help"], io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            runpy.run_path(script, run_name="__main__")
+            status = None
+        except SystemExit as end:
+            status = end.code
+    print(line, status, out.getvalue(), sep="\\0", end="\\0")
+"""
+
+
 def test_every_command_explains_itself_in_a_directory_with_packages_of_our_names(command: Path, theirs: Path) -> None:
-    for words in EVERY:
+    for words in ((), ("ask",), ("run",), ("serve",)):
         done = run(command, theirs, *words, "--help")
         assert done.returncode == 0, done.stderr
         assert "USER" not in done.stdout + done.stderr
         assert done.stdout.startswith("Usage: townwatch")
+    python = command.read_text().splitlines()[0].removeprefix("#!")  # all the others in one process of that command's
+    env = {**os.environ, "PYTHONPATH": ".", "TOWNWATCH_STATE_DIR": str(theirs.parent / "state")}
+    (theirs.parent / "driver.py").write_text(ONE_AFTER_THE_OTHER)
+    done = subprocess.run(
+        [python, "-P", str(theirs.parent / "driver.py"), str(command)],
+        cwd=theirs,
+        env=env,
+        input="\n".join(map(" ".join, EVERY)),
+        capture_output=True,
+        text=True,
+        timeout=2 * SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    said = done.stdout.split("\0")
+    assert said[:-1:3] == [" ".join(words) for words in EVERY]
+    for words, status, text in zip(said[::3], said[1::3], said[2::3], strict=False):
+        assert status in ("0", "None"), words
+        assert text.startswith("Usage: townwatch") and "USER" not in text, words
 
 
 def test_a_service_and_its_children_run_there(command: Path, theirs: Path) -> None:

@@ -1,14 +1,19 @@
 """What viewers may get of a terminal: everything that draws, nothing that acts on them, wherever the pieces are cut."""
 
+import copy
 import random
 
+import attrs
 import pytest
 from hypothesis import given, strategies as st
 
+from townwatch.actors.log_reading import whole_since
 from townwatch.actors.rendering.terminal import ViewerFilter, filter_at
+from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e
 from townwatch.contracts.vt.parser import MAX_STRING
 
+SESSION = SessionState(session_id="s", village_id="demo", agent_id="a", runner_id="r")
 DRAWS = {
     "colour": "\x1b[1;31mred\x1b[0m",
     "true colour": "\x1b[38;2;1;2;3mx",
@@ -181,6 +186,34 @@ def test_the_filter_in_the_middle_of_a_log_is_what_it_would_be_from_its_beginnin
             before.feed(text)
         rest = "".join(texts[seq:])
         assert filter_at(seq, read).feed(rest) == before.feed(rest), seq
+
+
+@given(st.lists(st.tuples(PIECES, st.booleans()), max_size=14), PIECES)
+def test_behind_what_is_whole_a_new_filter_does_the_same(pieces: list[tuple[str, bool]], rest: str) -> None:
+    """Events come in batches: `True` ends one. What a state says of its last batch holds for each later event."""
+    state, viewer, cuts = SESSION, ViewerFilter(), 0
+    befores: list[ViewerFilter] = [copy.deepcopy(viewer)]
+    for seq, (text, ends) in enumerate(pieces, 1):
+        viewer.feed(text)
+        befores.append(copy.deepcopy(viewer))
+        if ends or seq == len(pieces):
+            known = whole_since(state, viewer, cuts, seq)
+            state, cuts = attrs.evolve(state, seq=seq, whole_since=known), viewer.cuts
+            if known is not None:
+                for before in befores[known:]:
+                    assert before.feed(rest) == ViewerFilter().feed(rest)
+                befores[known:] = [ViewerFilter() for _ in befores[known:]]
+
+
+def test_plain_output_is_whole_from_its_beginning() -> None:
+    viewer = ViewerFilter()
+    for line in range(3):
+        viewer.feed(f"\x1b[3{line}mline {line}\x1b[0m\r\n")
+    assert whole_since(SESSION, viewer, 0, 3) == 0
+    viewer.feed("\x1b[3")
+    assert whole_since(SESSION, viewer, 0, 4) is None
+    viewer.feed("1m")
+    assert whole_since(SESSION, viewer, 0, 5) == 5
 
 
 def chunk(seq: int, text: str) -> e.TerminalChunk:
