@@ -36,9 +36,7 @@ class Receiver:
             self._relink(link)
 
     def hold(self, link: Link, rows: int) -> None:
-        """Open a link on every row: xterm.js forgets it with the last row that it was opened on, and which those were is
-        not known.
-        """
+        """Open a link on every row: xterm.js forgets one with the last row that it was opened on, an unknown one."""
         for row in range(1, min(rows, _HELD_ROWS) + 1):
             self.say(f"\x1b[{row}H")
             self._relink(link)

@@ -4,6 +4,7 @@
 import { FitAddon } from "../vendor/addon-fit/addon-fit.js";
 import { UnicodeGraphemesAddon } from "../vendor/addon-unicode-graphemes/addon-unicode-graphemes.js";
 import { Terminal } from "../vendor/xterm/xterm.js";
+import { eraseSafely } from "./terminal_erase.js";
 import { Keyboard } from "./terminal_keys.js";
 
 /** Text waiting to be drawn beyond this is skipped, and the skip is shown. */
@@ -45,6 +46,7 @@ export class Screen {
     this.terminal.loadAddon(new UnicodeGraphemesAddon());
     this.keyboard = new Keyboard(this.terminal, { input: (data) => hooks.input(data), take: hooks.take, leave: hooks.leave, copy: () => this.copy() });
     answerNothing(this.terminal);
+    eraseSafely(this.terminal);
     this.terminal.open(element);
     element.addEventListener("paste", (event) => this.pasted(event), true);
     this.terminal.onData((data) => hooks.input(data));

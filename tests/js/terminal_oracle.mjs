@@ -3,6 +3,7 @@
 import readline from "node:readline";
 import { UnicodeGraphemesAddon } from "./graphemes.mjs";
 import headless from "@xterm/headless";
+import { eraseSafely } from "../../dashboard/js/terminal_erase.js";
 
 const HAS_EXTENDED = 0x10000000;
 const UNDERLINE = 0x10000000;
@@ -10,6 +11,7 @@ const UNDERLINE = 0x10000000;
 function open(cols, rows, plain) {
   const terminal = new headless.Terminal({ cols, rows, scrollback: 1000, allowProposedApi: true, logLevel: "off" });
   if (!plain) terminal.loadAddon(new UnicodeGraphemesAddon());
+  eraseSafely(terminal); // as the page does
   terminal.answers = "";
   terminal.title = "";
   terminal.onData((data) => (terminal.answers += data));

@@ -137,6 +137,9 @@ PROGRAMS: dict[str, Program] = {
     "behind the last column, which is empty": _sized(5, 4, "abcab", "\x1b[1'~", "x"),
     "line drawing is chosen at the margin": _sized(6, 3, "\x1b)0abcdea", "\x0e", "x"),
     "alignment in origin mode": _sized(5, 8, "\x1b[?47h\x1b[3;6r\x1b[?6h", "\r\n\x1b#8", "x"),
+    "erased above from the last cell of all": _sized(
+        20, 5, "a", "\x1b[5;20Hx", "\x1b[1J", "y", "\x1b[5;20H\x1b[?1J", "z"
+    ),
     "the first line goes on from one that is gone": _sized(
         10, 4, "x" * 60, "\x1b[3J\x1b[H", "\x1b[T", "y", (14, 4), "z"
     ),
