@@ -21,6 +21,8 @@ CLEAR = "\x1b[!p\x1b[?1049l\x1b[2J\x1b[3J\x1b[H"
 LAST_SECONDS = 0.7
 """How long the last of the terminal may come after the session's end: both take ways of their own."""
 AHEAD = 4096
+PAUSE_SECONDS = 0.7
+"""What is typed within it behind something that was not taken is left out: half a line must not be run."""
 RECONNECT = (0.5, 1.0, 2.0, 5.0)
 
 
@@ -37,6 +39,8 @@ class Attached:
         self._was_there = False
         self._ahead = ""
         """Typed before the session was there for the first time; it is the first to be sent."""
+        self._cut_off, self._cut_off_until = "", 0.0
+        """Why something was not taken, and until when the rest of it is left out."""
         self._status: int | None = None
         self._trouble = ""
 
@@ -138,24 +142,30 @@ class Attached:
                 leave.cancel()
                 return
             text = decoder.decode(data)
-            if text and self._live is not None:
-                await self._type(self._live, text)
-            elif text and not self._was_there and len(self._ahead) + len(text) <= AHEAD:
+            if text and not self._was_there and self._live is None and len(self._ahead) + len(text) <= AHEAD:
                 self._ahead += text
             elif text:
-                self._title("not connected: what you type is not sent")
+                await self._type(self._live, text)
 
     def _leaves(self, data: bytes) -> bool:
         """Return whether the key that detaches was pressed; pressed again at once it is an ordinary key."""
         return DETACH in data and DETACH * 2 not in data
 
-    async def _type(self, live: Live, text: str) -> None:
+    async def _type(self, live: Live | None, text: str) -> None:
+        why = self._cut_off if trio.current_time() < self._cut_off_until else await self._sent(live, text)
+        if why:
+            self._cut_off, self._cut_off_until = why, trio.current_time() + PAUSE_SECONDS
+            self._title(f"{why}; what you type is not sent, until you pause")
+
+    async def _sent(self, live: Live | None, text: str) -> str:
+        """Send what was typed; return why it was not taken, "" where it was."""
+        if live is None:
+            return "not connected"
         try:
             answer = await live.ask("terminal_input", {"sessionId": self._id, "data": text})
         except NotConnected:
-            return  # the other task connects again; a key that was lost is seen to be missing
-        if not answer.get("ok"):
-            self._title(str(answer.get("error", {}).get("message", "the key was refused")))
+            return "not connected"
+        return "" if answer.get("ok") else str(answer.get("error", {}).get("message", "the key was refused"))
 
     async def _follow_size(self) -> None:
         with trio.open_signal_receiver(signal.SIGWINCH) as signals:

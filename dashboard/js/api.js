@@ -179,6 +179,8 @@ export async function file(sessionId, path) {
   }
   return new Blob(parts);
 }
+/** Somebody has seen to it: its bug bot goes, for all. */
+export const resolveAlert = ({ sessionId, alertId }) => post(`/alerts/${encodeURIComponent(sessionId)}/${encodeURIComponent(alertId)}/resolve`);
 /** Says that this person has seen that a session failed. */
 export const seeFailure = (sessionId) => call("PUT", `${at(sessionId)}/seen`);
 export const drop = (sessionId) => call("DELETE", at(sessionId));

@@ -1,6 +1,7 @@
 // Keeps the tab's title and icon true, and tells what is new to who looks elsewhere.
 
-import { bundled, iconOf, moodOf, newsOf, titleOf, tonesOf } from "./calling.js";
+import * as api from "./api.js";
+import { bundled, iconOf, moodOf, newsOf, placeOf, quietNow, titleOf, tonesOf } from "./calling.js";
 import { effect } from "./html.js";
 import { settings } from "./settings.js";
 import * as store from "./store.js";
@@ -16,7 +17,7 @@ export function startCalling() {
   effect(() => {
     const live = !store.stale.value;
     const waiting = live ? store.pending.value.length : 0;
-    document.title = titleOf(waiting, store.village.value?.name, live);
+    document.title = titleOf(waiting, [placeOf(store.route.value, store.agents.value, store.houses.value), store.village.value?.name], live);
     const icon = document.querySelector('link[rel="icon"]');
     const href = iconOf(moodOf(waiting, live));
     if (icon && icon.href !== href) icon.href = href;
@@ -35,9 +36,13 @@ export function startCalling() {
   });
 }
 
-function tell() {
+/** Quiet hours hold for an open page, too. Who cannot be asked for them is told. */
+async function tell() {
   timer = undefined;
-  for (const one of bundled(collected)) {
+  const news = bundled(collected);
+  collected = [];
+  const quiet = await api.callSettings().then((found) => quietNow(found, store.serviceNow()), () => false);
+  for (const one of quiet ? [] : news) {
     const shown = new Notification(one.title, { body: one.body, tag: one.key, icon: "icon.svg" });
     shown.onclick = () => {
       focus();
@@ -45,7 +50,6 @@ function tell() {
       shown.close();
     };
   }
-  collected = [];
 }
 
 /** Asks the browser; answers whether it may. */

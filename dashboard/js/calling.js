@@ -1,14 +1,28 @@
 // How the page calls a person who looks elsewhere: the tab's title, its icon, and the browser's notifications. Pure but for `mark`.
 
-/** "◆ 3 · asks to run … · Townwatch": what waits first, then where one is. */
-export function titleOf(waiting, village, live) {
-  const place = [village, "Townwatch"].filter(Boolean).join(" · ");
+/** "◆ 3 · Ada · Demo village · Townwatch": what waits first, then where one is. */
+export function titleOf(waiting, places, live) {
+  const place = [...places, "Townwatch"].filter(Boolean).join(" · ");
   if (!live) return `○ not live · ${place}`;
   return waiting > 0 ? `◆ ${waiting} · ${place}` : place;
 }
 
 /** wait: something waits; down: not live; calm: neither. */
 export const moodOf = (waiting, live) => (!live ? "down" : waiting > 0 ? "wait" : "calm");
+
+const SCREENS = { approvals: "Approvals", start: "Start work", history: "History", calls: "Calls", grid: "Grid", supervision: "Supervision", operator: "Run it" };
+
+/** What a tab is called by: the agent or house that it shows, or its screen. */
+export const placeOf = (route, agents, houses) => ({ agent: agents[route.id]?.agentName, house: houses[route.id]?.name })[route.page] ?? SCREENS[route.page];
+
+/** Whether a person is not to be called now: {quiet: {begins, ends} (minutes of the day) or null, timeZone}. */
+export function quietNow({ quiet, timeZone }, at) {
+  if (!quiet) return false;
+  const told = new Intl.DateTimeFormat("en-GB", { timeZone, hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).formatToParts(at);
+  const part = (type) => Number(told.find((one) => one.type === type).value);
+  const minute = part("hour") * 60 + part("minute");
+  return quiet.begins <= quiet.ends ? minute >= quiet.begins && minute < quiet.ends : minute >= quiet.begins || minute < quiet.ends;
+}
 
 const FLAMES = { wait: "#ffb224", calm: "#8d979e", down: "none" };
 

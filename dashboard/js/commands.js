@@ -5,6 +5,7 @@ import { APPROVALS, CALLS, SUPERVISION, toAgent, toApproval, toGrid, toHistory, 
 import { nextTheme, set, settings } from "./settings.js";
 import * as store from "./store.js";
 import { askOf } from "./asks.js";
+import { templates } from "./templates.js";
 
 const go = (hash) => () => (location.hash = hash);
 const home = () => (store.villageId.peek() ? toVillage(store.villageId.peek()) : "#/");
@@ -32,6 +33,8 @@ export const OTHER_KEYS = [
   ["Ctrl Enter", "on the card that has the focus: allow, or its second question; in the composer: send"],
   ["Ctrl Backspace", "on the card that has the focus: deny"],
   ["Ctrl Z", "take an allow back within 5 s"],
+  ["Ctrl Shift F", "in a terminal: search in all it still has"],
+  ["Ctrl click", "in a terminal: open an address"],
   ["Ctrl M", "in a terminal: give the keyboard back and leave"],
   ["Ctrl C, Ctrl V", "in a terminal: copy what is selected (else ^C), paste"],
   ["Esc", "close what is open"],
@@ -45,9 +48,10 @@ export function found(query) {
     { key: `h ${house.repoId}`, text: house.name, more: "house", href: toHouse(house.repoId) },
     ...(store.canDrive.peek() ? [{ key: `s ${house.repoId}`, text: `Start work in ${house.name}`, more: "", href: toStart({ house: house.repoId }) }] : []),
   ]);
+  const starts = store.canDrive.peek() ? templates().map((one) => ({ key: `t ${one.name}`, text: `Start from “${one.name}”`, more: "template", href: toStart({ template: one.name }) })) : [];
   const villages = store.villages.peek().map((one) => ({ key: `v ${one.villageId}`, text: one.name ?? one.villageId, more: "village", href: toVillage(one.villageId) }));
   const acts = COMMANDS.map((command) => ({ key: `c ${command.id}`, text: command.text, more: command.keys, act: command.act }));
-  const all = [...asks, ...agents, ...houses, ...villages, ...acts];
+  const all = [...asks, ...agents, ...houses, ...starts, ...villages, ...acts];
   const words = query.trim();
   const search = words ? [{ key: "search", text: `Search for “${words}”`, more: "in prompts, messages, terminals, paths", href: toHistory({ q: words }) }] : [];
   return [...all.filter((one) => fits(`${one.text} ${one.more}`, query)), ...search];

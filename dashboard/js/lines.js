@@ -8,6 +8,9 @@ export const KINDS = ["state", "approval", "test", "file", "alert", "provider"];
 
 const DECIDED = { allow: "allowed", deny: "denied" };
 
+/** Events of the runner's own: the terminal's size, and the text of a diff, which the changes show. */
+const NO_NEWS = new Set(["terminal_resized", "session_diff"]);
+
 /** A work_stream_event → {kind, tone, text} or null where a line would only be noise (terminal output and size). */
 export function lineOf(event) {
   const line = told(event);
@@ -37,7 +40,7 @@ function told(event) {
       return { kind: "state", tone: p.ok ? "good" : "fail", text: landedText(p) };
     case "provider_event":
       if (p.providerEvent?.type === "not_observed") return { kind: "provider", tone: "plain", text: `${p.providerEvent.message}` };
-      return p.providerEvent?.type === "terminal_resized" ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
+      return NO_NEWS.has(p.providerEvent?.type) ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
     default:
       return null;
   }

@@ -17,19 +17,38 @@ const SORTS = {
   diff: (a, b) => sizeOf(b) - sizeOf(a) || byAttention(a, b),
   since: (a, b) => (a.status.since ?? 0) - (b.status.since ?? 0),
 };
+/** Columns whose biggest comes first. */
+const BIGGEST_FIRST = new Set(["cost", "diff"]);
+
+/** "name", pressed: → "-name", the other way round; → "", by attention. */
+export const nextSort = (sort, by) => (by === "" ? "" : ({ [by]: `-${by}`, [`-${by}`]: "" })[sort] ?? by);
+
+/** How a column is sorted now: ascending, descending, other (by attention, the column ""), or none. */
+export function sortOf(sort = "", by) {
+  if (sort.replace(/^-/, "") !== by) return "none";
+  if (by === "") return "other";
+  return BIGGEST_FIRST.has(by) === sort.startsWith("-") ? "ascending" : "descending";
+}
+
+function orderOf(sort = "") {
+  const order = SORTS[sort.replace(/^-/, "")] ?? byAttention;
+  return sort.startsWith("-") ? (a, b) => order(b, a) : order;
+}
+
 const sizeOf = (agent) => (agent.diff?.linesAdded ?? 0) + (agent.diff?.linesRemoved ?? 0);
 
 export const countsOf = (agents) => Object.fromEntries(ATTENTION.map((tone) => [tone, agents.filter((agent) => agent.status.tone === tone).length]));
 
 /**
- * agents: with status, houseName. query: {tone, q, by, sort} of the address; tone "needs" is all that need a person.
+ * agents: with status, houseName. query: {tone, q, by, sort, hide} of the address; tone "needs" is all that need a person; hide "done": without what has ended well.
  * closed: keys of groups that a person folded, or unfolded ("+key").
  * → {items: [{group} | {agent}], shown, total, folded}
  */
 export function tableOf(agents, query, closed = new Set()) {
-  const wanted = (agent) => !query.tone || (query.tone === "needs" ? needsPerson(agent.status) : agent.status.tone === query.tone);
+  const hidden = (agent) => query.hide === "done" && query.tone !== "done" && agent.status.tone === "done";
+  const wanted = (agent) => !hidden(agent) && (!query.tone || (query.tone === "needs" ? needsPerson(agent.status) : agent.status.tone === query.tone));
   const words = (agent) => `${agent.agentName} ${agent.houseName ?? ""} ${agent.status.label} ${agent.status.why ?? ""} ${agent.preview ?? ""} ${agent.agentType ?? ""} ${agent.runnerId ?? ""}`;
-  const shown = agents.filter((agent) => wanted(agent) && fits(words(agent), query.q ?? "")).sort(SORTS[query.sort] ?? byAttention);
+  const shown = agents.filter((agent) => wanted(agent) && fits(words(agent), query.q ?? "")).sort(orderOf(query.sort));
   const by = query.by ?? (agents.length >= GROUPED_FROM && !query.sort ? "state" : "none");
   if (by === "none" || by === "") return { items: shown.map((agent) => ({ agent })), shown: shown.length, total: agents.length, folded: 0 };
   const groups = groupsOf(shown, by);

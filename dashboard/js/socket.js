@@ -13,7 +13,10 @@ import { Pacer } from "./pacer.js";
 const PING_EVERY_MS = 4_000;
 const PING_TIMEOUT_MS = 3_500;
 const ACK_TIMEOUT_MS = 10_000;
+/** What comes meanwhile is shown together: this often, or seldom enough that taking it in and drawing it is an eighth of the time. */
 const FLUSH_MS = 40;
+const SELDOMEST_MS = 250;
+const PAUSES_FOR_ONE = 7;
 /** What to do where the service takes this page for a stranger's. */
 const NOT_THIS_ADDRESS = `the service does not know this page's address ${location.origin}: its proxy must pass Host and X-Forwarded-Proto and be in [server] trusted_proxies, or the address be in allowed_origins`;
 /** Refusals after which trying again by itself would only annoy: the person decides. */
@@ -35,6 +38,7 @@ export class Live {
     this.joined = new Set(); // of `wanted`, on this very connection
     this.before = new Set(); // of `wanted`, on any connection: their next join says since when
     this.queue = [];
+    this.pause = FLUSH_MS;
     this.pacer = new Pacer();
     this.attempt = 0;
     this.socket = io({ path: below("/socket.io"), transports: ["websocket", "polling"], tryAllTransports: true, auth: token ? { token } : {}, reconnection: false, autoConnect: false });
@@ -182,12 +186,17 @@ export class Live {
 
   enqueue(name, data) {
     this.queue.push([name, data]);
-    this.flushing ??= setTimeout(() => {
-      this.flushing = undefined;
-      const batch = this.queue;
-      this.queue = [];
-      this.hooks.events(batch);
-    }, FLUSH_MS);
+    this.flushing ??= setTimeout(() => this.flush(), this.pause);
+  }
+
+  flush() {
+    this.flushing = undefined;
+    const batch = this.queue;
+    this.queue = [];
+    const began = performance.now();
+    this.hooks.events(batch);
+    const drawn = () => (this.pause = Math.min(SELDOMEST_MS, Math.max(FLUSH_MS, PAUSES_FOR_ONE * (performance.now() - began))));
+    setTimeout(drawn); // behind what the page does with it at the end of this task
   }
 
   async ping() {

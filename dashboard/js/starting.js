@@ -68,6 +68,25 @@ export function orderOf(form) {
   };
 }
 
+/** Of a form what is the same at every start. */
+const KEPT = ["goal", "provider", "command", "repo", "tree", "branch", "runnerId", "name", "model", "asks", "network", "budget", "budgetUnit"];
+const MOST_TEMPLATES = 50;
+
+/** Templates with this one in it, by name; one of the same name is replaced. */
+export function withTemplate(list, name, form) {
+  const made = { name: name.trim().slice(0, 80), form: Object.fromEntries(KEPT.map((field) => [field, form[field]])) };
+  return [made, ...list.filter((one) => one.name !== made.name)].slice(0, MOST_TEMPLATES).sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** What a browser kept → templates; what is none is left out. */
+export function parsedTemplates(text) {
+  try {
+    return JSON.parse(text ?? "[]").filter((one) => typeof one?.name === "string" && one.form && typeof one.form.goal === "string" && Array.isArray(one.form.asks));
+  } catch {
+    return [];
+  }
+}
+
 const NAMES = { claude_code: "Claude Code", codex: "Codex", gemini_cli: "Gemini CLI", opencode: "OpenCode", qwen_code: "Qwen Code", copilot: "Copilot CLI", omnara: "Omnara", acp: "an agent that speaks ACP", command: "a command line" };
 export const providerName = (id) => NAMES[id] ?? id;
 
@@ -103,9 +122,9 @@ export function goingOn(one, runnerId) {
   return one === null ? { conversation: "" } : { conversation: one.conversation, provider: one.providerId, repo: one.path, runnerId, tree: "asis", branch: "", command: "" };
 }
 
-/** Why nothing can be started at all, or "". */
+/** Why nothing can be started at all, and the command that changes it: {text, command}; or null. */
 export function noRunner(runners) {
-  if (runners.length === 0) return "No runner serves this village. `townwatch runner code` makes a code that takes one in.";
-  if (runners.some((one) => one.status === "online" && one.connected)) return "";
-  return `No runner is online: ${runners.map((one) => `${one.name} is ${one.status}`).join(", ")}. \`townwatch runner\` starts it on its machine.`;
+  if (runners.length === 0) return { text: "No runner serves this village. This makes a code that takes one in:", command: "townwatch runner code" };
+  if (runners.some((one) => one.status === "online" && one.connected)) return null;
+  return { text: `No runner is online: ${runners.map((one) => `${one.name} is ${one.status}`).join(", ")}. This starts it, on its machine:`, command: "townwatch runner" };
 }

@@ -4,8 +4,10 @@
 import { FitAddon } from "../vendor/addon-fit/addon-fit.js";
 import { UnicodeGraphemesAddon } from "../vendor/addon-unicode-graphemes/addon-unicode-graphemes.js";
 import { Terminal } from "../vendor/xterm/xterm.js";
+import { copied } from "./clipboard.js";
 import { eraseSafely } from "./terminal_erase.js";
 import { Keyboard } from "./terminal_keys.js";
+import { addressesIn, cellAt, lineAt, placesOf, textOf } from "./terminal_text.js";
 
 /** Text waiting to be drawn beyond this is skipped, and the skip is shown. */
 const MAX_WAITING_CHARS = 2_000_000;
@@ -20,7 +22,7 @@ const GLASS = {
 };
 
 export class Screen {
-  /** hooks: {input(data), resized(cols, rows), skipped(chars), take(), leave(), many(text)} */
+  /** hooks: {input(data), resized(cols, rows), skipped(chars), take(), leave(), find(), many(text), uncopied(), points(url), modes(whole)}; an `undefined` one is not told. */
   constructor(element, hooks, fontSize) {
     this.hooks = hooks;
     this.fontSize = fontSize;
@@ -40,11 +42,14 @@ export class Screen {
       cursorBlink: false,
       disableStdin: true,
       screenReaderMode: false,
+      linkHandler: this.links(),
       allowProposedApi: true, // for the widths of Unicode 15 and its clusters, as runner and service count them
     });
     this.terminal.loadAddon(this.fit);
     this.terminal.loadAddon(new UnicodeGraphemesAddon());
-    this.keyboard = new Keyboard(this.terminal, { input: (data) => hooks.input(data), take: hooks.take, leave: hooks.leave, copy: () => this.copy() });
+    this.keyboard = new Keyboard(this.terminal, { input: (data) => hooks.input(data), take: hooks.take, leave: hooks.leave, find: hooks.find, copy: () => this.copy() });
+    this.terminal.registerLinkProvider({ provideLinks: (y, told) => told(this.linksOf(y - 1)) });
+    this.terminal.buffer.onBufferChange(({ type }) => hooks.modes?.(type === "alternate"));
     answerNothing(this.terminal);
     eraseSafely(this.terminal);
     this.terminal.open(element);
@@ -84,8 +89,7 @@ export class Screen {
   /** The selection, into the clipboard. False where nothing is selected. */
   copy() {
     if (!this.terminal.hasSelection()) return false;
-    navigator.clipboard?.writeText(this.terminal.getSelection()).catch(() => {});
-    this.terminal.clearSelection();
+    copied(this.terminal.getSelection()).then((did) => (did ? this.terminal.clearSelection() : this.hooks.uncopied?.()));
     return true;
   }
 
@@ -127,9 +131,45 @@ export class Screen {
     else if (snapshot) this.terminal.resize(cols, rows);
   }
 
-  /** What an arrow key sends now (A up, B down, C right, D left): programs choose between two forms. */
-  arrow(letter) {
-    return this.terminal.modes.applicationCursorKeysMode ? `\x1bO${letter}` : `\x1b[${letter}`;
+  /** What a key of the bar sends now. Programs choose between two forms of arrows (A up, B down, C right, D left), and of Escape. */
+  bar(key) {
+    if (key === "\x1b") return this.keyboard.flags() & 1 ? "\x1b[27u" : key;
+    if (!/^[A-D]$/.test(key)) return key;
+    return this.terminal.modes.applicationCursorKeysMode ? `\x1bO${key}` : `\x1b[${key}`;
+  }
+
+  /** Selects the newest place where the words are; step -1: an older one than that which is selected, 1: a newer one. {at, of}. */
+  find(words, step = 0) {
+    const { terminal } = this;
+    const places = placesOf(terminal.buffer.active, words);
+    if (places.length === 0) return terminal.clearSelection(), { at: 0, of: 0 };
+    const here = terminal.getSelectionPosition()?.start;
+    const chosen = here ? places.findIndex((one) => one.row === here.y && one.col === here.x) : -1;
+    const at = step === 0 || chosen < 0 ? places.length - 1 : (chosen + step + places.length) % places.length;
+    const { row, col, cells } = places[at];
+    terminal.select(col, row, cells);
+    terminal.scrollToLine(Math.max(0, row - Math.floor(terminal.rows / 2)));
+    return { at: at + 1, of: places.length };
+  }
+
+  /** Addresses are opened by a click with Ctrl, as in other terminals: a mere click only focuses. */
+  links() {
+    return {
+      activate: (event, url) => (event.ctrlKey || event.metaKey) && /^https?:/.test(url) && open(url, "_blank", "noopener,noreferrer"),
+      hover: (_event, url) => this.hooks.points?.(url),
+      leave: () => this.hooks.points?.(""),
+    };
+  }
+
+  /** The addresses in the line of a row of the buffer, as xterm.js wants them: cells and rows from 1. */
+  linksOf(row) {
+    const { first, rows } = lineAt(this.terminal.buffer.active, row);
+    const { activate, hover, leave } = this.links();
+    return addressesIn(textOf(rows)).map(({ at, url }) => {
+      const [begins, ends] = [cellAt(rows, at), cellAt(rows, at + url.length - 1)];
+      const place = ({ row: down, col }) => ({ x: col + 1, y: first + down + 1 });
+      return { text: url, range: { start: place(begins), end: place(ends) }, activate, hover, leave };
+    });
   }
 
   seq() {

@@ -1,10 +1,10 @@
-// Keys in the glass: what is the page's own (take, leave, copy, paste), and keys with modifiers for programs that asked for the
+// Keys in the glass: what is the page's own (take, leave, copy, find, paste), and keys with modifiers for programs that asked for the
 // kitty keyboard protocol (CSI > flags u): Shift+Enter is not Enter to them.
 
 const CODES = { Enter: 13, Tab: 9, Backspace: 127, Escape: 27 };
 
 export class Keyboard {
-  /** acts: {input(data), take(), leave(), copy() → whether there was something} */
+  /** acts: {input(data), take(), leave(), find(), copy() → whether there was something} */
   constructor(terminal, acts) {
     this.reset();
     const { parser } = terminal;
@@ -54,18 +54,19 @@ export function sequenceOf({ key, shiftKey, altKey, ctrlKey, metaKey }, flags) {
 
 /** Does it. A copy without a selection is no copy: the key goes to the program. */
 function done(event, act) {
-  const did = act();
+  const did = act?.();
   if (did === false) return true;
   event.preventDefault();
   return false;
 }
 
-/** take, leave, copy; "browser": what the browser does with the key; undefined: a key of the terminal's. Pure. */
+/** take, leave, find, copy; "browser": what the browser does with the key; undefined: a key of the terminal's. Pure. */
 export function ownAct({ key, ctrlKey, shiftKey, altKey, metaKey }, looking) {
   const letter = key.toLowerCase();
   const ctrl = ctrlKey && !altKey && !metaKey;
   if (ctrl && letter === "v") return "browser"; // its paste event comes
   if (ctrl && letter === "c" && (shiftKey || !looking)) return "copy";
+  if (ctrl && shiftKey && letter === "f") return "find";
   if (looking) return key === "Enter" && !ctrlKey && !altKey && !metaKey ? "take" : "browser";
   return ctrl && !shiftKey && letter === "m" ? "leave" : undefined;
 }

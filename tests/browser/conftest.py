@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 import pytest
 
 LINK = re.compile(r"(http://\S+/)\?code=(\S+)")
@@ -135,9 +136,9 @@ def chromium_path() -> str | None:
     return wanted or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
-    """A browser. Skips, saying what is missing, where there is none."""
+    """One browser for all files of this folder. Skips, saying what is missing, where there is none."""
     path = chromium_path()
     if path is None:
         pytest.skip("no Chromium: apt-get install chromium, or name one in TOWNWATCH_CHROMIUM")
@@ -188,27 +189,39 @@ def watcher(chromium: Any) -> Iterator[Watcher]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(chromium: Any, town: Town) -> Any:
+def signed_in(town: Town) -> dict[str, Any]:
     """The storage of a browser in which the owner has signed in."""
-    context = chromium.new_context()
-    page = context.new_page()
-    page.goto(town.link)
-    page.get_by_test_id("person").wait_for(timeout=20_000)
-    state = context.storage_state()
+    found = LINK.fullmatch(town.link)
+    assert found, town.link
+    answer = httpx.post(f"{town.url}api/auth/exchange", json={"code": found[2]}, timeout=60)
+    assert answer.status_code == 200, answer.text
+    kept = [{"name": "townwatch.token", "value": answer.json()["token"]}]
+    return {"cookies": [], "origins": [{"origin": town.url.rstrip("/"), "localStorage": kept}]}
+
+
+@pytest.fixture(scope="module")
+def owner(chromium: Any, signed_in: Any) -> Iterator[Any]:
+    """A browser in which the owner stays signed in, with what it has loaded: a new one compiles the page anew."""
+    context = chromium.new_context(viewport=DESKTOP, storage_state=signed_in)
+    context.set_default_timeout(PATIENCE_MS)
+    yield context
     context.close()
-    return state
 
 
 @pytest.fixture
-def desk(watcher: Watcher, signed_in: Any, town: Town) -> Callable[[str], Any]:
-    """Opens a hash route on a big screen, signed in."""
+def desk(watcher: Watcher, owner: Any, town: Town) -> Iterator[Callable[[str], Any]]:
+    """Opens a hash route on a big screen, as the owner, in a tab of the browser that all tests of a file share."""
+    opened: list[Any] = []
 
     def open_route(route: str) -> Any:
-        page = watcher.open(DESKTOP, signed_in)
+        page = watcher.listen(owner.new_page())
+        opened.append(page)
         page.goto(f"{town.url}{route}")
         return page
 
-    return open_route
+    yield open_route
+    for page in opened:
+        page.close()
 
 
 @pytest.fixture

@@ -105,13 +105,7 @@ def test_a_day_of_work_without_a_pointer(watcher: Watcher, town: Town, repositor
     # start
     keys.press("n")
     acp = page.locator('input[name="provider"][value="acp"]')
-    for _ in range(60):
-        expect(page.get_by_test_id("go")).to_be_visible()
-        if acp.is_enabled():
-            break
-        page.wait_for_timeout(500)
-        page.reload()
-        live(page)
+    expect(acp).to_be_enabled(timeout=PATIENCE)  # its runner has come
     tab_to(page, page.locator('input[name="provider"]:checked'))
     for _ in range(20):
         if acp.is_checked():

@@ -15,9 +15,11 @@ SHELL = "A shell for you"
 
 
 def type_until_taken(page: Any, text: str) -> None:
-    """The runner comes back in its own time; until then typing is refused, and the page says so."""
+    """The runner comes back in its own time; until then typing is refused, and the page says so. It takes no half line:
+    what follows something that was refused is left out.
+    """
     for _ in range(30):
-        page.keyboard.type(text)
+        page.keyboard.type(text, delay=40)
         page.wait_for_timeout(1000)
         if page.locator(".trouble").count() == 0:
             return
@@ -50,6 +52,7 @@ def test_nobody_presses_reload(watcher: Watcher, signed_in: Any, town: Town) -> 
     page.get_by_test_id("terminal").click()
     type_until_taken(page, "echo after-$((6*7))\n")
     expect(page.locator(".xterm-rows")).to_contain_text("after-42")
+    expect(page.locator(".xterm-rows")).not_to_contain_text("not found")
     shown = page.locator(".xterm-rows").inner_text()
     assert shown.count("before-42") == 1 and shown.index("before-42") < shown.index("after-42")
 

@@ -1,83 +1,123 @@
-"""Every screen for every reader: no violation of axe-core, no sideways scroll at 320 px, both themes; palette, keys."""
+"""Every screen for every reader; the palette, the keys, filters in the address, and how the page calls."""
 
 import re
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.browser.conftest import DESKTOP, Town, Watcher
+from tests.browser.conftest import DESKTOP, PATIENCE_MS, Town, Watcher
+from tests.browser.fitting import NOTED_BY_AXE, misfits
 from tests.browser.test_page import CART, SHELL, Desk, agent_row, open_agent, screen
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
-AXE = Path(__file__).parents[1] / "js" / "node_modules" / "axe-core" / "axe.min.js"
-SMALL = {"width": 320, "height": 640}
-VIOLATIONS = """async (context) =>
-  (await axe.run(context ?? document, { preload: false, resultTypes: ["violations"] })).violations
-  .map((one) => `${one.id}: ${one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ")}`)"""
+SCREENS = (
+    "#/",
+    "#/approvals",
+    "#/start",
+    "#/history",
+    "#/history?q=test*",
+    "#/grid?of=busy",
+    "#/calls",
+    "#/supervision",
+    "{house}",
+    "{agent}",
+    "{agent}?tab=changes",
+    "{agent}?tab=tests",
+    "{agent}?tab=usage",
+    "#/s/{session}",
+    "#/a/nobody",
+    "#/operator/runners",
+    "#/operator/runners?of={runner}",
+    "#/operator/people",
+    "#/operator/villages?of=demo",
+    "#/operator/rules",
+    "#/operator/webhooks",
+    "#/operator/audit",
+    "#/operator/limits",
+    "#/operator/tokens",
+    "#/operator/devices",
+    "#/operator/nothing",
+)
+UNREADY = re.compile("^(Looking|Opening|Asking|Reading) ")
 
 
-NOT_PROGRAMS = {"exclude": [".xterm-rows"]}
-"""The page without what programs print in a terminal: their colours are theirs."""
+def unfold(page: Any, pop: str, *folds: str) -> None:
+    page.get_by_test_id(pop).click()
+    for fold in folds:
+        page.get_by_test_id(fold).locator("summary").first.click()
+        expect(page.get_by_text(UNREADY)).to_have_count(0)
 
 
-def violations(page: Any, context: Any = None) -> list[str]:
-    """What axe-core finds on the page as it is."""
-    if not AXE.exists():
-        pytest.skip("the npm packages of tests/js are missing: make test installs them")
-    if page.locator("[data-approval]").count():
-        page.wait_for_timeout(700)  # buttons of a card sleep for a moment
-    if page.evaluate("typeof axe === 'undefined'"):  # half a megabyte: once for a document, not for each of its screens
-        page.evaluate(AXE.read_text())
-    return page.evaluate(VIOLATIONS, context)
+DIALOGS: dict[str, Callable[[Any], None]] = {
+    "palette": lambda page: page.keyboard.press("Control+k"),
+    "keys": lambda page: page.keyboard.press("?"),
+    "menu": lambda page: unfold(page, "person", "my-preferences", "my-connections", "my-password"),
+    "connection": lambda page: unfold(page, "connection"),
+    "legend": lambda page: page.get_by_text("How to read it").click(),
+    "a new budget": lambda page: page.get_by_test_id("new-budget").locator("summary").click(),
+}
+"""What opens over the village's screen, and goes by Escape."""
 
 
-@pytest.mark.parametrize("size", [DESKTOP, SMALL], ids=["desktop", "small"])
-@pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_no_screen_has_a_violation_or_scrolls_sideways(
-    watcher: Watcher, signed_in: Any, town: Town, size: dict[str, int], scheme: str
-) -> None:
-    watcher.expected.append("Applying inline style")  # axe-core's own
-    page = watcher.open(size, signed_in, color_scheme=scheme)
-    page.goto(town.url)
+def test_every_screen_fits_every_reader(watcher: Watcher, desk: Desk, town: Town) -> None:
+    watcher.expected.append(NOTED_BY_AXE)
+    page = desk("")
     expect(agent_row(page, CART)).to_be_visible()
     agent = agent_row(page, CART).get_by_role("link").first.get_attribute("href")
     house = page.get_by_test_id("house").first.get_attribute("href")
-    tabs = [f"{agent}?tab={name}" for name in ("timeline", "changes", "tests", "usage")]
+    ask = """async (path) => (await (await fetch(path, {
+      headers: { authorization: `Bearer ${localStorage["townwatch.token"]}` } })).json()).items[0]"""
+    places = {
+        "agent": agent,
+        "house": house,
+        "session": page.evaluate(ask, "/api/runner/sessions")["sessionId"],
+        "runner": page.evaluate(ask, "/api/runners")["runnerId"],
+    }
     found: dict[str, list[str]] = {}
-    for route in (
-        "#/",
-        "#/approvals",
-        "#/start",
-        "#/history",
-        "#/history?q=test*",
-        "#/supervision",
-        "#/calls",
-        house,
-        agent,
-        *tabs,
-    ):
-        page.goto(f"{town.url}{route}")
+    for route in SCREENS:  # each as it is, not the word that it is fetched
+        page.goto(f"{town.url}{route.format(**places)}")
         expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
-        expect(page.locator("main .empty-quiet")).to_have_count(0)  # the screen, not the word that it is fetched
-        found[str(route)] = violations(page)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        if wide > size["width"]:
-            found[str(route)].append(f"{wide} px wide")
-    page.goto(town.url)
-    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
+        expect(page.locator("main h1")).to_have_count(1)
+        expect(page.locator("main").get_by_text(UNREADY)).to_have_count(0)
+        found[route] = misfits(page)
+    page.goto(f"{town.url}#/")
     expect(agent_row(page, CART)).to_be_visible()  # keys that come before the page are lost
-    for name, opens in (("palette", "Control+k"), ("keys", "?")):
-        page.keyboard.press(opens)
-        expect(page.get_by_role("dialog")).to_be_visible()
-        found[name] = violations(page)
+    for name, opens in DIALOGS.items():
+        opens(page)
+        found[name] = misfits(page)
         page.keyboard.press("Escape")
-    page.get_by_test_id("person").click()
-    page.get_by_test_id("my-preferences").get_by_text("Theme and notifications").click()
-    found["menu"] = violations(page)
+    page.goto(f"{town.url}#/start")
+    if (look := page.get_by_test_id("look-earlier")).is_visible():
+        look.click()
+        expect(look).to_have_text("Look again")
+        found["earlier conversations"] = misfits(page)
+    page.goto(f"{town.url}#/s/{places['session']}")
+    page.get_by_test_id("share").click()
+    expect(page.get_by_test_id("share-form")).to_be_visible()
+    found["share a part"] = misfits(page)
+    assert {where: what for where, what in found.items() if what} == {}
+
+
+def test_what_a_stranger_sees_fits_every_reader(watcher: Watcher, town: Town) -> None:
+    watcher.expected += [NOTED_BY_AXE, "401", "404"]  # links that are over
+    page = watcher.open(DESKTOP)
+    page.goto(town.url)
+    expect(page.get_by_test_id("anonymous")).to_be_visible()
+    found: dict[str, list[str]] = {}
+    fold = page.get_by_test_id("with-password").locator("visible=true").locator("summary").first
+    if fold.count():
+        fold.click()
+    found["sign in"] = misfits(page)
+    page.get_by_test_id("anonymous").click()
+    found["sign in, in the menu"] = misfits(page)
+    for over in ("answer.html#twl_nothing", "clip.html#twc_nothing"):
+        page.goto(f"{town.url}{over}")
+        expect(page.get_by_test_id("over")).to_be_visible(timeout=PATIENCE_MS)
+        found[over] = misfits(page)
     assert {where: what for where, what in found.items() if what} == {}
 
 
@@ -95,12 +135,12 @@ def test_a_screen_whose_answer_takes_long_has_a_heading_meanwhile(
     page = watcher.open(DESKTOP, signed_in)
     page.goto(town.url)
     expect(agent_row(page, CART)).to_be_visible()
-    watcher.expected.append("Applying inline style")  # axe-core's own
+    watcher.expected.append(NOTED_BY_AXE)
     page.route(waits_for, lambda _: None)  # never answered
     page.goto(f"{town.url}{route}")
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     expect(page.locator("main")).to_contain_text(re.compile("Asking|Looking|Opening"))
-    assert violations(page) == []
+    assert misfits(page) == []
 
 
 def test_the_palette_finds_and_opens(desk: Desk) -> None:
@@ -143,6 +183,12 @@ def test_counters_filter_and_the_address_says_so(desk: Desk) -> None:
     page.get_by_test_id("clear").click()
     page.get_by_test_id("by").select_option("house")
     expect(page.get_by_test_id("group").first).to_be_visible()
+    by_name = page.get_by_role("columnheader", name=re.compile("^Agent"))
+    for order in ("ascending", "descending", "none"):
+        by_name.get_by_role("button").click()
+        expect(by_name).to_have_attribute("aria-sort", order)
+    page.get_by_test_id("hide-done").click()
+    expect(page).to_have_url(re.compile("hide=done"))
     page.get_by_test_id("count-done").click()
     expect(page.get_by_test_id("count-done")).to_have_attribute("aria-pressed", "true")
     page.go_back()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESKTOP, Town, Watcher
-from tests.browser.test_fits import NOT_PROGRAMS, violations
+from tests.browser.fitting import NOTED_BY_AXE, misfits
 from tests.browser.test_page import CART, SHELL, Desk, agent_row
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -18,7 +18,7 @@ def tile(page: Any, name: str) -> Any:
 
 
 def test_ticked_agents_are_a_grid_in_which_one_types(desk: Desk, watcher: Watcher) -> None:
-    watcher.expected.append("Applying inline style")  # axe-core's own
+    watcher.expected.append(NOTED_BY_AXE)
     page = desk("")
     for name in (SHELL, CART):
         agent_row(page, name).get_by_test_id("tick").check()
@@ -35,7 +35,7 @@ def test_ticked_agents_are_a_grid_in_which_one_types(desk: Desk, watcher: Watche
     page.keyboard.type("clear; echo grid-$((6*7))\n")
     expect(shell.locator(".xterm-rows")).to_contain_text("grid-42")
     expect(shell.locator(".xterm-rows")).not_to_contain_text("no-such-thing")
-    assert violations(page, NOT_PROGRAMS) == []
+    assert misfits(page) == []
 
     again = desk("#" + page.url.partition("#")[2])
     expect(again.get_by_test_id("tile")).to_have_count(2)

@@ -56,6 +56,11 @@ def test_looking_takes_nothing_and_the_keys_of_the_glass(desk: Desk) -> None:
     assert copied == "copy-42", screen(page).inner_text()
     page.keyboard.type("echo still-$((1+1))\n")  # nothing was killed, no ^C was typed
     expect(screen(page)).to_contain_text("still-2")
+    page.keyboard.press("Control+Shift+F")
+    page.keyboard.type("STILL-2")
+    expect(page.get_by_test_id("find-count")).to_have_text("1 of 1")  # the command says $((1+1))
+    page.keyboard.press("Escape")
+    expect(page.locator(".xterm-helper-textarea")).to_be_focused()
 
     page.keyboard.type(
         "bind 'set enable-bracketed-paste off'; echo plain-$((3*3))\n"

@@ -58,13 +58,8 @@ def fill(page: Any, provider: str, command: str, repository: Path, goal: str) ->
 def start_page(desk: Desk) -> Any:
     """The form, when its runner is there."""
     page = desk("#/start")
-    for _ in range(30):
-        expect(page.get_by_test_id("go")).to_be_visible()
-        if page.locator('input[name="provider"]:enabled').count():
-            return page
-        page.wait_for_timeout(500)
-        page.reload()
-    raise AssertionError(page.get_by_test_id("start").inner_text())
+    expect(page.locator('input[name="provider"]:enabled').first).to_be_visible(timeout=PATIENCE)
+    return page
 
 
 def test_work_starts_in_a_tree_of_its_own_and_again_like_before(
@@ -78,6 +73,10 @@ def test_work_starts_in_a_tree_of_its_own_and_again_like_before(
     page.get_by_label("a new branch, in a tree of its own").check()
     page.get_by_test_id("branch").fill("tw/boats")
     expect(page.get_by_test_id("then")).to_contain_text("new branch tw/boats")
+    page.get_by_test_id("keep-template").locator("summary").click()
+    page.get_by_label("Name of the template").fill("boats")
+    page.keyboard.press("Enter")  # keeps it, and starts nothing
+    expect(page.get_by_test_id("keep-template")).to_contain_text("Kept in this browser")
     page.get_by_test_id("go").click()
     expect(page).to_have_url(re.compile("#/a/"), timeout=PATIENCE)
     expect(page.locator(".xterm-rows")).to_contain_text(re.compile("tw/boats.*boats"), timeout=PATIENCE)
@@ -85,6 +84,10 @@ def test_work_starts_in_a_tree_of_its_own_and_again_like_before(
     page.get_by_test_id("like").click()
     expect(page.get_by_test_id("branch")).to_have_value("tw/boats-2")
     expect(page.get_by_test_id("goal")).to_have_value("Count the boats")
+    page.goto(page.url.partition("#")[0] + "#/start")
+    page.get_by_test_id("template").select_option("boats")
+    expect(page.get_by_test_id("branch")).to_have_value("tw/boats")
+    expect(page.get_by_test_id("command")).to_have_value(re.compile("^git branch"))
     page.get_by_test_id("repo").fill("/no/such/place")
     page.get_by_test_id("go").click()
     expect(page.get_by_test_id("wrong")).to_contain_text("/no/such/place", timeout=PATIENCE)
@@ -141,6 +144,8 @@ def test_an_agent_is_told_what_is_next_and_its_story_is_read(desk: Desk, runner:
     expect(card).to_be_visible(timeout=PATIENCE)
     expect(composer).to_have_attribute("data-mode", "queue")  # a dialog is open: nothing is typed into it
     composer.get_by_role("textbox").fill("and then test it")
+    page.reload()
+    expect(composer.get_by_role("textbox")).to_have_value("and then test it")
     composer.get_by_test_id("give").click()
     expect(page.get_by_test_id("queue")).to_contain_text("and then test it")
     page.get_by_test_id("queue").get_by_role("button", name="Withdraw").click()

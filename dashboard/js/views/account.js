@@ -31,8 +31,8 @@ export function PasswordSignIn() {
     signInByPassword(email.value, password.value).catch((error) => setFailure(error.message));
   };
   return html`<form class="sign-in" onSubmit=${submit}>
-    <label for="email">E-mail</label><input id="email" name="email" type="email" autocomplete="username" required />
-    <label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required />
+    <label for="email">E-mail</label><input class="input" id="email" name="email" type="email" autocomplete="username" required />
+    <label for="password">Password</label><input class="input" id="password" name="password" type="password" autocomplete="current-password" required />
     <button type="submit" class="button">Sign in with a password</button>
     ${failure ? html`<p class="failure" role="alert">${failure}</p>` : null}
   </form>`;
@@ -47,8 +47,8 @@ export function NewPassword() {
     setPassword(fresh.value, current.value).catch((error) => setSaid(error.message));
   };
   return html`<form class="sign-in" onSubmit=${submit}>
-    <label for="current">Password so far, if there is one</label><input id="current" name="current" type="password" autocomplete="current-password" />
-    <label for="fresh">New password</label><input id="fresh" name="fresh" type="password" autocomplete="new-password" required />
+    <label for="current">Password so far, if there is one</label><input class="input" id="current" name="current" type="password" autocomplete="current-password" />
+    <label for="fresh">New password</label><input class="input" id="fresh" name="fresh" type="password" autocomplete="new-password" required />
     <button type="submit" class="button">Set it, and sign out everywhere else</button>
     ${said ? html`<p class="failure" role="alert">${said}</p>` : null}
   </form>`;

@@ -4,20 +4,12 @@ import { spelled } from "../format.js";
 import { html } from "../html.js";
 import { APPROVALS, toGrid, toHistory, toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
-import { AgentPage } from "./agent.js";
 import { ApprovalsPage } from "./approvals.js";
-import { CallsPage } from "./calls.js";
 import { Empty, NoVillage } from "./empty.js";
 import { Later } from "./later.js";
-import { GridPage } from "./grid.js";
-import { HistoryPage } from "./history.js";
-import { HousePage } from "./house.js";
 import { Connection } from "./connection.js";
 import { Dialogs } from "./palette.js";
 import { Notice, Person } from "./person.js";
-import { PlayerPage } from "./player.js";
-import { StartPage } from "./start.js";
-import { SupervisionPage } from "./supervision.js";
 import { VillagePage } from "./village.js";
 
 export function App() {
@@ -45,22 +37,31 @@ function AsOf() {
   return html`<p class="as-of" role="status" data-testid="as-of">as of <time datetime=${new Date(heardAt).toISOString()}>${time}</time></p>`;
 }
 
+/** Screens whose files are fetched when one is opened: what is seen first is there sooner, and a terminal's only where one is. */
 const OPERATOR = () => import("./operator/operator.js");
+const SUPERVISION_SCREEN = () => import("./supervision.js");
+const GRID = () => import("./grid.js");
+const START = () => import("./start.js");
+const CALLS = () => import("./calls.js");
+const HISTORY = () => import("./history.js");
+const PLAYER = () => import("./player.js");
+const AGENT = () => import("./agent.js");
+const HOUSE = () => import("./house.js");
 
 function Screen() {
   const route = store.route.value;
-  if (route.page === "supervision") return html`<${SupervisionPage} />`;
+  if (route.page === "supervision") return html`<${Later} load=${SUPERVISION_SCREEN} part="SupervisionPage" />`;
   if (store.user.value === undefined) return html`<${Empty} whole quiet title="Opening the town …" />`;
   if (route.page === "operator") return html`<${Later} load=${OPERATOR} part="OperatorPage" />`;
   if (store.villages.value.length === 0) return html`<${NoVillage} />`;
-  if (route.page === "grid") return html`<${GridPage} />`;
-  if (route.page === "start") return html`<${StartPage} key=${location.hash} />`;
-  if (route.page === "calls") return html`<${CallsPage} />`;
-  if (route.page === "history") return html`<${HistoryPage} />`;
-  if (route.page === "session") return html`<${PlayerPage} key=${route.id} sessionId=${route.id} />`;
+  if (route.page === "grid") return html`<${Later} load=${GRID} part="GridPage" />`;
+  if (route.page === "start") return html`<${Later} load=${START} part="StartPage" key=${location.hash} />`;
+  if (route.page === "calls") return html`<${Later} load=${CALLS} part="CallsPage" />`;
+  if (route.page === "history") return html`<${Later} load=${HISTORY} part="HistoryPage" />`;
+  if (route.page === "session") return html`<${Later} load=${PLAYER} part="PlayerPage" key=${`player ${route.id}`} sessionId=${route.id} />`;
   if (route.page === "approvals") return html`<${ApprovalsPage} />`;
-  if (route.page === "agent") return html`<${AgentPage} key=${route.id} agentId=${route.id} />`;
-  if (route.page === "house") return html`<${HousePage} key=${route.id} repoId=${route.id} />`;
+  if (route.page === "agent") return html`<${Later} load=${AGENT} part="AgentPage" key=${`agent ${route.id}`} agentId=${route.id} />`;
+  if (route.page === "house") return html`<${Later} load=${HOUSE} part="HousePage" key=${`house ${route.id}`} repoId=${route.id} />`;
   return html`<${VillagePage} />`;
 }
 

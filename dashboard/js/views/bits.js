@@ -1,6 +1,7 @@
 // Small parts that every screen uses.
 
-import { html } from "../html.js";
+import { copied } from "../clipboard.js";
+import { html, useState } from "../html.js";
 import { age, countdown, literally } from "../format.js";
 import { now } from "../store.js";
 
@@ -54,13 +55,20 @@ export function Gauge({ name, value, tone = "" }) {
   return html`<div class=${`gauge ${tone && `tone-${tone}`}`}><dt>${name}</dt><dd class="num">${value}</dd></div>`;
 }
 
-/** Copies a command to try. */
-export function Command({ text }) {
-  const copy = async (event) => {
-    const button = event.currentTarget;
-    await navigator.clipboard?.writeText(text).catch(() => {});
-    button.textContent = "copied";
-    setTimeout(() => (button.textContent = "copy"), 1500);
+const SAID_MS = 2500;
+
+/** [what became of the last copy, or ""; a function that copies a text]. */
+export function useCopy() {
+  const [said, setSaid] = useState("");
+  const copy = async (text) => {
+    setSaid((await copied(text)) ? "copied" : "not copied: select it");
+    setTimeout(() => setSaid(""), SAID_MS);
   };
-  return html`<span class="command"><code>${text}</code><button type="button" class="quiet-button" onClick=${copy}>copy</button></span>`;
+  return [said, copy];
+}
+
+/** A command to copy and try. */
+export function Command({ text }) {
+  const [said, copy] = useCopy();
+  return html`<span class="command"><code>${text}</code><button type="button" class="quiet-button" onClick=${() => copy(text)}>${said || "copy"}</button></span>`;
 }

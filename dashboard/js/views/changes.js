@@ -85,6 +85,6 @@ function Touched({ files }) {
   const all = Object.values(files).sort((a, b) => b.seq - a.seq);
   if (all.length === 0) return null;
   const recent = all.slice(0, TOUCHED);
-  return html`<details class="fold touched"><summary>Touched: ${recent.length < all.length ? `the latest ${recent.length} of ${all.length} files` : all.length === 1 ? "1 file" : `${all.length} files`}</summary>
+  return html`<details class="fold touched" data-testid="touched"><summary>Touched: ${recent.length < all.length ? `the latest ${recent.length} of ${all.length} files` : all.length === 1 ? "1 file" : `${all.length} files`}</summary>
     <ul class="files">${recent.map((file) => html`<li key=${file.path} class="file"><span class="file-path">${file.path}</span><span class="faint">${file.how}</span><span class="faint num"><${Age} at=${file.at} /></span></li>`)}</ul></details>`;
 }

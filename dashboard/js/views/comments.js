@@ -1,5 +1,6 @@
 // The comments that were gathered on a diff, and how they go to the agent: all of them as one prompt.
 
+import { copied } from "../clipboard.js";
 import { LONGEST_PROMPT, placeKey, promptOf, whereOf, written } from "../comments.js";
 import { hunksOf, placeOf } from "../diff.js";
 import { html, useMemo, useState } from "../html.js";
@@ -31,7 +32,7 @@ export function Gathered({ agent, story, reading }) {
     );
     setBusy(false);
   };
-  const copy = () => navigator.clipboard?.writeText(prompt).then(() => setOutcome("Copied."), () => setFailure("This browser does not let the page copy."));
+  const copy = () => copied(prompt).then((did) => (did ? setOutcome("Copied.") : setFailure("This browser does not let the page copy.")));
   const count = said.length === 1 ? "1 comment" : `${said.length} comments`;
   return html`<section class="gathered" aria-label="Comments that are not sent" data-testid="gathered">
     <details class="fold"><summary>${count}, not sent</summary>

@@ -7,9 +7,23 @@ import { isFinal } from "../status.js";
 import * as store from "../store.js";
 import { Age, Literal } from "./bits.js";
 
+/** What is written and not given yet is kept in this tab: over a reload, and while one looks elsewhere. */
+const draftName = (sessionId) => `townwatch.draft ${sessionId}`;
+const draftOf = (sessionId) => sessionStorage.getItem(draftName(sessionId)) ?? "";
+
+function keepDraft(sessionId, text) {
+  try {
+    if (text) sessionStorage.setItem(draftName(sessionId), text);
+    else sessionStorage.removeItem(draftName(sessionId));
+  } catch {
+    // No room: it is in the field, as it was before drafts were kept.
+  }
+}
+
 export function Composer({ agent }) {
   const story = store.sessions.value[agent.sessionId]?.story;
-  const [text, setText] = useState("");
+  const [text, setDraft] = useState(() => draftOf(agent.sessionId));
+  const setText = (value) => (setDraft(value), keepDraft(agent.sessionId, value));
   const [busy, setBusy] = useState(false);
   const [failure, setFailure] = useState("");
   const [queue, setQueue] = useState([]);
@@ -29,7 +43,7 @@ export function Composer({ agent }) {
   };
   const give = async (how) => (await attempt(() => api.givePrompt(agent.sessionId, text.trim(), how))) && setText("");
   const withdraw = (one) => attempt(() => api.withdrawPrompt(agent.sessionId, one.promptId));
-  const edit = async (one) => (await withdraw(one)) && setText(one.text);
+  const edit = async (one) => (await withdraw(one)) && setText(text.trim() ? `${one.text}\n\n${text}` : one.text);
   const off = busy || mode.off !== undefined || store.stale.value || text.trim() === "";
   const key = (event) => {
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || off) return;

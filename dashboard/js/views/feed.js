@@ -16,7 +16,8 @@ export function Feed({ title, matches, oneAgent = false }) {
   const wanted = text.trim().toLowerCase();
   const name = (line) => store.agents.value[line.agentId]?.agentName ?? line.agentId;
   const fits = (line) => matches(line) && (!kind || line.kind === kind) && (!wanted || `${line.text} ${name(line)}`.toLowerCase().includes(wanted));
-  const found = store.feed.value.filter(fits).slice(-SHOWN);
+  const all = store.feed.value.filter(fits);
+  const found = all.slice(-SHOWN);
   const lines = (oneAgent ? found : shareLines(found, (line) => store.agents.value[line.agentId]?.repoId)).toReversed();
   const search = html`<input type="search" class="feed-search" aria-label="Search the feed" placeholder="filter" value=${text} onInput=${(event) => setText(event.currentTarget.value)} />`;
   return html`<${Panel} name="feed" title=${title} end=${search}>
@@ -28,6 +29,7 @@ export function Feed({ title, matches, oneAgent = false }) {
         <time class="num" datetime=${new Date(line.at).toISOString()}>${clock(line.at)}</time>
         <span class="line-text">${oneAgent ? null : html`<${Who} line=${line} name=${name(line)} /> `}${line.text}</span>
       </li>`)}
+      ${all.length > SHOWN ? html`<li class="line faint">the last ${SHOWN} of ${all.length}</li>` : null}
       ${lines.length ? null : html`<li class="line faint">${wanted || kind ? "nothing fits the filter" : "nothing yet"}</li>`}
     </ol>
   <//>`;

@@ -30,13 +30,16 @@ export function HousePage({ repoId }) {
       </header>
       <${Conflicts} agents=${agents} sessions=${sessions} />
       <${Roster} agents=${agents} withHouse=${false} empty=${html`<p class="nothing">No agent has worked here yet.</p>`} />
-      ${agents.slice(0, 4).map((agent) => sessions[agent.sessionId]?.tests?.length ? html`<div key=${agent.agentId}><h2 class="sub">${agent.agentName}</h2><${Tests} tests=${sessions[agent.sessionId].tests} ended=${!agent.online} /></div>` : null)}
+      ${agents.filter((agent) => sessions[agent.sessionId]?.tests?.length).slice(0, TESTED).map((agent) => html`<div key=${agent.agentId}><h2 class="sub">${agent.agentName}</h2><${Tests} tests=${sessions[agent.sessionId].tests} ended=${!agent.online} /></div>`)}
     </div>
     <div class="village-side"><${Feed} title="Feed" matches=${(line) => own.has(line.sessionId)} /></div>
   </div>`;
 }
 
 const AN_HOUR = 3_600_000;
+const MOST_FILES = 20;
+/** Of so many agents the test runs stand on the house's page. */
+const TESTED = 4;
 
 /** Two agents wrote one file within an hour: somebody should know. */
 function Conflicts({ agents, sessions }) {
@@ -49,7 +52,7 @@ function Conflicts({ agents, sessions }) {
   }
   const shared = [...writers].filter(([, names]) => names.length > 1);
   if (shared.length === 0) return null;
-  return html`<${Panel} name="conflicts" title="Touched by more than one">
-    <ul class="files">${shared.slice(0, 20).map(([path, names]) => html`<li class="file"><span class="file-path">${path}</span><span class="faint">${names.join(", ")}</span></li>`)}</ul>
+  return html`<${Panel} name="conflicts" title="Touched by more than one" end=${html`<span class="faint num">${shared.length > MOST_FILES ? `${MOST_FILES} of ${shared.length} files` : ""}</span>`}>
+    <ul class="files">${shared.slice(0, MOST_FILES).map(([path, names]) => html`<li class="file"><span class="file-path">${path}</span><span class="faint">${names.join(", ")}</span></li>`)}</ul>
   <//>`;
 }

@@ -49,10 +49,14 @@ function takeLastBack(event) {
 
 const cards = () => [...document.querySelectorAll('[data-approval][data-open="true"]')];
 
+/** Where no card is open: the rows of the list. */
+const rows = () => [...document.querySelectorAll(".agent-row .name, .found .name, .hit-link")];
+
 function choose(step) {
-  const all = cards();
+  const open = cards();
+  const all = open.length ? open : rows();
   if (all.length === 0) return;
-  const at = all.indexOf(document.activeElement?.closest?.("[data-approval]"));
+  const at = all.indexOf(open.length ? document.activeElement?.closest?.("[data-approval]") : document.activeElement);
   const next = all[Math.max(0, Math.min(all.length - 1, at < 0 ? 0 : at + step))];
   next.focus();
   next.scrollIntoView({ block: "nearest" });

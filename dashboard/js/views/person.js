@@ -17,7 +17,7 @@ export function Person() {
   const user = store.user.value;
   if (user === undefined) return null;
   if (user === null) {
-    return html`<details class="pop"><summary class="person" data-testid="anonymous">Reading only</summary>
+    return html`<details class="pop"><summary class="person" data-testid="anonymous"><span class="person-name">Sign in</span></summary>
       <div class="pop-body"><p>You see what is public. To type, decide and stop, sign in.</p><${SignIn} /></div></details>`;
   }
   const role = store.village.value?.role;

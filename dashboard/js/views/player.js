@@ -6,7 +6,7 @@ import { html, useEffect, useState } from "../html.js";
 import { toAgent, toHistory, toSession, withQuery } from "../routes.js";
 import { isFinal } from "../status.js";
 import * as store from "../store.js";
-import { Glyph } from "./bits.js";
+import { Glyph, useCopy } from "./bits.js";
 import { Empty } from "./empty.js";
 import { Reel } from "./reel.js";
 import { ShareButton } from "./share.js";
@@ -94,11 +94,6 @@ function Head({ film, live }) {
 }
 
 function CopyLink({ sessionId, seq }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard?.writeText(`${location.origin}${location.pathname}${toSession(sessionId, seq)}`).catch(() => {});
-    setCopied(true);
-    setTimeout(() => setCopied(false), 1500);
-  };
-  return html`<button type="button" class="button slim push" onClick=${copy}>${copied ? "copied" : "Copy link to here"}</button>`;
+  const [said, copy] = useCopy();
+  return html`<button type="button" class="button slim push" onClick=${() => copy(`${location.origin}${location.pathname}${toSession(sessionId, seq)}`)}>${said || "Copy link to here"}</button>`;
 }

@@ -2,7 +2,7 @@
 
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { age, money } from "../format.js";
-import { countsOf, tableOf, windowOf } from "../roster.js";
+import { countsOf, nextSort, sortOf, tableOf, windowOf } from "../roster.js";
 import { LEAST, MOST } from "../grid.js";
 import { toAgent, toGrid, withQuery } from "../routes.js";
 import { ATTENTION, TONE_WORDS } from "../status.js";
@@ -38,7 +38,7 @@ export function Roster({ agents, title = "Agents", withHouse = true, empty }) {
   return html`<${Panel} name="roster" title=${title} end=${agents.length > 1 ? html`<${Tools} query=${query} />` : null}>
     ${agents.length === 0 ? empty : html`<div class=${`roster ${withHouse ? "" : "no-house"}`}>
       <${Rows} items=${table.items} toggle=${toggle} query=${query} ticked=${ticked} tick=${(id, on) => setTicked(on ? [...ticked, id] : ticked.filter((one) => one !== id))} />
-      <p class="roster-foot" data-testid="roster-foot">${of}${table.folded ? ` · ${table.folded} folded away` : ""}${query.tone || query.q ? html` · <a href=${withQuery(location.hash, { tone: "", q: "" })} data-testid="clear">clear</a>` : null}${ticked.length ? html`<${Ticked} ids=${ticked} clear=${() => setTicked([])} />` : null}</p></div>`}
+      <p class="roster-foot" data-testid="roster-foot">${of}${table.folded ? ` · ${table.folded} folded away` : ""}${query.tone || query.q || query.hide ? html` · <a href=${withQuery(location.hash, { tone: "", q: "", hide: "" })} data-testid="clear">clear</a>` : null}${ticked.length ? html`<${Ticked} ids=${ticked} clear=${() => setTicked([])} />` : null}</p></div>`}
   <//>`;
 }
 
@@ -56,7 +56,7 @@ function Tools({ query }) {
     history.replaceState(null, "", withQuery(location.hash, { q: value }));
     dispatchEvent(new HashChangeEvent("hashchange"));
   };
-  return html`<button type="button" class="chip" data-testid="needs" aria-pressed=${query.tone === "needs"} onClick=${() => go({ tone: query.tone === "needs" ? "" : "needs" })}>needs a person</button>
+  return html`<button type="button" class="chip" data-testid="needs" aria-pressed=${query.tone === "needs"} onClick=${() => go({ tone: query.tone === "needs" ? "" : "needs" })}>needs a person</button><button type="button" class="chip" data-testid="hide-done" aria-pressed=${query.hide === "done"} onClick=${() => go({ hide: query.hide === "done" ? "" : "done" })}>hide done</button>
     <label class="tool"><span class="sr-only">Group by</span><select class="input" data-testid="by" value=${query.by ?? ""} onChange=${(event) => go({ by: event.currentTarget.value })}><option value="">group</option><option value="state">by state</option><option value="house">by house</option><option value="runner">by runner</option><option value="kind">by kind</option><option value="none">not grouped</option></select></label>
     <input type="search" class="input roster-search" data-testid="search" aria-label="Search agents" placeholder="search" value=${text} onInput=${(event) => type(event.currentTarget.value)} />`;
 }
@@ -99,8 +99,10 @@ function Space({ before }) {
 
 const COLUMNS = [["c-status", "State", ""], ["c-name", "Agent", "name"], ["c-house", "House", "house"], ["c-doing", "Doing, or why", null], ["c-pulse", "15 min", null], ["c-tests", "Tests", null], ["c-diff num", "Diff", "diff"], ["c-cost num", "Cost", "cost"], ["c-age num", "Since", "since"]];
 
+const ARROWS = { ascending: " ↑", descending: " ↓", other: " ↓", none: "" };
+
 function Columns({ sort = "" }) {
-  return html`<div class="roster-head" role="row" aria-rowindex="1">${COLUMNS.map(([kind, text, by]) => html`<span class=${kind} role="columnheader" aria-sort=${by === null ? undefined : sort === by ? "ascending" : "none"}>${by === null ? text : html`<button type="button" onClick=${() => go({ sort: by })}>${text}${sort === by ? " ↓" : ""}</button>`}</span>`)}</div>`;
+  return html`<div class="roster-head" role="row" aria-rowindex="1">${COLUMNS.map(([kind, text, by]) => html`<span class=${kind} role="columnheader" aria-sort=${by === null ? undefined : sortOf(sort, by)}>${by === null ? text : html`<button type="button" onClick=${() => go({ sort: nextSort(sort, by) })}>${text}${ARROWS[sortOf(sort, by)]}</button>`}</span>`)}</div>`;
 }
 
 function GroupRow({ group, index, toggle }) {

@@ -4,6 +4,7 @@ import * as api from "../api.js";
 import { BASE } from "../base.js";
 import { clock, plural } from "../format.js";
 import { html, useEffect, useRef, useState } from "../html.js";
+import { useCopy } from "./bits.js";
 import { Said, Sure, plainly, useActs } from "./operator/parts.js";
 import { placeOf } from "../replay.js";
 
@@ -36,7 +37,7 @@ function Share({ session, events, here, close }) {
     const answer = await act(() => api.shareClip(session.sessionId, { fromSeq: from, toSeq: to, hours }));
     if (answer) (setMade(answer), load());
   };
-  const copy = (text) => navigator.clipboard?.writeText(text).catch(() => {});
+  const [copied, copy] = useCopy();
   const moment = (name, seq, set) => html`<span class="share-moment"><span>${name} <b class="num" data-testid=${`share-${name}`}>${at(seq) ? clock(at(seq)) : "?"}</b> <span class="faint small num">event ${seq}</span></span> <button type="button" class="button slim" onClick=${() => set(here)}>${name} here</button></span>`;
   return html`<form class="share" ref=${box} data-testid="share-form" aria-label="Share this part" onSubmit=${submit} onKeyDown=${(event) => event.key === "Escape" && (event.stopPropagation(), close())}>
     <p class="soft">Who has the link sees this part of the terminal and the timeline, without signing in, and nothing else.</p>
@@ -44,7 +45,7 @@ function Share({ session, events, here, close }) {
       <label class="player-pick"><span>ends after</span><select class="input" value=${hours} onChange=${(event) => setHours(Number(event.currentTarget.value))}>${LIFETIMES.map(([value, words]) => html`<option value=${value}>${words}</option>`)}</select></label>
       <button type="submit" class="button primary" disabled=${busy || from > to}>Make a link</button><button type="button" class="button slim" onClick=${close}>Close</button></div>
     ${from > to ? html`<p class="failure" role="alert">It ends before it begins.</p>` : null}<${Said} said=${said} />
-    ${made ? html`<div class="share-made" role="status"><p>This link is shown once. It ends on <b><time datetime=${new Date(made.expiresAt).toISOString()}>${until(made.expiresAt)}</time></b>.</p><p class="share-row"><code class="mono share-link" data-testid="share-link">${new URL(made.path.replace(/^.*\//, ""), BASE).href}</code><button type="button" class="button slim" onClick=${() => copy(new URL(made.path.replace(/^.*\//, ""), BASE).href)}>Copy</button></p></div>` : null}
+    ${made ? html`<div class="share-made" role="status"><p>This link is shown once. It ends on <b><time datetime=${new Date(made.expiresAt).toISOString()}>${until(made.expiresAt)}</time></b>.</p><p class="share-row"><code class="mono share-link" data-testid="share-link">${new URL(made.path.replace(/^.*\//, ""), BASE).href}</code><button type="button" class="button slim" onClick=${() => copy(new URL(made.path.replace(/^.*\//, ""), BASE).href)}>${copied || "Copy"}</button></p></div>` : null}
     ${failure ? html`<p class="failure" role="alert">${failure}</p>` : null}
     ${links?.length ? html`<div><p class="soft">${plural(links.length, "part")} of this session ${links.length === 1 ? "is" : "are"} shared now:</p><ul class="share-links">${links.map((one) => html`<${Shared} key=${one.clipId} one=${one} session=${session} at=${at} again=${load} />`)}</ul></div>` : null}
   </form>`;

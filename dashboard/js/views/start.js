@@ -5,11 +5,15 @@ import { html, useEffect, useState } from "../html.js";
 import { toAgent } from "../routes.js";
 import { choicesOf, noRunner, orderOf, providerName, repoText } from "../starting.js";
 import * as store from "../store.js";
-import { Panel } from "./bits.js";
+import { templates } from "../templates.js";
+import { Command, Panel } from "./bits.js";
 import { Earlier } from "./earlier.js";
 import { Empty } from "./empty.js";
+import { KeepTemplate, Templates } from "./templates.js";
 
 const GUARDED = [["merge", "commit, push, merge"], ["deps_add", "add dependencies"], ["secrets", "read secrets"], ["deploy", "deploy"]];
+/** While the form is open, which runners there are is asked again. */
+const AGAIN_MS = 4000;
 const BLANK = { goal: "", provider: "", command: "", repo: "", tree: "asis", branch: "", runnerId: "", name: "", model: "", resumeOf: "", conversation: "", asks: GUARDED.map(([id]) => id), network: "restricted", budget: "", budgetUnit: "usd" };
 
 export function StartPage() {
@@ -19,8 +23,14 @@ export function StartPage() {
   const [wrong, setWrong] = useState(null);
   const [busy, setBusy] = useState(false);
   const villageId = store.villageId.value;
-  useEffect(() => void (villageId && api.runners({ villageId }).then(setRunners, (error) => setWrong({ text: error.message }))), [villageId]);
-  useEffect(() => void filled(query).then((known) => setForm((form) => ({ ...form, ...known })), (error) => setWrong({ text: `That session cannot be repeated: ${error.message}` })), [query.like, query.house, store.loaded.value]);
+  useEffect(() => {
+    if (!villageId) return undefined;
+    const look = () => api.runners({ villageId }).then(setRunners, (error) => setWrong((known) => known ?? { text: error.message }));
+    look();
+    const timer = setInterval(() => document.hidden || look(), AGAIN_MS); // a runner that comes meanwhile can be chosen
+    return () => clearInterval(timer);
+  }, [villageId]);
+  useEffect(() => void filled(query).then((known) => setForm((form) => ({ ...form, ...known })), (error) => setWrong({ text: `That session cannot be repeated: ${error.message}` })), [query.like, query.house, query.template, store.loaded.value]);
   if (!store.canDrive.value) return html`<${Empty} whole title="Only who may drive this village can start work." />`;
   const choices = choicesOf(runners ?? [], form.runnerId);
   const provider = form.provider || choices.find((one) => one.obstacle === "")?.provider || "";
@@ -45,7 +55,9 @@ export function StartPage() {
   return html`<form class="start" onSubmit=${submit} data-testid="start">
     <h1>${form.resumeOf || form.conversation ? "Go on where it ended" : query.like ? "Start work like before" : "Start work"}</h1>
     <div class="start-form">
+      <${Templates} chosen=${query.template} />
       <${Panel} name="who" title="Who"><div class="start-body">
+        ${choices.length ? null : html`<p class="soft" role="status">${runners === null ? "Looking which agents there are …" : "No agent can be started now."}</p>`}
         <div class="choices" role="radiogroup" aria-label="Who">${choices.map((one) => html`<label class=${`option ${one.obstacle ? "is-off" : ""}`}><input type="radio" name="provider" value=${one.provider} checked=${provider === one.provider} disabled=${one.obstacle !== ""} onChange=${() => set({ provider: one.provider, conversation: "" })} /><span>${one.name} <span class="faint">${one.versions.join(", ")}</span></span>${one.obstacle || one.signedOut ? html`<small>${one.obstacle || "not signed in on its machine"}</small>` : null}</label>`)}</div>
         ${own ? html`<label class="field"><span>Command</span><input class="input mono" data-testid="command" spellcheck="false" ...${field("command")} /></label>` : null}
       </div><//>
@@ -69,9 +81,10 @@ export function StartPage() {
     </div>
     <div class="start-side">
       <${Panel} name="then" title="What will happen"><div class="start-body"><p data-testid="then">${inWords(whole, runners ?? [])}</p>
-        ${nothing ? html`<p class="ask-why">${nothing}</p>` : null}
+        ${nothing ? html`<p class="ask-why">${nothing.text}</p><p><${Command} text=${nothing.command} /></p>` : null}
         ${wrong ? html`<p class="failure" role="alert" data-testid="wrong">${wrong.text}</p>` : null}
-        <button type="submit" class="button primary" data-testid="go" disabled=${busy || runners === null || store.stale.value}>${busy ? "Starting …" : "Start"}</button></div><//>
+        <button type="submit" class="button primary" data-testid="go" disabled=${busy || runners === null || store.stale.value}>${busy ? "Starting …" : "Start"}</button>
+        <${KeepTemplate} form=${whole} chosen=${query.template} /></div><//>
     </div></form>`;
 }
 
@@ -81,7 +94,8 @@ function inWords(form, runners) {
   const runner = runners.find((one) => one.runnerId === form.runnerId)?.name ?? "the runner with most room";
   const tree = { asis: "in the tree as it is", branch: `on branch ${form.branch || "…"}, checked out in that tree`, new: `on the new branch ${form.branch || "…"}, in a tree of its own` }[form.tree];
   const asks = GUARDED.filter(([id]) => form.asks.includes(id)).map(([, label]) => label);
-  return `${form.provider ? providerName(form.provider) : "No agent yet"} ${form.conversation ? "goes on with an earlier conversation" : "starts"} on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.${form.budget.trim() ? ` Budget: ${form.budget.trim()} ${form.budgetUnit === "usd" ? "US dollars" : form.budgetUnit}.` : ""}`;
+  if (!form.provider) return "Nothing yet: no agent is chosen.";
+  return `${providerName(form.provider)} ${form.conversation ? "goes on with an earlier conversation" : "starts"} on ${runner} in ${form.repo || "…"}, ${tree}. ${asks.length ? `It asks before it may ${asks.join("; ")}.` : "It asks for nothing of that."} Network: ${form.network === "open" ? "free" : "restricted"}.${form.budget.trim() ? ` Budget: ${form.budget.trim()} ${form.budgetUnit === "usd" ? "US dollars" : form.budgetUnit}.` : ""}`;
 }
 
 /** Of an order's budget the field and its unit: the form has one, and money is asked for first. */
@@ -90,8 +104,8 @@ function budgetText(budget) {
   return unit ? { budget: String(budget[unit]), budgetUnit: unit } : {};
 }
 
-/** What is known before anybody types: of a house, or of the session that is to be repeated. */
-async function filled({ like, house, resume }) {
+/** What is known before anybody types: of a house, of a template, or of the session that is to be repeated. */
+async function filled({ like, house, resume, template }) {
   if (like) {
     const order = await api.order(like);
     const own = order.providerId === "command" ? (order.command ?? []).slice(order.command?.[0] === "sh" && order.command?.[1] === "-c" ? 2 : 0).join(" ") : (order.command ?? []).join(" ");
@@ -103,6 +117,7 @@ async function filled({ like, house, resume }) {
       branch: order.worktree ? `${order.worktree.branch}${resume ? "" : "-2"}` : (order.checkout?.ref ?? ""),
     };
   }
+  if (template) return templates().find((one) => one.name === template)?.form ?? {};
   const found = house && store.houses.peek()[house];
   return found ? { repo: found.repoPath } : {};
 }

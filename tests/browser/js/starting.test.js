@@ -38,8 +38,8 @@ test("only what the runners have can be chosen; the rest says why not", () => {
   const away = runner({ runnerId: "r2", status: "offline", connected: false, capabilities: { providers: ["claude_code"], agents: [] } });
   assert.deepEqual(choicesOf([runner(), away], "").map((one) => [one.provider, one.obstacle]), [["codex", ""], ["command", ""], ["claude_code", "its runner is not online"]]);
   assert.deepEqual(choicesOf([runner()], "")[0].versions, ["0.171"]);
-  assert.match(noRunner([away]), /build-1 is offline/);
-  assert.equal(noRunner([runner(), away]), "");
+  assert.match(noRunner([away]).text, /build-1 is offline/);
+  assert.equal(noRunner([runner(), away]), null);
 });
 
 test("a message comes in pieces, in any order and more than once", () => {

@@ -1,6 +1,8 @@
 """The page's files, and nothing else."""
 
 import gzip
+import re
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +87,23 @@ async def test_the_real_page_is_whole():
     page = Page(dashboard.ROOT)
     assert {"index.html", "js/main.js"} <= set(page.paths())
     assert not [path for path in page.paths() if path.endswith(".py")]
+
+
+IMPORT = re.compile(r'^(?:import|export)\b[^"]*"(\.[^"]+)";', re.MULTILINE)
+
+
+def test_the_page_names_at_once_all_that_its_start_imports():
+    """Else a browser finds a module only when it has read the one that imports it: a round trip for each step."""
+    root = Path(dashboard.__file__).parent
+    wanted: set[str] = set()
+    unread = [root / "js" / "main.js"]
+    while unread:
+        module = unread.pop()
+        for name in IMPORT.findall(module.read_text()):
+            found = (module.parent / name).resolve()
+            if (path := found.relative_to(root.resolve()).as_posix()) not in wanted:
+                wanted.add(path)
+                unread.append(found)
+    named = re.findall(r'rel="modulepreload" href="([^"]+)"', (root / "index.html").read_text())
+    assert sorted(wanted) == sorted(named)
+    assert not any("xterm" in path for path in wanted), "a terminal's files are for screens with a terminal"

@@ -1,7 +1,7 @@
 // What the screens of those who run it share: asking, acting, saying what went wrong, and what must not happen by chance.
 
 import { html, useEffect, useRef, useState } from "../../html.js";
-import { Age } from "../bits.js";
+import { Age, useCopy } from "../bits.js";
 
 /** An error of the service in plain words. */
 export function plainly(error) {
@@ -91,11 +91,10 @@ export function Typed({ word, expected, children, act, busy }) {
 
 /** A secret, which the service shows once. */
 export function Secret({ title, text, children, close }) {
-  const [copied, setCopied] = useState("");
-  const copy = () => (navigator.clipboard?.writeText(text) ?? Promise.reject()).then(() => setCopied("copied"), () => setCopied("select it and copy"));
+  const [said, copy] = useCopy();
   return html`<div class="panel operator-secret" role="group" aria-label=${title} data-testid="secret">
     <p><strong>${title}</strong> It is shown once, and kept nowhere.</p>
-    <div class="operator-copy"><code tabindex="0" data-testid="secret-text">${text}</code><button type="button" class="button slim" onClick=${copy}>${copied || "Copy"}</button></div>
+    <div class="operator-copy"><code tabindex="0" data-testid="secret-text">${text}</code><button type="button" class="button slim" onClick=${() => copy(text)}>${said || "Copy"}</button></div>
     ${children}
     <p><button type="button" class="button" onClick=${close}>I have it</button></p>
   </div>`;
