@@ -73,9 +73,12 @@ class Land:
 
 @attrs.frozen
 class LandDone:
-    """To a session: its runner's result of a `Land`. Its row is the session's to settle."""
+    """To a session: its runner's result of a `Land`. Its row is the session's to settle. `waits`: people are asked, and
+    another result brings the outcome.
+    """
 
     result: Result
+    waits: bool = False
 
 
 @attrs.frozen

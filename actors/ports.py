@@ -220,6 +220,10 @@ class Promises(Protocol):
         """The runner's result came. It counts for a command that was promised to this runner, and for no other."""
         ...
 
+    async def keep_until(self, runner_id: str, command_id: str, expires_ms: int) -> None:
+        """Keep an open command until then: its outcome takes longer than its answer."""
+        ...
+
     async def open_of(self, runner_id: str) -> Sequence[Command]:
         """Return the commands that a runner has not settled, oldest first."""
         ...

@@ -15,14 +15,14 @@ import attrs
 import structlog
 import trio
 
-from townwatch.actors import messages as m
+from townwatch.actors import commands, messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
 from townwatch.actors.timers import After
 from townwatch.contracts.decoding.bridge import is_bridge
-from townwatch.contracts.landing import LAND
+from townwatch.contracts.landing import LAND, LAND_OUTCOMES
 from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
 from townwatch.runtime import Down, MailboxSpec, TrioActor
 
@@ -298,11 +298,13 @@ class RunnerActor(TrioActor):
                 tell_if_alive(self._context.router, m.LocateSession(session_id))
 
     async def _settle(self, result: Result) -> None:
-        waiting = self._waiting.pop(result.command_id, None)
         kind = result.command_id.partition(":")[0]
+        waiting = self._waiting.get(result.command_id)
+        if waiting is None or kind != LAND or not self._waits_for_people(result):
+            self._waiting.pop(result.command_id, None)  # else its outcome comes later, and this connection brings it
         if kind == LAND:
-            if waiting is not None:  # else its row is open, and it is told again
-                self._tell_landed(waiting.command.session_id or "", result)
+            if waiting is not None and not self._tell_landed(waiting.command.session_id or "", result):
+                waiting.link = None  # its row is open: the next heartbeat tells it again
         elif kind in PROMISED:
             reason = result.error.message if result.error is not None else None
             try:
@@ -317,18 +319,27 @@ class RunnerActor(TrioActor):
             )
         self._over(waiting, result)
 
-    def _tell_landed(self, session_id: str, result: Result) -> None:
-        """Give the result to the session, which puts it on record. Where its actor has to be started first, the row
-        stays open: the next heartbeat tells the order again, and the runner answers as now.
+    def _waits_for_people(self, result: Result) -> bool:
+        """Return True for an order that people are asked about, whose runner will say what became of it."""
+        features = self._hello.capabilities.features if self._hello is not None else []
+        report = commands.report_of(result)
+        return LAND_OUTCOMES in features and report is not None and report.waits
+
+    def _tell_landed(self, session_id: str, result: Result) -> bool:
+        """Give the result to the session, which puts it on record. False where its actor has to be started first: the
+        next heartbeat tells the order again, and the runner answers as now.
         """
         session = self._context.directory.alive(self._context.directory.sessions, session_id)
         if session is not None:
-            tell_if_alive(session, m.LandDone(result))
+            tell_if_alive(session, m.LandDone(result, self._waits_for_people(result)))
         else:
             tell_if_alive(self._context.router, m.LocateSession(session_id))
+        return session is not None
 
     def _over(self, waiting: _Waiting, result: Result) -> None:
         waiting.result = result
+        if waiting.done.is_set():
+            return  # the outcome of what was answered, and counted, before
         waiting.done.set()
         times = {"began_ms": waiting.began_ms, "sent_ms": waiting.sent_ms}
         self._context.measure(

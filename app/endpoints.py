@@ -5,6 +5,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from townwatch.access.bootstrap import token_secret
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.messages import RecheckAccess
@@ -21,6 +22,7 @@ from townwatch.app.identity import (
     token_ended,
 )
 from townwatch.app.lockout import locked_out
+from townwatch.app.policies import PolicySigner
 from townwatch.app.resources import Resources
 from townwatch.app.rights import rates
 from townwatch.app.search.indexer import Finder
@@ -54,6 +56,7 @@ async def open_runner_endpoint(base: Resources, settings: Settings) -> RunnerEnd
             heartbeat_ms=set_.heartbeat_ms,
             ackless=set_.ackless,
             policies=base.policies.for_runner,
+            sign=PolicySigner(token_secret(settings.state)).sign,
             allowing=base.accountant.desk,
         ),
     )

@@ -1,16 +1,42 @@
 """Rules of all villages in memory, and how a change reaches the runners."""
 
-from collections.abc import Mapping
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
 
 import attrs
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.app.budgets.book import BudgetBook
-from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.codec import encode
+from townwatch.contracts.policy import SIGNED_AS, PolicyDocument, SignedPolicies, VillagePolicy, machine_of
+from townwatch.notify.vapid import to_base64url
 from townwatch.store.database import Database
 from townwatch.store.deciding import policies
+
+PURPOSE = b"townwatch: rules for runners"
+
+
+class PolicySigner:
+    """The service's key for the rules that it sends to runners. It is made of the service's own secret: nothing more
+    has to be kept, and all processes of one database have the same one.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        seed = hmac.new(secret, PURPOSE, hashlib.sha256).digest()
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = to_base64url(self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+
+    def sign(self, runner_id: str, policies: Sequence[VillagePolicy], now_ms: int) -> SignedPolicies:
+        """Return the rules of a runner, signed."""
+        found = PolicyDocument(runner_id=machine_of(runner_id), issued_at=now_ms, policies=list(policies))
+        document = encode(found)
+        signature = self._key.sign(SIGNED_AS + document)
+        return SignedPolicies(key=self.public, document=document.decode(), signature=to_base64url(signature))
 
 
 class PolicyBook:

@@ -205,6 +205,9 @@ class StoredPromises:
         if await self._database.call(commands.settle, runner_id, command_id, outcome, error, now):
             self._held.forget(command_id)
 
+    async def keep_until(self, runner_id: str, command_id: str, expires_ms: int) -> None:
+        await self._database.call(commands.keep, runner_id, command_id, expires_ms)
+
     async def open_of(self, runner_id: str) -> Sequence[Command]:
         found = await self._database.read(commands.open_of, runner_id, self._clock.now_ms())
         return [whole for stored in found if (whole := self._held.whole(stored)) is not None]

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from townwatch.config.settings import Settings
     from townwatch.runner.identity import Identity
 
@@ -33,8 +35,24 @@ def settings_of(config: str | None, state_dir: str | None) -> Settings:
     return attrs.evolve(found, state_dir=state_dir)
 
 
-def service_settings(config: str | None, state_dir: str | None) -> Settings:
-    """Return the settings for a command that needs the state of a service of this machine.
+def check_state(state: Path, *, make: bool = False, full_is_fine: bool = False) -> None:
+    """Check that files can be kept in a state directory. `make`: it is made where it is not there. `full_is_fine`: a
+    full disk may have room by the time it is needed.
+
+    Raises:
+        SystemExit: with one line that says what is in the way, where, and what to do; 1 where that may pass, else 2.
+    """
+    from townwatch.config.writable import trouble_with
+
+    trouble = trouble_with(state, make=make)
+    if trouble is not None and not (trouble.passes and full_is_fine):
+        status = complain(trouble.line)
+        raise SystemExit(1 if trouble.passes else status)
+
+
+def service_settings(config: str | None, state_dir: str | None, *, reads: bool = False) -> Settings:
+    """Return the settings for a command that needs the state of a service of this machine. `reads`: it writes nothing
+    there.
 
     Raises:
         SystemExit: with one line, before anything is made, where no service is, or its tables are elsewhere.
@@ -42,6 +60,8 @@ def service_settings(config: str | None, state_dir: str | None) -> Settings:
     from townwatch.config import place
 
     found = settings_of(config, state_dir)
+    if not reads:
+        check_state(found.state, full_is_fine=True)
     if not place.has_service(found.state):
         raise SystemExit(complain(place.no_service(found.state)))
     if elsewhere := place.tables_elsewhere(found.state, found.database.url):
@@ -58,6 +78,7 @@ def own_runner(found: Settings) -> Identity:
     from townwatch.config import place
     from townwatch.runner import identity
 
+    check_state(found.state, full_is_fine=True)
     if not (found.state / identity.FILE).exists():
         raise SystemExit(complain(place.not_enrolled(found.state)))
     try:

@@ -52,7 +52,7 @@ def backup(target: str, *, json: Json = False, state_dir: StateDir = None, confi
     """
     from townwatch.app.upkeep.backup import BackupFailed, back_up
 
-    settings = service_settings(config, state_dir)
+    settings = service_settings(config, state_dir, reads=True)
     if not target.isprintable():
         return complain(f"{target!r}: give a directory whose name is text")
     try:

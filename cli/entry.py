@@ -106,6 +106,8 @@ def _describe(error: BaseException) -> str:
         error = error.exceptions[0]  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     hint = "TOWNWATCH_DEBUG=1 shows where"
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror} ({hint})"
+        from townwatch.config.writable import advice_for
+
+        where, advice = (f"{error.filename}: ", f"; {advice_for(error)}") if error.filename else ("", "")
+        return f"{where}{error.strerror}{advice} ({hint})"
     return f"internal error, {type(error).__name__}: {error} ({hint})"  # pyright: ignore[reportUnknownArgumentType]

@@ -21,7 +21,12 @@ from townwatch.cli.conformance import conformance_app
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
 from townwatch.cli.migrate import migrate as migrate_command
 from townwatch.cli.policy import policy_app
-from townwatch.cli.remote import attach as attach_commands, login as login_commands, sessions as session_commands
+from townwatch.cli.remote import (
+    attach as attach_commands,
+    landing as landing_commands,
+    login as login_commands,
+    sessions as session_commands,
+)
 from townwatch.cli.remote.acp import acp as acp_command
 from townwatch.cli.remote.budgets import budget_app
 from townwatch.cli.remote.channels import channel_app
@@ -34,6 +39,7 @@ from townwatch.cli.shared import (
     Json,
     StateDir,
     Whole,
+    check_state,
     complain as _complain,
     line_of,
     log_to_file as _log_to_file,
@@ -47,6 +53,7 @@ from townwatch.cli.shared import (
 from townwatch.cli.user import user_app
 from townwatch.config.log_sink import drain_all, open_missing_descriptors
 from townwatch.config.place import default_state_dir, former_state, has_service
+from townwatch.config.writable import advice_for
 from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
 
 app = App(
@@ -71,6 +78,7 @@ app.command(schema_command)
 app.command(user_app)
 session_commands.add_to(app)
 attach_commands.add_to(app)
+landing_commands.add_to(app)
 login_commands.add_to(app)
 app.command(webhook_app)
 app.command(budget_app)
@@ -118,6 +126,7 @@ def serve(
     found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
     if not 0 <= found.server.port <= 65535:
         return _complain(f"port {found.server.port}: a TCP port is 0 (any free one) to 65535")
+    check_state(found.state, make=False, full_is_fine=keep)
     if found.state_dir == default_state_dir() and (former := former_state(found.state)) is not None:
         return _complain(
             f"{former} holds a service of an earlier version, {found.state} none: "
@@ -125,6 +134,7 @@ def serve(
         )
     if (other := _of_another_service(found.state)) is not None:
         return _complain(other)
+    check_state(found.state, make=True, full_is_fine=keep)
     if keep:
         from townwatch.cli.watchdog import keep_running
         from townwatch.config.process import free_port
@@ -149,7 +159,7 @@ def serve(
             return _complain(f"{where} is in use: stop what listens there, or choose another one with --port")
         if while_binding:
             return _complain(f"{where}: {why}; --host and --port say where to listen (below 1024 is root's)")
-        _complain(line_of(error))
+        _complain(f"{line_of(error)}; {advice_for(error)}")
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from townwatch.cli.shared import complain
+from townwatch.cli.shared import complain, line_of
 
 if TYPE_CHECKING:
     from townwatch.policy.commands.paths import Place
 
-policy_app = App(name="policy", help="Explain what rules decide about a command line.")
+policy_app = App(name="policy", help="Check rules, and explain what they decide about a command line.")
 
 
 @policy_app.command
@@ -72,6 +72,52 @@ def _place_of(case: dict[str, Any]) -> Place:
 
 
 @policy_app.command
+def check(file: Path | None = None, *, json: bool = False) -> int:
+    """Say which rules of a file can never match, and what to write instead. Status 1: there are some.
+
+    Parameters
+    ----------
+    file
+        .townwatch/policy.toml (the default), JSON with "rules" as the API has it, or lines `allow: WORDS`
+    json
+        one JSON array instead of lines
+    """
+    from townwatch.policy import files
+
+    path = file or Path(files.NAME)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        return complain(f"{path}: {line_of(error)}")
+    try:
+        found = _trouble(path, text)
+    except ValueError as error:
+        return complain(f"{path}: {error}")
+    if json:
+        print(json_.dumps(found))
+    else:
+        print("\n".join(found) if found else f"{path}: every rule can match")
+    return 1 if found else 0
+
+
+def _trouble(path: Path, text: str) -> list[str]:
+    """Return what is wrong with the rules of a file, a line each. Raises ValueError for what holds no rules."""
+    from townwatch.contracts.codec import Decoder
+    from townwatch.contracts.policy import PolicyBody
+    from townwatch.policy import files
+    from townwatch.policy.never import never_matching
+    from townwatch.policy.rules import rules_of_lines
+
+    if path.suffix == ".toml":
+        return files.trouble_of(text)
+    if text.lstrip().startswith("{"):
+        body: PolicyBody = Decoder(PolicyBody).convert({"rules": json_.loads(text).get("rules", [])})
+        body.check()
+        return [one.line for one in never_matching(body.rules)]
+    return [one.line for one in never_matching(rules_of_lines(text.splitlines()))]
+
+
+@policy_app.command
 def explain(
     command: str,
     *,
@@ -96,7 +142,8 @@ def explain(
         one JSON object instead of lines
     """
     from townwatch.policy.commands.paths import Place
-    from townwatch.policy.rules import BadRule, command_policy, examine_command
+    from townwatch.policy.never import never_matching
+    from townwatch.policy.rules import BadRule, command_policy, examine_command, rules_of_lines
 
     lines = list(rule)
     if rules is not None:
@@ -111,6 +158,8 @@ def explain(
     except BadRule as error:
         return complain(str(error))
     found, all_findings = examine_command(policy, command, shell)
+    for one in never_matching(rules_of_lines(lines)):
+        print(f"townwatch: {one.line}", file=sys.stderr)
     if json:
         steps = [
             {"verdict": one.verdict, "rule": one.rule, "why": one.reason, "of": one.command} for one in all_findings

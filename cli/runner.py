@@ -16,6 +16,7 @@ from townwatch.cli.shared import (
     Json,
     StateDir,
     Whole,
+    check_state,
     complain,
     line_of,
     log_to_stderr,
@@ -82,6 +83,7 @@ def runner(
     if spool_mb < 1:
         return complain(f"--spool-mb {spool_mb}: 1 or more")
     found = settings_of(config, state_dir)
+    check_state(found.state, full_is_fine=True)
     try:
         endpoint = runner_endpoint(url) if url is not None else None
         files = {"ca": ca, "certificate": cert, "key": key}
@@ -147,12 +149,13 @@ def _enrolment(
 
 def _replace(state: Path, known: Identity) -> None:
     """Save a new enrolment, and say which one is forgotten by it."""
-    from townwatch.runner import identity
+    from townwatch.runner import identity, policies
 
     with suppress(identity.NotEnrolled):
         before = identity.load(state)
         if before.runner_id != known.runner_id or before.url != known.url:
             print(f"townwatch: forgotten: {before.runner_id} of {before.url}", file=sys.stderr)
+    policies.forget(state)
     identity.save(state, known)
 
 
@@ -191,6 +194,7 @@ def join(
     from townwatch.runner.link.tls import Tls
 
     found = settings_of(config, state_dir)
+    check_state(found.state, make=True)  # before the code is used up
     tls = Tls(ca=str(Path(ca).absolute()) if ca else "")
     try:
         service = Service.at(url, plain=plain)

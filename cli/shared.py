@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from townwatch.cli.base import (
+    check_state,
     complain,
     line_of,
     log_to_file,
@@ -24,6 +25,7 @@ __all__ = [
     "Json",
     "StateDir",
     "Whole",
+    "check_state",
     "complain",
     "line_of",
     "log_to_file",

@@ -161,7 +161,8 @@ class Landed(AgentEvent):
     """A commit, branch, push, pull request or merge that a person asked for, and what became of it.
 
     `id`: of the command. `says`: git's own words, without secrets; where it failed, why. `files`: of a commit, the
-    first of `files_total`. `approved_by`: who allowed it, where a rule asked.
+    first of `files_total`. `approved_by`: who allowed it, where a rule asked. `unknown`: it is not known whether it was
+    done, for it was interrupted; `ok` is false then.
     """
 
     TYPE = "agent.landed"
@@ -179,6 +180,7 @@ class Landed(AgentEvent):
     url: str | None = None
     says: str | None = None
     approved_by: str | None = None
+    unknown: bool | None = None
 
 
 AGENT_EVENTS: tuple[type[AgentEvent], ...] = (
@@ -256,5 +258,8 @@ def landed_line(told: Landed) -> str:
         "pull_request": f"{told.by} opened a pull request of {branch}: {told.url or 'its address is not known'}",
         "merge": f"{told.by} merged {branch} into {told.base} ({commit})",
     }
-    failed = f"{told.by}: {told.act.replace('_', ' ')} of {branch} failed: {(told.says or 'it is not known why')[:200]}"
+    what, says = f"{told.by}: {told.act.replace('_', ' ')} of {branch}", (told.says or "")[:300]
+    if told.unknown:
+        return f"{what}, {says or 'it is not known whether it was done'}"
+    failed = f"{what} failed: {says or 'it is not known why'}"
     return done[told.act] if told.ok else failed

@@ -9,7 +9,7 @@ from townwatch.contracts.budgets import SessionAllowances
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest, Decision, EpochMs, Id, NonNegative, NonNegativeNumber
 from townwatch.contracts.landing import LandOrder
-from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.policy import SignedPolicies, VillagePolicy
 from townwatch.contracts.tasks import SessionConfig
 
 PROTOCOL = "townwatch.runner.v1"
@@ -32,6 +32,8 @@ class AgentInfo:
     signed_in: bool | None = None
 
 
+SIGNED_POLICIES = "signed_policies"
+"""The feature of a runner that takes its rules signed, and keeps to the key that signed the first ones."""
 POLICY_ENFORCEMENT = "policy_enforcement"
 """The feature of a runner that obeys the rules of its villages: the others are sent none."""
 CONVERSATIONS = "conversations"
@@ -249,6 +251,8 @@ class Policies:
 
     TYPE: ClassVar[str] = "policies"
     policies: list[VillagePolicy] = attrs.field(factory=list[VillagePolicy])
+    signed: SignedPolicies | None = None
+    """The rules, signed, for a runner that checks that; `policies` is empty then."""
 
 
 @attrs.frozen(kw_only=True)

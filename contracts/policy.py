@@ -174,6 +174,21 @@ def _check_start(rule: PolicyRule, field: str) -> None:
         raise ContractError(f"{field}.answer", "a start is one person's: role and human can be wanted, not more people")
 
 
+SIGNED_AS = b"townwatch policies, version 1\n"
+"""Comes before a document where it is signed, so that no other signature of the key is one of rules."""
+
+
+@attrs.frozen(kw_only=True)
+class SignedPolicies:
+    """A `PolicyDocument` as JSON text, with the Ed25519 signature of the service. `key`: its public key; key and
+    signature are base64url without padding. The signature is of `SIGNED_AS` and the text in UTF-8.
+    """
+
+    key: Annotated[str, msgspec.Meta(max_length=100)]
+    document: str
+    signature: Annotated[str, msgspec.Meta(max_length=200)]
+
+
 @attrs.frozen(kw_only=True)
 class VillagePolicy:
     """Rules of a village. `version` grows by one with each change; 0: none was ever set."""
@@ -185,3 +200,19 @@ class VillagePolicy:
     budget: Budget | None = None
     shared: list[SharedBudget] = attrs.field(factory=list[SharedBudget])
     """Budgets of which sessions need a lease (contracts/budgets.py)."""
+
+
+@attrs.frozen(kw_only=True)
+class PolicyDocument:
+    """Rules of all villages that a runner serves, as they are signed. `runner_id`: of the machine's runner, whichever
+    of its processes it is sent to. `issued_at`: epoch ms, of the service.
+    """
+
+    runner_id: str
+    issued_at: int
+    policies: list[VillagePolicy] = attrs.field(factory=list[VillagePolicy])
+
+
+def machine_of(runner_id: str) -> str:
+    """Return the id of a machine's runner: processes beside it are told apart by their slot, ``r1.run-2``."""
+    return runner_id.partition(".run-")[0]

@@ -85,6 +85,12 @@ def session_command(name: str, session_id: str, *more: str) -> str:
     return _command(name, session_id, *more)
 
 
+def is_session_command(command_id: str, name: str, session_id: str) -> bool:
+    """Return True for an id that `session_command` made of this name and session."""
+    short = f"{name}:{scoped(session_id)}:"
+    return command_id.startswith((short, f"{name}:{_escaped(session_id)[:100]}:#"))
+
+
 def _command(name: str, session_id: str, *more: str) -> str:
     """A command id names its session, and fits where an id fits: what is too long is hashed, behind a ``#``, which
     no escaped part contains."""

@@ -1,7 +1,11 @@
 """The neutral language of rules, one rule a line: ``allow: git status *``, ``deny-path: **/.env``. Pure."""
 
 from collections.abc import Iterable
+from typing import Literal
 
+import attrs
+
+from townwatch.contracts.policy import PolicyRule
 from townwatch.policy.commands.findings import CommandFinding, CommandPolicy
 from townwatch.policy.commands.judge import Judge
 from townwatch.policy.commands.matching import CommandRule, compile_rule
@@ -43,6 +47,20 @@ def command_policy(lines: Iterable[str | tuple[str, str]], place: Place) -> Comm
         denied_hosts=tuple(found["deny-net"]),
         variables=frozenset(text for text, _ in found["allow-env"]),
     )
+
+
+def rules_of_lines(lines: Iterable[str]) -> list[PolicyRule]:
+    """Return lines of rules as a village has them, for what can be said of them. Raises `BadRule`."""
+    found: list[PolicyRule] = []
+    for number, line in enumerate(one.strip() for one in lines):
+        if not line or line.startswith("#"):
+            continue
+        kind, rest = split_rule(line)
+        effect: Literal["allow", "ask", "deny"] = "deny" if "deny" in kind else "ask" if kind == "ask" else "allow"
+        field = "path" if kind in ("deny-path", "allow-write") else "host" if kind.endswith("-net") else "command"
+        if kind != "allow-env":
+            found.append(attrs.evolve(PolicyRule(id=f"line.{number + 1}", effect=effect), **{field: rest}))
+    return found
 
 
 def decide_command(policy: CommandPolicy, text: str, shell: str = "bash") -> CommandFinding:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from townwatch.contracts.codec import ContractError
-from townwatch.contracts.landing import LAND
-from townwatch.contracts.link import CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS
+from townwatch.contracts.landing import LAND, LAND_OUTCOMES
+from townwatch.contracts.link import CONVERSATIONS, POLICY_ENFORCEMENT, SHARED_BUDGETS, SIGNED_POLICIES
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.account import Account
 from townwatch.runner.agents import catalog
@@ -34,7 +34,7 @@ DISPATCHED_COLS, DISPATCHED_ROWS = 120, 32
 """The terminal of a session that is started from afar."""
 FEATURES = [
     *("resize", "pause", "ask", "worktree", "model", "resume_of", "diff"),
-    *(CONVERSATIONS, LAND, POLICY_ENFORCEMENT, SHARED_BUDGETS),
+    *(CONVERSATIONS, LAND, LAND_OUTCOMES, POLICY_ENFORCEMENT, SHARED_BUDGETS, SIGNED_POLICIES),
 ]
 """What a runner says that it can do."""
 LIST_SECONDS = 20.0

@@ -19,6 +19,8 @@ from townwatch.runner.slots import DRAIN_SECONDS, Slot, drain_others, take_slot
 from townwatch.runner.spool.spool import DEFAULT_LIMIT_BYTES, Spool
 
 DEFAULT_SESSIONS = 8
+LOOK_SECONDS = 0.2
+"""Between two looks at the orders of a slot that is drained."""
 GOODBYE_SECONDS, NOBODY_SECONDS = 2.0, 0.3
 """How long the end waits for the last events to be acknowledged, where the service is there and where it is not."""
 
@@ -70,7 +72,7 @@ async def _open_in(
 ) -> AsyncGenerator[Runner, None]:
     """A runner on a slot that is taken."""
     name = slot.name
-    policies = await trio.to_thread.run_sync(PolicyShelf, state_dir)
+    policies = await trio.to_thread.run_sync(PolicyShelf, state_dir, identity.runner_id)
     spool = await trio.to_thread.run_sync(Spool, slot.directory / "spool.db", spool_bytes)
     try:
         async with trio.open_nursery() as services, trio.open_nursery() as sessions:
@@ -112,9 +114,18 @@ async def _drain(identity: Identity, state_dir: Path, account: Account | None, l
     whether nothing is left.
     """
     left = await trio.to_thread.run_sync(slot.left_behind)
-    if left.live or (left.events and link.online):
+    if left.live or ((left.events or left.orders) and link.online):
         async with _open_in(slot, identity, state_dir, 0, account=account) as runner:
             if link.online:
                 await runner.sent_all(DRAIN_SECONDS)
+                await _answered(slot)
         left = await trio.to_thread.run_sync(slot.left_behind)
-    return not left.live and not left.events
+    return left.nothing
+
+
+async def _answered(slot: Slot) -> None:
+    """Wait until the service has asked for the outcome of each order that was begun here, within a time."""
+    with trio.move_on_after(DRAIN_SECONDS):
+        while (await trio.to_thread.run_sync(slot.left_behind)).orders:  # noqa: ASYNC110 - files of another process
+            await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(LOOK_SECONDS)  # the answer is on its way

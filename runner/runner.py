@@ -113,7 +113,12 @@ class Runner:
         from townwatch.runner.landing.landing import Landing
 
         records, policy = self._directory, self.policies.of
-        return Landing(self.sessions, records, self.account, policy, self._nursery, self._preparing)
+        return Landing(self.sessions, records, self.account, policy, self._nursery, self._preparing, self._say_late)
+
+    def _say_late(self, result: wire.Result) -> None:
+        """Answer a command again, which was answered before what it was about was over."""
+        self._results[result.command_id] = result
+        self.link.late.add(result)
 
     @cached_property
     def discovery(self) -> Discovery:

@@ -15,6 +15,7 @@ import attrs
 import structlog
 import trio
 
+from townwatch.runner.landing.records import LandRecords
 from townwatch.runner.spool.spool import Spool
 
 log = structlog.get_logger("runner")
@@ -34,10 +35,17 @@ class SlotTaken(Exception):
 
 @attrs.frozen
 class LeftBehind:
-    """Contents of the spool of a process that is gone: sessions whose end was not told, events that were not sent."""
+    """What a process that is gone has left: sessions whose end was not told, events that were not sent, orders of
+    people whose outcome was not told.
+    """
 
     live: int
     events: int
+    orders: int = 0
+
+    @property
+    def nothing(self) -> bool:
+        return not (self.live or self.events or self.orders)
 
 
 @attrs.frozen
@@ -54,7 +62,8 @@ class Slot:
     def left_behind(self) -> LeftBehind:
         """Raises `sqlite3.Error` for a spool that cannot be read."""
         with closing(Spool(self.directory / "spool.db")) as spool:
-            return LeftBehind(sum(known.live for known in spool.sessions()), spool.size()[0])
+            live = sum(known.live for known in spool.sessions())
+            return LeftBehind(live, spool.size()[0], len(LandRecords(self.directory).unfinished()))
 
 
 def take_slot(state_dir: Path, wanted: str | None = None) -> Slot:

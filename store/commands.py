@@ -107,6 +107,12 @@ def settle(
     return connection.execute(found.values(**values)).rowcount > 0
 
 
+def keep(connection: Connection, runner_id: str, command_id: str, expires_ms: int) -> bool:
+    """Let an open command of a runner expire later; False where it is not open."""
+    its = (commands.c.command_id == command_id) & (commands.c.runner_id == runner_id) & commands.c.settled_ms.is_(None)
+    return connection.execute(update(commands).where(its).values(expires_ms=expires_ms)).rowcount > 0
+
+
 def release(connection: Connection, command_id: str) -> bool:
     """Let a held command be sent; False where it is held no more."""
     held = (commands.c.command_id == command_id) & commands.c.held & commands.c.settled_ms.is_(None)

@@ -34,7 +34,7 @@ from townwatch.contracts import events as e, scopes
 from townwatch.contracts.answers import AnswerRefused
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.faults import TablesUnavailable
-from townwatch.contracts.link import Command, Result
+from townwatch.contracts.link import Command
 from townwatch.runtime import ActorDeadError, MailboxSpec, TrioActor
 
 log = structlog.get_logger("session")
@@ -135,7 +135,7 @@ class SessionActor(TrioActor):
             case m.Land():
                 return await self._landing.order(self._state, message)
             case m.LandDone():
-                await self._landed(message.result)
+                await self._landed(message)
             case m.TakeBack():
                 return await self._approvals.take_back(self._state, message)
             case m.Input() | m.Resize() | m.Stop() | m.Pause() | m.Resume():
@@ -216,7 +216,7 @@ class SessionActor(TrioActor):
             tell_if_alive(self._link, m.Acked(self._state.session_id, theirs[-1]))
         await self._forward(ready)
         self._tell_reporters()
-        await self._landing.durable(self._state.seq)
+        await self._landing.durable(self._state)
 
     def _taken(self, events: Sequence[e.RunnerEvent]) -> list[float]:
         """Return the time (ms) at which the service counts each of these events as received."""
@@ -250,6 +250,9 @@ class SessionActor(TrioActor):
             await self._judge()
         if after.ended and not before.ended:
             await self._close()
+        if after.told_end:
+            for early in self._landing.early():
+                await self._landed(m.LandDone(early))
         await self._keeping.snapshot(after, important=any(type(event) not in QUIET for event in events))
 
     async def _close(self) -> None:
@@ -259,13 +262,13 @@ class SessionActor(TrioActor):
         with self._tables_may_be_away():
             await self._context.promises.void_session(self._state.session_id, "the session ended")
         self._over.set()
-        for early in self._landing.early():
-            await self._landed(early)
 
-    async def _landed(self, result: Result) -> None:
+    async def _landed(self, done: m.LandDone) -> None:
         """Write the outcome of a land order where the runner, whose session has ended, could not."""
         with self._tables_may_be_away():  # the row stays open, and is told again
-            event = await self._landing.done(self._state, result, self._accepted)
+            if done.waits:
+                return await self._landing.asked(self._state, done.result)
+            event = await self._landing.done(self._state, done.result, self._accepted)
             if event is not None:
                 self._end_from, self._accepted = self._end_from or event.seq, event.seq
                 self._waiting.append(m.IncomingEvent(event, body_of(event)))

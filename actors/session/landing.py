@@ -17,8 +17,9 @@ from townwatch.actors.session.keeping import leaves_out
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import events as e, scopes
 from townwatch.contracts.agent_events import to_provider_event
-from townwatch.contracts.landing import LAND
+from townwatch.contracts.landing import ASKED_MS, LAND
 from townwatch.contracts.link import Command, Result
+from townwatch.contracts.secrets.left_out import LEFT_OUT
 
 log = structlog.get_logger("session")
 
@@ -28,7 +29,9 @@ KEPT_MS = 600_000
 
 
 class SessionLanding:
-    """Used by the session's actor, which has the state."""
+    """Used by the session's actor, which has the state. A row where people are asked is open until its outcome is
+    known.
+    """
 
     def __init__(self, context: Context, tell: Callable[[Command], Awaitable[Any]]) -> None:
         """`tell`: gives a promised command to the runner."""
@@ -36,8 +39,8 @@ class SessionLanding:
         self._tell = tell
         self._early: list[Result] = []
         """Outcomes of a session whose end is on its way: they are written behind it."""
-        self._written: dict[int, tuple[str, Result]] = {}
-        """Number of the event that tells it → (runner, result), whose row is not settled yet."""
+        self._written: dict[int, Result] = {}
+        """Number of the event that tells it → the result, whose row is not settled yet."""
 
     async def order(self, state: SessionState, message: m.Land) -> m.Ordered:
         """Promise it, and give it to the runner. Raises `Unsupported`."""
@@ -62,21 +65,26 @@ class SessionLanding:
             return m.Ordered(promise.command.command_id, done=True)
         return m.Ordered(promise.command.command_id, await self._tell(promise.command))
 
+    async def asked(self, state: SessionState, result: Result) -> None:
+        """Keep the row of an order that people are asked about until its outcome comes. Raises `TablesUnavailable`."""
+        until = self._context.clock.now_ms() + ASKED_MS + KEPT_MS
+        await self._context.promises.keep_until(state.runner_id, result.command_id, until)
+
     async def done(self, state: SessionState, result: Result, after: int) -> e.RunnerEvent | None:
         """Take a runner's result; return the event that the service is to write, numbered `after` + 1. Without one the
         row is settled. Raises `TablesUnavailable`.
         """
         outcome = commands.untold(result)
         if outcome is None or any(one.outcome.id == outcome.id for one in state.landed):
-            await self._settle(state.runner_id, result)
+            await self._settle(state, result)
             return None
-        if any(one.command_id == result.command_id for _runner, one in self._written.values()):
+        if any(one.command_id == result.command_id for one in self._written.values()):
             return None
-        if not state.ended:
-            self._early.append(result)
+        if not state.told_end:  # its runner has numbers left to give
+            self._early = [one for one in self._early if one.command_id != result.command_id] + [result]
             return None
         now = self._context.clock.now_ms()
-        self._written[after + 1] = state.runner_id, result
+        self._written[after + 1] = result
         return e.ProviderEventForwarded(
             session_id=state.session_id,
             org_id=state.village_id,
@@ -90,15 +98,20 @@ class SessionLanding:
         early, self._early = self._early, []
         return early
 
-    async def durable(self, seq: int) -> None:
+    async def durable(self, state: SessionState) -> None:
         """Settle the rows whose outcome is on the disk."""
-        for number in [one for one in self._written if one <= seq]:
-            runner_id, result = self._written.pop(number)
+        for number in [one for one in self._written if one <= state.seq]:
+            result = self._written.pop(number)
             try:
-                await self._settle(runner_id, result)
+                await self._settle(state, result)
             except Exception as error:  # the row stays open: it is told again, and known then
                 log.warning("landing_not_settled", command=result.command_id, reason=repr(error)[:300])
 
-    async def _settle(self, runner_id: str, result: Result) -> None:
+    async def _settle(self, state: SessionState, result: Result) -> None:
         reason = result.error.message if result.error is not None else None
-        await self._context.promises.settle(runner_id, result.command_id, result.ok, reason)
+        report = commands.report_of(result)
+        if report is not None and report.outcome is not None and not report.outcome.ok:
+            reason = report.outcome.says
+        if reason is not None and leaves_out(self._context, state):
+            reason = LEFT_OUT
+        await self._context.promises.settle(state.runner_id, result.command_id, result.ok, reason)

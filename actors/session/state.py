@@ -143,6 +143,11 @@ class SessionState:
         return self.state in e.FINAL_STATES
 
     @property
+    def told_end(self) -> bool:
+        """Return True once SESSION_ENDED is known: a final state comes some events before it."""
+        return self.final_usage is not None
+
+    @property
     def repo_path(self) -> str:
         """Path that the agent works in: the repository, else the directory it was started in."""
         if self.repo_ref is not None:

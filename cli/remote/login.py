@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from townwatch.cli.remote import logins, show
 from townwatch.cli.remote.client import CommandFailed, ServiceClient, Where
-from townwatch.cli.shared import complain, line_of, run_async, settings_of
+from townwatch.cli.shared import check_state, complain, line_of, run_async, settings_of
 
 SCOPES = ["read", "drive", "decide", "manage"]
 DAYS = 90
@@ -38,6 +38,7 @@ def login(
 
     chosen = where or Where()
     found = settings_of(chosen.config, chosen.state_dir)
+    check_state(found.state, make=True)  # before a code is used up
     try:
         base = service_base(url)
     except BadServiceUrl as error:

@@ -14,11 +14,17 @@ from townwatch.contracts.codec import Decoder
 
 LAND = "land"
 """The command, and the feature of a runner that knows it: no other is asked."""
+LAND_OUTCOMES = "land_outcomes"
+"""The feature of a runner that answers an order twice where people are asked: when they are, and with the outcome."""
+NOT_ALLOWED = "NOT_ALLOWED"
+"""Code of a runner's refusal: people were asked, and did not allow it."""
 BY_PERSON = "person"
 """The `tool` of what a person does by hand, in rules and in the context of a question: no agent's question has it."""
 MAX_PATHS = 2000
 DENIED = "DENIED"
 """Code of a runner's refusal: a rule denies it. Its details are a `RuleSaid`."""
+ASKED_MS = 24 * 3600 * 1000
+"""How long people have to allow what a rule asks about."""
 CONFIRM = "CONFIRM"
 """A rule asks, and the session has ended, so that nothing can wait in it: the person has to confirm it."""
 
@@ -102,6 +108,11 @@ class LandReport:
     asked: LandAsked | None = None
     outcome: Landed | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Return True where people are asked, so that there is no outcome yet."""
+        return self.asked is not None and self.outcome is None
+
 
 @attrs.frozen(kw_only=True)
 class Uncommitted:
@@ -123,7 +134,8 @@ class LandStatus:
 
     `ahead`, `behind`: commits that the branch at `remote` does not have, and that it has more; None: it has no such
     branch. `forge`: the program that opens pull requests. `base`: the branch that a merge goes into; `base_ahead`:
-    commits that it does not have. `push_risk`: high for the branch that others build on.
+    commits that it does not have. `push_risk`: high for the branch that others build on. `unknown`: field on the wire →
+    why it is not known: its value is no answer then.
     """
 
     head: str | None
@@ -142,6 +154,7 @@ class LandStatus:
     worktree: bool = False
     push_risk: Literal["med", "high"] = "med"
     under_way: list[UnderWay] = attrs.field(factory=list[UnderWay])
+    unknown: dict[str, str] = attrs.field(factory=dict[str, str])
 
 
 land_report: Decoder[LandReport] = Decoder(LandReport)

@@ -96,6 +96,7 @@ from townwatch.contracts.rest.policies import (
     RuleProposal as RuleProposal,
     RuleQuery as RuleQuery,
     RuleSaving as RuleSaving,
+    RuleWarning as RuleWarning,
     TriedApproval as TriedApproval,
 )
 from townwatch.contracts.rest.runners import (

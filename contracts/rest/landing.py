@@ -72,7 +72,9 @@ class MergeBranch:
 
 @attrs.frozen(kw_only=True)
 class LandedView:
-    """An act of a person on a session's changes. `says`: git's own words."""
+    """An act of a person on a session's changes. `says`: git's own words. `unknown`: it was interrupted, and whether it
+    was done is not known; `ok` is false then.
+    """
 
     act: LandingAct
     ok: bool
@@ -88,13 +90,15 @@ class LandedView:
     url: str | None = None
     says: str | None = None
     approved_by: str | None = None
+    unknown: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
 class LandAnswer:
     """`state` done: `outcome` says what was done. asked: a rule asks, and the session's approval `approvalId` waits for
     people; it is done when they have allowed it. sent: the runner has it, and has not answered yet. waiting: the runner
-    is away; it is told within ten minutes, or not at all. What becomes of it is the session's event ``agent.landed``.
+    is away; it is told within ten minutes, or not at all. What becomes of it is the session's event ``agent.landed``,
+    and GET …/git/orders/{commandId}.
     """
 
     ok: bool = True
@@ -107,11 +111,29 @@ class LandAnswer:
 
 
 @attrs.frozen(kw_only=True)
+class LandOrderView:
+    """An order as it stands. `state` waiting: its runner is away, or has not answered. asked: the session's approval
+    `approvalId` waits for people. allowed: they have allowed it, and it is being done. done, failed, unknown: see
+    `outcome`; unknown: it was interrupted, and whether it was done is not known. refused: it was not done, `why` says
+    who or what was against it. expired: its runner did not take it in time.
+    """
+
+    command_id: str
+    state: Literal["waiting", "asked", "allowed", "done", "failed", "unknown", "refused", "expired"]
+    ordered_at: int
+    over_at: int | None = None
+    outcome: LandedView | None = None
+    approval_id: str | None = None
+    why: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class LandStatusView:
     """Changes that can be landed, asked of the runner now. `whyNot`: why nothing can be, as outside of a repository;
     null: something can. `forge`: the program there that opens pull requests; null: none. `ahead`, `behind`: against
     the branch at `remote`, as it was fetched last; null: it is not there. `baseAhead`: commits that `base` does not
-    have. `landed`: what people did before, the latest last.
+    have. `landed`: what people did before, the latest last. `unknown`: the name of a field → why its value is not
+    known, as where git did not answer in time: what the field says is no answer then.
     """
 
     at: int
@@ -133,3 +155,4 @@ class LandStatusView:
     push_risk: Literal["med", "high"] = "med"
     under_way: list[UnderWay] = attrs.field(factory=list[UnderWay])
     landed: list[LandedView] = attrs.field(factory=list[LandedView])
+    unknown: dict[str, str] = attrs.field(factory=dict[str, str])

@@ -9,8 +9,18 @@ from townwatch.contracts.policy import Budget, PolicyBody, PolicyRule
 
 
 @attrs.frozen(kw_only=True)
+class RuleWarning:
+    """A rule that can never match: the `field` of it that cannot be met, why, and what to write `instead`."""
+
+    rule: str
+    field: str
+    why: str
+    instead: str
+
+
+@attrs.frozen(kw_only=True)
 class PolicyView:
-    """A village's rules. `version` 0: none were ever set. Times in ms."""
+    """A village's rules. `version` 0: none were ever set. Times in ms. `warnings`: rules that can never match."""
 
     version: int
     rules: list[PolicyRule]
@@ -19,6 +29,7 @@ class PolicyView:
     """Of each session."""
     changed_by: str | None = None
     changed_ms: int | None = None
+    warnings: list[RuleWarning] = attrs.field(factory=list[RuleWarning])
 
 
 @attrs.frozen(kw_only=True)
@@ -50,13 +61,14 @@ class TriedApproval:
 
 @attrs.frozen(kw_only=True)
 class PolicyTrialResult:
-    """`differ`: a person decided otherwise than the rules would have."""
+    """`differ`: a person decided otherwise than the rules would have. `warnings`: rules that can never match."""
 
     allowed: int
     asked: int
     denied: int
     differ: int
     items: list[TriedApproval]
+    warnings: list[RuleWarning] = attrs.field(factory=list[RuleWarning])
 
 
 @attrs.frozen(kw_only=True)

@@ -37,7 +37,7 @@ function told(event) {
     case "test_finish":
       return tests(p);
     case "agent_landed":
-      return { kind: "state", tone: p.ok ? "good" : "fail", text: landedText(p) };
+      return { kind: "state", tone: p.ok ? "good" : p.unknown ? "wait" : "fail", text: landedText(p) };
     case "provider_event":
       if (p.providerEvent?.type === "not_observed") return { kind: "provider", tone: "plain", text: `${p.providerEvent.message}` };
       return NO_NEWS.has(p.providerEvent?.type) ? null : { kind: "provider", tone: "faint", text: `${p.providerEvent?.type ?? "provider event"}` };
@@ -85,6 +85,7 @@ function diff(p) {
 export function landedText(p) {
   const branch = p.branch ?? "a detached commit";
   const commit = String(p.commit ?? "").slice(0, 8);
+  if (p.unknown) return `${p.by}: ${LANDING[p.act] ?? p.act} of ${branch}, ${p.says ?? "it is not known whether it was done"}`;
   if (!p.ok) return `${p.by}: ${LANDING[p.act] ?? p.act} of ${branch} failed: ${p.says ?? "it is not known why"}`;
   const files = p.filesTotal === undefined || p.filesTotal === null ? "" : `, ${plural(p.filesTotal, "file")}`;
   const approved = p.approvedBy && p.approvedBy !== p.by ? `, allowed by ${p.approvedBy}` : "";

@@ -17,26 +17,30 @@ import structlog
 import trio
 
 from townwatch.contracts.agent_events import Landed
-from townwatch.contracts.codec import ContractError
+from townwatch.contracts.codec import ContractError, to_json_values
 from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.landing import (
+    ASKED_MS,
     BY_PERSON,
-    CONFIRM,
     DENIED,
-    LandAsked,
     LandOrder,
     LandReport,
     LandStatus,
     RuleSaid,
     UnderWay,
 )
-from townwatch.contracts.link import Command
+from townwatch.contracts.link import Command, Result
 from townwatch.contracts.policy import VillagePolicy
-from townwatch.policy.work import Work
 from townwatch.runner.account import Account
 from townwatch.runner.landing import tree as trees
-from townwatch.runner.landing.acts import Act, act_for, done_before
-from townwatch.runner.landing.programs import ProgramFailed, environment_for
+from townwatch.runner.landing.act import Act
+from townwatch.runner.landing.acts import act_for
+from townwatch.runner.landing.after import WHILE, outcome_after, reopened
+from townwatch.runner.landing.confirm import RuleRefused, check_confirmed
+from townwatch.runner.landing.programs import ProgramEnded, ProgramFailed, environment_for
+from townwatch.runner.landing.records import KeptOrders, LandRecord
+from townwatch.runner.landing.reports import LandingNotAllowed, landed_as, record_of, refusal, waits
+from townwatch.runner.landing.status import status_of, work_of
 from townwatch.runner.landing.tree import LandTree
 from townwatch.runner.observers.git import GitError
 from townwatch.runner.session import worktrees
@@ -52,20 +56,11 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("landing")
 
-ANSWER_MS = 24 * 3600 * 1000
-"""How long people have to allow what a rule asks about."""
 CHANGED = "the files or the branch have changed since it was asked: look again, and ask again"
+KEPT_SECONDS = 5.0
+"""How long the disk has to take an outcome before it is left to the service."""
 BUSY_SECONDS = 20.0
 """How long an order waits for another one in the same tree."""
-
-
-class RuleRefused(NotPossible):
-    """A rule denies it, or wants people that nothing can ask now. `details`: a `RuleSaid`."""
-
-    def __init__(self, message: str, code: str, said: RuleSaid) -> None:
-        super().__init__(message)
-        self.code = code
-        self.details = said
 
 
 @attrs.frozen(kw_only=True)
@@ -89,8 +84,13 @@ class Landing:
         policy: Callable[[str], VillagePolicy],
         nursery: trio.Nursery,
         preparing: trio.Lock,
+        say: Callable[[Result], None],
     ) -> None:
-        """`preparing`: held while worktrees are made."""
+        """`preparing`: held while worktrees are made. `say`: sends the outcome of an order that was answered before."""
+        self._say = say
+        self._kept = KeptOrders(records)
+        self._open: set[str] = set()
+        """Orders about which people are asked, or that they have allowed and that are being done."""
         self._preparing = preparing
         self._sessions = sessions
         self._records = records
@@ -105,7 +105,7 @@ class Landing:
     async def status(self, session_id: str) -> LandStatus:
         """Return what there is to land. Raises `NotPossible`, `GitError`."""
         tree = await self._tree(session_id, self._sessions.get(session_id))
-        found = await trees.status_of(tree)
+        found = await status_of(tree)
         busy = self._under_way.get(session_id, [])
         return self._clean_of(self._sessions.get(session_id), tree)(attrs.evolve(found, under_way=list(busy)))
 
@@ -114,21 +114,38 @@ class Landing:
         order = command.land
         if order is None:
             raise ContractError("land", "is required")
+        if (record := await self._kept.get(command.command_id)) is not None:
+            return await self._again(record)
         place = await self._place(command.session_id or "", order)
         async with self._turn(place.tree, order):
-            if (known := await done_before(place.tree, command.command_id, order)) is not None:
-                return await self._told(place, _outcome(command.command_id, order, ok=True, **known))
             act = await act_for(place.tree, order, command.command_id)
-            asked, found = await self._ruled(place, act, order.asker.name)
+            asked, found = await self._ruled(place, act, command.command_id, order.asker.name)
             if found is not None and found.verdict == "deny":
                 refused = f"the rule {found.rule} denies it ({found.reason}): {act.line[:300]}"
                 raise RuleRefused(refused, DENIED, RuleSaid(rule=found.rule, why=found.reason[:500]))
-            if found is None or found.verdict == "allow":
-                return await self._told(place, await self._done(place, command, order, act))
-            if place.session is None:
-                _check_confirmed(order, found)
-                return await self._told(place, await self._done(place, command, order, act))
-        return await self._asked(place, command, order, act, asked, found)
+            asks = found if found is not None and found.verdict == "ask" else None
+            if asks is None or place.session is None:
+                if asks is not None:
+                    check_confirmed(order, asks)
+                outcome = await self._carried_out(place, record_of(place.tree, command, order, act), act)
+                return LandReport(told=await _told(place, outcome), outcome=outcome)
+        return await self._asked(place, command, order, act, asked, asks)
+
+    async def _again(self, record: LandRecord) -> LandReport:
+        """Answer an order that was begun before, by this process or by one that was killed. Raises `NotPossible`."""
+        if record.command_id in self._open:
+            return waits(record)
+        if record.state == "asked":
+            record = await self._over(record, refused="the runner ended while people were asked: nothing was done")
+        elif record.state == "doing":
+            why = f"the runner ended while it {WHILE[record.act]}"
+            env = environment_for(self._account, {})
+            tree = await reopened(record, env)
+            outcome = await outcome_after(tree, record, why, ended=False)
+            record = await self._over(record, outcome=Redactor(secrets_of(env)).clean_data(outcome))
+        if record.outcome is None:
+            raise LandingNotAllowed(record.refused or "nothing was done, and it is not known why")
+        return LandReport(told=False, outcome=record.outcome)
 
     async def clean_tree(self, session_id: str, *, discard: bool) -> None:
         """Remove the worktree of a session that has ended. Raises `NotPossible` where it is kept, `GitError`."""
@@ -179,7 +196,7 @@ class Landing:
             agent_id=subject.agent_id,
             account=self._account,
         )
-        work = await _work_of(tree, subject.tests)
+        work = await work_of(tree, subject.tests)
         rules = SessionRules(plan, self._policy, lambda: work, subject.house, subject.started_by)
         return LandPlace(tree=tree, rules=rules, clean=clean)
 
@@ -187,7 +204,9 @@ class Landing:
         """Return what masks secrets in what is told of it."""
         return session.events.clean if session is not None else Redactor(secrets_of(tree.env)).clean_data
 
-    async def _ruled(self, place: LandPlace, act: Act, by: str) -> tuple[ApprovalRequest, PolicyDecision | None]:
+    async def _ruled(
+        self, place: LandPlace, act: Act, command_id: str, by: str
+    ) -> tuple[ApprovalRequest, PolicyDecision | None]:
         """Return the act as a question, and what the rules say to it."""
         now = now_ms()
         asked = ApprovalRequest(
@@ -199,12 +218,13 @@ class Landing:
             context={
                 "tool": BY_PERSON,
                 "askedBy": by,
+                "order": command_id,
                 "cwd": str(act.directory),
                 **act.more,
                 "input": {"command": act.line},
             },
             requested_at=now,
-            timeout_at=now + ANSWER_MS,
+            timeout_at=now + ASKED_MS,
         )
         return await trio.to_thread.run_sync(place.rules.look_at_act, asked, act.kind)
 
@@ -233,22 +253,34 @@ class Landing:
 
     # --- do it, and tell it -------------------------------------------------------------------------------------------
 
-    async def _done(self, place: LandPlace, command: Command, order: LandOrder, act: Act, **more: Any) -> Landed:
-        """Do it; a failure of git is an outcome, with git's own words. Raises `NotPossible`."""
-        log.info("landing", session=command.session_id, act=order.act, by=order.asker.name)
+    async def _carried_out(self, place: LandPlace, record: LandRecord, act: Act) -> Landed:
+        """Do it, and keep what became of it; a failure of git is an outcome, with git's own words. Raises
+        `NotPossible`.
+        """
+        log.info("landing", session=record.session_id, act=record.act, by=record.by)
+        await self._kept.put(record)
+        failed = {"branch": act.branch, "approved_by": record.approved_by}
         try:
-            fields = await act.do()
+            outcome = landed_as(record, ok=True, **{**failed, **await act.do()})
+        except ProgramEnded as error:
+            outcome = await outcome_after(place.tree, record, str(error), ended=True)
         except (ProgramFailed, GitError) as error:
-            failed = {"branch": act.branch, "says": str(error)}
-            return place.clean(_outcome(command.command_id, order, ok=False, **failed, **more))
-        return place.clean(_outcome(command.command_id, order, ok=True, **fields, **more))
+            outcome = landed_as(record, ok=False, says=str(error), **failed)
+        except NotPossible as error:
+            await self._over(record, refused=str(error))
+            raise
+        outcome = place.clean(outcome)
+        await self._over(record, outcome=outcome)
+        return outcome
 
-    async def _told(self, place: LandPlace, outcome: Landed) -> LandReport:
-        session = place.session
-        if session is None or session.lifecycle.ended:
-            return LandReport(told=False, outcome=outcome)
-        await session.events.provider(outcome)
-        return LandReport(told=True, outcome=outcome)
+    async def _over(self, record: LandRecord, **how: Any) -> LandRecord:
+        """Keep that an order is over. What is done is said also where this disk cannot keep it."""
+        record = attrs.evolve(record, state="over", **how)
+        try:
+            await self._kept.put(record)
+        except NotPossible as error:
+            log.error("order_not_kept", command=record.command_id, reason=str(error))
+        return record
 
     async def _asked(
         self,
@@ -260,20 +292,22 @@ class Landing:
         found: PolicyDecision,
     ) -> LandReport:
         """Ask people, as the session's approval; it is done when they have allowed it."""
-        pinned, told = await act.pin(), trio.Event()
-        self._nursery.start_soon(self._when_allowed, place, command, order, act, asked, found, pinned, told)
-        await told.wait()
-        session = place.session
+        session, told, pinned = place.session, trio.Event(), await act.pin()
         assert session is not None
+        more = {"state": "asked", "approval_id": asked.approval_id, "rule": found.rule, "why": found.reason[:500]}
+        record = record_of(place.tree, command, order, act, **more)
+        await self._kept.put(record)
+        self._open.add(record.command_id)
+        self._nursery.start_soon(self._when_allowed, place, record, order, act, asked, found, pinned, told)
+        await told.wait()
         if all(one.approval_id != asked.approval_id for one in session.approvals.waiting()):
             raise NotPossible("the session is ending: no question can wait in it any more")
-        said = LandAsked(approval_id=asked.approval_id, rule=found.rule, why=found.reason[:500])
-        return LandReport(told=True, asked=said)
+        return waits(record)
 
     async def _when_allowed(
         self,
         place: LandPlace,
-        command: Command,
+        record: LandRecord,
         order: LandOrder,
         act: Act,
         asked: ApprovalRequest,
@@ -281,85 +315,58 @@ class Landing:
         pinned: str,
         told: trio.Event,
     ) -> None:
+        """Wait for people; do it where they allow it; say the outcome as the session's event and to the order's row."""
         session = place.session
         assert session is not None
+        record = attrs.evolve(record, state="doing")
         try:
             decision, by = await session.approvals.ask_people(place.clean(asked), found, told.set)
             if decision != "allow":
+                who = "withdrawn" if decision == "withdrawn" else f"denied by {by}" if by else "denied"
+                await self._over(record, refused=who)
+                self._say(refusal(record, who))
                 return
+            record = attrs.evolve(record, approved_by=by)
             async with self._turn(place.tree, order):
-                if (obstacle := await self._obstacle(place, act, order, pinned)) is not None:
-                    failed = {"branch": act.branch, "says": place.clean(obstacle)}
-                    outcome = _outcome(command.command_id, order, ok=False, approved_by=by, **failed)
+                if (obstacle := await self._obstacle(place, act, record, pinned)) is not None:
+                    outcome = await self._failed(place, record, obstacle)
                 else:
-                    outcome = await self._done(place, command, order, act, approved_by=by)
+                    outcome = await self._carried_out(place, record, act)
         except (NotPossible, GitError, ContractError, OSError) as error:
-            outcome = _outcome(command.command_id, order, ok=False, branch=act.branch, says=place.clean(str(error)))
+            outcome = await self._failed(place, record, str(error))
         except Exception as error:  # one order's trouble is not the runner's
-            log.error("landing_failed", session=command.session_id, reason=repr(error))
-            says = f"the runner failed over it: {type(error).__name__}"
-            outcome = _outcome(command.command_id, order, ok=False, branch=act.branch, says=says)
+            log.error("landing_failed", session=record.session_id, reason=repr(error))
+            outcome = await outcome_after(place.tree, record, f"the runner failed: {type(error).__name__}", ended=True)
+            await self._over(record, outcome=outcome)
         finally:
             told.set()
-        if session.lifecycle.ended:
-            log.warning("landed_untold", session=command.session_id, act=order.act, ok=outcome.ok, says=outcome.says)
-        else:
-            await session.events.provider(outcome)
+            self._open.discard(record.command_id)
+        report = LandReport(told=await _told(place, outcome), outcome=outcome)
+        self._say(Result(command_id=record.command_id, ok=True, data=to_json_values(report)))
 
-    async def _obstacle(self, place: LandPlace, act: Act, order: LandOrder, pinned: str) -> str | None:
+    async def _failed(self, place: LandPlace, record: LandRecord, says: str) -> Landed:
+        """Keep and return that nothing was done, and why."""
+        fields = {"branch": record.facts.branch, "approved_by": record.approved_by}
+        outcome = place.clean(landed_as(record, ok=False, says=says, **fields))
+        await self._over(record, outcome=outcome)
+        return outcome
+
+    async def _obstacle(self, place: LandPlace, act: Act, record: LandRecord, pinned: str) -> str | None:
         """Return what has come between since people were asked: other files, or a rule that denies it by now."""
         if await act.pin() != pinned:
             return CHANGED
-        _, found = await self._ruled(place, act, order.asker.name)
+        _, found = await self._ruled(place, act, record.command_id, record.by)
         if found is not None and found.verdict == "deny":
             return f"meanwhile the rule {found.rule} denies it ({found.reason})"
         return None
 
 
-def _check_confirmed(order: LandOrder, found: PolicyDecision) -> None:
-    """Check that the person who asks has answered the rule, and that its terms let them: in a session that has ended no
-    question can wait for others. Raises `RuleRefused`.
+async def _told(place: LandPlace, outcome: Landed) -> bool:
+    """Tell the outcome as the session's event; return False where that may be lost, as where it has ended: the service
+    writes it then, unless it has it.
     """
-    said, asker = RuleSaid(rule=found.rule, why=found.reason[:500]), order.asker
-    named = f"the rule {found.rule}" if found.rule is not None else f"what the rules say ({found.reason})"
-    terms = found.terms
-    if terms is not None:
-        wants = [
-            *([f"{terms.people} people"] if terms.people > 1 else []),
-            *(
-                ["another person than the one who started it"]
-                if terms.not_starter and asker.started is not False
-                else []
-            ),
-            *(["an owner"] if terms.role == "owner" and not asker.owner else []),
-            *(["a person who has signed in"] if terms.human and not asker.signed_in else []),
-        ]
-        if wants:
-            ask = "in a session that has ended no question can wait: do it in its repository"
-            raise RuleRefused(f"{named} wants {', '.join(wants)}, and {ask}", DENIED, said)
-    if asker.confirms is None or asker.confirms != (found.rule or ""):
-        raise RuleRefused(f"{named} asks a person: confirm it", CONFIRM, said)
-
-
-async def _work_of(tree: LandTree, tests: str) -> Work:
-    """Return what an ended session has done: its tests as the service knows them, its changes as git does."""
-    try:
-        found = await trees.differences(tree)
-    except GitError:
-        return Work(tests=tests, lines=None, files=None)
-    since = await trees.said(tree, "merge-base", "HEAD", tree.base) if tree.base is not None else ""
-    if not since:
-        return Work(tests=tests, lines=None, files=None)
-    committed = await trees.said(tree, "diff", "--numstat", "-z", "--no-renames", "--no-ext-diff", since, "HEAD", "--")
-    files, lines = set(found.files), sum(one.additions + one.deletions for one in found.files.values())
-    for row in committed.split("\0"):
-        added, _, rest = row.partition("\t")
-        removed, _, path = rest.partition("\t")
-        if path:
-            files.add(path)
-            lines += sum(int(one) for one in (added, removed) if one.isdigit())
-    return Work(tests=tests, lines=lines, files=tuple(sorted(files)))
-
-
-def _outcome(command_id: str, order: LandOrder, *, ok: bool, **fields: Any) -> Landed:
-    return Landed(id=command_id, act=order.act, ok=ok, by=order.asker.name, **fields)
+    session = place.session
+    if session is None or session.lifecycle.ended:
+        return False
+    await session.events.provider(outcome)
+    return await session.events.kept(KEPT_SECONDS)

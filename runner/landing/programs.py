@@ -46,6 +46,10 @@ class ProgramFailed(NotPossible):
     code = "GIT"
 
 
+class ProgramEnded(ProgramFailed):
+    """A program was ended before it was done: whether it has done its work is not known."""
+
+
 @attrs.frozen
 class Output:
     code: int
@@ -91,11 +95,6 @@ class Programs:
         name = next((word for word in words if not word.startswith("-")), "")
         return await self.run(command, f"git {name}", ok=ok, feed=feed, seconds=seconds, env=env, most=most)
 
-    async def said(self, *words: str) -> str:
-        """Return what git says to a question; empty where it has no answer."""
-        done = await self.git(*words, ok=range(256))
-        return done.text if done.code == 0 else ""
-
     async def run(
         self,
         command: Sequence[str],
@@ -118,10 +117,19 @@ class Programs:
         except OSError as error:
             raise ProgramFailed(f"{name} cannot be run: {error.strerror}") from None
         except trio.TooSlowError:
-            raise ProgramFailed(f"{name} took more than {seconds:g} s and was ended") from None
+            raise ProgramEnded(f"{name} took more than {seconds:g} s and was ended") from None
+        if done.code < 0:
+            raise ProgramEnded(f"{name} was ended by {_signal(-done.code)}")
         if done.code not in ok:
             raise ProgramFailed(done.words or f"{name} failed with exit code {done.code}, and said nothing")
         return done
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 async def _output(

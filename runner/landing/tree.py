@@ -1,4 +1,4 @@
-"""The working tree whose changes a person lands, and what there is to land in it.
+"""The working tree whose changes a person lands, and questions about it to git.
 
 Looking runs nothing that the repository configures, as with the observers; only the acts do (`programs`).
 """
@@ -15,16 +15,15 @@ from urllib.parse import urlsplit, urlunsplit
 import attrs
 import trio
 
-from townwatch.contracts.landing import LandStatus, Uncommitted
 from townwatch.runner.landing.programs import LISTED_BYTES, Programs
 from townwatch.runner.observers import git, repository
-from townwatch.runner.observers.differences import Differences, Shadow, shown
+from townwatch.runner.observers.differences import Differences, Shadow
 from townwatch.runner.observers.repository import Repository
 from townwatch.runner.reading import as_acting
 from townwatch.runner.session.lifecycle import NotPossible
 
-NAMED_FILES = 500
-"""Files that are named; of those beyond, only the number is told."""
+ASK_SECONDS = 15.0
+"""How long git has to answer one question."""
 SHARED = ("main", "master", "trunk", "develop")
 """Branches that others usually build on."""
 Forge = Literal["gh", "glab"]
@@ -70,34 +69,56 @@ async def differences(tree: LandTree) -> Differences:
     """Return what the commit that is checked out does not have. Raises `GitError`."""
     shadow = Shadow(tree.repository)
     try:
-        return await shadow.differences(await shadow.head())
+        with trio.fail_after(ASK_SECONDS):
+            return await shadow.differences(await shadow.head())
+    except trio.TooSlowError:
+        raise NotKnown(f"what is not committed is not known: git did not answer in {ASK_SECONDS:g} s") from None
     finally:
         shadow.close()
 
 
-async def said(tree: LandTree, *words: str) -> str:
-    """Return git's answer to a question about the tree; empty where it has none."""
+class NotKnown(git.GitError):
+    """git did not answer a question about a tree: nothing is done upon a guess."""
+
+
+async def said(tree: LandTree, what: str, *words: str, none: Sequence[int] = (1,)) -> str:
+    """Return git's answer to a question about the tree; empty where git says, by one of these exit codes, that there is
+    none. `what`: is asked, for a person. Raises `NotKnown` where git did not answer.
+    """
     try:
-        out = await git.git(tree.top, *words, ok=range(256))
-    except git.GitError:
-        return ""
+        out = await git.git(tree.top, *words, ok=(0, *none), seconds=ASK_SECONDS)
+    except git.GitTooSlow:
+        raise NotKnown(f"{what} is not known: git did not answer in {ASK_SECONDS:g} s") from None
+    except git.GitError as error:
+        raise NotKnown(f"{what} is not known: {error}") from None
     return out.decode(errors="replace").strip()
 
 
 async def commit_of(tree: LandTree, revision: str = "HEAD") -> str | None:
-    """Return the commit that a revision names."""
-    return await said(tree, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
+    """Return the commit that a revision names. Raises `NotKnown`, as all of these."""
+    what = "the commit that is checked out" if revision == "HEAD" else f"the commit of {revision}"
+    return await said(tree, what, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}") or None
 
 
 async def branch_of(tree: LandTree) -> str | None:
     """Return the branch that is checked out."""
-    return await said(tree, "symbolic-ref", "--short", "--quiet", "HEAD") or None
+    return await said(tree, "the branch that is checked out", "symbolic-ref", "--short", "--quiet", "HEAD") or None
 
 
-async def count(tree: LandTree, *range_: str) -> int | None:
-    """Return how many commits a range has; None where it names what there is not."""
-    number = await said(tree, "rev-list", "--count", *range_, "--")
-    return int(number) if number.isdigit() else None
+async def subject_of(tree: LandTree, commit: str) -> str:
+    """Return the first line of a commit's message."""
+    words = ("log", "-1", "--format=%s", "--no-show-signature", commit, "--")
+    return await said(tree, f"the message of {commit[:8]}", *words, none=())
+
+
+async def count(tree: LandTree, *range_: str) -> int:
+    """Return how many commits a range of revisions has, all of which are there."""
+    return int(await said(tree, "the number of commits", "rev-list", "--count", *range_, "--", none=()))
+
+
+async def url_of(tree: LandTree, remote: str, *more: str) -> str:
+    """Return the address of a remote."""
+    return await said(tree, f"the address of {remote}", "remote", "get-url", *more, remote, none=(2,))
 
 
 async def local_base(tree: LandTree, branch: str | None, remote: str | None) -> str | None:
@@ -111,7 +132,7 @@ async def local_base(tree: LandTree, branch: str | None, remote: str | None) -> 
 
 
 async def remotes(tree: LandTree) -> list[str]:
-    return (await said(tree, "remote")).split()
+    return (await said(tree, "which remotes there are", "remote", none=())).split()
 
 
 async def remote_for(tree: LandTree, branch: str | None) -> str | None:
@@ -119,7 +140,7 @@ async def remote_for(tree: LandTree, branch: str | None) -> str | None:
     known = await remotes(tree)
     names = (f"branch.{branch}.pushRemote", "remote.pushDefault", f"branch.{branch}.remote")
     for name in names if branch else names[1:2]:
-        if (found := await said(tree, "config", "--get", name)) in known:
+        if (found := await said(tree, f"git's setting {name}", "config", "--get", name)) in known:
             return found
     return "origin" if "origin" in known else known[0] if len(known) == 1 else None
 
@@ -128,7 +149,8 @@ async def default_branch(tree: LandTree, remote: str | None) -> str | None:
     """Return the branch that a remote calls its own, as far as this clone knows."""
     if remote is None:
         return None
-    found = await said(tree, "symbolic-ref", "--short", "--quiet", f"refs/remotes/{remote}/HEAD")
+    what = f"the branch that {remote} calls its own"
+    found = await said(tree, what, "symbolic-ref", "--short", "--quiet", f"refs/remotes/{remote}/HEAD")
     return found.removeprefix(f"{remote}/") or None
 
 
@@ -144,12 +166,20 @@ async def forge_of(tree: LandTree, remote: str | None) -> Forge | None:
         with as_acting():
             return shutil.which(name, path=tree.env.get("PATH")) is not None
 
-    address = await said(tree, "remote", "get-url", remote) if remote is not None else ""
+    address = await url_of(tree, remote) if remote is not None else ""
     order: tuple[Forge, ...] = ("glab", "gh") if "gitlab" in address else ("gh", "glab")
     for name in order:
         if await trio.to_thread.run_sync(look, name):
             return name
     return None
+
+
+async def checked_branch(tree: LandTree, name: str) -> None:
+    """Raise `NotPossible` for what is no name of a branch."""
+    full = f"refs/heads/{name}"
+    fit = not name.startswith("-") and name != "HEAD" and "\0" not in name
+    if not fit or await said(tree, "whether that is a name", "check-ref-format", "--normalize", full) != full:
+        raise NotPossible(f"{name[:200]!r} is no name for a branch")
 
 
 def without_password(address: str) -> str:
@@ -193,31 +223,3 @@ def _kind(path: Path) -> str:
     if stat.S_ISLNK(found.st_mode):
         return f"link {path.readlink()}"
     return f"file {found.st_mode:o}" if stat.S_ISREG(found.st_mode) else "other"
-
-
-async def status_of(tree: LandTree) -> LandStatus:
-    """Return what there is to land. Raises `GitError`."""
-    branch, head, found = await branch_of(tree), await commit_of(tree), await differences(tree)
-    remote = await remote_for(tree, branch)
-    address = await said(tree, "remote", "get-url", "--push", remote) if remote is not None else ""
-    at_remote = f"refs/remotes/{remote}/{branch}"
-    known = branch is not None and remote is not None and await commit_of(tree, at_remote) is not None
-    base = await local_base(tree, branch, remote)
-    files = [Uncommitted(path=shown(path), status=one.status) for path, one in found.files.items()]
-    return LandStatus(
-        head=head,
-        branch=branch,
-        subject=(await said(tree, "log", "-1", "--format=%s", "--no-show-signature"))[:300] or None,
-        files=files[:NAMED_FILES],
-        files_total=len(files),
-        remotes=(await remotes(tree))[:50],
-        remote=remote,
-        remote_url=without_password(address)[:500] or None,
-        ahead=await count(tree, "HEAD", f"^{at_remote}") if known else None,
-        behind=await count(tree, at_remote, "^HEAD") if known else None,
-        forge=await forge_of(tree, remote),
-        base=base,
-        base_ahead=await count(tree, "HEAD", f"^refs/heads/{base}") if base is not None else None,
-        worktree=tree.worktree,
-        push_risk=await push_risk(tree, branch, remote),
-    )

@@ -6,7 +6,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from townwatch.runner import identity
+from townwatch.runner import identity, policies
 from townwatch.runner.identity import Identity, NotEnrolled
 from townwatch.runner.link.api_client import AskingFailed, Service, post
 from townwatch.runner.link.tls import Tls
@@ -37,6 +37,7 @@ async def join(
         name=called,
         tls=tls,
     )
+    await trio.to_thread.run_sync(policies.forget, state_dir)
     await trio.to_thread.run_sync(identity.save, state_dir, joined)
     return joined
 

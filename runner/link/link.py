@@ -21,6 +21,7 @@ from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.events import FINAL_STATES
 from townwatch.runner.identity import Identity, NotEnrolled
 from townwatch.runner.link.flights import Flights
+from townwatch.runner.link.late import LateResults
 from townwatch.runner.link.patrol import HeardStream, patrol
 from townwatch.runner.link.redial import ReconnectPolicy
 from townwatch.runner.link.tls import open_stream
@@ -79,6 +80,7 @@ class Link:
         self.open_questions: Callable[[], list[wire.OpenQuestions]] = list
         """What waits for a decision; asked where the service has lost what it asks."""
         self._tell_open = False
+        self.late = LateResults()
 
     @property
     def online(self) -> bool:
@@ -195,6 +197,7 @@ class Link:
             nursery.start_soon(self._send_events)
             nursery.start_soon(self._forget_acknowledged)
             nursery.start_soon(patrol, stream, socket)
+            nursery.start_soon(self.late.send, self._say)
             if self._tell_open:
                 nursery.start_soon(self._say_open)
             await self._listen(socket, nursery)

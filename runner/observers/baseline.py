@@ -14,7 +14,6 @@ import trio
 from townwatch.contracts.events import DiffFile
 from townwatch.runner.account import let_read
 from townwatch.runner.observers.differences import THREADS, Differences, Shadow, shown
-from townwatch.runner.observers.git import GitError
 from townwatch.runner.reading import as_acting, read_file
 
 HASHED_BYTES = 4 << 20
@@ -79,7 +78,7 @@ class Baseline:
         return copy
 
     async def own(self, now: Differences) -> dict[str, DiffFile]:
-        """The files that the session changed, with the lines that it added and removed."""
+        """The files that the session changed, with the lines that it added and removed. Raises `GitError`."""
         if not self._found:
             return dict(now.files)
         changed = await trio.to_thread.run_sync(self._changed, limiter=THREADS, abandon_on_cancel=True)
@@ -106,11 +105,8 @@ class Baseline:
         known = now.get(path)
         added, removed = (known.additions, known.deletions) if known is not None else (0, 0)
         if was.copy is not None or was.stamp is None:
-            try:
-                after = self._top / path if exists else empty
-                added, removed = await self._shadow.lines_between(was.copy or empty, after)
-            except GitError:
-                pass  # the lines that differ from the commit are the next best that is known
+            after = self._top / path if exists else empty
+            added, removed = await self._shadow.lines_between(was.copy or empty, after)
         status = "deleted" if not exists else "added" if was.stamp is None else "modified"
         return DiffFile(path=shown(path), status=status, additions=added, deletions=removed)
 

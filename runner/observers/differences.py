@@ -81,14 +81,14 @@ class Shadow:
         new = [path for raw in listed if raw and (path := os.fsdecode(raw)) not in files]
         top = self.repository.top
 
-        def count() -> list[int]:
+        def count() -> list[int | None]:
             with as_acting():
                 return [count_lines(top / path) for path in new[:COUNTED_FILES]]
 
         counts = await trio.to_thread.run_sync(count, limiter=THREADS, abandon_on_cancel=True)
-        counts += [0] * (len(new) - len(counts))
-        files |= {path: _file(path, "added", lines, 0) for path, lines in zip(new, counts, strict=True)}
-        uncounted = max(0, len(new) - COUNTED_FILES)
+        counts += [None] * (len(new) - len(counts))
+        files |= {path: _file(path, "added", lines or 0, 0) for path, lines in zip(new, counts, strict=True)}
+        uncounted = counts.count(None)
         return Differences(dict(sorted(files.items())), uncounted, frozenset(new), old_paths)
 
     async def patches(self, base: str, paths: Sequence[str]) -> list[bytes]:
@@ -209,12 +209,16 @@ def parse_diff(out: bytes) -> tuple[dict[str, DiffFile], dict[str, str]]:
     return {path: _file(path, status, *counts.get(path, (0, 0))) for path, status in statuses.items()}, old_paths
 
 
-def count_lines(path: Path) -> int:
-    """The lines of a new file; 1 for a link or a large one, 0 for what cannot be read (it was deleted meanwhile)."""
+def count_lines(path: Path) -> int | None:
+    """The lines of a new file; 1 for a link or a large one, 0 for one that was deleted meanwhile, None for what cannot
+    be read.
+    """
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > COUNTED_BYTES:
             return 1
         data = read_file(path, most=COUNTED_BYTES, follow=False)
-    except OSError:
+    except FileNotFoundError:
         return 0
+    except OSError:
+        return None
     return data.count(b"\n") + (not data.endswith(b"\n") and bool(data))

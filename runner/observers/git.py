@@ -27,6 +27,10 @@ class GitError(Exception):
     """git is missing, failed, said too much or took too long."""
 
 
+class GitTooSlow(GitError):
+    """git took too long, and was ended."""
+
+
 def environment(more: Mapping[str, str] = {}) -> dict[str, str]:
     """Return git's environment, without the variables by which a hook or a caller points it elsewhere."""
     given = environment_of_children()
@@ -53,7 +57,7 @@ async def git(
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror}") from None
     except trio.TooSlowError:
-        raise GitError(f"git {name} took more than {seconds:g} s") from None
+        raise GitTooSlow(f"git {name} took more than {seconds:g} s") from None
     if len(out) > OUTPUT_BYTES:
         raise GitError(f"git {name} said more than {OUTPUT_BYTES >> 20} MiB")
     if code not in ok:

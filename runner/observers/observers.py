@@ -165,7 +165,11 @@ class Observers:
         try:
             async with self._asking:
                 await self._tell_summary(tree, *await self._own(tree))
-        except GitError as error:
+            self._sink.changes_known = True
+        except BaseException as error:  # what was told before may be another thing by now
+            self._sink.changes_known = False
+            if not isinstance(error, GitError):
+                raise
             await self._notes.add(Blind("changes", str(error)))
 
     async def _own(self, tree: Tree) -> tuple[Differences, dict[str, DiffFile]]:
@@ -242,8 +246,9 @@ class Observers:
             return
         try:
             kept = await self._text(tree, KEPT)
-        except GitError:
-            return  # said with the summary
+        except GitError as error:
+            await self._notes.add(Blind("the text of the changes", str(error)))
+            return
         inner = {"type": kept.TYPE, "providerId": self._subject.provider, "timestamp": now_ms()}
         await self._sink.tell("PROVIDER_EVENT_FORWARDED", providerEvent=inner | to_json_values(kept))
 

@@ -1,6 +1,7 @@
 """The repository around a directory, read from its files: no process is run, so nothing can hang or be run from it."""
 
 import re
+import stat
 from pathlib import Path
 
 import attrs
@@ -25,7 +26,9 @@ class Repository:
 
 
 def find(directory: Path) -> Repository | None:
-    """The working tree that `directory` is in; None outside of one."""
+    """The working tree that `directory` is in; None outside of one. Raises OSError where a file of git's that is there
+    cannot be read, as all of these: what it would say is not known.
+    """
     directory = directory.resolve()
     for top in (directory, *directory.parents):
         git_dir = _git_dir(top)
@@ -37,14 +40,19 @@ def find(directory: Path) -> Repository | None:
 def _git_dir(top: Path) -> Path | None:
     entry = top / ".git"
     try:
-        if entry.is_file():
-            said = _text(entry).strip()
-            if not said.startswith("gitdir:"):
-                return None
-            entry = (top / said.removeprefix("gitdir:").strip()).resolve()
-        return entry if (entry / "HEAD").exists() or (entry / "HEAD").is_symlink() else None
-    except OSError:
+        mode = entry.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    if stat.S_ISREG(mode):
+        said = _text(entry).strip()
+        if not said.startswith("gitdir:"):
+            return None
+        entry = (top / said.removeprefix("gitdir:").strip()).resolve()
+    try:
+        (entry / "HEAD").lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return entry
 
 
 def _common_dir(git_dir: Path) -> Path:
@@ -53,10 +61,10 @@ def _common_dir(git_dir: Path) -> Path:
 
 
 def _text(path: Path) -> str:
-    """The text of a small file; empty where there is none."""
+    """The text of a small file; empty where there is none. Raises OSError."""
     try:
         return read_file(path, most=SMALL_BYTES).decode(errors="surrogateescape")
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return ""
 
 
@@ -85,7 +93,7 @@ def _packed(common_dir: Path, name: str) -> str:
             commit, _, named = line.decode(errors="replace").strip().partition(" ")
             if named == name:
                 return commit
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     return ""
 

@@ -16,6 +16,9 @@ log = structlog.get_logger("watch")
 class EventSink(Protocol):
     """Takes the events of one session. A session is one; observers know nothing else of it."""
 
+    changes_known: bool
+    """Whether git answered when it was asked last what the session has changed."""
+
     @property
     def usage(self) -> UsageMeter: ...
 

@@ -137,9 +137,9 @@ class Tree:
         seen = {os.fsdecode(path): gone for path, gone in events.touched.items() if not path.startswith(b"/")}
         git_moved = any(os.path.basename(path) in (b"index", b"HEAD") for path in events.touched if path[:1] == b"/")
         touched = {path: gone for path, gone in seen.items() if not path.endswith("/")}
-        skip = await self._ignored(list(touched))
-        told = [(path, gone) for path, gone in sorted(touched.items()) if path not in skip]
         blind = list(events.blind)
+        skip = await self._ignored(list(touched), blind)
+        told = [(path, gone) for path, gone in sorted(touched.items()) if path not in skip]
         if events.lost:
             blind.append(Blind("file changes", "more than the kernel keeps"))
         if told or blind or git_moved or events.lost or len(seen) > len(touched):
@@ -151,12 +151,14 @@ class Tree:
         for follower in self.followers:
             follower.give(batch)
 
-    async def _ignored(self, paths: list[str]) -> set[str]:
+    async def _ignored(self, paths: list[str], blind: list[Blind]) -> set[str]:
+        """Return what git ignores of it. Where git does not say, all of it is told, and that with it."""
         if self.shadow is None:
             return set()
         try:
             return await self.shadow.ignored(paths)
-        except GitError:  # the differences say why git does not answer
+        except GitError as error:
+            blind.append(Blind("which files git ignores", str(error)))
             return set()
 
 

@@ -31,6 +31,8 @@ log = structlog.get_logger("approvals")
 
 DEFAULT_TIMEOUT_SECONDS = 24 * 3600.0
 LONGEST_TIMEOUT_SECONDS = 366 * 24 * 3600.0
+TOLD_TROUBLE = 10
+"""Rules of a repository's file that an alert names."""
 SESSION_END = "session end"
 """`resolved_by` of approvals that were open when the session ended."""
 _request = Decoder(ApprovalRequest)
@@ -132,6 +134,23 @@ class Approvals:
             log.warning("rule_not_taken", approval=approval_id, reason=str(error))
         if approval_id in self._open and self._events.lifecycle.state == "RUNNING":
             await self._events.become("WAITING_FOR_APPROVAL", opened.request.summary[:200])
+
+    async def tell_trouble_with_rules(self) -> None:
+        """Tell as an alert that the village's rules cannot be trusted here, and what is wrong with the repository's own
+        file: rules of it that never count.
+        """
+        if self.rules is None:
+            return
+        if (why := self.rules.refused()) is not None:
+            told = {"alertId": "policies.json", "severity": "error", "category": "policy"}
+            title = "The village's rules on this machine are not trusted: everything asks"
+            await self._events.tell("ALERT_RAISED", **told, title=title, description=self._events.clean(why))
+        if found := await trio.to_thread.run_sync(self.rules.trouble):
+            more = f" (and {len(found) - TOLD_TROUBLE} more)" if len(found) > TOLD_TROUBLE else ""
+            told = {"alertId": "policy.toml", "severity": "warn", "category": "policy"}
+            title = "Rules of this repository do not do what they say"
+            description = self._events.clean("; ".join(found[:TOLD_TROUBLE]) + more)
+            await self._events.tell("ALERT_RAISED", **told, title=title, description=description)
 
     async def _ruled(self, opened: _Open) -> _Open:
         """Compare a question with the rules. What they decide is in `ruling`; why they ask goes with the question."""

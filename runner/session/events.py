@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import attrs
+import trio
 
 from townwatch.contracts.agent_events import AgentEvent, to_provider_event
 from townwatch.contracts.events import DiffFile, State
@@ -25,6 +26,8 @@ class SessionEvents:
         self.usage = UsageMeter()
         self.work = Work()
         """What was told of tests and changes."""
+        self.changes_known = True
+        """Whether git answered when it was asked last what the session has changed."""
         self._plan = plan
         self._recorder = recorder
         self._redactor = redactor
@@ -35,6 +38,18 @@ class SessionEvents:
             fields = {name: value if name in REFERENCES else self.clean(value) for name, value in fields.items()}
         self._note(kind, fields)
         await self._recorder.record(self._plan.session_id, self._plan.village, kind, **fields)
+
+    @property
+    def work_seen(self) -> Work:
+        """Return what was told, without changes that may be others by now: git does not say what they are."""
+        return self.work if self.changes_known else attrs.evolve(self.work, lines=None, files=None)
+
+    async def kept(self, seconds: float) -> bool:
+        """Return whether all that was told is on the disk, within a time: a kill loses none of it then."""
+        with trio.move_on_after(seconds):
+            await self._recorder.settle()
+            return True
+        return False
 
     def typed(self) -> None:
         """Note that keys go to the session: others that print fast make room."""

@@ -19,18 +19,21 @@ LOOK_SECONDS = 0.1
 
 @attrs.frozen
 class SessionPlace:
-    """`commit`: what is checked out; None where it is not known."""
+    """`commit`: what is checked out; None where it is not known. `known`: whether it was found out where it is; else
+    `repo_ref` names the directory alone.
+    """
 
     repository: Repository | None = None
     repo_ref: RepoRef | None = None
     commit: str | None = None
+    known: bool = True
 
 
 async def look(directory: Path) -> SessionPlace:
     """The place of a directory that is there."""
     with trio.move_on_after(LOOK_SECONDS):
         return await trio.to_thread.run_sync(partial(_look, directory), abandon_on_cancel=True)
-    return SessionPlace(repo_ref=repository.repo_ref(directory, None))
+    return SessionPlace(repo_ref=repository.repo_ref(directory, None), known=False)
 
 
 def _look(directory: Path) -> SessionPlace:
@@ -40,4 +43,4 @@ def _look(directory: Path) -> SessionPlace:
             commit = repository.head_commit(found) if found is not None else None
             return SessionPlace(found, repository.repo_ref(directory, found), commit)
     except (OSError, ValueError):
-        return SessionPlace(repo_ref=repository.repo_ref(directory, None))
+        return SessionPlace(repo_ref=repository.repo_ref(directory, None), known=False)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from townwatch.policy.village import LayeredRule, PolicyDecision, PolicyRequest
 
 log = structlog.get_logger("policy")
+REFUSED = "policies.json"
+"""Id of the rule that stands for a village's where those cannot be read, or are not the service's."""
 
 
 class LiveLinks(Mapping[str, str]):
@@ -60,8 +62,10 @@ class SessionRules:
     """The repository's rules when the session began: they hold whatever becomes of the file."""
 
     def know(self, place: SessionPlace, work: Callable[[], Work]) -> None:
-        """Take what the session has found where it begins. Without a repository, nothing of its changes is known."""
-        self.house = place.repo_ref.repo_path if place.repo_ref is not None else None
+        """Take what the session has found where it begins. Without a repository, nothing of its changes is known; where
+        its disk did not say in time which repository it is, no house is, either.
+        """
+        self.house = place.repo_ref.repo_path if place.repo_ref is not None and place.known else None
         seen = place.repository is not None
         self.work = work if seen else lambda: attrs.evolve(work(), lines=None, files=None)
 
@@ -141,19 +145,42 @@ class SessionRules:
         rules += repository_rules([*self._at_start, *self._read_file()])
         return rules
 
+    def refused(self) -> str | None:
+        """Return why the village's rules are not trusted on this machine; None where they are."""
+        found = [one for one in self.policy(self.plan.village).rules if one.id == REFUSED]
+        return found[0].note if found else None
+
+    def trouble(self) -> list[str]:
+        """Return what is wrong with the repository's file, a line each. Reads it: run it in a thread."""
+        from townwatch.policy import files
+
+        try:
+            text = self._text_of_file()
+        except (OSError, ValueError) as error:
+            return [f"{files.NAME} cannot be read, and everything asks: {error}"]
+        return [] if text is None else files.trouble_of(text)
+
     def _read_file(self) -> list[PolicyRule]:
+        from townwatch.policy import files
+
+        try:
+            text = self._text_of_file()
+        except (OSError, ValueError):
+            return [files.BROKEN]
+        return [] if text is None else files.read_rules(text)
+
+    def _text_of_file(self) -> str | None:
+        """Return the repository's file; None where there is none. Raises OSError, ValueError where it is too long."""
         from townwatch.policy import files
 
         try:
             with as_acting():
                 data = read_file(self.plan.directory / files.NAME, most=files.MAX_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError:
-            return [files.BROKEN]
+            return None
         if len(data) > files.MAX_BYTES:
-            return [files.BROKEN]
-        return files.read_rules(data.decode(errors="replace"))
+            raise ValueError(f"it is longer than {files.MAX_BYTES} bytes")
+        return data.decode(errors="replace")
 
     def _request(self, asked: ApprovalRequest) -> PolicyRequest:
         from townwatch.policy.commands.paths import Place

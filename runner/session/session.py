@@ -130,7 +130,7 @@ class Session:
             raise CannotStart(f"the user {plan.account.name} may not enter the directory {plan.directory}")
         self._place = await place.look(plan.directory)
         if self.approvals.rules is not None:
-            self.approvals.rules.know(self._place, lambda: self.events.work)
+            self.approvals.rules.know(self._place, lambda: self.events.work_seen)
 
     async def _start(self) -> Terminal:
         plan, spool = self.plan, self._recorder.spool
@@ -201,8 +201,8 @@ class Session:
                 return CommandExit(signal=signal.SIGTERM)
             pumped = trio.Event()
             nursery.start_soon(self.output.pump, terminal, pumped)
-            nursery.start_soon(self._tick)
-            nursery.start_soon(self.budget.run)
+            for beside in (self._tick, self.budget.run, self.approvals.tell_trouble_with_rules):
+                nursery.start_soon(beside)
             nursery.start_soon(self._end_when_asked, terminal)
             nursery.start_soon(self._stop_when_denied)
             self._observers = observers = Observers(self.events, self._subject(), self._shared)

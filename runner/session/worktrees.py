@@ -75,7 +75,10 @@ async def make(config: SessionConfig, directory: Path, records: Path, root: Path
     if str(path) in busy:
         raise NotPossible(f"another session works in the worktree of {branch}; stop it, or choose another branch")
     record = records / DIRECTORY / name / f"{_plain(branch)}.json"
-    known = await trio.to_thread.run_sync(_load, record)
+    try:
+        known = await trio.to_thread.run_sync(_load, record)
+    except (OSError, ValueError) as error:
+        raise NotPossible(f"whether {branch} has a worktree is not known: {record} cannot be read ({error})") from None
     there = await checked_out(directory, branch)
     exists = await _exists(directory, branch)
     if there is not None and (there != path or known is None):
@@ -130,12 +133,19 @@ def find(records: Path, session_id: str) -> SessionTree | None:
     """Return the tree that a session worked in; None where there is none any more. Raises `NotPossible` where another
     session has taken it over.
     """
+    unread: list[str] = []
     for record in sorted((records / DIRECTORY).glob("*/*.json")):
-        tree = _load(record)
+        try:
+            tree = _load(record)
+        except (OSError, ValueError) as error:
+            unread.append(f"{record} cannot be read ({error})")
+            continue
         if tree is not None and session_id in tree.sessions:
             if tree.sessions[-1] != session_id:
                 raise NotPossible(f"session {tree.sessions[-1]} has gone on in this worktree; clean up there")
             return tree
+    if unread:
+        raise NotPossible(f"whether the session has a worktree is not known: {unread[0]}")
     return None
 
 
@@ -178,23 +188,25 @@ async def _said(directory: Path, *arguments: str, why: str = "") -> str:
 
 
 async def _checked_branch(directory: Path, branch: str) -> str:
-    """Return the name where it is one of a branch. Raises `ContractError`."""
-    try:
-        if branch.startswith("-") or branch == "HEAD":
-            raise git.GitError
-        await git.git(directory, "check-ref-format", f"refs/heads/{branch}")
-    except git.GitError:
-        raise ContractError("config.worktree.branch", f"{branch!r} is no name for a branch") from None
+    """Return the name where it is one of a branch. Raises `ContractError`, `git.GitError` where git does not say."""
+    full = f"refs/heads/{branch}"
+    fit = not branch.startswith("-") and branch != "HEAD" and "\0" not in branch
+    if fit:
+        fit = (await git.git(directory, "check-ref-format", "--normalize", full, ok=(0, 1))).decode().strip() == full
+    if not fit:
+        raise ContractError("config.worktree.branch", f"{branch!r} is no name for a branch")
     return branch
 
 
 async def _commit(directory: Path, revision: str) -> str:
-    try:
-        if revision.startswith("-"):
-            raise git.GitError
-        return (await git.git(directory, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")).decode().strip()
-    except git.GitError:
-        raise ContractError("config.worktree.base", f"{revision!r} is no commit of {directory}") from None
+    """Return the commit that a revision names. Raises `ContractError`, `git.GitError` where git does not say."""
+    found = b""
+    if not revision.startswith("-") and "\0" not in revision:
+        words = ("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+        found = await git.git(directory, *words, ok=(0, 1, 128))
+    if not found.strip():
+        raise ContractError("config.worktree.base", f"{revision!r} is no commit of {directory}")
+    return found.decode().strip()
 
 
 async def _current(directory: Path) -> str:
@@ -219,10 +231,10 @@ async def checked_out(directory: Path, branch: str) -> Path | None:
 
 
 def _load(record: Path) -> SessionTree | None:
-    """Return what a record says; None where there is none that can be read."""
+    """Return what a record says; None where there is none. Raises OSError, ValueError where it cannot be read."""
     try:
         return _tree.convert(json.loads(record.read_bytes()))
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
 
 

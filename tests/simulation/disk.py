@@ -130,6 +130,9 @@ class SimPromises:
         if self.rows.get(command_id, ("",))[0] == runner_id and self.rows.pop(command_id) and ok:
             self.done.add(command_id)
 
+    async def keep_until(self, runner_id: str, command_id: str, expires_ms: int) -> None:
+        await _io()
+
     async def open_of(self, runner_id: str) -> list[Command]:
         await _io()
         return [command for of, _, command in self.rows.values() if of == runner_id]

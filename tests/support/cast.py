@@ -127,6 +127,9 @@ class MemoryPromises:
         if self.rows.get(command_id, ("",))[0] == runner_id and self.rows.pop(command_id) and ok:
             self.done.add(command_id)
 
+    async def keep_until(self, runner_id: str, command_id: str, expires_ms: int) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def open_of(self, runner_id: str) -> list[Command]:
         await trio.lowlevel.checkpoint()
         return [command for of, _, command in self.rows.values() if of == runner_id]

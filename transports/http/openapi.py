@@ -19,6 +19,7 @@ PATH_PARAMETERS = {
     "villageId": "A village.",
     "sessionId": "A session.",
     "approvalId": "A request for approval, within its session.",
+    "commandId": "An order of people to a session, as its answer names it.",
     "runnerId": "A runner.",
     "userId": "A person.",
     "tokenId": "An API token.",

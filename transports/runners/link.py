@@ -30,7 +30,6 @@ from townwatch.contracts.link import (
     LinkError,
     Nack,
     OpenQuestions,
-    Policies,
     Result,
     ResumePoint,
     Welcome,
@@ -197,7 +196,8 @@ class RunnerLink(SocketActor):
         """Send the rules of all villages that this runner serves, where it said that it obeys rules."""
         if not self._dialect.lenient and POLICY_ENFORCEMENT in self._hello.capabilities.features:
             found = self._settings.policies(self._identity.villages())
-            self.socket.send_if(self._dialect.write(Policies(policies=found)))
+            now = self._context.clock.now_ms()
+            self.socket.send_if(self._dialect.write(self._settings.rules_for(self._hello, found, now)))
 
     def _say_allowances(self) -> None:
         found = self._settings.allowing.for_runner(self._identity.runner_id)

@@ -7,8 +7,15 @@ import attrs
 
 from townwatch.actors.context import Context
 from townwatch.actors.ports import Ref
-from townwatch.contracts.link import DEFAULT_HEARTBEAT_MS, DEFAULT_WINDOW, Allowances
-from townwatch.contracts.policy import VillagePolicy
+from townwatch.contracts.link import (
+    DEFAULT_HEARTBEAT_MS,
+    DEFAULT_WINDOW,
+    SIGNED_POLICIES,
+    Allowances,
+    Hello,
+    Policies,
+)
+from townwatch.contracts.policy import SignedPolicies, VillagePolicy
 from townwatch.contracts.village_ids import name_of
 from townwatch.transports.websocket.pace import MessageLimits
 from townwatch.transports.websocket.socket import SocketLimits
@@ -90,6 +97,8 @@ class LinkSettings:
     """(name → key of villages) → their rules, as they are sent to the runner."""
     allowing: Allowing
     """What sessions may use of budgets that they share."""
+    sign: Callable[[str, list[VillagePolicy], int], SignedPolicies] | None = None
+    """(runner, its rules, epoch ms) → them, signed, for a runner that checks that; None: they are sent as they are."""
     window: int = DEFAULT_WINDOW
     heartbeat_ms: int = DEFAULT_HEARTBEAT_MS
     ackless: bool = False
@@ -100,6 +109,12 @@ class LinkSettings:
     handshakes: int = 256
     """Connections that may be between TCP and hello at the same time; more get 503."""
     socket: SocketLimits = attrs.field(factory=_limits)
+
+    def rules_for(self, hello: Hello, found: list[VillagePolicy], now_ms: int) -> Policies:
+        """Return rules as they are sent: signed, to a runner that checks that."""
+        if self.sign is None or SIGNED_POLICIES not in hello.capabilities.features:
+            return Policies(policies=found)
+        return Policies(signed=self.sign(hello.runner_id, found, now_ms))
 
 
 @attrs.frozen(kw_only=True)

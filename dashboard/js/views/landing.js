@@ -3,7 +3,7 @@
 
 import { discardWorktree, land, landings, lookAtGit } from "../git.js";
 import { html, useEffect, useRef, useState } from "../html.js";
-import { actsOf, stateOf } from "../landing.js";
+import { actsOf, stateOf, unknownOf } from "../landing.js";
 import { landedText } from "../lines.js";
 import { toApproval } from "../routes.js";
 import { isFinal } from "../status.js";
@@ -37,12 +37,13 @@ export function Landing({ agent, story }) {
     if (said.state !== "refused") close(act);
   };
   return html`<section class="landing" aria-label="Commit, push and merge" data-testid="landing">
-    <p class="landing-state" data-testid="landing-state">${view.branch ? html`<span class="faint">on</span> <code><${Literal} text=${view.branch} /></code>` : html`<b>no branch</b>`}<span> · ${stateOf(view).join(" · ")}</span>
+    <p class="landing-state" data-testid="landing-state">${view.branch ? html`<span class="faint">on</span> <code><${Literal} text=${view.branch} /></code>` : html`<b>${unknownOf(view, "branch") ? "its branch is not known" : "no branch"}</b>`}<span> · ${stateOf(view).join(" · ")}</span>
       <button type="button" class="link-button" data-testid="look-again" aria-busy=${known.busy} onClick=${() => lookAtGit(sessionId)}>${known.busy ? "Looking …" : "Look again"}</button></p>
+    ${Object.keys(view.unknown ?? {}).length > 0 ? html`<p class="diff-trouble" role="status" data-testid="landing-unknown"><b>Not everything is known:</b> <${Literal} text=${[...new Set(Object.values(view.unknown))].join("; ")} /></p>` : null}
     ${known.error ? html`<p class="diff-trouble" role="status"><b>Could not be looked at again:</b> <${Literal} text=${known.error} /></p>` : null}
     ${view.underWay.map((one) => html`<p class="landing-way" role="status" key=${one.act}><${Glyph} tone="begin" /> ${one.act.replace("_", " ")} by <bdi>${one.by}</bdi> is under way</p>`)}
     <div class="landing-acts" ref=${bar}>${acts.map((one) => html`<button type="button" key=${one.act} class=${`button slim ${one.act === "commit" && !one.why ? "primary" : ""}`} data-act=${one.act} aria-expanded=${open === one.act} aria-describedby=${one.why ? `why-${one.act}` : undefined} disabled=${one.why !== "" || store.stale.value} onClick=${() => (setOpen(open === one.act ? "" : one.act), setOutcome(null))}>${one.label} …</button>${one.why ? html`<span class="sr-only" id=${`why-${one.act}`}>${one.why}</span>` : null}`)}
-      ${view.forge ? null : html`<span class="faint small">No pull request from here: neither gh nor glab is on its machine.</span>`}</div>
+      ${view.forge || unknownOf(view, "forge") ? null : html`<span class="faint small">No pull request from here: neither gh nor glab is on its machine.</span>`}</div>
     ${chosen ? html`<${Form} key=${chosen.act} agent=${agent} act=${chosen} view=${view} close=${() => close(chosen.act)} done=${(said) => done(chosen.act, said)} />` : null}
     <${Outcome} agent=${agent} outcome=${outcome} />
     <${Before} landed=${view.landed} />

@@ -27,6 +27,14 @@ test("an act that cannot be done says why, and one that its machine cannot do is
   assert.deepEqual(actsOf({ ...VIEW, pushRisk: "high" }, { ended: true, worktree: true }).filter((one) => one.high).map((one) => one.act), ["push", "discard"]);
 });
 
+test("what is not known is said so, and no act goes on upon it", () => {
+  const why = "the branch that is checked out is not known: git did not answer in 15 s";
+  const view = { ...VIEW, branch: null, remote: null, base: "main", unknown: { branch: why, remote: why, ahead: why, base: why, files: "not known: no disk" } };
+  assert.deepEqual(stateOf(view), ["what is not committed is not known", "what is not pushed is not known", "what is not merged is not known"]);
+  assert.deepEqual(whys(view), { commit: why, branch: why, push: why, merge: why });
+  assert.equal(landedText({ act: "push", ok: false, unknown: true, by: "Ann", branch: "x", says: "not known: it was ended" }), "Ann: push of x, not known: it was ended");
+});
+
 test("an outcome is one line of the timeline, however often it comes", () => {
   const payload = { act: "commit", ok: true, by: "Ann", branch: "x", commit: "abcdef0123", subject: "Say more", filesTotal: 1, approvedBy: "Bob" };
   const event = { type: "agent_landed", seq: 7, payload };

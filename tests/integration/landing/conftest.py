@@ -79,7 +79,7 @@ class Yard:
         assert answer.status_code == 201, answer.text
         session_id = answer.json()["sessionId"]
         with trio.fail_after(60):
-            while (await self.get(session_id, "")).json()["state"] not in ("COMPLETED", "FAILED"):
+            while not (await self.get(session_id, "")).json().get("endedAt"):  # its state is final some events before
                 await trio.sleep(0.05)
         return session_id
 
@@ -127,7 +127,8 @@ async def open_yard(folder: Path) -> AsyncIterator[Yard]:
 
 
 @pytest.fixture
-async def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Yard]:
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The repository `work` on `main`, with the remote `origin`, and a `gh` on this machine."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "gh").write_text(GH.format(folder=tmp_path))
@@ -144,5 +145,11 @@ async def yard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     git(tmp_path, "init", "-q", "--bare", "-b", "main", "remote.git")
     git(work, "remote", "add", "origin", str(tmp_path / "remote.git"))
     git(work, "push", "-q", "origin", "main")
+    return work
+
+
+@pytest.fixture
+async def yard(tmp_path: Path, repository: Path) -> AsyncIterator[Yard]:
+    assert repository.is_dir()
     async with open_yard(tmp_path) as found:
         yield found

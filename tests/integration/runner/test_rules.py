@@ -1,5 +1,6 @@
 """A village's rules from the REST API to `townwatch ask` on a real runner, with the service there and away."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,36 @@ async def test_rules_answer_before_a_person_is_asked(ruled: RuledTown) -> None:
     assert body["allowed"] + body["asked"] + body["denied"] == len(body["items"])
 
 
+async def test_a_rule_that_can_never_match_is_said_where_it_is_written(ruled: RuledTown) -> None:
+    made = (await ruled.put([{"id": "never", "effect": "deny", "command": "echo first > *"}])).json()
+    read = (await ruled.http.get("/api/villages/demo/policy")).json()
+    tried = (await ruled.http.post("/api/villages/demo/policy/try", json={"rules": made["rules"]})).json()
+    for answer in (made, read, tried):
+        assert [(one["rule"], one["field"]) for one in answer["warnings"]] == [("never", "command")]
+        assert "'echo first *'" in answer["warnings"][0]["instead"]
+
+    (ruled.directory / ".townwatch").mkdir()
+    file = ruled.directory / ".townwatch/policy.toml"
+    rule = '[[rules]]\nid = "never"\neffect = "deny"\ncommand = "git push && *"\n'
+    for text, said in ((rule, "the rule never can never match"), ("no toml [", "everything asks")):
+        file.write_text(text)
+        session_id = new_session_id()
+        command = ["sleep", "1"]
+        plan = SessionSpec(session_id=session_id, village="demo", command=command, directory=ruled.directory)
+        session = ruled.runner.start(plan)
+        with trio.fail_after(40):
+            await session.over.wait()
+            while True:
+                answer = await ruled.http.get(f"/api/runner/sessions/{session_id}/events?limit=1000")
+                items = answer.json().get("items", []) if answer.status_code == 200 else []
+                if items and items[-1]["type"] == "SESSION_ENDED":
+                    break
+                await trio.sleep(0.05)
+        (alert,) = [one for one in items if one["type"] == "ALERT_RAISED"]
+        assert (alert["alertId"], alert["severity"], alert["category"]) == ("policy.toml", "warn", "policy")
+        assert said in alert["description"]
+
+
 async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is_away(
     ruled: RuledTown, tmp_path: Path
 ) -> None:
@@ -130,7 +161,7 @@ async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is
     assert resolved(await ruled.asks("git stash pop", order)) == ("deny", "timeout")  # the village asks: it stays so
 
     gone = identity.load(ruled.town.state)
-    away = attrs.evolve(gone, url="http://127.0.0.1:9", runner_id=f"{gone.runner_id}.away")
+    away = attrs.evolve(gone, url="http://127.0.0.1:9")
     async with open_runner(away, tmp_path / "runner", slot="run-7", dispatch=False) as runner:
         assert runner.policies.of("demo").version == 1  # from the disk
         plan = SessionSpec(
@@ -143,6 +174,41 @@ async def test_a_session_has_extras_and_the_last_rules_hold_while_the_service_is
         with trio.fail_after(40):
             await session.over.wait()
     assert (tmp_path / "status").read_text() == "1\n"
+
+
+async def test_rules_that_an_agent_wrote_on_the_runners_disk_are_not_taken_and_one_alert_says_so(
+    ruled: RuledTown, tmp_path: Path
+) -> None:
+    await ruled.put(RULES)
+    await ruled.taken(1)
+    known = ruled.runner.identity
+    kept, away = tmp_path / "runner", tmp_path / "away"
+    away.mkdir()
+    with trio.fail_after(30):  # its disk comes behind its memory
+        while "no-push" not in (kept / "policies.json").read_text():
+            await trio.sleep(0.05)
+    for name in ("policies.json", "policies.key", "policies.seen"):
+        (away / name).write_bytes((kept / name).read_bytes())
+    file = away / "policies.json"
+    file.write_text(file.read_text().replace("no-push", "no-pull").replace("git push *", "git pull *"))
+    nowhere = attrs.evolve(known, url="ws://127.0.0.1:9/runner")
+    async with open_runner(nowhere, away) as runner:
+        plan = SessionSpec(
+            session_id=new_session_id(),
+            village="demo",
+            command=["bash", "-c", f"{ASK} --timeout 1 'git status'; echo $? > {tmp_path}/status"],
+            directory=ruled.directory,
+        )
+        session = runner.start(plan)
+        with trio.fail_after(60):
+            await session.over.wait()
+        told = [json.loads(one.body) for one in runner._spool.unacked(plan.session_id, 0, 1000)]
+    assert (tmp_path / "status").read_text() == "1\n"  # it asked, and no person was there
+    (alert,) = [one for one in told if one["type"] == "ALERT_RAISED"]
+    assert (alert["alertId"], alert["severity"], alert["category"]) == ("policies.json", "error", "policy")
+    assert "its signature is wrong" in alert["description"]
+    (asked,) = [one["approval"] for one in told if one["type"] == "APPROVAL_REQUESTED"]
+    assert asked["context"]["rule"]["id"] == "policies.json"
 
 
 async def test_a_rule_for_a_branch_is_about_the_one_that_is_checked_out_when_it_is_asked(ruled: RuledTown) -> None:

@@ -1,6 +1,6 @@
 """Rules of a village."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import trio
@@ -11,7 +11,8 @@ from townwatch.actors.session.state import SessionState
 from townwatch.contracts import rest
 from townwatch.contracts.codec import ContractError, Decoder
 from townwatch.contracts.events import ApprovalRequest
-from townwatch.contracts.policy import PolicyBody
+from townwatch.contracts.policy import PolicyBody, PolicyRule
+from townwatch.policy.never import never_matching
 from townwatch.policy.village import LayeredRule, PolicyDecision, decide_request
 from townwatch.store.audit import Entry
 from townwatch.store.deciding import approvals, policies
@@ -30,7 +31,7 @@ async def get_policy(call: Call[None, None]) -> rest.PolicyView:
     found = await call.api.database.read(policies.of_village, call.path["villageId"])
     if found is None:
         return rest.PolicyView(version=0, rules=[], variables=[])
-    return _view(found.version, found.body, found.changed_by, found.changed_ms)
+    return await _view(found.version, found.body, found.changed_by, found.changed_ms)
 
 
 @routes.put(
@@ -45,7 +46,8 @@ async def get_policy(call: Call[None, None]) -> rest.PolicyView:
 async def put_policy(call: Call[rest.PolicyChange, None]) -> rest.PolicyView:
     """Replace the rules of a village; its runners have them at once, and keep them while we are away.
 
-    Give the `version` that you read: a change by another person in the meantime is a 409, not lost.
+    Give the `version` that you read: a change by another person in the meantime is a 409, not lost. A rule that can
+    never match is kept, and named in `warnings`.
     """
     body = call.body
     kept = PolicyBody(rules=body.rules, variables=body.variables, budget=body.budget)
@@ -72,8 +74,9 @@ async def try_policy(call: Call[rest.PolicyTrial, None]) -> rest.PolicyTrialResu
     items = await tried(call, call.path["villageId"], call.body, call.body.limit)
     counts = {verdict: sum(one.verdict == verdict for one in items) for verdict in ("allow", "ask", "deny")}
     return rest.PolicyTrialResult(
-        allowed=counts["allow"], asked=counts["ask"], denied=counts["deny"], differ=differing(items), items=items
-    )
+        allowed=counts["allow"], asked=counts["ask"], denied=counts["deny"], differ=differing(items), items=items,
+        warnings=await warnings_of(call.body.rules),
+    )  # fmt: skip
 
 
 async def keep_rules(
@@ -99,10 +102,16 @@ async def keep_rules(
     except policies.PolicyMoved as error:
         raise ProblemError(409, str(error)) from None
     await call.api.policy_changed(village_id)
-    return _view(version, body, call.user_id, call.now_ms)
+    return await _view(version, body, call.user_id, call.now_ms)
 
 
-def _view(version: int, body: PolicyBody, changed_by: str | None, changed_ms: int) -> rest.PolicyView:
+async def warnings_of(rules: Sequence[PolicyRule]) -> list[rest.RuleWarning]:
+    """Return what is said of rules that can never match."""
+    found = await trio.to_thread.run_sync(never_matching, rules)
+    return [rest.RuleWarning(rule=one.rule, field=one.field, why=one.why, instead=one.instead) for one in found]
+
+
+async def _view(version: int, body: PolicyBody, changed_by: str | None, changed_ms: int) -> rest.PolicyView:
     return rest.PolicyView(
         version=version,
         rules=body.rules,
@@ -110,6 +119,7 @@ def _view(version: int, body: PolicyBody, changed_by: str | None, changed_ms: in
         budget=body.budget,
         changed_by=changed_by,
         changed_ms=changed_ms,
+        warnings=await warnings_of(body.rules),
     )
 
 

@@ -39,6 +39,7 @@ function Rules({ policy, villageId, may, again }) {
       ${policy.rules.length ? html`<${Table} label="Rules" columns=${["When an agent wants to", "Then", "Note", "Name"]}>${policy.rules.map((rule) => html`<tr key=${rule.id}>
         <td><${Literal} text=${whenWords(rule)} /></td><td><span class=${`tag ${EFFECTS[rule.effect]?.[1] ?? ""}`}>${EFFECTS[rule.effect]?.[0] ?? rule.effect}</span> <span class="small soft">${answerWords(rule)}</span></td><td class="soft" data-label=${rule.note ? "note" : undefined}>${rule.note ?? ""}</td><td class="mono soft" data-label="name">${rule.id}</td></tr>`)}<//>` : html`<p class="operator-note">There is no rule: every question goes to a person.</p>`}
     </section>
+    <${Warnings} warnings=${policy.warnings} />
     <p class="faint small">A denial wins. Between asking and allowing the more exact rule wins; what no rule answers, a person does.${policy.version ? html` Version ${policy.version}, changed <${Ago} at=${policy.changedMs} />.` : ""}</p>
     ${may && text === null ? html`<p><button type="button" class="button" onClick=${() => setText(toText(policy.rules))}>Edit as text</button></p>` : null}
     ${text === null ? null : html`<${Editor} policy=${policy} villageId=${villageId} first=${text} close=${() => setText(null)} saved=${again} />`}`;
@@ -84,8 +85,14 @@ function Editor({ policy, villageId, first, close, saved }) {
     <label class="field"><span>Variables that may stand before a command <small>names, beyond the harmless ones</small></span><input class="input mono" spellcheck="false" value=${variables} onInput=${(event) => (setVariables(event.currentTarget.value), changed())} /></label>
     <p class="operator-acts"><button type="button" class="button" data-testid="try-rules" disabled=${busy || read.errors.length > 0} onClick=${attempt}>Try on past questions</button><button type="button" class="button primary" disabled=${busy || errors.length > 0} onClick=${save}>Save</button><button type="button" class="button" onClick=${close}>Cancel</button></p>
     <${Said} said=${said} />
-    ${trial ? html`<${Trial} trial=${trial} />` : null}
+    ${trial ? html`<${Warnings} warnings=${trial.warnings} /><${Trial} trial=${trial} />` : null}
   </section>`;
+}
+
+/** Rules that can never match, with what to write instead. */
+function Warnings({ warnings = [] }) {
+  if (warnings.length === 0) return null;
+  return html`<ul class="operator-warnings" role="status" data-testid="rule-warnings">${warnings.map((one) => html`<li class="failure" key=${one.rule}>The rule <code><${Literal} text=${one.rule} /></code> can never match: its ${one.field} <${Literal} text=${`${one.why}; ${one.instead}`} />.</li>`)}</ul>`;
 }
 
 function Trial({ trial }) {

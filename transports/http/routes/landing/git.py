@@ -1,6 +1,6 @@
 """Commit, switch branches, push, open a pull request and merge: by a person, with git on the session's runner."""
 
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import trio
@@ -13,9 +13,12 @@ from townwatch.actors.session.state import SessionState
 from townwatch.contracts import scopes
 from townwatch.contracts.agent_events import Landed, LandingAct
 from townwatch.contracts.codec import ContractError, encode
+from townwatch.contracts.events import ApprovalRequest
 from townwatch.contracts.landing import (
+    BY_PERSON,
     CONFIRM,
     DENIED,
+    LAND,
     LandAsker,
     LandOrder,
     LandReport,
@@ -28,7 +31,7 @@ from townwatch.contracts.link import Command, ErrorBody, Result
 from townwatch.contracts.rest import landing as wire
 from townwatch.contracts.secrets.shapes import masked_event
 from townwatch.contracts.village_ids import name_of
-from townwatch.store import members, sessions
+from townwatch.store import commands as orders, members, sessions
 from townwatch.transports.http import lookups
 from townwatch.transports.http.operation import Call, Routes
 from townwatch.transports.http.problems import ProblemError
@@ -163,6 +166,51 @@ async def merge_branch(call: Call[wire.MergeBranch, None]) -> wire.LandAnswer:
     return await _land(call, "merge", base=call.body.base)
 
 
+@routes.get(f"{BASE}/orders/{{commandId}}", wire.LandOrderView, on="session", may=Action.DRIVE)
+async def get_land_order(call: Call[None, None]) -> wire.LandOrderView:
+    """Return what became of an order to commit, push, propose or merge, by the `commandId` of its answer.
+
+    The order is a row: it is there after a crash of the service or of its runner, too. Asks no runner. It is forgotten
+    some weeks after it is over.
+    """
+    state, command_id = call.session, call.path["commandId"]
+    row = None
+    if scopes.is_session_command(command_id, LAND, state.session_id):
+        row = await call.api.database.read(orders.get, command_id)
+    if row is None or row.runner_id != state.runner_id:
+        raise ProblemError(404, f"there is no order {command_id[:200]!r} of this session, or none any more")
+    state = call.api.context.board.session(state.session_id) or state
+    return _order_view(row, state)
+
+
+def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderView:
+    view = wire.LandOrderView(command_id=row.command_id, state="waiting", ordered_at=row.created_ms)
+    landed = next((one for one in state.landed if one.outcome.id == row.command_id), None)
+    if landed is not None:
+        outcome = landed.outcome
+        how = "done" if outcome.ok else "unknown" if outcome.unknown else "failed"
+        at = row.settled_ms or int(landed.at)
+        return attrs.evolve(view, state=how, over_at=at, outcome=_view(outcome, landed.at), why=outcome.says)
+    if row.open:
+        for approval in state.pending.values():
+            if _order_of(approval) == row.command_id:
+                return attrs.evolve(view, state="asked", approval_id=approval.approval_id)
+        allowed = any(_order_of(one) == row.command_id for one in state.resolved.values())
+        return attrs.evolve(view, state="allowed" if allowed else "waiting")
+    if row.outcome == "failed":
+        return attrs.evolve(view, state="refused", over_at=row.settled_ms, why=row.error)
+    if row.outcome == "ok":  # its event is older than those that are kept at hand
+        how = "done" if row.error is None else "failed"
+        return attrs.evolve(view, state=how, over_at=row.settled_ms, why=row.error)
+    return attrs.evolve(view, state="expired", over_at=row.settled_ms, why=row.error)
+
+
+def _order_of(asked: ApprovalRequest) -> str | None:
+    """Return the order that a question is about."""
+    context = cast("dict[str, Any]", asked.context) if isinstance(asked.context, dict) else dict[str, Any]()
+    return context.get("order") if context.get("tool") == BY_PERSON else None
+
+
 async def _land(call: Call[Any, None], act: LandingAct, **fields: Any) -> wire.LandAnswer:
     """Give the order to the session, and wait a moment for what becomes of it. Raises `ProblemError`."""
     state, body = call.session, call.body
@@ -203,7 +251,8 @@ def _answer(command_id: str, report: LandReport) -> wire.LandAnswer:
     if outcome is None:
         raise ProblemError(502, "the runner did not say what became of it; look at the branch")
     if not outcome.ok:
-        raise ProblemError(409, outcome.says or "git failed, and did not say why", "E_GIT", {"act": outcome.act})
+        code = "E_NOT_KNOWN" if outcome.unknown else "E_GIT"
+        raise ProblemError(409, outcome.says or "git failed, and did not say why", code, {"act": outcome.act})
     return wire.LandAnswer(command_id=command_id, state="done", outcome=_view(outcome, None))
 
 
