@@ -5,6 +5,9 @@ from __future__ import annotations
 from townwatch.contracts.vt.cells import Line, Pen, has_content, width
 from townwatch.contracts.vt.surface import Surface
 
+GIVEN_LINK = "id=tw."
+"""Begins the id of a link that its program gave none."""
+
 # --- C0 and C1 -----------------------------------------------------------------------------------------
 
 
@@ -138,7 +141,8 @@ def escape(screen: Surface, intermediates: str, final: str) -> None:
 def _alignment(screen: Surface) -> None:
     screen.place(0, 0)
     buffer, pen = screen.buffer, screen.pen
-    for line in buffer.lines[buffer.y :]:
+    # In origin mode xterm.js begins at the region's top; without a scrollback it comes round to the first rows.
+    for line in buffer.lines[buffer.y if buffer.scrollback else 0 :]:
         line.fill("E", Pen(pen.fg, pen.bg))
         line.wrapped = False
     screen.place(0, 0)
@@ -168,4 +172,15 @@ def _hyperlink(screen: Surface, rest: str) -> None:
         return
     pen = screen.pen
     bg = pen.bg | 0x10000000 if address or pen.extended & 0x1C000000 else pen.bg & ~0x10000000
-    screen.pen = Pen(pen.fg, bg, pen.extended, (parameters.strip(), address) if address else None)
+    screen.pen = Pen(pen.fg, bg, pen.extended, (_link_id(screen, parameters), address) if address else None)
+
+
+def _link_id(screen: Surface, parameters: str) -> str:
+    """Return the link's own `id=`, or one that is given to it here: its pieces are one link after a snapshot, too."""
+    found = next((one for one in parameters.strip().split(":") if one.startswith("id=")), "id=")
+    if found.startswith(GIVEN_LINK) and found[len(GIVEN_LINK) :].isdecimal():  # from a snapshot
+        screen.links = max(screen.links, int(found[len(GIVEN_LINK) :][:9]))
+    elif found == "id=":
+        screen.links += 1
+        return f"{GIVEN_LINK}{screen.links}"
+    return found

@@ -31,6 +31,7 @@ class VtScreen:
         self.effort = effort.Effort()
         self.modes = Modes()
         self.pen = DEFAULT_PEN
+        self.links = 0
         self._parser = EscapeParser(self)
         self._reset_buffers()
         self._reset_charsets()

@@ -177,11 +177,43 @@ def style_alone(pen: Pen) -> str:
     return f"\x1b[{';'.join(['0', f'4:{style}', *more])}m"
 
 
-def is_latent(pen: Pen) -> bool:
-    """Return True if it has a style of underlines without the attribute: a restored cursor has left it so. With
-    EXTENDED it counts, else the next colour of underlines or end of a link makes it count.
+def is_settled(pen: Pen) -> bool:
+    """Return True if SGR and links alone make this pen. A restored cursor leaves others: it brings colours, and whether
+    there are underlines and links, but neither their style nor the link.
     """
-    return bool(pen.extended & STYLE and not pen.fg & UNDERLINE and pen.link is None)
+    style = pen.extended & STYLE
+    counts = bool(style) or pen.link is not None
+    return counts == bool(pen.bg & EXTENDED) and bool(style) == bool(pen.fg & UNDERLINE)
+
+
+def visible(pen: Pen) -> Pen:
+    """The settled pen with which a cell looks the same."""
+    if not pen.bg & EXTENDED:
+        return Pen(pen.fg, pen.bg | EXTENDED, 1 << STYLE_SHIFT) if pen.fg & UNDERLINE else Pen(pen.fg, pen.bg)
+    if pen.extended & STYLE:  # xterm.js draws these lines whether or not the attribute is there
+        return pen._replace(fg=pen.fg | UNDERLINE)
+    return pen if pen.link is not None else Pen(pen.fg & ~UNDERLINE, pen.bg & ~EXTENDED)
+
+
+def turn(old: Pen, new: Pen) -> str:
+    """The sequence from one pen to another, without underlines and links: those stay what they are."""
+    gone_fg, gone_bg = old.fg & ~new.fg, old.bg & ~new.bg
+    come_fg, come_bg = new.fg & ~old.fg, new.bg & ~old.bg
+    if gone_fg & BOLD or gone_bg & DIM:  # 22 ends both
+        gone_fg, gone_bg = gone_fg | BOLD, gone_bg & ~DIM
+        come_fg, come_bg = come_fg | new.fg & BOLD, come_bg | new.bg & DIM
+    parts = [str(number) for number, flag in _CLEAR_FG.items() if gone_fg & flag]
+    parts += [str(number) for number, flag in _CLEAR_BG.items() if gone_bg & flag]
+    parts += [str(number) for number, flag in _SET_FG.items() if come_fg & flag]
+    parts += [str(number) for number, flag in _SET_BG.items() if come_bg & flag]
+    if (old.fg ^ new.fg) & COLOR:
+        parts += _foreground(new.fg, 30, 90, 38) or ["39"]
+    if (old.bg ^ new.bg) & COLOR:
+        parts += _foreground(new.bg, 40, 100, 48) or ["49"]
+    text = f"\x1b[{';'.join(parts)}m" if parts else ""
+    if (old.bg ^ new.bg) & PROTECTED:
+        text += '\x1b[1"q' if new.bg & PROTECTED else '\x1b[0"q'
+    return text
 
 
 def _foreground(colour: int, normal: int, bright: int, extended: int) -> list[str]:

@@ -17,6 +17,8 @@ class Surface(Protocol):
     modes: Modes
     pen: Pen
     join: Join | None
+    links: int
+    """Links that were given an id."""
 
     @property
     def erased(self) -> Pen: ...

@@ -5,6 +5,7 @@ import { FitAddon } from "../vendor/addon-fit/addon-fit.js";
 import { UnicodeGraphemesAddon } from "../vendor/addon-unicode-graphemes/addon-unicode-graphemes.js";
 import { Terminal } from "../vendor/xterm/xterm.js";
 import { copied } from "./clipboard.js";
+import { eraseSafely } from "./terminal_erase.js";
 import { Keyboard } from "./terminal_keys.js";
 import { addressesIn, cellAt, lineAt, placesOf, textOf } from "./terminal_text.js";
 
@@ -50,6 +51,7 @@ export class Screen {
     this.terminal.registerLinkProvider({ provideLinks: (y, told) => told(this.linksOf(y - 1)) });
     this.terminal.buffer.onBufferChange(({ type }) => hooks.modes?.(type === "alternate"));
     answerNothing(this.terminal);
+    eraseSafely(this.terminal);
     this.terminal.open(element);
     element.addEventListener("paste", (event) => this.pasted(event), true);
     this.terminal.onData((data) => hooks.input(data));

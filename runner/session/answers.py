@@ -15,20 +15,26 @@ from townwatch.contracts.vt.lazy import LazyScreen
 from townwatch.contracts.vt.modes import ALTERNATE, ENCODINGS, MOUSE
 from townwatch.contracts.vt.parser import numbers
 from townwatch.contracts.vt.screen import VtScreen
+from townwatch.runner.session.colours import Colours
 
-FOREGROUND, BACKGROUND, CURSOR = 0xD8D9D4, 0x0B0E11, 0xFFB224
-"""The page's colours (dashboard/js/terminal.js)."""
-_ANSI = (0x1B2126, 0xFF7A6B, 0x6FD19B, 0xF0C35A, 0x78B6FF, 0xC9A0FF, 0x62CFD4, 0xC9CCC8,
-         0x77828B, 0xFF9D92, 0x94E5B6, 0xFFD98A, 0xA5CFFF, 0xDCC2FF, 0x92E4E7, 0xFFFFFF)  # fmt: skip
 CELL_HEIGHT, CELL_WIDTH = 16, 8
 MOST_BEHIND = 256 * 1024
 """Characters that are put off; more are read before the next piece is taken, unless they only scroll away."""
 KEPT_LINES = 256
 """Of lines that only scroll, so many above the screen are kept: a terminal that grows shows them again."""
 MOST_ANSWERS = 256
-_MAYBE = re.compile(r"[\x90\x9b\x9d]|\x1b(?:[\]PZ]|\[[?>=]?[0-9;]*\$?[cnpqtu]|[^\x07\x40-\x7e]*\Z|\[[^\x40-\x7e]*\Z)")
+_MAYBE = re.compile(r"[\x90\x9b\x9d]|\x1b(?:[\]PZ]|\[[?>=]?[0-9;]*\$?[cnpqtux]|[^\x07\x40-\x7e]*\Z|\[[^\x40-\x7e]*\Z)")
 """Where a question may be, or begin."""
-_CAPABILITIES = {"TN": "xterm-256color", "name": "xterm-256color", "Co": "256", "colors": "256", "RGB": "8/8/8"}
+_CAPABILITIES = {
+    "TN": "xterm-256color", "name": "xterm-256color", "Co": "256", "colors": "256", "RGB": "8/8/8",
+    "setrgbf": "\x1b[38;2;%p1%d;%p2%d;%p3%dm", "setrgbb": "\x1b[48;2;%p1%d;%p2%d;%p3%dm",
+    "Smulx": "\x1b[4:%p1%dm", "Setulc": "\x1b[58:2::%p1%{65536}%/%d:%p1%{256}%/%{255}%&%d:%p1%{255}%&%dm",
+    "Ss": "\x1b[%p1%d q", "Se": "\x1b[2 q", "Tc": "", "Su": "", "bce": "",
+}  # fmt: skip
+"""Values as in terminfo; an empty one is a flag. The clipboard (Ms) is not there: viewers' clipboards stay theirs."""
+_STATUS = {15: "?13", 25: "?21", 26: "?27;1;0;0", 53: "?50", 55: "?50", 75: "?70", 85: "?83", 996: "?997;1"}
+"""Private status reports: no printer, keys locked, a keyboard for North America, no locator, no errors, one session;
+a dark page."""
 
 
 class Answers:
@@ -73,13 +79,14 @@ class _AskedScreen(VtScreen):
     def __init__(self, cols: int, rows: int) -> None:
         super().__init__(cols, rows)
         self.answers: list[str] = []
+        self._colours = Colours()
 
     def _say(self, answer: str) -> None:
         if len(self.answers) < 1000:
             self.answers.append(answer)
 
     def csi(self, prefix: str, parameters: str, intermediates: str, final: str) -> None:
-        if final in "cnpqtu":
+        if final in "cnpqtux":
             self._asked(prefix + intermediates + final, numbers(parameters))
         super().csi(prefix, parameters, intermediates, final)
 
@@ -89,9 +96,15 @@ class _AskedScreen(VtScreen):
         super().esc(intermediates, final)
 
     def osc(self, body: str | None) -> None:
-        if body is not None and "?" in body:
-            self._asked_colours(body)
+        number, _, rest = (body or "").partition(";")
+        if number.isascii() and number.isdigit():
+            for answer in self._colours.command(int(number[:9]), rest):
+                self._say(answer)
         super().osc(body)
+
+    def full_reset(self) -> None:
+        self._colours.reset_palette()
+        super().full_reset()
 
     def dcs(self, header: str, body: str | None) -> None:
         if body is not None and header == "$q":
@@ -101,7 +114,8 @@ class _AskedScreen(VtScreen):
         super().dcs(header, body)
 
     def _asked(self, name: str, p: list[int]) -> None:
-        row, column = self.buffer.y + 1, min(self.buffer.x, self.cols - 1) + 1
+        top = self.buffer.top if self.modes.origin else 0  # as the cursor is placed, so it is reported
+        row, column = max(self.buffer.y - top, 0) + 1, min(self.buffer.x, self.cols - 1) + 1
         match name, p[0]:
             case "n", 5:
                 self._say("\x1b[0n")
@@ -109,14 +123,16 @@ class _AskedScreen(VtScreen):
                 self._say(f"\x1b[{row};{column}R")
             case "?n", 6:
                 self._say(f"\x1b[?{row};{column}R")
-            case "?n", 996:
-                self._say("\x1b[?997;1n")  # dark
+            case "?n", number if number in _STATUS:
+                self._say(f"\x1b[{_STATUS[number]}n")
             case "c", 0:
                 self._say("\x1b[?62;22c")
             case ">c", 0:
                 self._say("\x1b[>0;276;0c")
             case "=c", 0:
                 self._say("\x1bP!|00000000\x1b\\")
+            case "x", 0 | 1 as wish:
+                self._say(f"\x1b[{wish + 2};1;1;128;128;1;0x")
             case ">q", 0:
                 self._say("\x1bP>|xterm.js(6.0.0)\x1b\\")
             case "$p" | "?$p", number:
@@ -124,8 +140,12 @@ class _AskedScreen(VtScreen):
                 self._say(f"\x1b[{private}{number};{self._mode(private, number)}$y")
             case "?u", _:
                 self._say(f"\x1b[?{self.modes.keyboard[-1]}u")
-            case "t", 14:
-                self._say(f"\x1b[4;{self.rows * CELL_HEIGHT};{self.cols * CELL_WIDTH}t")
+            case "t", 11:
+                self._say("\x1b[1t")
+            case "t", 13:
+                self._say("\x1b[3;0;0t")
+            case "t", 14 | 15 as number:
+                self._say(f"\x1b[{number - 10};{self.rows * CELL_HEIGHT};{self.cols * CELL_WIDTH}t")
             case "t", 16:
                 self._say(f"\x1b[6;{CELL_HEIGHT};{CELL_WIDTH}t")
             case "t", 18 | 19 as number:
@@ -145,20 +165,7 @@ class _AskedScreen(VtScreen):
             return 1 if number in (modes.mouse, modes.encoding) else 2
         if number in ALTERNATE:
             return 1 if self.buffer is self.alternate else 2
-        return {8: 3, 67: 4, 1005: 4, 1015: 4, 1048: 1}.get(number, 0)
-
-    def _asked_colours(self, body: str) -> None:
-        """OSC 4, 10, 11 and 12 with a question mark."""
-        number, *rest = body.split(";")
-        if number == "4":
-            for index, what in zip(rest[::2], rest[1::2], strict=False):
-                if what == "?" and index.isdigit() and index.isascii() and int(index) < 256:
-                    self._say(f"\x1b]4;{int(index)};{_rgb(_indexed(int(index)))}\x1b\\")
-        elif number in ("10", "11", "12"):
-            colours = (FOREGROUND, BACKGROUND, CURSOR)
-            for offset, what in enumerate(rest, int(number) - 10):
-                if what == "?" and offset < len(colours):
-                    self._say(f"\x1b]{offset + 10};{_rgb(colours[offset])}\x1b\\")
+        return {8: 3, 67: 4, 1005: 4, 1015: 4, 1048: 1, 2027: 3}.get(number, 0)
 
     def _asked_setting(self, what: str) -> None:
         """DECRQSS."""
@@ -170,6 +177,9 @@ class _AskedScreen(VtScreen):
             " q": str(style),
             '"q': "1" if self.pen.bg & 0x20000000 else "0",
             '"p': "62;1",
+            "t": str(self.rows),
+            "$|": str(self.cols),
+            "*|": str(self.rows),
         }
         self._say(f"\x1bP1$r{known[what]}{what}\x1b\\" if what in known else "\x1bP0$r\x1b\\")
 
@@ -181,21 +191,5 @@ class _AskedScreen(VtScreen):
             except ValueError:
                 continue
             value = _CAPABILITIES.get(name)
-            found = "" if value is None else f"={value.encode().hex().upper()}"
-            self._say(f"\x1bP{1 if found else 0}+r{coded}{found}\x1b\\")
-
-
-def _indexed(index: int) -> int:
-    """A colour of the 256."""
-    if index < 16:
-        return _ANSI[index]
-    if index >= 232:
-        return (8 + 10 * (index - 232)) * 0x010101
-    levels = (0, 95, 135, 175, 215, 255)
-    index -= 16
-    return levels[index // 36] << 16 | levels[index // 6 % 6] << 8 | levels[index % 6]
-
-
-def _rgb(colour: int) -> str:
-    parts = (colour >> 16, colour >> 8 & 255, colour & 255)
-    return "rgb:" + "/".join(f"{part:02x}{part:02x}" for part in parts)
+            found = f"={value.encode().hex().upper()}" if value else ""
+            self._say(f"\x1bP{0 if value is None else 1}+r{coded}{found}\x1b\\")

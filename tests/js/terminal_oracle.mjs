@@ -3,12 +3,15 @@
 import readline from "node:readline";
 import { UnicodeGraphemesAddon } from "./graphemes.mjs";
 import headless from "@xterm/headless";
+import { eraseSafely } from "../../dashboard/js/terminal_erase.js";
 
 const HAS_EXTENDED = 0x10000000;
+const UNDERLINE = 0x10000000;
 
 function open(cols, rows, plain) {
   const terminal = new headless.Terminal({ cols, rows, scrollback: 1000, allowProposedApi: true, logLevel: "off" });
   if (!plain) terminal.loadAddon(new UnicodeGraphemesAddon());
+  eraseSafely(terminal); // as the page does
   terminal.answers = "";
   terminal.title = "";
   terminal.onData((data) => (terminal.answers += data));
@@ -20,7 +23,7 @@ const write = (terminal, text) => new Promise((done) => terminal.write(text, don
 
 function link(core, id) {
   const found = id ? core._oscLinkService?._dataByLinkId?.get(id)?.data : undefined;
-  return found ? [found.id ? `id=${found.id}` : "", found.uri] : id ? "gone" : null;
+  return found ? [found.id && !found.id.startsWith("tw.") ? `id=${found.id}` : "", found.uri] : id ? "gone" : null;
 }
 
 // xterm.js leaves bits of an older colour behind an index: nothing reads them.
@@ -30,8 +33,10 @@ const pen = (core, attributes) => {
   const kept = attributes.bg & HAS_EXTENDED;
   const extended = attributes.extended;
   const bare = kept && !(extended._ext & 0x1c000000) && !extended._urlId;
-  if (bare) return [colour(attributes.fg & ~0x10000000), colour(attributes.bg & ~HAS_EXTENDED), 0, null]; // not underlined
-  return [colour(attributes.fg), colour(attributes.bg), kept ? colour(extended._urlId ? extended._ext & ~0x1c000000 : extended._ext) : 0, kept ? link(core, extended._urlId) : null];
+  if (bare) return [colour(attributes.fg & ~UNDERLINE), colour(attributes.bg & ~HAS_EXTENDED), 0, null]; // not underlined
+  if (!kept && attributes.fg & UNDERLINE) return [colour(attributes.fg), colour(attributes.bg | HAS_EXTENDED), 1 << 26, null]; // a simple line
+  const drawn = kept && extended._ext & 0x1c000000 ? UNDERLINE : 0; // a style that counts is drawn without the attribute
+  return [colour(attributes.fg | drawn), colour(attributes.bg), kept ? colour(extended._urlId ? extended._ext & ~0x1c000000 : extended._ext) : 0, kept ? link(core, extended._urlId) : null];
 };
 
 function lineOf(core, line, cols, cell) {
@@ -65,7 +70,7 @@ function bufferOf(core, buffer, cols, Cell) {
   return {
     lines, base: buffer._hasScrollback ? buffer.ybase : 0, top: buffer.scrollTop, bottom: buffer.scrollBottom,
     tabs: Object.keys(buffer.tabs).filter((key) => buffer.tabs[key]).map(Number).filter((x) => x < cols).sort((a, b) => a - b),
-    saved: [Math.min(buffer.savedX, cols - 1), Math.min(buffer._rows - 1, Math.max(0, buffer.savedY - buffer.ybase)), colour(saved.fg), colour(saved.bg & ~HAS_EXTENDED), charset(buffer.savedCharset)],
+    saved: [Math.min(buffer.savedX, cols - 1), Math.min(buffer._rows - 1, Math.max(0, buffer.savedY - buffer.ybase)), colour(saved.fg), colour(saved.bg), charset(buffer.savedCharset)],
   };
 }
 

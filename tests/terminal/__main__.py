@@ -1,4 +1,4 @@
-"""A long differential run: python -m tests.terminal [--seeds 1000] [--first 0] [--sizes] prints what is not equal."""
+"""A long differential run: `python -m tests.terminal --first 5000 --seeds 500 --rare` prints what is not equal."""
 
 import argparse
 import sys
@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--sizes", action="store_true", help="random changes of size, too")
+    parser.add_argument("--rare", action="store_true", help="what few programs print, too")
     parser.add_argument("--show", type=int, default=5, help="failures to shrink and print")
     chosen = parser.parse_args()
     oracle, counts, shown = Oracle(), Counter[str](), 0
@@ -28,7 +29,7 @@ def main() -> int:
     seeds = range(chosen.first, chosen.first + chosen.seeds)
     for start in range(0, len(seeds), BATCH):
         batch = seeds[start : start + BATCH]
-        programs = [program(seed, sizes=chosen.sizes) for seed in batch]
+        programs = [program(seed, sizes=chosen.sizes, rare=chosen.rare) for seed in batch]
         for seed, (steps, size), bad in zip(batch, programs, differences(oracle, programs, seed=start), strict=True):
             counts.update(bad.keys())
             counts["equal for everybody"] += not bad

@@ -70,17 +70,18 @@ def differences(
     """For each program: viewer → how it differs, for those that do."""
     wholes = [([*steps, END], size) for steps, size in programs]
     wanted = oracle.states(wholes)
+    # Behind a wide character at the margin, without wrapping, xterm.js depends on where the text was cut.
+    wanted_cut = oracle.states([(pieces_of(steps, seed + index), size) for index, (steps, size) in enumerate(wholes)])
     sent = [viewers(steps, size, seed + index) for index, (steps, size) in enumerate(wholes)]
     names = ("live", "late", "late and on", "after a restart")
     got = iter(oracle.states([(one[name].steps, one[name].size) for one in sent for name in names]))
     found: list[dict[str, str]] = []
-    for (steps, size), want in zip(wholes, wanted, strict=True):
-        want.pop("answers")
+    for (steps, size), want, want_cut in zip(wholes, wanted, wanted_cut, strict=True):
         bad: dict[str, str] = {}
-        states: list[tuple[str, Any]] = [("model", described(model(steps, size)))]
-        states += [(name, next(got)) for name in names]
-        for name, state in states:
-            if (text := difference(want, state)) is not None:
+        states: list[tuple[str, Any, Any]] = [("model", want, described(model(steps, size)))]
+        states += [(name, want_cut, next(got) | {"answers": want_cut["answers"]}) for name in names]
+        for name, right, state in states:
+            if (text := difference(right, state)) is not None:
                 bad[name] = text[:300]
         found.append(bad)
     return found

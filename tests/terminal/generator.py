@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from tests.terminal.oracle import Step
+from tests.terminal.rare import rare_piece
 
 _TEXTS = [
     "hello", "ls -la", "x" * 90, "tab\tbed", "naïve", "漢字仮名", "😀", "👨‍👩‍👧", "é", "e\u0301", "🇩🇪🇫🇷", "❤️", "한글", "ᄀᄀᄀ각ᆨᆨ",
@@ -97,8 +98,8 @@ _QUERIES = ["\x1b[6n", "\x1b[c", "\x1b[>c", "\x1b[?2004$p", "\x1b]11;?\x07", "\x
 _FINALS = "@ABCDEFGHIJKLMPSTXZ`abdefgrsu"
 
 
-def program(seed: int, *, sizes: bool = True) -> tuple[list[Step], tuple[int, int]]:
-    """Steps, and the size to begin with."""
+def program(seed: int, *, sizes: bool = True, rare: bool = False) -> tuple[list[Step], tuple[int, int]]:
+    """Steps, and the size to begin with. `rare`: nearly half of it from `rare.py`."""
     rnd = random.Random(seed)
     size = (rnd.choice([5, 10, 20, 40, 80]), rnd.choice([3, 5, 10, 24]))
     resizes = sizes and rnd.random() < 0.25
@@ -106,6 +107,8 @@ def program(seed: int, *, sizes: bool = True) -> tuple[list[Step], tuple[int, in
     for _ in range(rnd.randint(3, 60)):
         if resizes and rnd.random() < 0.05:
             steps.append((rnd.choice([4, 9, 15, 40, 81, 120]), rnd.choice([2, 4, 8, 25])))
+        elif rare and rnd.random() < 0.45:
+            steps.append(rare_piece(rnd, *size))
         else:
             steps.append(_piece(rnd, *size))
     return steps, size

@@ -9,10 +9,12 @@ from typing import Any
 
 from tests.support.service import JS, node
 from townwatch.contracts.vt.buffer import Buffer
-from townwatch.contracts.vt.cells import EXTENDED, TAIL, UNDERLINE, Line, Pen, width
+from townwatch.contracts.vt.cells import TAIL, Line, Pen, width
 from townwatch.contracts.vt.charsets import CHARSETS
+from townwatch.contracts.vt.controls import GIVEN_LINK
 from townwatch.contracts.vt.modes import ENCODINGS, MOUSE
 from townwatch.contracts.vt.screen import VtScreen
+from townwatch.contracts.vt.sgr import visible
 
 Step = str | tuple[int, int]
 """Output, or a change of size to (columns, rows)."""
@@ -110,7 +112,7 @@ def _buffer(screen: VtScreen, buffer: Buffer) -> dict[str, Any]:
             min(buffer.saved_x, screen.cols - 1),
             saved_y,
             buffer.saved_fg,
-            buffer.saved_bg & ~EXTENDED,
+            buffer.saved_bg,
             _charset(buffer.saved_charset),
         ],
     }
@@ -130,12 +132,13 @@ def _line(line: Line, cols: int) -> dict[str, Any]:
 
 def _shown(pen: Pen) -> list[Any]:
     """What of it can be seen."""
-    if pen.bg & EXTENDED and not pen.extended >> 26 and not pen.link:
-        pen = Pen(pen.fg & ~UNDERLINE, pen.bg & ~EXTENDED)
+    pen = visible(pen)
     if pen.link:  # a link is always underlined in its own way
         pen = pen._replace(extended=pen.extended & 0x3FFFFFF)
-    pen = pen if pen.bg & EXTENDED else Pen(pen.fg, pen.bg)
-    return [pen.fg, pen.bg, pen.extended, list(pen.link) if pen.link else None]
+    if pen.link is None:
+        return [pen.fg, pen.bg, pen.extended, None]
+    name, address = pen.link
+    return [pen.fg, pen.bg, pen.extended, ["" if name.startswith(GIVEN_LINK) else name, address]]
 
 
 def _charset(name: str) -> str:

@@ -118,6 +118,31 @@ PROGRAMS: dict[str, Program] = {
     "resized under vim": _sized(40, 10, LINES, "\x1b[?1049h\x1b[2J~", (30, 8), "\x1b[2J\x1b[8;1Hstatus"),
     "a style of underlines outlives a restored cursor": _small("\x1b[21m", "\x1b8", "\x1b[59m"),
     "the same by the end of a link": _small("a\x1b[7;1;4m", "\x1b8", "\x1b]8;;\x1b\\"),
+    "a style of underlines comes to count": _small("\x1b[21m", "\x1b8", "\x1b[53m", "\x1b[59m", "x"),
+    "it is left, drawn with, and comes to count": _small("l\x1b[21m", "\x1b8", "ab", "\x1b[59m", "c"),
+    "a link outlives a restored cursor": _small("\x1b]8;;https://a.example/\x1b\\a", "\x1b8", "\x1b[7;4m", "b"),
+    "a saved cursor is underlined": _small("\x1b[4:3mx\x1b7\x1b[m", "a", "\x1b8y", "\x1b]8;;\x1b\\z"),
+    "a saved cursor is linked": _small("\x1b]8;;https://a.example/\x1b\\\x1b7\x1b]8;;\x1b\\", "\x1b[21m", "\x1b8", "x"),
+    "a link's first line is deleted": _sized(
+        40, 10, "x" * 80, "\x1b[6A\x1b]8;;https://a.example/\x1b\\", "x" * 90, "\x0b", "\x1b[M", "y"
+    ),
+    "a column comes in a wide one": _small("漢字x\x1b[1;2H", "\x1b[1'}", "\x1b[1;9Hy"),
+    "a column goes from a wide one": _small("漢字x\x1b[1;2H", "\x1b[2'~", "\x1b[1;9Hy"),
+    "half of a wide one in the last column": _sized(6, 3, "\x1b[44mabc漢\x1b[5G", "\x1b[@", "\x1b[2;1H"),
+    "blanks in colour at the end": _sized(5, 3, "\x1b[2G\x1b[4h漢字", "\x1b[2D", "\x1b[4;31mx"),
+    "a wide one grows in insert mode": _sized(10, 3, "한글", "\x1b[2G\x1b[4h❤️", "ab"),
+    "a family at the margin, no wrapping": _sized(10, 3, "\x1b[?7l0123456789", "👨\u200d👩\u200d👧", "\x1b[2;3Hx"),
+    "jamo at the margin, no wrapping": _sized(10, 3, "\x1b[?7lnaiveaaaaa", "\x1b[31m", "ᄀᄀ", "\x1b[H"),
+    "over half of a wide one at the margin": _sized(10, 3, "\x1b[?7l\x1b[9G", "😀🇪", "\x1b[1;2H"),
+    "behind the last column, which is empty": _sized(5, 4, "abcab", "\x1b[1'~", "x"),
+    "line drawing is chosen at the margin": _sized(6, 3, "\x1b)0abcdea", "\x0e", "x"),
+    "alignment in origin mode": _sized(5, 8, "\x1b[?47h\x1b[3;6r\x1b[?6h", "\r\n\x1b#8", "x"),
+    "erased above from the last cell of all": _sized(
+        20, 5, "a", "\x1b[5;20Hx", "\x1b[1J", "y", "\x1b[5;20H\x1b[?1J", "z"
+    ),
+    "the first line goes on from one that is gone": _sized(
+        10, 4, "x" * 60, "\x1b[3J\x1b[H", "\x1b[T", "y", (14, 4), "z"
+    ),
     "many leading zeros": _small("a\x1b[00000000000005Cb", "\x1b[?00000000001h", "\x1b[0000000000031mred"),
     "a long title": _small("\x1b]2;" + "path/" * 200 + "\x07", "x"),
     "wide lines reflow": _sized(20, 6, "漢字" * 12, "\r\n$ ", (11, 6), "y", (33, 6)),
