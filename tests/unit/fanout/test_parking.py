@@ -54,7 +54,7 @@ async def yard(**options: Any) -> AsyncIterator[Yard]:
 
 
 async def until_heard(place: Yard, count: int) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(30):
         while len(place.heard) < count:
             await trio.sleep(0.001)
 
@@ -154,12 +154,12 @@ async def test_of_a_crowd_only_so_many_begin_in_one_pass_and_health_is_asked_fir
         for number, (_, theirs) in enumerate(peers):
             theirs.send(b"GET /healthz HTTP/1.1" if number == 60 else b"%03d" % number)
         at_once = 0
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while len(place.heard) < 100:
                 before = len(place.heard)
                 await trio.lowlevel.checkpoint()
                 at_once = max(at_once, len(place.heard) - before)
-        assert at_once <= 2 * begun
+        assert at_once <= 2 * begun + 1, "of two passes, and the one that asked for health"
         assert b"GET /healthz HTTP/1.1" in place.heard[: 2 * begun]
         assert {b"000", b"099"} <= set(place.heard[: 2 * begun]), "the oldest and the newest"
         for ours, theirs in peers:
@@ -228,13 +228,16 @@ async def test_tasks_beyond_a_few_wait_in_line_and_each_is_told_when_its_time_is
             place.nursery.start_soon(read, number, ours)
         await trio.testing.wait_all_tasks_blocked()
         assert len(place.parking) == 100
-        with trio.fail_after(5):
+        with trio.fail_after(30):
             while len(told) < len(peers) // 2:
                 await trio.sleep(0.01)
         for number, (_, theirs) in enumerate(peers):
             if not number % 4:
                 theirs.send(b"%d" % number)
-        await trio.testing.wait_all_tasks_blocked(0.01)
+        awaited = sum(number % 2 or not number % 4 for number in range(len(peers)))
+        with trio.fail_after(30):
+            while len(told) < awaited:
+                await trio.sleep(0.01)
         place.nursery.cancel_scope.cancel()
     assert sorted(told) == sorted((n, None if n % 2 else b"%d" % n) for n in range(len(peers)) if n % 2 or not n % 4)
     assert len(place.parking) == 0
