@@ -20,7 +20,7 @@ run: $(STATE)/installed
 # Three tests at a time (JOBS=1: one; many wait more than they work), each file's in one process. What fails is tried once more, alone: on a busy machine a
 # deadline in a test may pass before its turn comes. What is wrong fails twice.
 test: check
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || { echo "trying what failed once more, alone"; $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS) || { echo "trying what failed once more, alone"; $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none $(ARGS); }
 
 # What a reviewer would look at first: style and types.
 check: $(STATE)/installed-dev
