@@ -209,8 +209,10 @@ class ClaudeTerminal(Adapter):
 
     async def _decided(self, decided: telemetry.ToolDecision) -> None:
         for dialog in [one for one in self._dialogs if one.question.tool_use_id == decided.tool_use_id]:
+            same = dialog.reply is not None and (dialog.reply.get("behavior") == "allow") == decided.accepted
+            ours = same and dialog.won == "us"  # a no of ours that interrupts is told once more, as a person's abort
             dialog.ended("terminal" if decided.local else "us")
-            if decided.local:
+            if decided.local and not ours:
                 await self._close(dialog, f"{'allowed' if decided.accepted else 'refused'} in its terminal")
 
     # --- dialogs ------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ CELLS: list[tuple[Where, Doing, First]] = [
 IN_CI = {
     "claude_code": {
         ("terminal", "allow", "both"),
+        ("terminal", "stop", "page"),
         ("terminal", "timeout", "page"),
         ("dispatched", "timeout", "page"),
         ("terminal", "question", "both"),
