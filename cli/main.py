@@ -126,7 +126,7 @@ def serve(
     found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
     if not 0 <= found.server.port <= 65535:
         return _complain(f"port {found.server.port}: a TCP port is 0 (any free one) to 65535")
-    check_state(found.state, make=False, full_is_fine=keep)
+    check_state(found.state, make=False, full_is_fine=True)
     if found.state_dir == default_state_dir() and (former := former_state(found.state)) is not None:
         return _complain(
             f"{former} holds a service of an earlier version, {found.state} none: "
@@ -134,7 +134,7 @@ def serve(
         )
     if (other := _of_another_service(found.state)) is not None:
         return _complain(other)
-    check_state(found.state, make=True, full_is_fine=keep)
+    check_state(found.state, make=True, full_is_fine=True)
     if keep:
         from townwatch.cli.watchdog import keep_running
         from townwatch.config.process import free_port

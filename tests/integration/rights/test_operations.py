@@ -41,6 +41,7 @@ VALUES: dict[str, str] = {
     "channelId": "chan_none",
     "signInId": "in_none",
     "clipId": "clip_none",
+    "commandId": "land:s1:none",
     "repoId": "house_none",
 }
 """Values of parameters in paths beside those that name a place."""

@@ -102,6 +102,7 @@ async def test_a_villages_key_never_leaves_the_service(tmp_path: Path, monkeypat
         hook = {"url": "https://example.org/", "kinds": ["session.ended"]}
         made = await acme.http.post("/api/villages/acme/webhooks", json=hook)
         values["userId"] = (await acme.http.get("/api/me")).json()["userId"]
+        values["commandId"] = "land:s1:none"
         values |= {"approvalId": asked["approvalId"], "webhookId": made.json()["webhook"]["webhookId"]}
         repo = (await acme.http.get("/api/villages/acme/houses")).json()["items"][0]["repoId"]
         acks = [
