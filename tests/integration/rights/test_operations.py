@@ -61,6 +61,10 @@ QUERIES: dict[str, str] = {"search": "q=session"}
 """What a list must be asked with."""
 
 
+NOTHING_THERE: dict[str, str] = {"get_land_order": "there is no order"}
+"""What is said to who may look, and to nobody else, where the thing that is asked for is not there."""
+
+
 @attrs.frozen(kw_only=True)
 class Question:
     """One operation, on one place or on none."""
@@ -137,6 +141,8 @@ async def ask(desk: Desk, world: World, question: Question, asker: Asker, findin
     findings.asked += 1
     findings.seen[must] += 1
     said = _verdict(status, operation, asker)
+    if status == 404 and (nothing := NOTHING_THERE.get(operation.name)) is not None and nothing in text:
+        said = "ok"
     where = f"{asker.name}: {operation.name} {path}"
     if said != must or (trial and status != 400) or (status == 500):
         findings.wrong.append(f"{where}: {status}, not {must}: {text[:160]}")
