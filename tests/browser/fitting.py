@@ -45,7 +45,8 @@ VIOLATIONS = """async (rules) => {
   const options = { preload: false, resultTypes: ["violations"], ...rules };
   // What programs print in a terminal has colours of theirs.
   const found = await axe.run({ exclude: [".xterm-rows"] }, options);
-  const places = (one) => one.nodes.slice(0, 3).map((node) => node.target.join(" ")).join(", ");
+  const colours = ({ any: [check] }) => (check?.data?.fgColor ? ` (${check.data.fgColor} on ${check.data.bgColor})` : "");
+  const places = (one) => one.nodes.slice(0, 3).map((node) => node.target.join(" ") + colours(node)).join(", ");
   return found.violations.map((one) => `${one.id}: ${places(one)}`);
 }"""
 CUT = """async () => {
@@ -67,6 +68,13 @@ CUT = """async () => {
 }"""
 
 
+STILL = """async () => {
+  const ends = (one) => Number.isFinite(one.effect?.getComputedTiming().endTime);
+  await Promise.allSettled(document.getAnimations().filter(ends).map((one) => one.finished));
+}"""
+"""An animation under way keeps the colours that it began with when the scheme changes: Chromium, not the page."""
+
+
 def misfits(page: Any) -> list[str]:
     """What does not fit on the page as it is now: violations of axe-core, sideways scroll, controls cut off."""
     if not AXE.exists():
@@ -77,6 +85,7 @@ def misfits(page: Any) -> list[str]:
     found: list[str] = []
     for look in LOOKS:
         page.set_viewport_size(look.size)
+        page.evaluate(STILL)
         page.emulate_media(color_scheme=look.scheme, forced_colors=look.forced)
         here = page.evaluate(CUT)
         if look.rules != "none":
