@@ -80,7 +80,7 @@ function spawn(world, e, context) {
     agentType: e.agentType,
     agentName: e.agentName,
     repoPath: e.repoPath,
-    repoId: house?.repoId ?? known?.repoId,
+    repoId: house?.repoId ?? (known?.repoPath === e.repoPath ? known?.repoId : undefined),
     online: true,
   }, true);
 }

@@ -45,7 +45,8 @@ VIOLATIONS = """async (rules) => {
   const options = { preload: false, resultTypes: ["violations"], ...rules };
   // What programs print in a terminal has colours of theirs.
   const found = await axe.run({ exclude: [".xterm-rows"] }, options);
-  const colours = ({ any: [check] }) => (check?.data?.fgColor ? ` (${check.data.fgColor} on ${check.data.bgColor})` : "");
+  const data = ({ any: [check] }) => check?.data ?? {};
+  const colours = (node) => (data(node).fgColor ? ` (${data(node).fgColor} on ${data(node).bgColor})` : "");
   const places = (one) => one.nodes.slice(0, 3).map((node) => node.target.join(" ") + colours(node)).join(", ");
   return found.violations.map((one) => `${one.id}: ${places(one)}`);
 }"""

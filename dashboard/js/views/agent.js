@@ -99,7 +99,7 @@ function Head({ agent }) {
 function Facts({ agent, house }) {
   const away = agent.runnerStatus && agent.runnerStatus !== "online";
   return html`<ul class="agent-facts">
-    ${house ? html`<li><a href=${toHouse(house.repoId)}>${house.name}</a></li>` : null}
+    ${house?.name ? html`<li><a href=${toHouse(house.repoId)}>${house.name}</a></li>` : null}
     <li>${agentWords(agent)}</li>
     ${agent.runnerId ? html`<li class=${away ? "tone-lost" : ""}>runner ${agent.runnerStatus ?? ""}</li>` : null}
     <li>process ${agent.endedAt || isFinal(agent.state) ? html`ended <${Age} at=${agent.endedAt ?? agent.stateAt} suffix=" ago" />` : html`up <${Age} at=${agent.startedAt} />`}</li>
@@ -145,6 +145,6 @@ function Others({ agentId }) {
   return html`<nav class="others" aria-label="Agents">
     ${store.roster.value.map((agent) => html`<a key=${agent.agentId} href=${`#/a/${encodeURIComponent(agent.agentId)}`} aria-current=${agent.agentId === agentId ? "page" : undefined}>
       <${Glyph} tone=${agent.status.tone} /><span class="others-name">${agent.agentName}</span><${Age} at=${agent.status.since} /><span class="sr-only">${agent.status.label}</span>
-      <span class="others-house">${store.houses.value[agent.repoId]?.name ?? agent.status.label}</span></a>`)}
+      <span class="others-house">${store.houses.value[agent.repoId]?.name || agent.status.label}</span></a>`)}
   </nav>`;
 }

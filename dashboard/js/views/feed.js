@@ -37,5 +37,5 @@ export function Feed({ title, matches, oneAgent = false }) {
 
 function Who({ line, name }) {
   if (!line.shared) return html`<a href=${toAgent(line.agentId)}>${name}</a>`;
-  return html`<span class="faint">in</span> <a href=${toHouse(line.house)}>${store.houses.value[line.house]?.name ?? "this house"}</a><span class="faint">:</span>`;
+  return html`<span class="faint">in</span> <a href=${toHouse(line.house)}>${store.houses.value[line.house]?.name || "this house"}</a><span class="faint">:</span>`;
 }

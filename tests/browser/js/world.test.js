@@ -23,6 +23,14 @@ test("an agent appears with agent_spawn and is told apart by its session", () =>
   assert.equal(again.agents[AGENT].sessionId, "other");
 });
 
+test("an agent that says where it works leaves the house of those that have not", () => {
+  const spawn = { agentId: AGENT, sessionId: SESSION, agentType: "claude", agentName: "ada", timestamp: iso(1) };
+  const nowhere = after(["houses", [{ repoId: "house_none", villageId: "demo", repoPath: "" }]], ["agent_spawn", { ...spawn, repoPath: "" }]);
+  assert.equal(nowhere.agents[AGENT].repoId, "house_none");
+  const said = reduce(nowhere, "agent_spawn", { ...spawn, repoPath: "/new" }, CONTEXT);
+  assert.equal(said.agents[AGENT].repoId, undefined);
+});
+
 test("a status is set by the event with the higher seq, whenever it comes", () => {
   const pause = work(5, "status_change", { previousState: "RUNNING", newState: "PAUSED_BY_HUMAN" });
   const resume = work(6, "status_change", { previousState: "PAUSED_BY_HUMAN", newState: "RUNNING" });
