@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import attrs
 import pytest
@@ -14,7 +16,8 @@ import trio
 
 from tests.integration.runner.conftest import Bench, Event, open_bench, until
 from tests.support.agents import fake_model
-from tests.support.agents.provide import CLAUDE, installed_or_skip
+from tests.support.agents.fake_protocols import PROTOCOLS
+from tests.support.agents.provide import CACHE, CLAUDE, installed_or_skip
 from townwatch.contracts.events import RepoRef
 from townwatch.contracts.link import Command
 from townwatch.contracts.tasks import PolicySpec, SessionConfig, TaskSpec
@@ -33,8 +36,19 @@ def claude() -> Path:
 
 @pytest.fixture
 def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve() as found:
+    with fake_model.serve(protocols=PROTOCOLS) as found:
         yield found
+
+
+@pytest.fixture
+def private() -> Iterator[Path]:
+    """A directory that others cannot write beside, with `work` in it: Gemini reads no settings from below one like
+    /tmp.
+    """
+    path = CACHE / "tmp" / uuid4().hex[:8]
+    (path / "work").mkdir(parents=True)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @attrs.define(eq=False)

@@ -1,7 +1,6 @@
 """Conversations that the real CLIs had outside of Townwatch are listed from their own stores, and gone on with."""
 
 import os
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from tests.integration.agents.others import Kind, Place, dispatched
 from tests.integration.agents.test_resumed import let_a_minute_pass
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.runner.agents.earlier import listing
 
 KINDS = [others.CLAUDE, others.CODEX, *others.by_hand(others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
@@ -26,12 +24,6 @@ ALONE = {
     "copilot": ("--allow-all-tools", "-p", "do:hello outside"),
 }
 """The arguments by which each CLI works through one prompt, with no terminal."""
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.provider)

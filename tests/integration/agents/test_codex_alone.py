@@ -2,7 +2,6 @@
 
 import os
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,19 +14,12 @@ from tests.integration.agents.conftest import Agent
 from tests.integration.agents.others import Place, dispatched, in_terminal
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.contracts.policy import Budget
 from townwatch.runner.agents.codex.adapter import CodexAdapter
 from townwatch.runner.agents.codex.reading import CodexReader
 from townwatch.runner.agents.shape import ShapeError
 
 pytestmark = pytest.mark.timeout(150)
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Codex's own screen in a session, with us as a second client of its server; the model is scripted."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,7 @@ from tests.integration.agents import others
 from tests.integration.agents.others import Place, in_terminal, of_session
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.runner.agents.codex.adapter import CodexAdapter
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ in `cannot`, with the reason, and in docs/agents.md.
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 from uuid import uuid4
@@ -22,7 +22,6 @@ from tests.integration.agents.conftest import Agent
 from tests.integration.agents.others import Kind, Place, dispatched, in_terminal, typed
 from tests.integration.runner.conftest import Bench, open_bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from tests.support.agents.provide import CACHE
 from townwatch.runner.agents import catalog
 from townwatch.runner.session import approvals
@@ -104,12 +103,6 @@ def cannot(provider: str, where: Where, doing: Doing, first: First) -> str | Non
     if where == "dispatched" and first != "page" and provider not in TUI_WHEN_DISPATCHED:
         return "it has no dialog of its own there"
     return None
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture

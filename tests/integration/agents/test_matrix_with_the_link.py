@@ -5,7 +5,7 @@ a session with four dialogs. Run by hand (python -P -m tests.agents). What a pag
 """
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from tests.integration.agents.test_claude_with_the_service import Far, service, 
 from tests.integration.agents.test_matrix import FLAGS, Where
 from tests.integration.runner.conftest import Bench, until
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from tests.support.agents.provide import CACHE
 from tests.support.proxy import Way, way_to
 from townwatch.config.process import free_port
@@ -48,12 +47,6 @@ pytestmark = [
 ]
 PAUSE = 2.0
 """Long enough for an answer that nobody gave to be seen."""
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @attrs.define(eq=False)

@@ -4,7 +4,7 @@ One session of each adapter with four dialogs. Claude's terminal is in test_clau
 others are run by hand (python -P -m tests.agents), for between service and runner a decision travels the same way.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,6 @@ from tests.integration.agents.others import Kind, Place, dispatched, in_terminal
 from tests.integration.agents.test_claude_with_the_service import Far, service, signed_in
 from tests.integration.runner.conftest import Bench, until
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.config.process import free_port
 from townwatch.runner import identity
 from townwatch.runner.agents import catalog
@@ -37,12 +36,6 @@ CASES: list[tuple[Kind, Where, str | None]] = [
     (others.COPILOT, "dispatched", None),
 ]
 """With the key that says yes in the CLI's own dialog, where it has one."""
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @asynccontextmanager

@@ -1,6 +1,5 @@
 """Whole turns of real agents from npm, ordered from afar, against the scripted model; the service is away."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,16 +8,9 @@ from tests.integration.agents import others
 from tests.integration.agents.others import Kind, Place, dispatched
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.contracts.tasks import PolicySpec
 
 KINDS = [others.CODEX, others.GEMINI, *others.by_hand(others.OPENCODE, others.QWEN, others.COPILOT)]
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.provider)

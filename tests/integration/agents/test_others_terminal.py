@@ -1,9 +1,6 @@
 """The own screens of OpenCode, and by hand of Gemini, Qwen and Copilot, in a session; the model is scripted."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import trio
@@ -12,26 +9,9 @@ from tests.integration.agents import others
 from tests.integration.agents.others import in_terminal, typed
 from tests.integration.runner.conftest import Bench, open_bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
-from tests.support.agents.provide import CACHE
 from townwatch.runner.agents import catalog
 
 by_hand = pytest.mark.skipif(not others.by_hand(others.QWEN), reason="run by python -m tests.agents")
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
-
-
-@pytest.fixture
-def private() -> Iterator[Path]:
-    """A directory that others cannot write beside: Gemini reads no settings from below one like /tmp."""
-    path = CACHE / "tmp" / uuid4().hex[:8]
-    path.mkdir(parents=True)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 async def test_opencode_shares_its_conversation_and_the_first_answer_counts(
@@ -107,7 +87,6 @@ async def test_gemini_s_dialogs_are_refused_by_rules_from_afar_and_in_the_termin
 @by_hand
 async def test_gemini_is_observed(private: Path, model: fake_model.Model) -> None:
     work = private / "work"
-    work.mkdir()
     async with open_bench(private / "state", work) as bench:
         agent = others.place(others.GEMINI, private, work, model)
         kind = catalog.recognise(["gemini"])

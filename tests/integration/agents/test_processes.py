@@ -1,7 +1,6 @@
 """Pause, resume and stop reach all that an agent has started: looked for by its mark over all of /proc."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -13,7 +12,6 @@ from tests.integration.agents.conftest import Agent
 from tests.integration.agents.others import Kind, dispatched, marked, of_session
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 
 MORE = (others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)
 CASES = [
@@ -26,12 +24,6 @@ CASES = [
     *((kind, "helper", "time.sleep(120)") for kind in others.by_hand(others.OPENCODE)),
 ]
 """A tool at work, a server that was left in the background, a tool of a subagent."""
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 async def until_runs(seen: Agent, command: str) -> None:

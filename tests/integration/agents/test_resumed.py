@@ -1,7 +1,6 @@
 """Real agents in worktrees of their own that go on with an earlier session, with a model that was chosen."""
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ from tests.integration.agents import others
 from tests.integration.agents.others import Kind, Place, dispatched
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.contracts.tasks import WorktreeSpec
 
 KINDS = [others.CLAUDE, others.CODEX, *others.by_hand(others.GEMINI, others.OPENCODE, others.QWEN, others.COPILOT)]
@@ -22,12 +20,6 @@ MODELS = {
     "qwen_code": "other",
     "copilot": "gpt-5.4",
 }
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.provider)

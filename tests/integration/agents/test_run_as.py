@@ -20,7 +20,6 @@ from tests.integration.agents.others import Kind, Place, dispatched, in_terminal
 from tests.integration.runner.conftest import NOBODY, Bench, until
 from tests.support.accounts import python_of, reason_for_none, second_user
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from townwatch.contracts.events import RepoRef
 from townwatch.contracts.link import Command
 from townwatch.contracts.tasks import SessionConfig, TaskSpec
@@ -49,12 +48,6 @@ def user() -> Iterator[Account]:
 @pytest.fixture(scope="module")
 def stranger() -> Iterator[Account]:
     with second_user(f"tw-other-{os.getpid()}") as found:
-        yield found
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
         yield found
 
 

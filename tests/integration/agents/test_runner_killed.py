@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,17 +14,10 @@ from tests.integration.agents import others
 from tests.integration.agents.others import Kind, of_session
 from tests.integration.agents.test_claude_with_the_service import TOWNWATCH, Far
 from tests.support.agents import fake_acp_path, fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
 from tests.support.service import open_town
 
 BY_HAND = others.by_hand(others.CLAUDE, others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)
 KINDS = [others.CLAUDE, *others.by_hand(others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT)]
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
 
 
 @asynccontextmanager
@@ -44,6 +37,19 @@ async def online(far: Far) -> None:
     with trio.fail_after(30):
         while not any(one["connected"] for one in (await far.get("/api/runners")).get("items", [])):
             await trio.sleep(0.05)
+
+
+async def told_as_lost(far: Far) -> None:
+    """The runner is back: within 10 s the session says what became of it, and no process of it works on."""
+    await online(far)
+    with trio.fail_after(10):
+        while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
+            await trio.sleep(0.05)
+        while of_session(far.session_id):
+            await trio.sleep(0.05)
+    ended = await far.get(f"/api/runner/sessions/{far.session_id}")
+    assert ended["reason"] == "runner process lost"
+    assert ended["pendingApprovals"] == []
 
 
 @pytest.mark.timeout(150)
@@ -80,15 +86,7 @@ async def test_its_return_tells_the_truth_and_ends_what_was_left(
                 process.kill()
                 await process.wait()
             async with daemon(town.state, path):
-                await online(far)
-                with trio.fail_after(10):
-                    while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
-                        await trio.sleep(0.05)
-                    while of_session(far.session_id):
-                        await trio.sleep(0.05)
-                ended = await far.get(f"/api/runner/sessions/{far.session_id}")
-                assert ended["reason"] == "runner process lost"
-                assert ended["pendingApprovals"] == []
+                await told_as_lost(far)
 
 
 @pytest.mark.timeout(150)
@@ -127,15 +125,7 @@ async def test_a_question_that_waits_when_it_is_killed_is_a_no(
                 given = await far.decide(asked, decision="allow")  # its runner cannot hear it any more
                 assert given.status_code == 200
             async with daemon(town.state, path):
-                await online(far)
-                with trio.fail_after(10):
-                    while (await far.get(f"/api/runner/sessions/{far.session_id}"))["state"] != "FAILED":
-                        await trio.sleep(0.05)
-                    while of_session(far.session_id):
-                        await trio.sleep(0.05)
-                ended = await far.get(f"/api/runner/sessions/{far.session_id}")
-                assert ended["reason"] == "runner process lost"
-                assert ended["pendingApprovals"] == []
+                await told_as_lost(far)
                 decided = (await far.get("/api/approvals?state=decided"))["items"]
                 assert [one["outcome"]["decision"] for one in decided] == ["deny"]
                 assert not (work / "risky.txt").exists()

@@ -1,9 +1,6 @@
 """Two sessions of one CLI at once, of one person in one directory: each hears of its own only. Run by hand."""
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import trio
@@ -13,28 +10,11 @@ from tests.integration.agents.conftest import Agent
 from tests.integration.agents.others import Kind, in_terminal, typed
 from tests.integration.runner.conftest import open_bench
 from tests.support.agents import fake_model
-from tests.support.agents.fake_protocols import PROTOCOLS
-from tests.support.agents.provide import CACHE
 from townwatch.runner.agents import catalog
 
 KINDS = [others.CLAUDE, others.CODEX, others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT]
 FLAGS = {"qwen": ("--auth-type", "openai", "--approval-mode", "default")}
 TRUST = "Confirmfoldertrust"
-
-
-@pytest.fixture
-def model() -> Iterator[fake_model.Model]:
-    with fake_model.serve(protocols=PROTOCOLS) as found:
-        yield found
-
-
-@pytest.fixture
-def private() -> Iterator[Path]:
-    """A directory that others cannot write beside: Gemini reads no settings from below one like /tmp."""
-    path = CACHE / "tmp" / uuid4().hex[:8]
-    (path / "work").mkdir(parents=True)
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
 
 
 async def says(seen: Agent, text: str) -> None:
