@@ -52,11 +52,18 @@ def unfold(page: Any, pop: str, *folds: str) -> None:
         expect(page.get_by_text(UNREADY)).to_have_count(0)
 
 
+BAD_LINK = """async () => {
+  const store = await import(`${location.origin}/js/store.js`);
+  for (const ms of [4321, 12345]) store.linkEvent({ type: "round-trip", ms });
+  const room = "agent:a-name-as-long-as-runners-may-give-one-1234567890";
+  store.linkEvent({ type: "gap", gap: { room, from: 1234567890, to: 2345678901, bytes: 12345678 } });
+}"""
 DIALOGS: dict[str, Callable[[Any], None]] = {
     "palette": lambda page: page.keyboard.press("Control+k"),
     "keys": lambda page: page.keyboard.press("?"),
     "menu": lambda page: unfold(page, "person", "my-preferences", "my-connections", "my-password"),
     "connection": lambda page: unfold(page, "connection"),
+    "a bad connection": lambda page: (page.evaluate(BAD_LINK), unfold(page, "connection")),
     "legend": lambda page: page.get_by_text("How to read it").click(),
     "a new budget": lambda page: page.get_by_test_id("new-budget").locator("summary").click(),
 }

@@ -80,7 +80,7 @@ class Live:
 
     async def next(self) -> Any:
         """The next message; pings are answered. Control: as an object."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             while (text := await self.socket.get_message()) == "2" and self.kind == "socketio":
                 await self.socket.send_message("3")
             return json.loads(text) if self.kind == "control" else text

@@ -81,6 +81,8 @@ class CodexAdapter:
         self._rpc: Rpc | None = None
         self._reader = reading.CodexReader()
         self._watched: set[str] = set()
+        self._midway: set[str] = set()
+        """Threads that we came to in the middle of a turn, whose history is to be read once more."""
         self._news = trio.Event()
         self._began = time.time() - CLOCK_SECONDS
         self._thread: str | None = None
@@ -206,9 +208,11 @@ class CodexAdapter:
         while True:
             try:
                 listed = await rpc.call("thread/loaded/list", {}, ANSWER_SECONDS)
-                for thread in shape.texts(listed, "data"):
+                for thread in (loaded := shape.texts(listed, "data")):
                     if thread not in self._watched and not self._reader.is_aside(thread):
                         await self._subscribe(rpc, thread)
+                for thread in self._midway.intersection(loaded):
+                    await self._read_again(rpc, thread)
             except RpcError as error:
                 raise AdapterOff(str(error)) from None
             if self._thread is None and trio.current_time() > began + DIALOG_SECONDS:
@@ -236,12 +240,26 @@ class CodexAdapter:
         self._watched.add(shape.text(thread, "id"))
         self._note_thread(thread)
         if self._thread == shape.text(thread, "id"):
-            for turn in shape.items(thread, "turns"):
-                if turn.get("status") == "inProgress":
-                    self._turn = shape.text(turn, "id")
+            for turn in reading.turns_under_way(thread):
+                self._turn = shape.text(turn, "id")
         await self._tell(self._reader.thread(thread, answer))
         if ours:
+            if reading.is_conversation(thread) and reading.turns_under_way(thread):
+                self._midway.add(shape.text(thread, "id"))
             await self._tell(self._reader.history(thread, self._began))
+
+    async def _read_again(self, rpc: Rpc, thread_id: str) -> None:
+        """Read the history of a thread that was subscribed to in the middle of a turn: what the server told between
+        making the answer to `thread/resume` and that subscription is in neither, the turn's prompt for one.
+        """
+        try:
+            answer = await rpc.call("thread/read", {"threadId": thread_id, "includeTurns": True}, ANSWER_SECONDS)
+        except RpcError:  # nothing of it is written yet
+            return
+        thread = shape.member(answer, "thread")
+        await self._tell(self._reader.history(thread, self._began))
+        if all(reading.has_prompt(turn) for turn in reading.turns_under_way(thread)):
+            self._midway.discard(thread_id)
 
     def _note_thread(self, thread: Json) -> None:
         """The newest thread that a person talks in is the one that prompts go to."""

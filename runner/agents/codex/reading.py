@@ -75,6 +75,8 @@ class CodexReader:
     _subagents: set[str] = attrs.field(factory=set[str])
     _aside: set[str] = attrs.field(factory=set[str])
     _streamed: set[str] = attrs.field(factory=set[str])
+    _told: set[str] = attrs.field(factory=set[str])
+    """Prompts, messages and turns: a thread's history may hold them a second time."""
     _edits: dict[str, str] = attrs.field(factory=dict[str, str])
     _asked: dict[str, str] = attrs.field(factory=dict[str, str])
     _sums: TokenSums = attrs.field(factory=TokenSums)
@@ -224,16 +226,23 @@ class CodexReader:
             raise ShapeError(f"turn.status: {status} is not known")
         if shape.text(params, "threadId") in self._subagents:
             return []
+        if self._is_told(shape.text(turn, "id")):
+            return []
         ms = shape.whole(turn, "durationMs", 0)
         went_on = self._went_on()
         return [*went_on, *self.calls.close(), Turn(id=shape.text(turn, "id"), result=TURN_RESULTS[status], ms=ms)]
 
+    def _is_told(self, identity: str) -> bool:
+        told = identity in self._told
+        self._told.add(identity)
+        return told
+
     def _item(self, item: Json, *, ended: bool) -> list[Reading]:
         kind, item_id = shape.text(item, "type"), shape.text(item, "id")
         if kind == "userMessage":
-            return [] if ended else [Prompt(text=_texts(item), id=item_id)]
+            return [] if ended or self._is_told(item_id) else [Prompt(text=_texts(item), id=item_id)]
         if kind == "agentMessage":
-            if not ended:
+            if not ended or self._is_told(item_id):
                 return []
             text = "" if item_id in self._streamed else shape.text(item, "text")
             return [*self._went_on(), AgentMessage(id=item_id, text=text, final=True)]
@@ -330,6 +339,16 @@ def _from_afar(questions: Sequence[Json], effects: dict[str, Effect]) -> FromAfa
 def is_conversation(thread: Json) -> bool:
     """Return whether a thread is a person's: not a subagent's, and not one that Codex asks for a title or a summary."""
     return not shape.optional_text(thread, "parentThreadId") and thread.get("ephemeral") is not True
+
+
+def turns_under_way(thread: Json) -> list[Json]:
+    """Return the turns of a thread that are not over."""
+    return [turn for turn in shape.items(thread, "turns") if turn.get("status") not in TURN_RESULTS]
+
+
+def has_prompt(turn: Json) -> bool:
+    """Return whether a turn's history holds what began it."""
+    return any(item.get("type") == "userMessage" for item in shape.items(turn, "items"))
 
 
 def _plan(params: Json) -> AgentPlan:

@@ -96,6 +96,7 @@ async def test_an_adapter_that_cannot_start_leaves_a_plain_terminal_and_one_aler
     refused = await agent.prompt("hello")
     assert not refused.ok
     assert "not connected" in refused.error.message
+    await bench.shows(agent.session, "\n")  # the key is for the shell: before there is one, nobody hears it
     await agent.session.type("\x03")
     await bench.over(agent.session)
 

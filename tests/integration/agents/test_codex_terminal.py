@@ -1,6 +1,7 @@
 """Codex's own screen in a session, with us as a second client of its server; the model is scripted."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -10,6 +11,7 @@ from tests.integration.agents.others import Place, in_terminal, of_session
 from tests.integration.runner.conftest import Bench
 from tests.support.agents import fake_model
 from townwatch.runner.agents.codex.adapter import CodexAdapter
+from townwatch.runner.agents.jsonrpc import Rpc, RpcRequest
 
 
 @pytest.fixture
@@ -58,6 +60,29 @@ async def test_a_prompt_is_refused_while_the_dialog_is_open_and_taken_after_it(b
         assert (await seen.prompt("do:hello")).ok
         assert await seen.turn_ends(2) == "completed"
         await seen.until(lambda agent: "Hellofromthescriptedmodel." in agent.screen)
+
+
+class BetweenTheTwo(CodexAdapter):
+    """Comes in the worst moment: the history has nothing of the turn yet, the subscription begins after its prompt."""
+
+    async def _follow(self, answer: Any, *, ours: bool = True) -> None:
+        turns = [{**turn, "items": []} for turn in answer["thread"]["turns"]]
+        await super()._follow({**answer, "thread": {**answer["thread"], "turns": turns}}, ours=ours)
+
+    async def _heard(self, rpc: Rpc, request: RpcRequest) -> None:
+        if request.params.get("item", {}).get("type") != "userMessage":
+            await super()._heard(rpc, request)
+
+
+async def test_a_prompt_that_the_subscription_came_too_late_for_is_told_once(bench: Bench, codex: Place) -> None:
+    async with in_terminal(bench, codex, BetweenTheTwo) as seen:
+        await seen.says("do:risky please")
+        asked = await seen.asks()
+        await seen.until(lambda agent: agent.told("prompt"))
+        assert (await seen.decide(asked, "deny")).ok
+        assert await seen.turn_ends() == "completed"
+        assert [prompt["text"] for prompt in seen.told("prompt")] == ["do:risky please"]
+        assert seen.tools == [("command", "running"), ("command", "denied")]
 
 
 async def test_two_at_once_do_not_touch_each_other(bench: Bench, codex: Place) -> None:

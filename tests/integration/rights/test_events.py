@@ -119,6 +119,7 @@ async def _answer(live: Live, message: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["socketio", "control"])
 async def test_what_is_no_persons_token_opens_no_connection_of_a_person(tmp_path: Path, kind: Any) -> None:
     async with open_world(tmp_path) as world:

@@ -89,6 +89,7 @@ class TestAClientThatComesLate:
         assert "".join(message.text for message in of_type(heard, AgentMessage)) == "This needs leave.That was all."
         assert [turn.result for turn in of_type(heard, Turn)] == ["completed"]
         assert reading.CodexReader().history(answer["thread"], since=4e9) == []
+        assert reader.history(answer["thread"], since=0) == []  # a second time
 
 
 class TestAnswersInTheTerminal:
