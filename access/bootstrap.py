@@ -1,7 +1,6 @@
 """The first start: an owner, a village, a runner on this machine. Running it again changes nothing that is there."""
 
 import json
-import os
 import socket
 from pathlib import Path
 from secrets import token_hex
@@ -12,8 +11,8 @@ from sqlalchemy import Connection
 
 from townwatch.access import secrets
 from townwatch.access.grants import grant_runner_token
+from townwatch.contracts.files import replace_durably
 from townwatch.store import members, runner_grants, runners, service_secrets, tokens, users, villages
-from townwatch.store.log.schema import sync_directory
 from townwatch.store.runners import RunnerRow
 
 _log = structlog.get_logger("access")
@@ -125,15 +124,4 @@ def _still_good(connection: Connection, file: Path, now_ms: int) -> str | None:
 def _write_private(file: Path, content: object) -> None:
     """Write the whole file or nothing, readable by us alone from the first byte on."""
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = file.with_name(f"{file.name}.{os.getpid()}.new")
-    try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            json.dump(content, out)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(draft, file)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-    sync_directory(file.parent)
+    replace_durably(file, json.dumps(content).encode())

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from townwatch.contracts.faults import FilesDamaged
-from townwatch.store.log.schema import sync_directory
+from townwatch.contracts.files import sync_directory
 
 API_TOKEN = "tw_"
 RUNNER_TOKEN = "twr_"

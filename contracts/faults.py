@@ -1,4 +1,9 @@
-"""Faults that every layer has to recognise: a part that the service needs cannot be used at the moment."""
+"""Faults that every layer has to recognise: a part that the service needs cannot be used at the moment.
+And the errors inside nested exception groups, which nurseries make of whatever ends them.
+"""
+
+from collections.abc import Iterator
+from typing import cast
 
 
 class TablesUnavailable(OSError):
@@ -22,3 +27,17 @@ class TablesRefused(OSError):
 
 class FilesDamaged(OSError):
     """A database file cannot be used as it is; the message names the file, the finding, and `townwatch doctor`."""
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of nested groups in order; an error that is no group is its own only leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("tuple[BaseException, ...]", error.exceptions):
+            yield from leaves(inner)
+    else:
+        yield error
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the first error of nested groups."""
+    return next(leaves(error))

@@ -3,7 +3,6 @@
 """
 
 import json
-import os
 import platform
 import uuid
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from townwatch.contracts.files import replace_durably
 from townwatch.runner.link.tls import Tls
 
 FILE = "runner.json"
@@ -77,20 +77,11 @@ def save(state_dir: Path, identity: Identity) -> None:
     if identity.tls != Tls():
         values["tls"] = attrs.asdict(identity.tls)
     text = json.dumps(values, indent=2)
-    target, part = state_dir / FILE, state_dir / f"{FILE}.{os.getpid()}"
+    target = state_dir / FILE
     with suppress(OSError, ValueError):
         if target.read_text(encoding="utf-8") == text:
             return
-    try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    except OSError:
-        part.unlink(missing_ok=True)  # half of it would be in the way of the room that is missing
-        raise
+    replace_durably(target, text.encode())
 
 
 def new_session_id() -> str:

@@ -4,7 +4,6 @@ The service signs them. The key that signed the first ones is kept, and no other
 the disk, which others of this user can write to, nor over the network. What the check is worth: docs/threats.md.
 """
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import structlog
 import trio
 
 from townwatch.contracts.codec import ContractError, Decoder, encode
+from townwatch.contracts.files import replace_durably
 from townwatch.contracts.link import Policies
 from townwatch.contracts.policy import SIGNED_AS, PolicyDocument, PolicyRule, VillagePolicy, machine_of
 from townwatch.runner.session.rules import REFUSED
@@ -147,19 +147,10 @@ class PolicyShelf:
     def _keep(self, data: bytes) -> None:
         """Write what was taken; the key first, and what was seen last. Raises OSError."""
         if self._key is not None and _text(self._directory / KEY_FILE) is None:
-            self._write(KEY_FILE, self._key.encode())
-        self._write(FILE, data)
+            replace_durably(self._directory / KEY_FILE, self._key.encode())
+        replace_durably(self._directory / FILE, data)
         if self._seen is not None:
-            self._write(SEEN_FILE, encode(self._seen))
-
-    def _write(self, name: str, data: bytes) -> None:
-        path = self._directory / name
-        beside = path.with_name(f"{name}.{os.getpid()}")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+            replace_durably(self._directory / SEEN_FILE, encode(self._seen))
 
 
 def forget(directory: Path) -> None:

@@ -19,12 +19,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from townwatch.contracts.faults import FilesDamaged, TablesRefused, TablesUnavailable
+from townwatch.contracts.files import sync_directory
 from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import Term, application_of, pass_fence
 from townwatch.store.engine.file_identity import FileIdentity
 from townwatch.store.engine.outage import Outage, damaged, is_undecodable, stops_reading, translate
 from townwatch.store.engine.quarantine import quarantined, set_aside
-from townwatch.store.log.schema import sync_directory
 from townwatch.store.migrations import migrate
 
 P = ParamSpec("P")

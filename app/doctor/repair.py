@@ -17,6 +17,7 @@ from townwatch.app.doctor.findings import Finding
 from townwatch.app.doctor.pages import leaf_rows
 from townwatch.config.settings import Settings
 from townwatch.contracts.faults import FilesDamaged
+from townwatch.contracts.files import sync_directory
 from townwatch.store.database import Database
 from townwatch.store.engine.quarantine import set_aside
 from townwatch.store.log import quarantine as log_quarantine
@@ -25,7 +26,6 @@ from townwatch.store.log.guard import note_losses
 from townwatch.store.log.head_rows import load_heads
 from townwatch.store.log.heads import Loss
 from townwatch.store.log.records import LogError
-from townwatch.store.log.schema import sync_directory
 from townwatch.store.tables import metadata
 
 _LOG_TABLES = (

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from townwatch.app.doctor.databases import damage_of, reading
-from townwatch.store.log.schema import sync_directory
+from townwatch.contracts.files import sync_directory
 
 DATABASES = ("townwatch.db", "journal.db")
 FILES = ("token.secret", "runner.json")

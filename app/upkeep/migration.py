@@ -21,13 +21,13 @@ from townwatch.access import secrets
 from townwatch.access.bootstrap import SECRET_FILE, share_secret
 from townwatch.cluster.lease import Leader, ProcessLease
 from townwatch.config.settings import Settings
+from townwatch.contracts.files import sync_directory
 from townwatch.store import service_secrets
 from townwatch.store.database import Database
 from townwatch.store.engine.copying import copy_tables, counts
 from townwatch.store.engine.fence import Term, pass_fence
 from townwatch.store.log.event_log import EventLog
 from townwatch.store.log.records import Head
-from townwatch.store.log.schema import sync_directory
 from townwatch.store.pg_log.copying import copy_into_file, copy_into_postgres, rows_in
 from townwatch.store.pg_log.log import PostgresLog
 

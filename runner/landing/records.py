@@ -5,9 +5,9 @@ looked for afterwards (`after.py`); it is never done a second time without a per
 """
 
 import hashlib
-import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ import trio
 
 from townwatch.contracts.agent_events import Landed, LandingAct
 from townwatch.contracts.codec import ContractError, Decoder, encode
+from townwatch.contracts.files import replace_durably
 from townwatch.runner.session.lifecycle import NotPossible
 
 log = structlog.get_logger("landing")
@@ -77,17 +78,7 @@ class LandRecords:
     def put(self, record: LandRecord) -> None:
         """Keep it; it is on the disk when this returns. Raises OSError."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        path = self._path(record.command_id)
-        beside = path.with_suffix(f".{os.getpid()}")
-        try:
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(encode(record))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        replace_durably(self._path(record.command_id), encode(record))
         if record.state == "over":
             self._forget_old()
 
@@ -104,9 +95,12 @@ class LandRecords:
         return [one for one in found if one.state != "over"]
 
     def _forget_old(self) -> None:
-        dated = sorted(((path.stat().st_mtime, path) for path in self._paths()), reverse=True)
+        dated: list[tuple[float, Path]] = []
+        for path in self._paths():
+            with suppress(FileNotFoundError):  # another process of this runner forgets, too
+                dated.append((path.stat().st_mtime, path))
         late = time.time() - KEPT_SECONDS
-        for number, (at, path) in enumerate(dated):
+        for number, (at, path) in enumerate(sorted(dated, reverse=True)):
             if at < late or number >= KEPT:
                 path.unlink(missing_ok=True)
 

@@ -16,9 +16,9 @@ import trio_websocket
 from trio_websocket import WebSocketConnection
 
 from townwatch.contracts import link as wire
-from townwatch.contracts.causes import first_cause
 from townwatch.contracts.codec import ContractError, encode
 from townwatch.contracts.events import FINAL_STATES
+from townwatch.contracts.faults import first_cause
 from townwatch.runner.identity import Identity, NotEnrolled
 from townwatch.runner.link.flights import Flights
 from townwatch.runner.link.late import LateResults

@@ -4,8 +4,8 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, HandshakeError
 
-from townwatch.contracts.causes import first_cause
 from townwatch.contracts.codec import ContractError
+from townwatch.contracts.faults import first_cause
 
 
 class Refused(Exception):

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Literal
 
+from townwatch.contracts.files import sync_directory
 from townwatch.store.log.records import DiskFull, LogBroken, LogDamaged, LogError, LogTooNew
 
 Synchronous = Literal["full", "normal"]
@@ -120,15 +121,6 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
         if found != "ok":
             raise LogDamaged(str(path), str(found).splitlines()[0][:200])
     connection.executescript(DAMAGE_TABLES)
-
-
-def sync_directory(directory: Path) -> None:
-    """A new file's name is durable only when its directory is; SQLite does that for its WAL, not for the database."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def translate(error: sqlite3.Error, path: Path) -> LogError:

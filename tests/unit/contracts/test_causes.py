@@ -1,6 +1,6 @@
 """What is inside exception groups."""
 
-from townwatch.contracts.causes import first_cause, leaves
+from townwatch.contracts.faults import first_cause, leaves
 
 ONE, TWO = ValueError("one"), OSError("two")
 NESTED = ExceptionGroup("outer", [ExceptionGroup("inner", [ONE]), TWO])
