@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import trio
 
 from townwatch.contracts.landing import LandOrder
-from townwatch.runner.landing import merges, tree as trees
+from townwatch.runner.landing import forge, merges, tree as trees
 from townwatch.runner.landing.act import COMMIT_SECONDS, Act, tip, told_after
 from townwatch.runner.landing.programs import ProgramFailed, Programs
 from townwatch.runner.landing.records import LandFacts
@@ -23,7 +22,6 @@ PUSH_SECONDS, FORGE_SECONDS = 300.0, 120.0
 LOCKED_TRIES, LOCKED_SECONDS = 12, 0.25
 """An agent that works in the tree may have the index locked: how often, and after what time, it is tried again."""
 TOLD_FILES = 50
-_URL = re.compile(r"https?://[^\s\"'<>]+")
 
 
 async def act_for(tree: LandTree, order: LandOrder, command_id: str) -> Act:
@@ -208,8 +206,8 @@ async def _pull_request(tree: LandTree, order: LandOrder, branch: str | None, he
     if branch is None or head is None:
         raise NotPossible("no branch is checked out: make one, and push it, then open a pull request")
     remote = await _remote(tree, order.remote, branch)
-    forge = await trees.forge_of(tree, remote)
-    if forge is None:
+    program = await trees.forge_of(tree, remote)
+    if program is None:
         raise NotPossible("neither gh nor glab is on the runner's machine: install one there, and sign in with it")
     if await trees.commit_of(tree, f"refs/remotes/{remote}/{branch}") != head:
         raise NotPossible(f"{branch} ({head[:8]}) is not pushed to {remote}: push it first")
@@ -221,13 +219,14 @@ async def _pull_request(tree: LandTree, order: LandOrder, branch: str | None, he
         raise NotPossible(f"{branch} is what it would be merged into: make a branch of its own first")
     for name in (base,) if base is not None else ():
         await trees.checked_branch(tree, name)
-    words = _forge_words(forge, title or branch, body, branch, base, draft=order.draft)
+    words = forge.words_to_open(program, title or branch, body, branch, base, draft=order.draft)
 
     async def do() -> dict[str, Any]:
         done = await tree.programs.run(words, words[0], ok=range(256), seconds=FORGE_SECONDS)
-        found = _URL.findall(done.text) or (_URL.findall(done.words) if "already exists" in done.words else [])
+        there = done.words if "already exists" in done.words else ""
+        found = forge.URL.findall(done.text) or forge.URL.findall(there)
         if done.code != 0 and not found:
-            raise ProgramFailed(done.words or f"{forge} failed with exit code {done.code}, and said nothing")
+            raise ProgramFailed(done.words or f"{program} failed with exit code {done.code}, and said nothing")
         url = found[-1].rstrip(".,)") if found else None
         return {"commit": head, "branch": branch, "remote": remote, "base": base, "url": url, "says": done.words}
 
@@ -242,12 +241,3 @@ async def _pull_request(tree: LandTree, order: LandOrder, branch: str | None, he
         facts=LandFacts(branch=branch, commit=head, remote=remote, base=base),
         more={"remote": remote, "title": title, "body": body[:4000]},
     )
-
-
-def _forge_words(forge: str, title: str, body: str, branch: str, base: str | None, *, draft: bool) -> list[str]:
-    into = [] if base is None else [f"--{'base' if forge == 'gh' else 'target-branch'}", base]
-    more = ["--draft"] if draft else []
-    if forge == "gh":
-        return ["gh", "pr", "create", "--title", title, "--body", body, "--head", branch, *into, *more]
-    words = ["glab", "mr", "create", "--title", title, "--description", body, "--source-branch", branch]
-    return [*words, *into, *more, "--yes"]

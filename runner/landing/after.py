@@ -8,7 +8,7 @@ import trio
 
 from townwatch.contracts.agent_events import Landed, LandingAct
 from townwatch.contracts.codec import ContractError
-from townwatch.runner.landing import tree as trees
+from townwatch.runner.landing import forge, tree as trees
 from townwatch.runner.landing.records import LandFacts, LandRecord
 from townwatch.runner.landing.tree import LandTree
 from townwatch.runner.observers.git import GitError
@@ -95,7 +95,7 @@ async def look(tree: LandTree, record: LandRecord) -> ActTraces:
         case "push":
             return await _at_remote(tree, facts)
         case "pull_request":
-            return ActTraces(None, f"the forge was not asked whether there is one of {facts.branch}")
+            return await _at_forge(tree, facts)
 
 
 async def _in_log(tree: LandTree, command_id: str, ref: str) -> ActTraces:
@@ -127,6 +127,22 @@ async def _at_remote(tree: LandTree, facts: LandFacts) -> ActTraces:
         return ActTraces(True, f"{facts.remote} has {facts.branch} at {facts.commit[:8]}")
     now = f"at {there[:8]}, not at {facts.commit[:8]}" if there else "not at all"
     return ActTraces(None, f"{facts.remote} has {facts.branch} {now}, as it was asked just now")
+
+
+async def _at_forge(tree: LandTree, facts: LandFacts) -> ActTraces:
+    """Ask the forge which pull requests of the branch are open."""
+    if facts.branch is None or facts.remote is None:
+        return ActTraces(None, "which branch it was is not known")
+    program = await trees.forge_of(tree, facts.remote)
+    if program is None:
+        return ActTraces(None, "neither gh nor glab is on this machine any more")
+    found = await forge.open_ones(tree.programs, program, facts.branch)
+    for address, commit in found.items():
+        if commit == facts.commit:
+            return ActTraces(True, f"{address} is open for {facts.branch} at {commit[:8]}", {"url": address})
+    if found:
+        return ActTraces(None, f"what is open for {facts.branch} is of another commit: {next(iter(found))}")
+    return ActTraces(None, f"no pull request of {facts.branch} is open, as {program} was asked just now")
 
 
 async def reopened(record: LandRecord, env: dict[str, str]) -> LandTree | None:

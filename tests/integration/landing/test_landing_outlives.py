@@ -25,13 +25,23 @@ from townwatch.runner.session import session as sessions
 pytestmark = pytest.mark.timeout(150)
 
 ASK = {"id": "asks", "effect": "ask", "command": "git push *"}
+ASK_REQUEST = {"id": "asks", "effect": "ask", "command": "gh pr create *"}
 WAITS = "#!/bin/sh\ntouch {folder}/pushing\nwhile [ ! -e {folder}/go ]; do sleep 0.05; done\n"
+URL = "https://github.example/acme/app/pull/7"
+SLOW_GH = """#!/bin/sh
+if [ "$2" = list ]; then cat {folder}/requests 2>/dev/null || echo '[]'; exit; fi
+touch {folder}/pushing
+while [ ! -e {folder}/go ]; do sleep 0.05; done
+printf '[{{"url": "{url}", "headRefOid": "%s"}}]' $(git rev-parse HEAD) > {folder}/new
+mv {folder}/new {folder}/requests
+echo {url}
+"""
 OUTCOMES = {"capabilities": {"features": ["land", "diff", LAND_OUTCOMES]}}
 
 
-def slow_push(yard: Yard) -> None:
-    hook = yard.work / ".git" / "hooks" / "pre-push"
-    hook.write_text(WAITS.format(folder=yard.folder))
+def slow_push(repository: Path) -> None:
+    hook = repository / ".git" / "hooks" / "pre-push"
+    hook.write_text(WAITS.format(folder=repository.parent))
     hook.chmod(0o755)
 
 
@@ -77,7 +87,7 @@ async def test_a_session_that_ends_while_it_is_pushed_has_the_outcome_behind_its
     session = live.plan.session_id
     await change(yard, session)
     await yard.rules(ASK)
-    slow_push(yard)
+    slow_push(yard.work)
     command_id = (await yard.land(session, "push")).json()["commandId"]
     await yard.ruled.decide("ann", "allow", session, (await approval(yard))["approvalId"])
     await until(lambda: (yard.folder / "pushing").exists())
@@ -111,17 +121,17 @@ async def connected(http: httpx.AsyncClient) -> None:
             await trio.sleep(0.05)
 
 
-@pytest.mark.parametrize("arrives", [True, False])
-async def test_a_runner_that_is_killed_while_it_pushes_says_what_became_of_it(repository: Path, arrives: bool) -> None:
-    """Its git goes on behind it, and may get there before the runner is back."""
+@asynccontextmanager
+async def killed_at_work(repository: Path, act: str, rule: dict[str, Any]) -> AsyncIterator[tuple[Yard, str, str]]:
+    """(yard, session, order): an act that was allowed, and whose runner was killed while a program did it, which goes
+    on. The runner is back when this is left.
+    """
     folder = repository.parent
     async with open_ruled(folder / "service") as ruled:
         state = folder / "runner"
         identity.save(state, identity.load(ruled.town.state))
         yard = Yard(ruled, None, folder)  # pyright: ignore[reportArgumentType] - the runner is another process
-        slow_push(yard)
-        git(repository, "commit", "-q", "--allow-empty", "-m", "more")
-        await ruled.rules(ASK)
+        await ruled.rules(rule)
         async with daemon(state) as process:
             await connected(ruled.http["ann"])
             body = {
@@ -132,21 +142,60 @@ async def test_a_runner_that_is_killed_while_it_pushes_says_what_became_of_it(re
             with trio.fail_after(60):
                 while (await yard.get(session, "")).json().get("state") != "RUNNING":
                     await trio.sleep(0.05)
-            command_id = (await yard.land(session, "push")).json()["commandId"]
+            command_id = (await yard.land(session, act)).json()["commandId"]
             await ruled.decide("ann", "allow", session, (await approval(yard))["approvalId"])
             await until(lambda: (folder / "pushing").exists())
             os.kill(process.pid, signal.SIGKILL)
             await process.wait()
-        if arrives:
+        try:
+            yield yard, session, command_id
+        finally:
             (folder / "go").touch()
+
+
+async def found_later(yard: Yard, session: str, command_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(the order, what was told), when the runner is back."""
+    async with daemon(yard.folder / "runner"):
+        found = await until_state(yard, session, command_id, "done", "unknown", "failed", "refused", "expired")
+        (told,) = await yard.landed(session)
+    return found, told
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_a_runner_that_is_killed_while_it_pushes_says_what_became_of_it(repository: Path, arrives: bool) -> None:
+    """Its git goes on behind it, and may get there before the runner is back."""
+    git(repository, "commit", "-q", "--allow-empty", "-m", "more")
+    slow_push(repository)
+    async with killed_at_work(repository, "push", ASK) as (yard, session, command_id):
+        if arrives:
+            (yard.folder / "go").touch()
             await until(lambda: git(yard.remote, "rev-parse", "main") == git(repository, "rev-parse", "main"))
-        async with daemon(state):
-            found = await until_state(yard, session, command_id, "done", "unknown", "failed", "refused", "expired")
-            (told,) = await yard.landed(session)
-        (folder / "go").touch()
+        found, told = await found_later(yard, session, command_id)
     assert found["state"] == ("done" if arrives else "unknown"), found
     assert "the runner ended while it pushed" in told["says"]
     assert told["says"].startswith("not known") is not arrives
+
+
+@pytest.mark.parametrize("opened", ["by then", "not yet", "of another commit"])
+async def test_a_runner_that_is_killed_while_it_opens_a_pull_request_asks_the_forge(
+    repository: Path, opened: str
+) -> None:
+    git(repository, "checkout", "-q", "-b", "feature")
+    git(repository, "commit", "-q", "--allow-empty", "-m", "more")
+    git(repository, "push", "-q", "origin", "feature")
+    (repository.parent / "bin" / "gh").write_text(SLOW_GH.format(folder=repository.parent, url=URL))
+    async with killed_at_work(repository, "pull-request", ASK_REQUEST) as (yard, session, command_id):
+        requests = yard.folder / "requests"
+        if opened == "by then":
+            (yard.folder / "go").touch()
+            await until(requests.exists)
+        elif opened == "of another commit":
+            requests.write_text(json.dumps([{"url": URL, "headRefOid": "0" * 40}]))
+        found, told = await found_later(yard, session, command_id)
+    assert found["state"] == ("done" if opened == "by then" else "unknown"), found
+    assert told.get("url") == (URL if opened == "by then" else None)
+    says = {"by then": f"{URL} is open", "not yet": "No pull request of feature is open", "of another commit": URL}
+    assert says[opened] in told["says"]
 
 
 async def test_the_row_of_an_order_that_is_asked_outlives_the_service(tmp_path: Path) -> None:
