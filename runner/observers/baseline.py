@@ -25,11 +25,15 @@ CLOCK_NS = 5_000_000
 
 Stamp = tuple[int, int, int]
 """(size, time of change, inode)."""
+UNKNOWN: Stamp = (-1, -1, -1)
+"""Nobody can look: it may be there or not, changed or not."""
 
 
 @attrs.frozen
 class BaselineFile:
-    """A file as the session found it. `stamp` is None where it was deleted, `digest` where it was not read."""
+    """A file as the session found it. `stamp` is None where it was deleted, `digest` where it was not read; a file of
+    which nothing was known is never counted as the session's.
+    """
 
     stamp: Stamp | None
     digest: bytes | None
@@ -59,7 +63,7 @@ class Baseline:
                 if _changed_at(file) >= started_ns - CLOCK_NS:
                     continue
                 stamp = _stamp(file)
-                if stamp is not None and stamp[0] <= min(COPIED_BYTES, room):
+                if stamp not in (None, UNKNOWN) and stamp[0] <= min(COPIED_BYTES, room):
                     content = _content(file, COPIED_BYTES)
                     room -= stamp[0]
                 digest = _digest(file, stamp)
@@ -93,7 +97,7 @@ class Baseline:
         with as_acting():
             for path, was in self._found.items():
                 stamp = _stamp(self._top / path)
-                if stamp == was.stamp:
+                if stamp == was.stamp or UNKNOWN in (stamp, was.stamp):
                     continue
                 if stamp is None or was.digest is None or _digest(self._top / path, stamp) != was.digest:
                     changed[path] = stamp is not None
@@ -139,16 +143,19 @@ def _changed_at(file: Path) -> int:
 
 
 def _stamp(file: Path) -> Stamp | None:
+    """Return a file's stamp; None where there is no such file."""
     try:
         found = file.lstat()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:
+        return UNKNOWN
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _digest(file: Path, stamp: Stamp | None) -> bytes | None:
     """Digest a file's content, or a link's target; None for what is not read."""
-    if stamp is None or stamp[0] > HASHED_BYTES:
+    if stamp in (None, UNKNOWN) or stamp[0] > HASHED_BYTES:
         return None
     try:
         if file.is_symlink():

@@ -1,13 +1,16 @@
 """What git says of real repositories, and what is told of it."""
 
+import errno
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 import trio
 
 from townwatch.runner.observers import repository
+from townwatch.runner.observers.baseline import Baseline
 from townwatch.runner.observers.differences import Shadow, parse_diff
 from townwatch.runner.observers.git import GitError, git
 from townwatch.runner.observers.repository import Repository, parse_remote, repo_ref
@@ -52,6 +55,29 @@ def found(directory: Path) -> Repository:
 async def test_a_clean_tree_differs_in_nothing(top: Path) -> None:
     (top / "some.log").write_text("ignored")
     assert await told(top) == []
+
+
+async def test_a_file_that_cannot_be_looked_at_is_not_said_to_be_gone(
+    top: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (top / "changed.txt").write_text("found so\n")
+    shadow = Shadow(found(top))
+    baseline = Baseline(shadow, await shadow.head())
+    try:
+        before = await shadow.differences(baseline.base)
+        await baseline.take(before, started_ns=time.time_ns() + 10**9)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "lstat", refused)
+            assert await baseline.own(before) == {}
+        (top / "changed.txt").unlink()
+        assert (await baseline.own(before))["changed.txt"].status == "deleted"
+    finally:
+        baseline.close()
+        shadow.close()
+
+
+def refused(path: Path) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 async def test_every_kind_of_change_is_told_in_order_of_the_paths(top: Path) -> None:
