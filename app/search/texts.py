@@ -17,6 +17,8 @@ PIECE_CHARS = 2000
 """Longer text is kept in several pieces: a match leads to the place where it was said."""
 EVENT_CHARS = 64_000
 """Text of one event that can be searched."""
+APART_MS = 300
+"""Lines of a terminal that come further apart are pieces of their own: the screen may be another one by then."""
 _PATHS = 200
 _TAIL = 64
 
@@ -59,6 +61,8 @@ class SessionTexts:
             yield Piece(kind="terminal", from_seq=self._from, seq=self._to, at_ms=self._at, text=text)
 
     def _terminal_text(self, event: e.RunnerEvent, lines: list[str]) -> Iterator[Piece]:
+        if lines and abs(int(event.ts) - self._at) > APART_MS:
+            yield from self.flush()
         for line in lines:
             for start in range(0, len(line), PIECE_CHARS):
                 part = _clean(line[start : start + PIECE_CHARS])

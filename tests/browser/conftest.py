@@ -224,6 +224,19 @@ def desk(watcher: Watcher, owner: Any, town: Town) -> Iterator[Callable[[str], A
         page.close()
 
 
+def looked_for(page: Any, row: Any) -> None:
+    """Load the page again until a row is on it that does not come by itself."""
+    expect = pytest.importorskip("playwright.sync_api").expect
+    for _ in range(40):
+        try:
+            expect(row).to_be_visible(timeout=1500)
+        except AssertionError:
+            page.reload()
+        else:
+            return
+    expect(row).to_be_visible()
+
+
 @pytest.fixture
 def own_session(town: Town) -> Iterator[Callable[[str, str], None]]:
     """`townwatch run`: a shell script as a session of one's own terminal."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import DESKTOP, Town, Watcher
+from tests.browser.conftest import DESKTOP, Town, Watcher, looked_for
 from tests.browser.fitting import NOTED_BY_AXE, misfits
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
@@ -25,11 +25,7 @@ def test_a_part_is_shared_looked_at_and_ended(
     expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
     page.goto(f"{town.url}#/history?outcome=live")
     row = page.get_by_test_id("past").filter(has_text="Sharer").first
-    for _ in range(120):
-        if row.is_visible():
-            break
-        page.wait_for_timeout(250)
-        page.reload()
+    looked_for(page, row)
     row.get_by_role("link").click()
     screen = page.get_by_test_id("replay")
     expect(screen).to_contain_text("the second part", timeout=PATIENCE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import PHONE, Town, Watcher
+from tests.browser.conftest import PHONE, Town, Watcher, looked_for
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
@@ -22,12 +22,7 @@ def past(own_session: Callable[[str, str], None], desk: Desk) -> Any:
     own_session("Lovelace", SCRIPT)
     page = desk("#/history?outcome=completed")
     row = page.get_by_test_id("past").filter(has_text="Lovelace").first
-    for _ in range(60):
-        if row.is_visible():
-            break
-        page.wait_for_timeout(500)
-        page.reload()
-    expect(row).to_be_visible(timeout=PATIENCE)
+    looked_for(page, row)
     return page
 
 

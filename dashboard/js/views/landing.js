@@ -2,7 +2,7 @@
 // cannot be undone here is asked a second time, elsewhere.
 
 import { discardWorktree, land, landings, lookAtGit } from "../git.js";
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { actsOf, stateOf, unknownOf } from "../landing.js";
 import { landedText } from "../lines.js";
 import { toApproval } from "../routes.js";
@@ -87,7 +87,7 @@ function Form({ agent, act, view, close, done }) {
   const [busy, setBusy] = useState(false);
   const [sure, setSure] = useState(null);
   const box = useRef(null);
-  useEffect(() => box.current?.querySelector("textarea, input:not([type=checkbox]), button")?.focus(), []);
+  useLayoutEffect(() => box.current?.querySelector("textarea, input:not([type=checkbox]), button")?.focus(), []);
   const field = (name) => ({ value: form[name], onInput: (event) => setForm({ ...form, [name]: event.currentTarget.value }) });
   const chosen = view.files.filter((file) => !left[file.path]);
   const all = chosen.length === view.files.length;
@@ -158,7 +158,7 @@ function FileChoice({ view, left, setLeft }) {
 function Second({ sure, back, yes }) {
   const [awake, setAwake] = useState(false);
   const first = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     first.current?.focus();
     const timer = setTimeout(() => setAwake(true), ASLEEP_MS);
     return () => clearTimeout(timer);

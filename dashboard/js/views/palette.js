@@ -1,7 +1,7 @@
 // Find or do: one field over agents, houses, approvals and acts. And the list of keys.
 
 import { COMMANDS, OTHER_KEYS, found } from "../commands.js";
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { set, settings } from "../settings.js";
 import * as store from "../store.js";
 import { Glyph } from "./bits.js";
@@ -20,7 +20,7 @@ const close = () => (store.dialog.value = "");
 /** name: what is open; the event that it closed may come when another one is open already. */
 function Modal({ name, label, children }) {
   const dialog = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current.showModal();
   }, []);
   const outside = (event) => event.target === dialog.current && close();

@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { BASE } from "../base.js";
 import { clock, plural } from "../format.js";
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useLayoutEffect, useRef, useState } from "../html.js";
 import { useCopy } from "./bits.js";
 import { Said, Sure, plainly, useActs } from "./operator/parts.js";
 import { placeOf } from "../replay.js";
@@ -30,7 +30,7 @@ function Share({ session, events, here, close }) {
   const { act, busy, said } = useActs();
   const box = useRef(null);
   const load = () => api.clips(session.villageId, session.sessionId).then(setLinks, (error) => setFailure(plainly(error)));
-  useEffect(() => (box.current?.querySelector("button, select")?.focus(), void load()), []);
+  useLayoutEffect(() => (box.current?.querySelector("button, select")?.focus(), void load()), []);
   const at = (seq) => events[placeOf(events, "seq", seq)]?.ts;
   const submit = async (event) => {
     event.preventDefault();

@@ -1,13 +1,13 @@
 // Search in what a terminal still has, its scrollback included: the newest place first, and how many there are.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useLayoutEffect, useRef, useState } from "../html.js";
 
 /** screen: the terminal; close(): the field goes away. */
 export function Find({ screen, close }) {
   const [words, setWords] = useState("");
   const [found, setFound] = useState(null);
   const field = useRef(null);
-  useEffect(() => field.current.focus(), []);
+  useLayoutEffect(() => field.current.focus(), []);
   const look = (text, step) => setFound(text ? screen.find(text, step) : null);
   const typed = (event) => (setWords(event.currentTarget.value), look(event.currentTarget.value, 0));
   const key = (event) => {

@@ -125,3 +125,9 @@ def test_long_text_is_in_pieces_that_cut_no_word_and_odd_characters_stop_nothing
 def test_a_match_in_a_terminal_leads_to_the_event_that_completed_it() -> None:
     (piece,) = pieces(chunk(7, "first "), chunk(9, "half\r\n"), event("SESSION_ENDED", 12, **ENDED))
     assert (piece.text, piece.from_seq, piece.seq) == ("first half", 9, 9)
+
+
+def test_lines_that_come_apart_lead_to_their_own_places() -> None:
+    """Whoever follows a hit sees the screen as it was then, also where the index was behind."""
+    at = [{**chunk(seq, f"line {seq}\n"), "ts": ts} for seq, ts in ((1, 1_000), (2, 1_100), (3, 2_000))]
+    assert [(one.from_seq, one.seq, one.text) for one in pieces(*at)] == [(1, 2, "line 1\nline 2"), (3, 3, "line 3")]

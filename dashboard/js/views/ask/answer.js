@@ -1,7 +1,7 @@
 // The answer: nothing here can be hit by chance. Buttons wake a moment after they are drawn; a high risk has a second question, elsewhere.
 
 import { answersOf, termsOf } from "../../asks.js";
-import { html, useEffect, useRef, useState } from "../../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../../html.js";
 import * as store from "../../store.js";
 import { decide } from "../../town.js";
 import { approvalKey } from "../../world.js";
@@ -30,7 +30,7 @@ export function Answer({ one, ask, unread }) {
   const [given, setGiven] = useState({});
   const [sure, setSure] = useState(null);
   const allow = useRef(null);
-  useEffect(() => void (sure === false && allow.current?.focus()), [sure]);
+  useLayoutEffect(() => void (sure === false && allow.current?.focus()), [sure]);
   const awake = useAwake();
   const verdict = store.verdicts.value[approvalKey(one)];
   if (!store.mayDecide(one)) return html`<p class="faint">Only who may drive can answer.</p>`;
@@ -64,7 +64,7 @@ export function Answer({ one, ask, unread }) {
 function Sure({ one, sure, back, yes }) {
   const awake = useAwake();
   const first = useRef(null);
-  useEffect(() => first.current?.focus(), []);
+  useLayoutEffect(() => first.current?.focus(), []);
   const stops = sure.decision === "deny";
   const where = store.agents.value[one.agentId]?.agentName ?? "the agent";
   return html`<div class="ask-sure" role="group" aria-label="Second question">

@@ -1,6 +1,6 @@
 // Rules: what agents of a village need not ask people. Read in words, edited as text, tried on the questions of the past before they count.
 
-import { html, useEffect, useRef, useState } from "../../html.js";
+import { html, useLayoutEffect, useRef, useState } from "../../html.js";
 import { plural } from "../../format.js";
 import * as run from "../../operating.js";
 import { toApproval } from "../../routes.js";
@@ -52,7 +52,7 @@ function Editor({ policy, villageId, first, close, saved }) {
   const [trial, setTrial] = useState(null);
   const { act, busy, said } = useActs();
   const area = useRef(null);
-  useEffect(() => area.current.focus(), []);
+  useLayoutEffect(() => area.current.focus(), []);
   const read = parse(text);
   const errors = refused ? [refused] : read.errors;
   const body = { rules: read.rules, variables: variables.split(/[\s,]+/).filter(Boolean), ...(policy.budget ? { budget: policy.budget } : {}) };
