@@ -34,8 +34,9 @@ CLOCK = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
 """What the kernel stamps processes with."""
 BEFORE_SECONDS, BEFORE_PIECES = 3.0, 64
 """Output of the last moments, for a run that is found only after it printed something."""
-SETTLE_SECONDS = 0.15
-"""The last words of a run are still on their way through the terminal when its process has ended."""
+SETTLE_SECONDS, LATE_SECONDS = 0.15, 1.5
+"""The last words of a run are still on their way through the terminal when its process has ended. On a busy machine
+they take longer: a run whose summary has not come yet is waited for, up to this."""
 
 
 def new_run_id() -> str:
@@ -197,7 +198,10 @@ class TestRuns:
             run.over = True
         finally:
             ending.close()
-        await trio.sleep(SETTLE_SECONDS)
+        with trio.move_on_after(LATE_SECONDS):
+            await trio.sleep(SETTLE_SECONDS)
+            while run.output_to == "terminal" and run.alone and testruns.count(run.tool, run.text) is None:
+                await trio.sleep(SETTLE_SECONDS)
         await self._finish(run, status)
 
     async def finish(self, shell_code: int) -> None:

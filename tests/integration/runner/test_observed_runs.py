@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from tests.integration.runner.conftest import Bench, until
-from townwatch.runner.observers.runs import Run, _find_output
+from townwatch.runner.observers.runs import Run, TestRuns, _find_output
 from townwatch.runner.session.session import Session
 
 PASSING = "import time\ndef test_a():\n    time.sleep(0.7)\ndef test_b(): pass\n"
@@ -74,6 +75,28 @@ async def test_a_run_whose_output_nobody_sees_is_never_judged_by_it(
     assert "passed" not in run
     assert "failureText" not in run
     assert run["where"].startswith("process ")
+
+
+class SlowTerminal(TestRuns):
+    """Shows late what programs print, as on a machine that is busy with others."""
+
+    def output(self, text: str) -> None:
+        async def later() -> None:
+            await trio.sleep(0.5)
+            TestRuns.output(self, text)
+
+        assert self.nursery is not None
+        self.nursery.start_soon(later)
+
+
+async def test_what_a_run_printed_last_is_its_own_also_where_it_comes_late(
+    bench: Bench, tests_of: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("townwatch.runner.observers.observers.TestRuns", SlowTerminal)
+    (run,) = await finished(bench, f"{PYTEST} bad; sleep 2")
+    assert is_known(run, "failed")
+    assert (run["passed"], run["failed"]) == (2, 1)
+    assert "def test_c(): assert False" in run["failureText"]
 
 
 @pytest.mark.parametrize("where", ["good", "bad"])
