@@ -67,6 +67,7 @@ class Run:
     over: bool = False
     frozen: bool = False
     ending: bool = False
+    printed: trio.Event = attrs.field(factory=trio.Event)
     turn: trio.Lock = attrs.field(factory=trio.Lock)
 
     @property
@@ -163,6 +164,7 @@ class TestRuns:
             self._before.append((now, text))
         for run in hearing:
             run.text = (run.text + text)[-2 * testruns.OUTPUT_CHARS :]
+            run.printed.set()
             if run.watches and self.nursery is not None:
                 self.nursery.start_soon(self._look_at_rounds, run)
 
@@ -201,7 +203,8 @@ class TestRuns:
         with trio.move_on_after(LATE_SECONDS):
             await trio.sleep(SETTLE_SECONDS)
             while run.output_to == "terminal" and run.alone and testruns.count(run.tool, run.text) is None:
-                await trio.sleep(SETTLE_SECONDS)
+                run.printed = trio.Event()
+                await run.printed.wait()
         await self._finish(run, status)
 
     async def finish(self, shell_code: int) -> None:
