@@ -41,6 +41,7 @@ while not sys.stdin in __import__("select").select([sys.stdin], [], [], 0.05)[0]
     began, said = time.monotonic(), b""
     try:
         with socket.create_connection(("127.0.0.1", port), 10) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with context.wrap_socket(sock) if tls else sock as stream:
                 stream.settimeout(10)
                 stream.sendall(b"GET /healthz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n")
