@@ -28,7 +28,7 @@ log = structlog.get_logger("agents")
 ADAPTER_ALERT = "agent:adapter"
 TOKEN_VARIABLE = "TOWNWATCH_ASK_TOKEN"
 MOST_QUESTIONS = 200
-"""Questions of one agent that may be open at once: more nobody answers, and people are told each."""
+"""Questions of one agent that may be open at once. People are told each, and can answer no more."""
 LAST_WORDS_SECONDS = 0.5
 """How long an adapter may still read what its CLI wrote before it ended."""
 

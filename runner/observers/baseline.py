@@ -26,7 +26,7 @@ CLOCK_NS = 5_000_000
 Stamp = tuple[int, int, int]
 """(size, time of change, inode)."""
 UNKNOWN: Stamp = (-1, -1, -1)
-"""Nobody can look: it may be there or not, changed or not."""
+"""The file cannot be looked at: it may be there or not, changed or not."""
 
 
 @attrs.frozen
