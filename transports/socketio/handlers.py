@@ -66,8 +66,14 @@ class SocketIoOutlet:
     async def catch_up(self, client_id: str) -> AsyncGenerator[Replay, None]:
         if not self._server.has_client(client_id):
             raise ClientGone
+        refused: Refusal | None = None
         async with self._server.catch_up(client_id) as replay:
-            yield replay
+            try:
+                yield replay
+            except Refusal as refusal:  # no failure: nothing was promised
+                refused = refusal
+        if refused is not None:
+            raise refused
 
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
         begun = trio.current_time()

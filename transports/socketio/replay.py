@@ -61,7 +61,11 @@ class ReplayWriter:
 
 @asynccontextmanager
 async def catch_up(prepare: Prepare, socket: Socket) -> AsyncGenerator[ReplayWriter, None]:
-    """Hold back what is published to this socket while open; let it follow at the end, without what was replayed."""
+    """Hold back what is published to this socket while open; let it follow at the end, without what was replayed.
+
+    Where the replay fails, nothing follows and the transport is closed: what is live would be taken for all there was.
+    The client comes back with a new socket, and goes on from the last that it saw.
+    """
     socket.namespace.flush_group(socket.group)
     nested = socket.held is not None
     if not nested:
@@ -69,11 +73,13 @@ async def catch_up(prepare: Prepare, socket: Socket) -> AsyncGenerator[ReplayWri
     replay = ReplayWriter(prepare, socket)
     try:
         yield replay
-    finally:
-        socket.namespace.flush_group(socket.group)
-        if not nested:
-            socket.held = not_covered(socket.held or (), replay.covered)
-            recovery = socket.namespace.recovery
-            if socket.held and replay.sent and recovery is not None:
-                socket.whole_from = recovery.next
-            socket.release()
+    except BaseException:
+        socket.client.session.close("transport close")
+        raise
+    socket.namespace.flush_group(socket.group)
+    if not nested:
+        socket.held = not_covered(socket.held or (), replay.covered)
+        recovery = socket.namespace.recovery
+        if socket.held and replay.sent and recovery is not None:
+            socket.whole_from = recovery.next
+        socket.release()

@@ -7,10 +7,11 @@ import pytest
 import trio
 
 from tests.integration.service.test_pulled_plugs import AGENT, SESSION, STARTED, chunk, event
+from tests.support.people import connected
 from tests.support.service import NodeClient, ScriptedRunner, Town, open_town
 from townwatch.actors import replay
 from townwatch.store.log.event_log import EventLog
-from townwatch.store.log.records import Retention
+from townwatch.store.log.records import LogBroken, Retention
 
 pytestmark = pytest.mark.node
 
@@ -65,6 +66,32 @@ async def test_since_replays_exactly_what_was_missed_and_says_where_one_stands(t
             await write(town, runner, 21, 22)
             await client.until(lambda line: line.get("event") == "terminal_output" and line["args"][0]["seq"] == 22)
             assert seqs(client, "terminal_output") == list(range(13, 23))
+
+
+async def test_of_a_replay_that_fails_nothing_newer_is_shown_and_the_client_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would see what is live before what it missed, and say next time that it has seen all up to there."""
+    reading, going_on = trio.Event(), trio.Event()
+
+    async def away(*_: Any) -> Any:
+        reading.set()
+        await going_on.wait()
+        raise LogBroken("reading", "the database is away")
+
+    async with open_town(tmp_path) as town, town.runner() as runner:
+        await write(town, runner, 1, 5)
+        async with connected(town, "socketio", town.token) as live:
+            with monkeypatch.context() as patch:
+                patch.setattr(replay, "read_for_viewers", away)
+                await live.socket.send_message('421["join_village",{"villageId":"demo","since":{}}]')
+                await reading.wait()
+                await write(town, runner, 6, 7)
+                going_on.set()
+                await live.closed()
+        assert not [text for text in live.heard if "work_stream_event" in text]
+        async with town.client(joins=[["join_village", {"villageId": "demo", "since": {}}]]) as client:
+            assert seqs(client, "work_stream_event") == list(range(1, 8))
 
 
 async def test_what_is_too_much_to_replay_is_a_gap_that_says_its_size(
