@@ -12,6 +12,10 @@ from townwatch.transports.http.app import OPERATIONS
 from townwatch.transports.http.deps import Rates
 
 CONFIG = """
+# What is too large is refused for that, before it is read.
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422", "428", "429", "5xx"]
+
 # Rules that contradict each other (an id twice, a command and a path in one) are refused: no schema can say that.
 [[operations]]
 include-operation-id = "put_policy"

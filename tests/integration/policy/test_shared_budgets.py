@@ -132,9 +132,15 @@ async def test_a_start_that_a_budget_forbids_is_refused_and_says_who_may_raise_i
 async def test_a_session_that_the_service_cannot_reach_stops_at_its_lease(shop: Shop, tmp_path: Path) -> None:
     await shop.budget(scope="house", unit="tokens", amount=100)
     script = f"while read line; do {USE} --input-tokens 10; echo . >> bills; done"
+
+    def has_part(session: Session) -> bool:
+        """Whether the service has given it a part of the budget: before it has told its house, it has none."""
+        found = shop.far.runner.allowances.of(session.plan.session_id)
+        return found is not None and bool(found.allowances)
+
     session = shop.far.start(script)
     await session.started.wait()
-    await over(lambda: shop.far.runner.allowances.of(session.plan.session_id) is not None)
+    await over(lambda: has_part(session))
     shop.far.town.service.cut_runner(shop.far.runner.identity.runner_id, "for a test")
     other = shop.far.start(script)  # begins while nobody is told of it
     await other.started.wait()
