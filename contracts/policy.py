@@ -213,6 +213,13 @@ class PolicyDocument:
     policies: list[VillagePolicy] = attrs.field(factory=list[VillagePolicy])
 
 
+_SLOT = re.compile(r"\.(?:run-\d+|demo)$")
+
+
 def machine_of(runner_id: str) -> str:
-    """Return the id of a machine's runner: processes beside it are told apart by their slot, ``r1.run-2``."""
-    return runner_id.partition(".run-")[0]
+    """Return the id of a machine's runner: processes beside it are told apart by their slot.
+
+    >>> machine_of("r1.run-2"), machine_of("r1.demo"), machine_of("r1.example.org")
+    ('r1', 'r1', 'r1.example.org')
+    """
+    return _SLOT.sub("", runner_id)
