@@ -5,6 +5,9 @@ runner, service and viewer.
 
 `cat` of a coloured build log under `townwatch run`. Both wires go through a program that counts what passes; the viewer
 is a Socket.IO client without compression. Bytes on disk are what files have grown by, when everything has come home.
+
+What is in the spool when `townwatch run` ends may come home past the counted wire, by the service's own runner, and a
+viewer that is too slow is shown less: the figures of the wires are whole where the service keeps up, as with 10 MB.
 """
 
 import argparse

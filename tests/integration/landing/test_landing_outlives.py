@@ -124,7 +124,7 @@ async def connected(http: httpx.AsyncClient) -> None:
 @asynccontextmanager
 async def killed_at_work(repository: Path, act: str, rule: dict[str, Any]) -> AsyncIterator[tuple[Yard, str, str]]:
     """(yard, session, order): an act that was allowed, and whose runner was killed while a program did it, which goes
-    on. The runner is back when this is left.
+    on, at the latest when this is left.
     """
     folder = repository.parent
     async with open_ruled(folder / "service") as ruled:
