@@ -31,7 +31,8 @@ async def open_ones(programs: Programs, forge: Forge, branch: str) -> dict[str, 
     done = await programs.run(words, " ".join(words[:3]), seconds=LIST_SECONDS)
     try:
         listed: Any = json.loads(done.text)
-        rows = cast("list[dict[str, Any]]", listed)
-        return {str(one[url]): str(one[commit]) for one in rows}
+        if not isinstance(listed, list):
+            raise TypeError
+        return {str(one[url]): str(one[commit]) for one in cast("list[dict[str, Any]]", listed)}
     except (ValueError, KeyError, TypeError):
         raise ProgramFailed(f"{' '.join(words[:3])} answered with no list: {done.text[:200]!r}") from None
