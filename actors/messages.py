@@ -262,9 +262,9 @@ class SessionRestarted:
 
 @attrs.frozen
 class OfflineCheck:
-    """To a runner, by itself: has anything been heard since `link_generation`?"""
+    """To a runner, by itself: has anything been heard lately? `due`: as of `Alarm`."""
 
-    generation: int
+    due: float
 
 
 @attrs.frozen
@@ -392,6 +392,13 @@ class ResolveAlert:
 @attrs.frozen
 class Flush:
     """To oneself: do now what was put off."""
+
+
+@attrs.frozen
+class FlushHouses:
+    """To a village, by itself: tell what changed in its houses. `due`: as of `Alarm`."""
+
+    due: float
 
 
 @attrs.frozen

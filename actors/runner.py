@@ -20,7 +20,7 @@ from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
-from townwatch.actors.timers import After
+from townwatch.actors.timers import Alarm, tell_or_later
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.landing import LAND, LAND_OUTCOMES
 from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
@@ -97,6 +97,7 @@ class RunnerActor(TrioActor):
         super().__init__()
         self._context = context
         self.runner_id = runner_id
+        self._alarm = Alarm(context, m.OfflineCheck)
         self._link: Ref | None = None
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
@@ -150,8 +151,9 @@ class RunnerActor(TrioActor):
             case Down(ref=ref) if ref is self._link:
                 self._link = None
                 self._check_later()
-            case m.OfflineCheck():
-                self._check()
+            case m.OfflineCheck(due=due):
+                if self._alarm.rings(due):
+                    self._check()
             case m.Describe():
                 return self._describe()
             case _:
@@ -190,7 +192,7 @@ class RunnerActor(TrioActor):
             self._check_later()  # it may fall silent again without its connection ending, as a bridge has none
 
     def _check_later(self) -> None:
-        tell_if_alive(self._context.timers, After(OFFLINE_SECONDS, self.actor_ref, m.OfflineCheck(0)))
+        self._alarm.set(self.actor_ref, OFFLINE_SECONDS)
 
     def _check(self) -> None:
         silent = trio.current_time() - self._heard
@@ -199,7 +201,7 @@ class RunnerActor(TrioActor):
                 self._become("offline")
         elif self._status == "online":
             left = max(OFFLINE_SECONDS - silent, LEAST_SECONDS)
-            tell_if_alive(self._context.timers, After(left, self.actor_ref, m.OfflineCheck(0)))
+            self._alarm.set(self.actor_ref, left)
 
     def _become(self, status: Status) -> None:
         log.info("runner_status", runner=self.runner_id, status=status)
@@ -209,7 +211,7 @@ class RunnerActor(TrioActor):
         self._context.subscriptions.tell(f"runner:{self.runner_id}", [{"runnerId": self.runner_id, "status": status}])
         for village_id in {state.village_id for state in self._context.board.of_runner(self.runner_id)}:
             village = self._context.directory.villages.get(village_id)
-            tell_if_alive(village, m.RunnerStatus(self.runner_id, status))
+            tell_or_later(self._context.timers, village, m.RunnerStatus(self.runner_id, status))
 
     def _send(self, message: m.Send) -> Any:
         """Send a command, or keep it for the next connection. With `wait`, the answer is an event to wait for, then a

@@ -1,6 +1,7 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
 import math
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -9,6 +10,7 @@ import attrs
 import trio
 
 from townwatch.actors.context import Context
+from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
 from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec
 from townwatch.runtime.tasks import TaskOwner
@@ -24,6 +26,43 @@ class After:
     delay: float
     target: Ref
     message: Any
+
+
+def tell_or_later(timers: Ref | None, target: Ref | None, message: Any) -> None:
+    """Tell an actor that may have ended; where its mailbox is full, the timers wait for room: the teller goes on."""
+    try:
+        tell_if_alive(target, message)
+    except MailboxFull:
+        assert target is not None
+        tell_if_alive(timers, After(0.0, target, message))
+
+
+class Alarm:
+    """One look that an actor takes later: of the moments that it was set to, the earliest counts, once.
+
+    What an earlier moment overtook stays among the timers and rings in vain. Without that, each look would set one more
+    timer than there was before, and a busy actor would end by doing nothing but look.
+    """
+
+    def __init__(self, context: Context, message: Callable[[float], Any]) -> None:
+        """`message`: makes what the actor is told, from a number to give to `rings`."""
+        self._context = context
+        self._message = message
+        self._due = math.inf
+
+    def set(self, target: Ref, seconds: float) -> None:
+        """Tell the target in so many seconds, unless it is told earlier anyway."""
+        due = trio.current_time() + seconds
+        if due < self._due:
+            self._due = due
+            tell_if_alive(self._context.timers, After(seconds, target, self._message(due)))
+
+    def rings(self, due: float) -> bool:
+        """Return whether it is this one that counts; then none is set any more."""
+        if due != self._due:
+            return False
+        self._due = math.inf
+        return True
 
 
 class Timers(TaskOwner):

@@ -21,7 +21,7 @@ from townwatch.actors.rendering.compose import compose
 from townwatch.actors.rendering.house_news import HouseNews, ListsChanged
 from townwatch.actors.rendering.houses import HouseState
 from townwatch.actors.session.state import SessionState
-from townwatch.actors.timers import After
+from townwatch.actors.timers import Alarm
 from townwatch.contracts import events as e, scopes, translate, ui
 from townwatch.contracts.codec import encode
 from townwatch.contracts.ui import Scope
@@ -31,6 +31,8 @@ log = structlog.get_logger("village")
 
 COALESCE_SECONDS = 0.05
 """Changes of a house within this time are one broadcast."""
+LOOK_SECONDS = 10.0
+"""The longest time between two looks while anything is lit: a timer that an earlier one overtook is kept no longer."""
 
 
 class VillageActor(TrioActor):
@@ -49,7 +51,7 @@ class VillageActor(TrioActor):
         self._houses: dict[str, HouseState] = {}
         self._dirty: set[str] = set()
         self._news = HouseNews(context, village_id)
-        self._timer_due: float | None = None
+        self._alarm = Alarm(context, m.FlushHouses)
         self._bug_bots: set[scopes.AlertKey] = set()
         self._disk_alert = False
 
@@ -60,6 +62,7 @@ class VillageActor(TrioActor):
             self._bug_bots |= {scopes.alert_key(state.session_id, alert_id) for alert_id in state.alerts}
             if self._context.published.get(state.session_id, 0) < state.seq:
                 await self._publish_from_journal(state)
+        self._wake_in(COALESCE_SECONDS)  # an earlier life may have left something to tell
 
     async def on_receive(self, message: Any) -> Any:
         if self._disk_alert is (self._context.disk.refusal is None):
@@ -97,8 +100,9 @@ class VillageActor(TrioActor):
             case ListsChanged(session_id=session_id):
                 if (state := self._context.board.session(session_id)) is not None:
                     self._wake_in(self._news.note(state))
-            case m.Flush():
-                self._flush_houses()
+            case m.FlushHouses(due=due):
+                if self._alarm.rings(due):
+                    self._flush_houses()
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)
 
@@ -257,15 +261,9 @@ class VillageActor(TrioActor):
         self._wake_in(COALESCE_SECONDS)
 
     def _wake_in(self, seconds: float) -> None:
-        """Set the timer; where an earlier one is set already, that will do."""
-        due = self._context.clock.now_ms() + seconds * 1000
-        if self._timer_due is not None and self._timer_due <= due:
-            return
-        self._timer_due = due
-        tell_if_alive(self._context.timers, After(seconds, self.actor_ref, m.Flush()))
+        self._alarm.set(self.actor_ref, min(max(COALESCE_SECONDS, seconds), LOOK_SECONDS))
 
     def _flush_houses(self) -> None:
-        self._timer_due = None
         now = self._context.clock.now_ms()
         for house in list(self._houses.values()):
             aged = houses.expire(house, now)
@@ -285,7 +283,7 @@ class VillageActor(TrioActor):
             self._wake_in(seconds)
         upcoming = houses.next_change(list(self._houses.values()))
         if upcoming is not None:
-            self._wake_in(max(COALESCE_SECONDS, (upcoming - now) / 1000))
+            self._wake_in((upcoming - now) / 1000)
 
     def _all_houses(self) -> list[HouseState]:
         for state in self._context.board.of_village(self.village_id):

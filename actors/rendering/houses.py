@@ -114,12 +114,16 @@ def waiting_in(house: HouseState, waiting: Iterable[ApprovalKey], now: float) ->
 
 
 def expire(house: HouseState, now: float) -> HouseState:
-    """The house at `now`: what has run out goes dark."""
+    """The house at `now`: what has run out goes dark. The same object where nothing has."""
+
+    def over(indicator: Indicator) -> bool:
+        return indicator.active and indicator.expires_at is not None and indicator.expires_at <= now
 
     def left(indicator: Indicator) -> Indicator:
-        over = indicator.active and indicator.expires_at is not None and indicator.expires_at <= now
-        return attrs.evolve(OFF, build_status=indicator.build_status) if over else indicator
+        return attrs.evolve(OFF, build_status=indicator.build_status) if over(indicator) else indicator
 
+    if not (over(house.lights) or over(house.smoke) or over(house.banner)):
+        return house
     aged = attrs.evolve(house, lights=left(house.lights), smoke=left(house.smoke), banner=left(house.banner))
     return _counted(house, aged)
 

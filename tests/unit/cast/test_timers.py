@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from townwatch.actors.timers import AGAIN_SECONDS, After, Timers
+from townwatch.actors.timers import AGAIN_SECONDS, After, Alarm, Timers, tell_or_later
 from townwatch.runtime import MailboxSpec, TrioActor, open_world
 
 
@@ -86,3 +86,45 @@ async def test_what_was_set_outlives_a_crash_of_who_keeps_the_time(autojump_cloc
         await later.send(After(10.0, listener, "later"))
         await trio.sleep(60)
         assert [what for what, _ in await listener.proxy().heard] == ["soon", "later"]
+
+
+class Looker(TrioActor):
+    """Looks a second later, and sooner whenever it is told to hurry."""
+
+    def __init__(self, context: Any) -> None:
+        super().__init__()
+        self.looks: list[float] = []
+        self.alarm = Alarm(context, lambda due: due)
+
+    def on_receive(self, message: float | str) -> None:
+        if isinstance(message, str):
+            self.alarm.set(self.actor_ref, 0.5)
+        elif self.alarm.rings(message):
+            self.looks.append(trio.current_time())
+            self.alarm.set(self.actor_ref, 1.0)
+
+
+async def test_an_alarm_rings_at_the_earliest_moment_it_was_set_to_and_once(autojump_clock: Any) -> None:
+    async with open_world():
+        context = cast(Any, _Context())
+        context.timers = Timers.start(context)
+        looker = Looker.start(context)
+        begun = trio.current_time()
+        looker.tell("hurry")
+        for _ in range(10):
+            await trio.sleep(0.9)
+            looker.tell("hurry")
+        await trio.sleep(3.4)
+        looks = [round(at - begun, 6) for at in await looker.proxy().looks]
+        assert looks == [0.5, *(round(0.9 * n + 0.5, 1) for n in range(1, 11)), 10.5, 11.5]
+
+
+async def test_what_finds_no_room_is_told_when_there_is_some(autojump_clock: Any) -> None:
+    async with open_world():
+        timers = Timers.start(cast(Any, _Context()))
+        busy = Listener.start(trio.current_time() + 3)
+        for name in ("in hand", "waiting", "later"):
+            tell_or_later(timers, busy, name)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(4)
+        assert [name for name, _ in await busy.proxy().heard] == ["in hand", "waiting", "later"]
