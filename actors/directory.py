@@ -61,6 +61,10 @@ class Board:
         found = [self._sessions[s] for s in self._by_village.get(village_id, ())]
         return sorted(found, key=lambda state: state.created_at or 0)
 
+    def of_house(self, village_id: str, repo_id: str) -> list[SessionState]:
+        """Return the sessions of a village that said that they work in this repository, in no order."""
+        return [self._sessions[one] for one in self._repos.sessions(scopes.repo_key(village_id, repo_id))]
+
     def of_runner(self, runner_id: str) -> list[SessionState]:
         return [state for state in self._sessions.values() if state.runner_id == runner_id]
 
@@ -110,6 +114,10 @@ class _Places:
         """Return the session that was put last."""
         sessions = self._sessions.get(key)
         return next(reversed(sessions)) if sessions else None
+
+    def sessions(self, key: tuple[str, str]) -> list[str]:
+        """Return all of them, in the order in which they were put."""
+        return list(self._sessions.get(key, ()))
 
     def villages(self, thing_id: str) -> list[str]:
         """Return the villages that have something of this id."""

@@ -14,7 +14,6 @@ import structlog
 
 from townwatch.actors import messages as m
 from townwatch.actors.context import Context
-from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.log_reading import read_for_viewers
 from townwatch.actors.rendering import houses
 from townwatch.actors.rendering.compose import compose

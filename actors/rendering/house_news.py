@@ -60,7 +60,7 @@ class HouseNews:
 
     def _message(self, repo_id: str, agents: Iterable[str], now: int) -> HouseChanged:
         board = self._context.board
-        here = [state for state in board.of_village(self._village_id) if state.repo_id == repo_id]
+        here = board.of_house(self._village_id, repo_id)
         latest = [board.of_agent(self._village_id, agent_id) for agent_id in agents]
         told = [
             shown.agent_shown(

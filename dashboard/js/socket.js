@@ -13,10 +13,10 @@ import { Pacer } from "./pacer.js";
 const PING_EVERY_MS = 4_000;
 const PING_TIMEOUT_MS = 3_500;
 const ACK_TIMEOUT_MS = 10_000;
-/** What comes meanwhile is shown together: this often, or seldom enough that taking it in and drawing it is an eighth of the time. */
+/** What comes meanwhile is shown together: this often, or seldom enough that taking it in is a thirteenth of the time; painting it is about as much again. */
 const FLUSH_MS = 40;
-const SELDOMEST_MS = 250;
-const PAUSES_FOR_ONE = 7;
+const SELDOMEST_MS = 400;
+const PAUSES_FOR_ONE = 12;
 /** What to do where the service takes this page for a stranger's. */
 const NOT_THIS_ADDRESS = `the service does not know this page's address ${location.origin}: its proxy must pass Host and X-Forwarded-Proto and be in [server] trusted_proxies, or the address be in allowed_origins`;
 /** Refusals after which trying again by itself would only annoy: the person decides. */

@@ -44,7 +44,7 @@ export const notice = signal(null);
 export const villageId = signal(undefined);
 /** False until the first answers about the village have come: no empty state before that. */
 export const loaded = signal(false);
-/** The agent that is known not to be there. */
+/** What is known not to be there: "agent ID", "house ID", "village ID". */
 export const missing = signal(undefined);
 /** approvalKey → {state: "sending" | "late" | "failed", text}: what became of this person's own decisions. */
 export const verdicts = signal({});

@@ -1,7 +1,7 @@
 // What the page does: signs in, looks at a village, opens an agent, decides, stops. Joins api, socket and store together.
 
 import * as api from "./api.js";
-import { effect } from "./html.js";
+import { batch, effect } from "./html.js";
 import { leavePush } from "./push.js";
 import { toVillage } from "./routes.js";
 import { Live } from "./socket.js";
@@ -30,6 +30,10 @@ let live;
 /** agentId → {write(output), seq()}: the open terminals. */
 const terminals = new Map();
 const toldHistory = new Set();
+/** Where a link's id is looked for. */
+const LOOKED_FOR = { agent: { read: api.agents, slice: "agents", key: "agentId" }, house: { read: api.houses, slice: "houses", key: "repoId" } };
+/** The village that is not in the list, and was asked for again. */
+let lookedFor;
 
 export async function start() {
   setInterval(store.tick, 1000);
@@ -114,21 +118,24 @@ async function whoAmI() {
   if (api.token.get()) {
     try {
       const me = await api.me();
-      store.user.value = { userId: me.userId, name: me.name, admin: Boolean(me.admin), chaos: Boolean(me.chaos), mayCreateVillages: Boolean(me.mayCreateVillages) };
-      store.dispatch([["villages", me.villages ?? []]]);
-      return;
+      seen({ userId: me.userId, name: me.name, admin: Boolean(me.admin), chaos: Boolean(me.chaos), mayCreateVillages: Boolean(me.mayCreateVillages) }, me.villages ?? []);
+      return true;
     } catch (error) {
-      if (error.status !== 401) return void retryWhoAmI();
-      return signedOut();
+      if (error.status === 401) signedOut();
+      else retryWhoAmI();
+      return false;
     }
   }
-  store.user.value = null;
   api.signInMethods().then((methods) => (store.provider.value = methods.provider), () => {});
-  const open = await api.villages().catch(() => []);
-  store.dispatch([["villages", open]]);
+  const open = await api.villages().catch(() => undefined);
+  seen(null, open ?? store.villages.peek());
+  return open !== undefined;
 }
 
-/** The villages as they are now, after one was made, changed or deleted. */
+/** Who one is and what one sees, in one update: where the route leads hangs on both. */
+const seen = (user, villages) => batch(() => ((store.user.value = user), store.dispatch([["villages", villages]])));
+
+/** The villages as they are now, after one was made, changed or deleted. Whether there was an answer. */
 export const follow = () => whoAmI();
 
 /** The service is away at the very start: the page stands, and asks again. */
@@ -148,14 +155,25 @@ function signedOut() {
 function lookWhereTheRouteSays() {
   const route = store.route.value;
   const villages = store.villages.value;
-  if (route.page === "village" && villages.some((one) => one.villageId === route.id)) return enterVillage(route.id);
-  if (route.page === "grid" && villages.some((one) => one.villageId === route.query.v)) return enterVillage(route.query.v);
-  if (route.page === "agent") return void openAgent(route.id);
+  const named = { village: route.id, grid: route.query.v }[route.page];
+  if (named !== lookedFor) lookedFor = undefined;
+  if (villages.some((one) => one.villageId === named)) return enterVillage(named);
+  if (named !== undefined && store.user.value !== undefined) return void openVillage(named);
+  if (route.page in LOOKED_FOR) return void openPlace(route.page, route.id);
   const current = store.villageId.peek() ?? localStorage.getItem("townwatch.village");
   const first = villages.find((one) => one.villageId === current) ?? villages[0];
   if (first) enterVillage(first.villageId);
   if (route.page === "home" && first) location.replace(toVillage(first.villageId));
   if (!first && store.user.value !== undefined) store.loaded.value = true;
+}
+
+/** A village that is not known: it may have been made, or opened to this person, since it was asked. Looked for once. */
+async function openVillage(villageId) {
+  if (lookedFor === villageId) return;
+  lookedFor = villageId;
+  store.missing.value = undefined;
+  if (!(await follow())) lookedFor = undefined; // nobody said that it is not there
+  else if (!store.villages.peek().some((one) => one.villageId === villageId)) store.missing.value = `village ${villageId}`;
 }
 
 function enterVillage(villageId) {
@@ -171,26 +189,28 @@ function enterVillage(villageId) {
   refresh().then(prefillFeed);
 }
 
-/** A link to an agent names no village: look for it where this person may look. */
-async function openAgent(agentId) {
-  const known = store.agents.peek()[agentId];
+/** A link to an agent or a house names no village: look for it where this person may look. */
+export async function openPlace(page, id) {
+  const { read, slice, key } = LOOKED_FOR[page];
+  const known = store[slice].peek()[id];
   if (known) {
     enterVillage(known.villageId);
-    return tellHistory(known);
+    return page === "agent" ? tellHistory(known) : undefined;
   }
+  const over = () => store.route.peek().page !== page || store.route.peek().id !== id;
   let complete = true;
   for (const { villageId } of store.villages.peek()) {
-    const items = await api.agents(villageId).catch((error) => (complete &&= error.status === 404, []));
-    const found = items.find((item) => item.agentId === agentId);
-    if (!found || store.route.peek().id !== agentId) continue;
-    store.dispatch([["agents", items]], { villageId });
-    return openAgent(agentId);
+    const items = await read(villageId).catch((error) => (complete &&= error.status === 404, []));
+    if (over()) return;
+    if (!items.some((item) => item[key] === id)) continue;
+    store.dispatch([[slice, items]], { villageId });
+    return openPlace(page, id);
   }
-  if (store.route.peek().id !== agentId) return;
+  if (over()) return;
   store.loaded.value = store.villages.peek().length > 0 || store.user.peek() === null;
-  // Only lists that were read to their end say that somebody is not there.
-  store.missing.value = complete && store.loaded.peek() ? agentId : undefined;
-  if (!complete) setTimeout(() => store.route.peek().id === agentId && openAgent(agentId), ASK_AGAIN_MS);
+  // Only lists that were read to their end say that something is not there.
+  store.missing.value = complete && store.loaded.peek() ? `${page} ${id}` : undefined;
+  if (!complete) setTimeout(() => over() || openPlace(page, id), ASK_AGAIN_MS);
 }
 
 // --- what is there --------------------------------------------------------------------------------------------------------

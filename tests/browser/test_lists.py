@@ -68,6 +68,49 @@ def test_that_an_agent_is_not_there_is_said_only_when_it_is_known(desk: Desk, wa
     expect(page.get_by_text("There is no such agent")).to_be_visible()
 
 
+ASK = """async ([method, path, body]) => {
+  const headers = { "content-type": "application/json", authorization: `Bearer ${localStorage["townwatch.token"]}` };
+  return (await fetch(`/api${path}`, { method, headers, body: JSON.stringify(body) })).status;
+}"""
+
+
+def test_a_link_to_a_village_shows_that_village_or_says_that_there_is_none(desk: Desk, town: Town) -> None:
+    page = desk("")
+    expect(row(page, SHELL)).to_be_visible()
+    page.goto(f"{town.url}#/v/made-elsewhere")
+    expect(page.get_by_text("There is no such village")).to_be_visible()
+    assert page.evaluate(ASK, ["POST", "/villages", {"villageId": "made-elsewhere", "name": "Made elsewhere"}]) == 201
+    try:
+        page.goto(f"{town.url}#/v/demo")
+        expect(row(page, SHELL)).to_be_visible()
+        page.goto(f"{town.url}#/v/made-elsewhere")
+        expect(page.get_by_text("No agent works here yet")).to_be_visible()
+        expect(row(page, SHELL)).to_have_count(0)
+        page.goto(f"{town.url}#/grid?v=nowhere")
+        expect(page.get_by_text("There is no such village")).to_be_visible()
+    finally:
+        page.evaluate(ASK, ["DELETE", "/villages/made-elsewhere", None])
+
+
+def test_a_link_to_a_house_is_good_from_whichever_village_one_looks_at(desk: Desk, town: Town) -> None:
+    page = desk("")
+    expect(row(page, SHELL)).to_be_visible()
+    house = page.get_by_test_id("house").first
+    link, name = house.get_attribute("href"), house.locator(".house-name").inner_text()
+    assert page.evaluate(ASK, ["POST", "/villages", {"villageId": "other", "name": "Other"}]) == 201
+    try:
+        page.goto(f"{town.url}#/v/other")
+        expect(page.get_by_text("No agent works here yet")).to_be_visible()
+        page.reload()
+        page.goto(f"{town.url}{link}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+        expect(page.get_by_test_id("village")).to_have_value("demo")
+        page.goto(f"{town.url}#/h/house_that_nobody_built")
+        expect(page.get_by_text("There is no such house")).to_be_visible()
+    finally:
+        page.evaluate(ASK, ["DELETE", "/villages/other", None])
+
+
 def test_a_silent_service_ends_live_and_nothing_is_invented(watcher: Watcher, signed_in: Any, town: Town) -> None:
     watcher.expected += ["WebSocket", "Failed to load resource", "ERR_"]
     page = watcher.open(DESKTOP, signed_in)

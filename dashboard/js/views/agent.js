@@ -29,7 +29,7 @@ export function AgentPage({ agentId }) {
   useEffect(() => found && tellHistory(found), [found?.sessionId]);
   useSeen(found);
   if (found === undefined) {
-    return store.missing.value === agentId
+    return store.missing.value === `agent ${agentId}`
       ? html`<${Empty} whole title="There is no such agent, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
       : html`<${Empty} whole quiet title="Looking for the agent …" />`;
   }

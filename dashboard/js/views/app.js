@@ -5,7 +5,7 @@ import { html } from "../html.js";
 import { APPROVALS, toGrid, toHistory, toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
 import { ApprovalsPage } from "./approvals.js";
-import { Empty, NoVillage } from "./empty.js";
+import { Empty, NoSuchVillage, NoVillage } from "./empty.js";
 import { Later } from "./later.js";
 import { Connection } from "./connection.js";
 import { Dialogs } from "./palette.js";
@@ -54,6 +54,8 @@ function Screen() {
   if (store.user.value === undefined) return html`<${Empty} whole quiet title="Opening the town …" />`;
   if (route.page === "operator") return html`<${Later} load=${OPERATOR} part="OperatorPage" />`;
   if (store.villages.value.length === 0) return html`<${NoVillage} />`;
+  const named = { village: route.id, grid: route.query.v }[route.page];
+  if (named !== undefined && !store.villages.value.some((one) => one.villageId === named)) return html`<${NoSuchVillage} villageId=${named} />`;
   if (route.page === "grid") return html`<${Later} load=${GRID} part="GridPage" />`;
   if (route.page === "start") return html`<${Later} load=${START} part="StartPage" key=${location.hash} />`;
   if (route.page === "calls") return html`<${Later} load=${CALLS} part="CallsPage" />`;

@@ -19,6 +19,13 @@ export function NobodyAtWork() {
   <//>`;
 }
 
+/** A link to a village that this person does not see. */
+export function NoSuchVillage({ villageId }) {
+  return store.missing.value === `village ${villageId}`
+    ? html`<${Empty} whole title="There is no such village, or you may not see it."><p><a href="#/">Back to the village</a></p><//>`
+    : html`<${Empty} whole quiet title="Looking for the village …" />`;
+}
+
 export function NoVillage() {
   return html`<div class="welcome">
     <h1>The control room for coding agents</h1>

@@ -3,7 +3,7 @@
 import { html, useEffect } from "../html.js";
 import { toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
-import { tellHistory } from "../town.js";
+import { openPlace, tellHistory } from "../town.js";
 import { Empty } from "./empty.js";
 import { Feed } from "./feed.js";
 import { HousePicture, pictureOf } from "./house_picture.js";
@@ -15,8 +15,9 @@ export function HousePage({ repoId }) {
   const house = store.houses.value[repoId];
   const agents = store.roster.value.filter((agent) => agent.repoId === repoId);
   useEffect(() => void agents.slice(0, 8).forEach(tellHistory), [agents.length]);
+  useEffect(() => void (house === undefined && openPlace("house", repoId)), [house === undefined]);
   if (house === undefined) {
-    return store.loaded.value ? html`<${Empty} whole title="There is no such house, or you may not see it."><p><a href="#/">Back to the village</a></p><//>` : html`<${Empty} whole quiet title="Looking for the house …" />`;
+    return store.missing.value === `house ${repoId}` ? html`<${Empty} whole title="There is no such house, or you may not see it."><p><a href="#/">Back to the village</a></p><//>` : html`<${Empty} whole quiet title="Looking for the house …" />`;
   }
   const sessions = store.sessions.value;
   const own = new Set(agents.map((agent) => agent.sessionId));

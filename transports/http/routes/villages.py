@@ -157,7 +157,7 @@ async def rename_house(call: Call[rest.HouseChange, None]) -> rest.HouseView:
     """Give a house a name, or with null take it away. Its id and its repository stay as they are."""
     key, repo_id, name = call.path["villageId"], call.path["repoId"], call.body.name
     context, board = call.api.context, call.api.context.board
-    inside = [state for state in board.of_village(key) if state.repo_id == repo_id and state.repo_path]
+    inside = board.of_house(key, repo_id)
     if not inside:
         raise not_found(f"house {repo_id[:200]!r}")
     call.target, call.notes = repo_id, {"name": name}
