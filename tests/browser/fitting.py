@@ -35,6 +35,8 @@ LOOKS = (
     Look("the system's own colours", DESKTOP, "dark", "active", "colours"),
     Look("320 px", SMALL, "dark", rules="others"),
     Look("4K", WIDE, "dark", rules="none"),
+    Look("200 % on a laptop", {"width": 640, "height": 400}, "dark", rules="none"),
+    Look("a tablet", {"width": 820, "height": 1180}, "dark", rules="none"),
 )
 RULES: dict[str, dict[str, Any]] = {
     "all": {},
@@ -65,6 +67,10 @@ CUT = """async () => {
     if (width < 2 || right <= 0 || !one.checkVisibility() || inScroller(one)) continue;
     if (left < -1 || right > innerWidth + 1) found.push(`outside: ${one.outerHTML.slice(0, 90)}`);
   }
+  for (const one of document.querySelectorAll("table")) {
+    const beyond = one.getBoundingClientRect().right - one.parentElement.getBoundingClientRect().right;
+    if (beyond > 1 && one.checkVisibility() && !inScroller(one)) found.push(`a table is ${beyond} px wider than its place`);
+  }
   return found;
 }"""
 
@@ -77,7 +83,7 @@ STILL = """async () => {
 
 
 def misfits(page: Any) -> list[str]:
-    """What does not fit on the page as it is now: violations of axe-core, sideways scroll, controls cut off."""
+    """What does not fit on the page as it is now: violations of axe-core, sideways scroll, what is cut off."""
     if not AXE.exists():
         pytest.skip("the npm packages of tests/js are missing: make test installs them")
     if page.evaluate("typeof axe === 'undefined'"):  # half a megabyte: once for a document, not for each of its screens

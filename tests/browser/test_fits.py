@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESKTOP, PATIENCE_MS, Town, Watcher
-from tests.browser.fitting import NOTED_BY_AXE, misfits
+from tests.browser.fitting import CUT, NOTED_BY_AXE, misfits
 from tests.browser.test_page import CART, SHELL, Desk, agent_row, open_agent, screen
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -68,6 +68,17 @@ DIALOGS: dict[str, Callable[[Any], None]] = {
     "a new budget": lambda page: page.get_by_test_id("new-budget").locator("summary").click(),
 }
 """What opens over the village's screen, and goes by Escape."""
+
+
+def test_the_head_fits_every_width(watcher: Watcher, desk: Desk) -> None:
+    page = desk("")
+    expect(agent_row(page, CART)).to_be_visible()
+    for state in ("good", "bad"):
+        if state == "bad":
+            page.evaluate(BAD_LINK)
+        for width in range(320, 1500, 20):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(CUT) == [], f"a {state} connection, {width} px"
 
 
 def test_every_screen_fits_every_reader(watcher: Watcher, desk: Desk, town: Town) -> None:

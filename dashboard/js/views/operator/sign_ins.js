@@ -25,7 +25,7 @@ function Row({ one, userId, again }) {
   const { act, busy, said } = useActs(again);
   const from = one.address || "not known";
   return html`<tr data-testid="sign-in-row"><td data-label="when"><${Ago} at=${one.at} /></td>
-    <td>${WAYS[one.way] ?? one.way}${one.tokenName ? html` <bdi>${one.tokenName}</bdi>` : null}<br /><span class="faint small agent-words">${one.userAgent || "says nothing of itself"}</span><${Said} said=${said} /></td>
+    <td>${WAYS[one.way] ?? one.way}${one.tokenName ? html` <bdi>${one.tokenName}</bdi>` : null}<br /><span class="faint small">${one.userAgent || "says nothing of itself"}</span><${Said} said=${said} /></td>
     <td data-label="from">${from}</td><td data-label="still valid"><${Validity} one=${one} /></td>
     <td class="acts">${one.current ? html`<span class="tag is-you">this one</span>` : one.valid ? html`<${Sure} word=${one.way === "token" ? "End token" : "End"} sure=${one.way === "token" ? "Really end this token everywhere?" : "Really end it?"} act=${() => act(() => run.endSignIn(one.signInId, userId))} disabled=${busy} of=${`the sign-in from ${from}`} />` : null}</td></tr>`;
 }
