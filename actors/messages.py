@@ -261,13 +261,6 @@ class SessionRestarted:
 
 
 @attrs.frozen
-class OfflineCheck:
-    """To a runner, by itself: has anything been heard lately? `due`: as of `Alarm`."""
-
-    due: float
-
-
-@attrs.frozen
 class RunnerStatus:
     """To a village: a runner of its sessions came or went."""
 
@@ -392,13 +385,6 @@ class ResolveAlert:
 @attrs.frozen
 class Flush:
     """To oneself: do now what was put off."""
-
-
-@attrs.frozen
-class FlushHouses:
-    """To a village, by itself: tell what changed in its houses. `due`: as of `Alarm`."""
-
-    due: float
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.ports import Ref
 from townwatch.actors.session.signs import HeldBack
-from townwatch.actors.timers import Alarm, tell_or_later
+from townwatch.actors.timers import Alarm, Rings, tell_or_later
 from townwatch.contracts.decoding.bridge import is_bridge
 from townwatch.contracts.landing import LAND, LAND_OUTCOMES
 from townwatch.contracts.link import CONVERSATIONS, Command, ErrorBody, Heartbeat, Hello, Result
@@ -97,7 +97,7 @@ class RunnerActor(TrioActor):
         super().__init__()
         self._context = context
         self.runner_id = runner_id
-        self._alarm = Alarm(context, m.OfflineCheck)
+        self._alarm = Alarm(context)
         self._link: Ref | None = None
         self._hello: Hello | None = None
         self._heartbeat: Heartbeat | None = None
@@ -151,8 +151,8 @@ class RunnerActor(TrioActor):
             case Down(ref=ref) if ref is self._link:
                 self._link = None
                 self._check_later()
-            case m.OfflineCheck(due=due):
-                if self._alarm.rings(due):
+            case Rings():
+                if self._alarm.answers(message):
                     self._check()
             case m.Describe():
                 return self._describe()

@@ -1,7 +1,6 @@
 """Messages for later, as Erlang's ``send_after``: one supervised actor owns every timer of the cast."""
 
 import math
-from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -37,6 +36,13 @@ def tell_or_later(timers: Ref | None, target: Ref | None, message: Any) -> None:
         tell_if_alive(timers, After(0.0, target, message))
 
 
+@attrs.frozen
+class Rings:
+    """To an actor, by itself: its alarm was set to this moment (of trio's clock)."""
+
+    due: float
+
+
 class Alarm:
     """One look that an actor takes later: of the moments that it was set to, the earliest counts, once.
 
@@ -44,22 +50,20 @@ class Alarm:
     timer than there was before, and a busy actor would end by doing nothing but look.
     """
 
-    def __init__(self, context: Context, message: Callable[[float], Any]) -> None:
-        """`message`: makes what the actor is told, from a number to give to `rings`."""
+    def __init__(self, context: Context) -> None:
         self._context = context
-        self._message = message
         self._due = math.inf
 
     def set(self, target: Ref, seconds: float) -> None:
-        """Tell the target in so many seconds, unless it is told earlier anyway."""
+        """Tell the target `Rings` in so many seconds, unless it is told earlier anyway."""
         due = trio.current_time() + seconds
         if due < self._due:
             self._due = due
-            tell_if_alive(self._context.timers, After(seconds, target, self._message(due)))
+            tell_if_alive(self._context.timers, After(seconds, target, Rings(due)))
 
-    def rings(self, due: float) -> bool:
+    def answers(self, rings: Rings) -> bool:
         """Return whether it is this one that counts; then none is set any more."""
-        if due != self._due:
+        if rings.due != self._due:
             return False
         self._due = math.inf
         return True

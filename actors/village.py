@@ -20,7 +20,7 @@ from townwatch.actors.rendering.compose import compose
 from townwatch.actors.rendering.house_news import HouseNews, ListsChanged
 from townwatch.actors.rendering.houses import HouseState
 from townwatch.actors.session.state import SessionState
-from townwatch.actors.timers import Alarm
+from townwatch.actors.timers import Alarm, Rings
 from townwatch.contracts import events as e, scopes, translate, ui
 from townwatch.contracts.codec import encode
 from townwatch.contracts.ui import Scope
@@ -50,7 +50,7 @@ class VillageActor(TrioActor):
         self._houses: dict[str, HouseState] = {}
         self._dirty: set[str] = set()
         self._news = HouseNews(context, village_id)
-        self._alarm = Alarm(context, m.FlushHouses)
+        self._alarm = Alarm(context)
         self._bug_bots: set[scopes.AlertKey] = set()
         self._disk_alert = False
 
@@ -99,8 +99,8 @@ class VillageActor(TrioActor):
             case ListsChanged(session_id=session_id):
                 if (state := self._context.board.session(session_id)) is not None:
                     self._wake_in(self._news.note(state))
-            case m.FlushHouses(due=due):
-                if self._alarm.rings(due):
+            case Rings():
+                if self._alarm.answers(message):
                     self._flush_houses()
             case _:
                 log.warning("unknown_message", kind=type(message).__name__)

@@ -50,9 +50,12 @@ export const missing = signal(undefined);
 export const verdicts = signal({});
 export const serviceVersion = signal("");
 
+/** Sessions of which the page keeps all it hears, the one that was looked at last behind all others. */
+export const followed = new Set();
+
 /** Applies events [[name, data], …] in order, in one update of the page. */
 export function dispatch(events, context = {}) {
-  const full = { villageId: villageId.peek(), now: serviceNow(), ...context };
+  const full = { villageId: villageId.peek(), now: serviceNow(), followed, ...context };
   let world = Object.fromEntries(Object.entries(slices).map(([name, slice]) => [name, slice.peek()]));
   for (const [name, data] of events) world = reduce(world, name, data, full);
   batch(() => {

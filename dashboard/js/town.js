@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { batch, effect } from "./html.js";
+import { leaveAll, prefillFeed, tellHistory } from "./past.js";
 import { leavePush } from "./push.js";
 import { toVillage } from "./routes.js";
 import { Live } from "./socket.js";
@@ -9,10 +10,6 @@ import * as store from "./store.js";
 import { EMPTY_WORLD, approvalKey } from "./world.js";
 
 const REFRESH_MS = 30_000;
-const HISTORY_EVENTS = 500;
-const HISTORY_PAGES = 4;
-/** Of the feed, which is a log: every status comes from the lists. */
-const PREFILLED_AGENTS = 6;
 const ASK_AGAIN_MS = 3000;
 /** So many of the latest decisions are asked for. */
 const DECISIONS = 30;
@@ -29,7 +26,6 @@ const NOT_SIGNED_IN = {
 let live;
 /** agentId → {write(output), seq()}: the open terminals. */
 const terminals = new Map();
-const toldHistory = new Set();
 /** Where a link's id is looked for. */
 const LOOKED_FOR = { agent: { read: api.agents, slice: "agents", key: "agentId" }, house: { read: api.houses, slice: "houses", key: "repoId" } };
 /** The village that is not in the list, and was asked for again. */
@@ -184,7 +180,7 @@ function enterVillage(villageId) {
   store.villageId.value = villageId;
   store.loaded.value = false;
   store.feed.value = EMPTY_WORLD.feed;
-  toldHistory.clear();
+  leaveAll();
   live.want("village", villageId);
   refresh().then(prefillFeed);
 }
@@ -239,25 +235,6 @@ export async function refresh() {
     for (const house of houses) live.want("repo", house.repoId);
   } catch (error) {
     if (error.status === 401 && api.token.get()) signedOut();
-  }
-}
-
-async function prefillFeed() {
-  const recent = [...store.roster.peek()].sort((a, b) => (b.lastEventAt ?? 0) - (a.lastEventAt ?? 0));
-  for (const agent of recent.slice(0, PREFILLED_AGENTS)) await tellHistory(agent);
-}
-
-/** The structured past of an agent's session, once: the feed, tests, changes and usage of before this page was opened. */
-export async function tellHistory(agent) {
-  if (toldHistory.has(agent.sessionId)) return;
-  toldHistory.add(agent.sessionId);
-  let after = 0;
-  for (let page = 0; page < HISTORY_PAGES; page++) {
-    const answer = await api.events(agent.sessionId, after, HISTORY_EVENTS).catch(() => null);
-    if (!answer?.items?.length) return;
-    store.dispatch([["history", { agentId: agent.agentId, events: answer.items }]]);
-    after = answer.items.at(-1).seq;
-    if (answer.next === null || answer.next === undefined) return;
   }
 }
 

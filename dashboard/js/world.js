@@ -3,21 +3,17 @@
 // Every reducer may see an event twice, or an old one after a newer one (a replay after a lost connection, the REST
 // answer beside the live stream): the result is the same. Statuses carry the seq that set them, lists are keyed.
 
+import { cut, detailsFrom, left, usageTick } from "./details.js";
 import { baseName, millis } from "./format.js";
 import { alertKey, approvalKey } from "./ids.js";
 import { lastLine, lineOf, lineOfAlert } from "./lines.js";
 import { houseChanged, listedAgents, listedSessions } from "./lists.js";
 import { isFinal } from "./status.js";
-import { EMPTY_STORY, tell } from "./story.js";
 import { okOf } from "./verdict.js";
 
 export { approvalKey };
 
 export const FEED_LINES = 500;
-const SESSION_TESTS = 200;
-const SESSION_TICKS = 120;
-const SESSION_FILES = 300;
-
 export const EMPTY_WORLD = Object.freeze({
   villages: [], // {villageId, name, role, public}
   houses: {}, // by repoId
@@ -32,7 +28,10 @@ export const EMPTY_WORLD = Object.freeze({
 });
 
 
-/** Applies one event. `context`: {villageId, now}, the village that the page looks at, and epoch ms. */
+/**
+ * Applies one event. `context`: {villageId, now, followed}, the village that the page looks at, epoch ms, and the sessions that it
+ * keeps whole: left out, all of them.
+ */
 export function reduce(world, name, data, context) {
   const reducer = REDUCERS[name];
   return reducer === undefined || data === null || typeof data !== "object" ? world : reducer(world, data, context);
@@ -62,6 +61,8 @@ const REDUCERS = {
   house_changed: houseChanged,
   approvals: listedApprovals,
   history,
+  left: (world, { sessionId }) => left(world, sessionId),
+  cut: (world, { sessionId }) => cut(world, sessionId),
 };
 
 // --- agents ----------------------------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ function workStream(world, e, context) {
   if (e.seq > seen) next = { ...next, seen: { ...next.seen, [e.sessionId]: e.seq } };
   next = previewFrom(next, e);
   next = statusFrom(next, e, context.past ? at : context.now, context.past);
-  next = detailsFrom(next, e, at);
+  next = detailsFrom(next, e, at, context);
   const line = lineOf(e);
   return line === null ? next : { ...next, feed: intoFeed(next.feed, { ...line, ...placeOf(e, at) }) };
 }
@@ -153,49 +154,6 @@ function statusFrom(world, e, at, past) {
 function began(world, agent, state, seq, at) {
   if (state !== agent.state || (agent.stateSeq ?? 0) >= seq) return world;
   return patchAgent(world, agent.agentId, { stateAt: at, stateSeq: seq });
-}
-
-const NO_DETAILS = Object.freeze({ tests: [], diff: undefined, files: {}, ticks: [], story: EMPTY_STORY });
-
-function detailsFrom(world, e, at) {
-  const known = world.sessions[e.sessionId] ?? NO_DETAILS;
-  const story = e.seq === undefined ? known.story : tell(known.story, e, at);
-  const listed = details(known, e, at);
-  const next = story === known.story ? listed : { ...listed, story };
-  return next === known ? world : { ...world, sessions: { ...world.sessions, [e.sessionId]: next } };
-}
-
-function details(known, e, at) {
-  const p = e.payload ?? {};
-  switch (e.type) {
-    case "test_start":
-    case "test_finish":
-      return { ...known, tests: keyed(known.tests, { seq: e.seq, at, type: e.type, ...p }, SESSION_TESTS) };
-    case "file_edit":
-      if (p.files) return (known.diff?.seq ?? 0) > e.seq ? known : { ...known, diff: { seq: e.seq, at, ...p } };
-      return touched(known, p.path, "wrote", e.seq, at);
-    case "file_delete":
-      return touched(known, p.path, "deleted", e.seq, at);
-    case "file_read":
-      return touched(known, p.path, "read", e.seq, at);
-    default:
-      return known;
-  }
-}
-
-function touched(known, path, how, seq, at) {
-  const before = known.files[path];
-  if (before !== undefined && before.seq >= seq) return known;
-  const files = { ...known.files, [path]: { path, how, seq, at } };
-  const paths = Object.keys(files);
-  if (paths.length > SESSION_FILES) delete files[paths.reduce((a, b) => (files[a].seq < files[b].seq ? a : b))];
-  return { ...known, files };
-}
-
-/** Inserts by seq, ignores what is there already, keeps the newest `limit`. */
-function keyed(list, item, limit) {
-  if (list.some((other) => other.seq === item.seq)) return list;
-  return [...list, item].sort((a, b) => a.seq - b.seq).slice(-limit);
 }
 
 function intoFeed(feed, line) {
@@ -246,14 +204,6 @@ function alertRaised(world, e, context) {
 
 /** An open alert of these severities is a bug bot: somebody has to look. */
 const isBot = (alert) => alert.severity === "error" || alert.severity === "critical";
-
-function usageTick(world, e, context) {
-  const known = world.sessions[e.sessionId] ?? NO_DETAILS;
-  const at = millis(e.timestamp) ?? context.now;
-  if (known.ticks.some((tick) => tick.at === at)) return world;
-  const ticks = [...known.ticks, { at, units: e.units, intervalMs: e.intervalMs }].sort((a, b) => a.at - b.at).slice(-SESSION_TICKS);
-  return { ...world, sessions: { ...world.sessions, [e.sessionId]: { ...known, ticks } } };
-}
 
 /** The sum of what ticks say: used where the service has not sent its own totals. */
 export function sumUsage(list) {

@@ -69,7 +69,7 @@ CUT = """async () => {
   }
   for (const one of document.querySelectorAll("table")) {
     const beyond = one.getBoundingClientRect().right - one.parentElement.getBoundingClientRect().right;
-    if (beyond > 1 && one.checkVisibility() && !inScroller(one)) found.push(`a table is ${beyond} px wider than its place`);
+    if (beyond > 1 && one.checkVisibility() && !inScroller(one)) found.push(`a table is ${beyond} px too wide`);
   }
   return found;
 }"""

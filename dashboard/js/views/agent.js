@@ -3,7 +3,8 @@
 import { html, useEffect, useState } from "../html.js";
 import { toHouse, toSession, toStart, toVillage, withQuery } from "../routes.js";
 import * as store from "../store.js";
-import { command, tellHistory } from "../town.js";
+import { tellHistory } from "../past.js";
+import { command } from "../town.js";
 import { isFinal } from "../status.js";
 import { ApprovalCard } from "./ask/card.js";
 import { Age, Glyph } from "./bits.js";

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../html.js";
 import { MOST, kindOf, settled, tilesOf } from "../grid.js";
 import { toAgent, toGrid } from "../routes.js";
 import * as store from "../store.js";
-import { tellHistory } from "../town.js";
+import { tellHistory } from "../past.js";
 import { Age, Glyph } from "./bits.js";
 import { Empty } from "./empty.js";
 import { TerminalPane } from "./terminal_pane.js";

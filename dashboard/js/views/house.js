@@ -3,7 +3,8 @@
 import { html, useEffect } from "../html.js";
 import { toStart, toVillage } from "../routes.js";
 import * as store from "../store.js";
-import { openPlace, tellHistory } from "../town.js";
+import { tellHistory } from "../past.js";
+import { openPlace } from "../town.js";
 import { Empty } from "./empty.js";
 import { Feed } from "./feed.js";
 import { HousePicture, pictureOf } from "./house_picture.js";

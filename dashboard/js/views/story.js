@@ -22,13 +22,16 @@ export function Story({ story = EMPTY_STORY }) {
     <div class="chips" role="group" aria-label="Kinds of events">${KINDS.map((one) => html`<button type="button" class="chip" aria-pressed=${kind === one} onClick=${() => setKind(one)}>${one}</button>`)}</div>
     <${Plan} plan=${story.plan} />
     <ol class="story" data-testid="story" ref=${box} tabindex="0" aria-label="What happened, oldest first">
-      ${earlier || story.dropped ? html`<li class="story-more">${earlier ? html`<button type="button" class="link-button" onClick=${() => setMore(more + SHOWN)}>${earlier} earlier</button>` : html`<span class="faint">${story.dropped} earlier are not kept here; the events of the session have them</span>`}</li>` : null}
+      ${earlier || story.dropped || story.cut ? html`<li class="story-more">${earlier ? html`<button type="button" class="link-button" onClick=${() => setMore(more + SHOWN)}>${earlier} earlier</button>` : html`<span class="faint">${notKept(story)}</span>`}</li>` : null}
       ${items.map((item) => html`<${Item} key=${item.key} item=${item} />`)}
       ${items.length ? null : html`<li class="nothing">Nothing yet.</li>`}
     </ol>
     ${fresh ? html`<button type="button" class="button slim story-fresh" onClick=${toEnd}>${fresh} new</button>` : null}
   <//>`;
 }
+
+/** Of a long session the page has its beginning and its latest events. */
+const notKept = ({ dropped, cut }) => (cut ? "Of this long session only the beginning and the latest events are here; its recording has all" : `${dropped} earlier are not kept here; the events of the session have them`);
 
 /** Follows the end while it is in view. */
 function useStick(count, last) {

@@ -234,3 +234,24 @@ function shuffled(list, seed) {
   }
   return list;
 }
+
+test("of a session that is not looked at the page keeps a little, of one that is its whole story", () => {
+  const prompt = (sessionId, seq) => ["work_stream_event", { type: "agent_prompt", agentId: "a", sessionId, seq, timestamp: seq, payload: { text: `p${seq}`, from: "person" } }];
+  const tested = (sessionId, seq) => ["work_stream_event", { type: "test_finish", agentId: "a", sessionId, seq, timestamp: seq, payload: { runId: `r${seq}`, passed: 1, duration: 1 } }];
+  const wrote = (sessionId, seq) => ["work_stream_event", { type: "file_edit", agentId: "a", sessionId, seq, timestamp: seq, payload: { path: `f${seq}` } }];
+  const used = (sessionId, seq) => ["usage_tick", { agentId: "a", sessionId, timestamp: seq, units: { inputTokens: 1 }, intervalMs: 1 }];
+  let world = EMPTY_WORLD;
+  const context = { villageId: "v", now: 1, followed: new Set(["seen"]) };
+  for (let seq = 1; seq <= 400; seq += 4) {
+    for (const id of ["seen", "other"]) {
+      for (const [name, data] of [prompt(id, seq), tested(id, seq + 1), wrote(id, seq + 2), used(id, seq + 3)]) world = reduce(world, name, data, context);
+    }
+  }
+  const sizes = ({ tests, files, ticks, story }) => [tests.length, Object.keys(files).length, ticks.length, Object.keys(story.items).length];
+  assert.deepEqual(sizes(world.sessions.seen), [100, 100, 100, 300]);
+  assert.deepEqual(sizes(world.sessions.other), [20, 60, 10, 0]);
+  world = reduce(world, "left", { sessionId: "seen" }, context);
+  assert.deepEqual(sizes(world.sessions.seen), [20, 60, 10, 0]);
+  assert.equal(world.sessions.seen.files.f399.path, "f399");
+  assert.equal(reduce(world, "cut", { sessionId: "seen" }, context).sessions.seen.story.cut, true);
+});

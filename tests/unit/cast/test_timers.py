@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from townwatch.actors.timers import AGAIN_SECONDS, After, Alarm, Timers, tell_or_later
+from townwatch.actors.timers import AGAIN_SECONDS, After, Alarm, Rings, Timers, tell_or_later
 from townwatch.runtime import MailboxSpec, TrioActor, open_world
 
 
@@ -94,12 +94,12 @@ class Looker(TrioActor):
     def __init__(self, context: Any) -> None:
         super().__init__()
         self.looks: list[float] = []
-        self.alarm = Alarm(context, lambda due: due)
+        self.alarm = Alarm(context)
 
-    def on_receive(self, message: float | str) -> None:
+    def on_receive(self, message: Rings | str) -> None:
         if isinstance(message, str):
             self.alarm.set(self.actor_ref, 0.5)
-        elif self.alarm.rings(message):
+        elif self.alarm.answers(message):
             self.looks.append(trio.current_time())
             self.alarm.set(self.actor_ref, 1.0)
 
