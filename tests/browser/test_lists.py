@@ -132,3 +132,15 @@ def test_a_silent_service_ends_live_and_nothing_is_invented(watcher: Watcher, si
         os.kill(town.process.pid, signal.SIGCONT)
     expect(link).to_have_attribute("data-phase", "live", timeout=30_000)
     expect(page.get_by_test_id("as-of")).to_have_count(0)
+
+
+def test_the_latest_of_a_long_session_is_there_for_who_comes_later(desk: Desk, own_session: OwnSession) -> None:
+    """More events than a page of its history has, and more than four of them."""
+    write = "for n in $(seq 2300); do echo $n > long/$n.txt; done"
+    own_session("Long at work", f"mkdir long; sleep 1; {write}; sleep 4; echo all written; sleep 600")
+    early = desk("")
+    expect(row(early, "Long at work")).to_contain_text("all written", timeout=60_000)
+    late = desk("")
+    row(late, "Long at work").get_by_role("link").first.click()
+    late.get_by_role("tab", name="timeline").click()
+    expect(late.get_by_test_id("story")).to_contain_text("long/2300.txt", timeout=30_000)
