@@ -136,11 +136,12 @@ def test_a_silent_service_ends_live_and_nothing_is_invented(watcher: Watcher, si
 
 def test_the_latest_of_a_long_session_is_there_for_who_comes_later(desk: Desk, own_session: OwnSession) -> None:
     """More events than a page of its history has, and more than four of them."""
-    write = "for n in $(seq 2300); do echo $n > long/$n.txt; done"
-    own_session("Long at work", f"mkdir long; sleep 1; {write}; sleep 4; echo all written; sleep 600")
+    write = "for n in $(seq 600); do echo $n > long/$turn-$n.txt; done"  # no more at once than is told
+    turns = f"for turn in 1 2 3 4; do {write}; sleep 3; done"
+    own_session("Long at work", f"mkdir long; sleep 1; {turns}; echo all written; sleep 600")
     early = desk("")
     expect(row(early, "Long at work")).to_contain_text("all written", timeout=60_000)
     late = desk("")
     row(late, "Long at work").get_by_role("link").first.click()
     late.get_by_role("tab", name="timeline").click()
-    expect(late.get_by_test_id("story")).to_contain_text("long/2300.txt", timeout=30_000)
+    expect(late.get_by_test_id("story")).to_contain_text("long/4-600.txt", timeout=30_000)
