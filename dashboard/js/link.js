@@ -21,9 +21,12 @@ export const FIRST_LINK = Object.freeze({
 const KEPT_ROUND_TRIPS = 30;
 const KEPT_GAPS = 20;
 
-/** Full jitter between half and all of 0.5 s · 2^attempt, at most 10 s. `random` is in [0, 1). */
+/** So many attempts follow each other at the first pause: a blip of some seconds is over at once when it is over. */
+const QUICK = 9;
+
+/** Full jitter between half and all of 0.5 s, later of 0.5 s · 2^n, at most 10 s. `random` is in [0, 1). */
 export function backoff(attempt, random) {
-  const ceiling = Math.min(10_000, 500 * 2 ** Math.min(attempt, 10));
+  const ceiling = Math.min(10_000, 500 * 2 ** Math.min(Math.max(attempt - QUICK, 0), 10));
   return Math.round(ceiling / 2 + (ceiling / 2) * random);
 }
 

@@ -27,6 +27,9 @@ const STREAMS = [
   "house_changed",
 ];
 
+/** So many the service takes in one join. */
+const HOUSES_AT_ONCE = 100;
+
 /** What a join says beside the id: the terminals of a whole village are no load for its page, their last lines are. */
 const MORE = { village: { output: "none" }, agent: { terminal: true } };
 
@@ -36,6 +39,8 @@ export class Live {
     this.hooks = hooks;
     this.wanted = new Map(); // "village demo" → {event, payload}
     this.joined = new Set(); // of `wanted`, on this very connection
+    this.answered = new Set(); // of `joined`, those whose join was confirmed
+    this.gathering = undefined; // the connection on which houses are being joined
     this.before = new Set(); // of `wanted`, on any connection: their next join says since when
     this.queue = [];
     this.pause = FLUSH_MS;
@@ -82,9 +87,11 @@ export class Live {
     this.attempt = 0;
     this.hooks.link({ type: "connected" });
     this.joined.clear();
+    this.answered.clear();
     this.ping();
     const connection = this.socket.id;
-    await Promise.all([...this.wanted.keys()].map((key) => this.join(key)));
+    await Promise.all([...this.wanted].filter(([, room]) => room.kind !== "repo").map(([key]) => this.join(key)));
+    await this.joinHouses();
     if (this.socket.id !== connection) return;
     await this.hooks.joined();
     if (this.socket.id === connection) this.hooks.link({ type: "caught-up" });
@@ -130,7 +137,7 @@ export class Live {
     if (this.wanted.has(key)) return;
     const payload = { [`${kind}Id`]: id, ...MORE[kind] };
     this.wanted.set(key, { kind, id, payload });
-    if (this.socket.connected) this.join(key);
+    if (this.socket.connected) kind === "repo" ? this.joinHouses() : this.join(key);
   }
 
   unwant(kind, id) {
@@ -139,6 +146,7 @@ export class Live {
     if (room === undefined) return;
     this.wanted.delete(key);
     this.before.delete(key);
+    this.answered.delete(key);
     if (this.joined.delete(key)) this.socket.emit(`leave_${kind}`, { [`${kind}Id`]: id });
   }
 
@@ -156,12 +164,39 @@ export class Live {
     const ack = await this.ask(`join_${room.kind}`, since ? { ...room.payload, since } : room.payload);
     if (ack.ok) {
       this.before.add(key);
+      this.answered.add(key);
+      if (room.kind === "village") await this.joinHouses();
       return;
     }
     this.joined.delete(key);
-    if (ack.error?.code === "E_RATE_LIMIT" || ack.error?.code === "E_INTERNAL") {
+    if (mayTryAgain(ack)) {
       await sleep(1000 * (ack.error.retryAfter ?? 2));
       if (this.socket.id === connection) await this.join(key);
+    }
+  }
+
+  /** The houses of the village, a hundred in one join: each alone, two hundred would take a minute. Behind the village's own join, whose `since` brings what was missed. */
+  async joinHouses() {
+    const connection = this.socket.id;
+    if (this.gathering === connection) return;
+    this.gathering = connection;
+    try {
+      while (this.socket.id === connection) {
+        const village = [...this.wanted.values()].find((room) => room.kind === "village" && this.answered.has(`village ${room.id}`));
+        const missing = () => [...this.wanted].filter(([key, room]) => room.kind === "repo" && !this.joined.has(key)).slice(0, HOUSES_AT_ONCE);
+        if (village === undefined || missing().length === 0) return;
+        await this.turn();
+        const rooms = missing(); // those that were wanted meanwhile, too
+        if (this.socket.id !== connection || !this.answered.has(`village ${village.id}`) || rooms.length === 0) continue;
+        for (const [key] of rooms) this.joined.add(key);
+        const ack = await this.ask("join", { ...village.payload, repos: rooms.map(([, room]) => room.id) });
+        if (ack.ok) continue;
+        if (this.socket.id === connection) for (const [key] of rooms) this.joined.delete(key);
+        if (!mayTryAgain(ack)) return;
+        await sleep(1000 * (ack.error.retryAfter ?? 2));
+      }
+    } finally {
+      if (this.gathering === connection) this.gathering = undefined;
     }
   }
 
@@ -229,5 +264,7 @@ export class Live {
     this.socket.disconnect();
   }
 }
+
+const mayTryAgain = (ack) => ack.error?.code === "E_RATE_LIMIT" || ack.error?.code === "E_INTERNAL";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -145,3 +145,25 @@ def test_the_latest_of_a_long_session_is_there_for_who_comes_later(desk: Desk, o
     row(late, "Long at work").get_by_role("link").first.click()
     late.get_by_role("tab", name="timeline").click()
     expect(late.get_by_test_id("story")).to_contain_text("long/4-600.txt", timeout=30_000)
+
+
+def test_the_houses_of_a_village_are_one_join(watcher: Watcher, signed_in: Any, town: Town) -> None:
+    """Of two hundred houses, each alone, the last would be heard of after a minute: a page joins sixteen times in 5 s."""
+    page = watcher.open(DESKTOP, signed_in)
+    sent: list[str] = []
+    page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data))))
+    page.goto(town.url)
+    expect(page.get_by_test_id("house").first).to_be_visible()
+    houses = page.get_by_test_id("house").count()
+
+    def joins() -> list[str]:
+        return [text for text in sent if '"join' in text]
+
+    for _ in range(100):
+        if any('"repos":[' in text for text in joins()):
+            break
+        page.wait_for_timeout(50)
+    page.wait_for_timeout(500)
+    (village, many) = joins()
+    assert '"join_village"' in village
+    assert many.count('"house_') == houses, many
