@@ -22,8 +22,13 @@ TRACEPARENT = "TRACEPARENT"
 _UTF8 = re.compile(r"(?i)utf-?8")
 
 
-def session_environment(own_terminal: bool, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def session_environment(
+    own_terminal: bool, environ: Mapping[str, str] | None = None, directory: Path | None = None
+) -> dict[str, str]:
     """Ours, with the `townwatch` command at the end of the path.
+
+    `directory`: where the session begins; PWD names it. Programs that believe PWD (OpenCode does) would work where the
+    runner was started instead. In its own terminal a name that leads there by links, as shells keep it, stays.
 
     `own_terminal`: the session runs in the terminal in which its runner was started (`townwatch run`) and keeps what is
     said about that one. Else the session's terminal is the page's: 256 colours and more, UTF-8.
@@ -35,8 +40,20 @@ def session_environment(own_terminal: bool, environ: Mapping[str, str] | None = 
         found = {name: value for name, value in found.items() if _FOREIGN.fullmatch(name) is None}
         found |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
         _speak_utf8(found)
+    if directory is not None and not (own_terminal and _same_place(found.get("PWD"), directory)):
+        found.pop("OLDPWD", None)
+        found["PWD"] = str(directory)
     found["PATH"] = os.pathsep.join([found.get("PATH", os.defpath), str(Path(sys.executable).parent)])
     return found
+
+
+def _same_place(named: str | None, directory: Path) -> bool:
+    if named is None or not os.path.isabs(named) or ".." in Path(named).parts:
+        return False
+    try:
+        return os.path.samefile(named, directory)
+    except OSError:
+        return False
 
 
 def _speak_utf8(found: dict[str, str]) -> None:

@@ -61,7 +61,8 @@ class Session:
         together. `rules`: for each question before a person is asked. `leases`: of budgets that it shares with others.
         """
         self.plan = plan
-        self._env = {**session_environment(plan.own_terminal, inherited(plan.account)), **plan.env, **environment}
+        own = session_environment(plan.own_terminal, inherited(plan.account), plan.directory)
+        self._env = {**own, **plan.env, **environment}
         redactor = Redactor(secrets_of(self._env))
         self.events = SessionEvents(plan, recorder, redactor)
         self.lifecycle, self.usage = self.events.lifecycle, self.events.usage
@@ -73,14 +74,13 @@ class Session:
         self.agent: AgentHost | None = None
         """Beside a command that is an agent's CLI."""
         self.exit: CommandExit | None = None
-        self._recorder = recorder
+        self._recorder, self._shared = recorder, shared
         self._terminal: Terminal | None = None
         self._started_ns = 0
         self._began = time.monotonic()
         self._stop_reason: str | None = None
         self._stop_asked, self._kill_asked, self._gone = trio.Event(), trio.Event(), trio.Event()
         self._stop_soon_asked, self._stop_soon_reason = trio.Event(), cast(str | None, None)
-        self._shared = shared
         self._observers: Observers | None = None
         self._place = place.SessionPlace()
         self._start_error: CannotStart | None = None

@@ -148,7 +148,7 @@ def test_the_latest_of_a_long_session_is_there_for_who_comes_later(desk: Desk, o
 
 
 def test_the_houses_of_a_village_are_one_join(watcher: Watcher, signed_in: Any, town: Town) -> None:
-    """Of two hundred houses, each alone, the last would be heard of after a minute: a page joins sixteen times in 5 s."""
+    """Each alone, the last of two hundred would be joined after a minute: a page joins sixteen times in 5 s."""
     page = watcher.open(DESKTOP, signed_in)
     sent: list[str] = []
     page.on("websocket", lambda socket: socket.on("framesent", lambda data: sent.append(str(data))))

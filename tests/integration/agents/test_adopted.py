@@ -41,6 +41,7 @@ def files_of(home: Path) -> dict[Path, int]:
 async def test_what_began_outside_is_listed_and_goes_on(bench: Bench, agent: Place, model: fake_model.Model) -> None:
     provider, home = agent.kind.provider, Path(agent.env["HOME"])
     env = {**os.environ, **agent.env, "PATH": os.pathsep.join([agent.env["PATH"], os.environ["PATH"]])}
+    env["PWD"] = str(bench.directory)  # as a shell there has it
     none = await trio.to_thread.run_sync(listing.conversations, env)
     assert (none.conversations, none.unknown) == ([], [])
     command = [str(agent.program), *ALONE[provider]]

@@ -1,6 +1,7 @@
 """A session that REST started, with nobody at a terminal: programs that ask their terminal get an answer."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -101,6 +102,38 @@ def test_a_daemons_session_gets_the_environment_of_the_pages_terminal() -> None:
     assert found["PATH"].startswith("/usr/bin:")
     german = session_environment(own_terminal=False, environ={"LANG": "de_DE.UTF-8"})
     assert german["LANG"] == "de_DE.UTF-8"
+
+
+async def test_a_dispatched_command_is_told_the_directory_it_works_in(
+    far: Far, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PWD", "/somewhere/else")
+    body: dict[str, Any] = {
+        "villageId": "demo",
+        "providerId": "command",
+        "command": ["printenv", "PWD"],
+        "repoRef": {"provider": "local", "path": str(far.directory)},
+        "task": {"title": "where", "goal": "say where"},
+    }
+    made = await far.http.post("/api/runner/sessions", json=body)
+    assert made.status_code == 201, made.text
+    with trio.fail_after(15):
+        while made.json()["sessionId"] not in far.runner.sessions:
+            await trio.sleep(0.02)
+    session = far.runner.sessions[made.json()["sessionId"]]
+    await far.sees(session, str(far.directory))
+
+
+def test_a_session_is_told_where_it_begins_and_not_where_its_runner_was_started(tmp_path: Path) -> None:
+    own, there, name = {"PWD": "/srv/runner", "OLDPWD": "/root"}, tmp_path / "there", tmp_path / "name"
+    there.mkdir()
+    name.symlink_to(there)
+    assert session_environment(False, own, there)["PWD"] == str(there)
+    assert "OLDPWD" not in session_environment(False, own, there)
+    assert session_environment(True, own, there)["PWD"] == str(there)
+    as_a_shell_has_it = {"PWD": str(name), "OLDPWD": "/root"}
+    assert session_environment(True, as_a_shell_has_it, there)["PWD"] == str(name)
+    assert session_environment(True, as_a_shell_has_it, there)["OLDPWD"] == "/root"
 
 
 def test_a_session_in_a_persons_own_terminal_keeps_what_is_said_about_it() -> None:
