@@ -2,6 +2,10 @@
 
 /** A pause longer than this (ms) is this long when idle time is skipped. */
 export const IDLE_MS = 2_000;
+/** Events of a session that are played as one: beginning with 1, so many of its numbers. */
+export const PART = 200_000;
+/** Events before a part that are read to have its terminal as it stood: what was drawn before them is not on the screen. */
+export const LEAD = 20_000;
 export const SPEEDS = [1, 2, 4, 8, 16];
 
 /** Runner events, oldest first → {frames, marks}. A frame: {seq, at, data} or {seq, at, cols, rows}. */
@@ -16,6 +20,9 @@ export function filmed(events) {
   }
   return { frames, marks };
 }
+
+/** How many parts a session with so many events has. */
+export const partsOf = (events) => Math.max(1, Math.ceil((events ?? 0) / PART));
 
 function frameOf(event) {
   if (event.type === "TERMINAL_CHUNK") return { seq: event.seq, at: event.ts, data: event.data };

@@ -15,6 +15,9 @@ export const EMPTY_STORY = Object.freeze({
 /** Items beyond this: the oldest are dropped, and the story says so. */
 export const MOST_ITEMS = 3000;
 
+/** The story of many work_stream_events [[event, at], …], with all of their items. One by one, each would copy what is there. */
+export const storyOf = (events) => events.reduce((story, [e, at]) => tell(story, e, at), { ...EMPTY_STORY, items: {}, growing: true });
+
 /** A work_stream_event → the story after it. */
 export function tell(story, e, at) {
   const payload = e.payload ?? {};
@@ -96,6 +99,7 @@ function merged(story, key, kind, e, fields, at, any = false) {
   const present = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
   const both = newer || any ? { ...known, ...present } : { ...present, ...known };
   const item = { ...both, key, kind, seq: Math.min(known?.seq ?? e.seq, e.seq), last: Math.max(known?.last ?? e.seq, e.seq), at: Math.min(known?.at ?? at, at) };
+  if (story.growing) return ((story.items[key] = item), story);
   const items = { ...story.items, [key]: item };
   const keys = Object.keys(items);
   if (keys.length <= MOST_ITEMS) return { ...story, items };

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -12,6 +13,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 
 Desk = Callable[[str], Any]
+OwnSession = Callable[[str, str], None]
 PATIENCE = 60_000
 SCRIPT = "printf 'before\\n'; printf '\\033[31mcan\\033[0mary <i>4711</i>\\n'; sleep 1; clear; printf 'behind it\\n'"
 
@@ -79,3 +81,41 @@ def test_history_and_player_fit_a_phone(watcher: Watcher, signed_in: Any, town: 
     page.get_by_test_id("past").first.get_by_role("link").click()
     expect(page.get_by_test_id("player")).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_session_of_any_size_is_played_in_parts(desk: Desk, own_session: OwnSession, town: Town) -> None:
+    """With parts of twenty events instead of 200 000."""
+    lines = "for n in $(seq 70); do echo line $n of seventy; sleep 0.07; done"
+    own_session("Seventy lines", f"{lines}; echo the end")
+    page = desk("")
+
+    def short_parts(route: Any) -> None:
+        answer = route.fetch()
+        text = answer.text().replace("PART = 200_000", "PART = 20").replace("LEAD = 20_000", "LEAD = 5")
+        route.fulfill(response=answer, body=text)
+
+    page.route("**/js/replay.js*", short_parts)
+    row = page.get_by_test_id("agent").filter(has_text="Seventy lines")
+    expect(row).to_contain_text("exited by itself", timeout=60_000)
+    agent = row.get_by_role("link").first.get_attribute("href") or ""
+    session = page.evaluate(
+        """async (id) => { const { agents } = await import(`${location.origin}/js/store.js`);
+        return agents.peek()[id].sessionId; }""",
+        unquote(agent.removeprefix("#/a/")),
+    )
+    page.goto(f"{town.url}#/s/{session}")
+    page.reload()
+    part, glass = page.get_by_test_id("part"), page.get_by_test_id("replay")
+    expect(part).to_have_text(re.compile(r"part ([4-9]|1\d) of \1$"))
+    expect(glass).to_contain_text("the end")
+    number = int((part.inner_text()).split()[1])
+    page.get_by_role("link", name="earlier").click()
+    expect(part).to_have_text(f"part {number - 1} of {number}")
+    expect(glass).to_contain_text("of seventy")
+    expect(glass).not_to_contain_text("the end")
+    page.goto(f"{town.url}#/s/{session}?part=1")
+    expect(glass).to_contain_text("line 1 of seventy")
+    expect(page.get_by_role("link", name="earlier")).to_have_count(0)
+    page.goto(f"{town.url}#/s/{session}?at=45")
+    expect(part).to_have_text(f"part 3 of {number}")
+    expect(page.get_by_test_id("player")).to_have_attribute("data-seq", "45")

@@ -3,6 +3,7 @@
 import * as api from "../api.js";
 import { plural, spelled } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
+import { LEAD, PART, partsOf } from "../replay.js";
 import { toAgent, toHistory, toSession, withQuery } from "../routes.js";
 import { isFinal } from "../status.js";
 import * as store from "../store.js";
@@ -11,51 +12,70 @@ import { Empty } from "./empty.js";
 import { Reel } from "./reel.js";
 import { ShareButton } from "./share.js";
 
-/** Events and characters of output that are read; a session that has more says so. */
-const MOST_EVENTS = 200_000;
+/** Characters of output that are read of a part; one that has more says so. */
 const MOST_CHARS = 48_000_000;
 const FOLLOW_MS = 2_000;
 const AGAIN_MS = 5_000;
-/** While a long session is read, it is drawn anew this often. */
+/** While a part is read, it is drawn anew this often, and not before it has grown by a quarter: each time costs as much as it is long. */
 const DRAW_MS = 500;
+const GROWN = 1.25;
 
 export function PlayerPage({ sessionId }) {
-  const film = useFilm(sessionId);
+  const { part, at } = store.route.value.query;
+  const film = useFilm(sessionId, Number(part) || Math.ceil(Number(at) / PART) || null);
   if (film.error && !film.session) return html`<${Empty} whole title=${film.error}><p><a href=${toHistory()}>Back to the history</a></p><//>`;
   if (!film.session) return html`<${Empty} whole quiet title="Opening the session …" />`;
-  return html`<${Player} film=${film} />`;
+  return html`<${Player} key=${film.part} film=${film} />`;
 }
 
-/** The session and its events, read in parts; of a live one, what comes: {session, events, whole, error}. */
-function useFilm(sessionId) {
-  const [film, setFilm] = useState({ session: null, events: [], whole: false, error: "" });
+const NO_FILM = Object.freeze({ session: null, part: undefined, lead: [], events: [], read: 0, whole: false, error: "" });
+
+/**
+ * A part of the session, read page by page; of a live one's last part, what comes: {session, part, lead, events, read, whole, full,
+ * error}. lead: events before the part. part: from 1; null: the last one.
+ */
+function useFilm(sessionId, part) {
+  const [film, setFilm] = useState(NO_FILM);
   useEffect(() => {
     const reading = { over: false };
-    read(sessionId, reading, setFilm);
+    setFilm(NO_FILM);
+    read(sessionId, part, reading, setFilm);
     return () => void (reading.over = true);
-  }, [sessionId]);
+  }, [sessionId, part]);
   return film;
 }
 
-async function read(sessionId, reading, setFilm) {
+async function read(sessionId, wanted, reading, setFilm) {
+  const lead = [];
   const events = [];
   let chars = 0;
-  let shown = { at: 0, events: -1, state: "" };
+  let shown = { at: 0, events: 0, state: "" };
   try {
     let session = await api.session(sessionId);
-    for (let after = 0; !reading.over; ) {
+    const parts = partsOf(session.lastEventSeq);
+    const part = Math.min(parts, Math.max(1, wanted ?? parts));
+    const first = (part - 1) * PART + 1;
+    const last = part * PART;
+    for (let after = Math.max(0, first - 1 - LEAD); !reading.over; ) {
       const answer = await api.film(sessionId, after);
-      for (const event of answer.items) (events.push(event), chars += event.data?.length ?? 0);
-      after = events.at(-1)?.seq ?? after;
-      const full = events.length >= MOST_EVENTS || chars >= MOST_CHARS;
-      const whole = answer.next === null && !full;
       if (reading.over) return;
-      const changed = events.length !== shown.events || session.state !== shown.state;
-      if (changed && (whole || full || Date.now() - shown.at > DRAW_MS)) {
-        setFilm({ session, events: events.slice(), whole, full, error: "" });
-        shown = { at: Date.now(), events: events.length, state: session.state };
+      for (const event of answer.items) {
+        if (event.seq > last) break;
+        (event.seq < first ? lead : events).push(event);
+        chars += event.data?.length ?? 0;
       }
-      if (full || (whole && isFinal(session.state))) return;
+      after = answer.items.at(-1)?.seq ?? after;
+      const over = after >= last;
+      if (over && !isFinal(session.state)) session = await api.session(sessionId); // it may have a next part by now
+      const full = chars >= MOST_CHARS;
+      const whole = over || (answer.next === null && !full);
+      const changed = events.length !== shown.events || session.state !== shown.state;
+      const grown = events.length >= shown.events * GROWN && Date.now() - shown.at > DRAW_MS;
+      if (changed && (whole || full || grown)) {
+        setFilm({ session, part, lead, events: events.slice(), read: events.length, whole, full, error: "" });
+        shown = { at: Date.now(), events: events.length, state: session.state };
+      } else if (changed) setFilm((known) => ({ ...known, read: events.length }));
+      if (full || over || (whole && isFinal(session.state))) return;
       if (!whole) continue;
       await new Promise((done) => setTimeout(done, FOLLOW_MS));
       session = await api.session(sessionId);
@@ -64,34 +84,43 @@ async function read(sessionId, reading, setFilm) {
     if (reading.over) return;
     const gone = error.status === 404 || error.status === 403 || error.status === 401;
     setFilm((known) => ({ ...known, error: gone ? error.message : `${error.message}; trying again` }));
-    if (!gone) setTimeout(() => reading.over || read(sessionId, reading, setFilm), AGAIN_MS);
+    if (!gone) setTimeout(() => reading.over || read(sessionId, wanted, reading, setFilm), AGAIN_MS);
   }
 }
 
 function Player({ film }) {
-  const { session, events } = film;
+  const { session, lead, events } = film;
   const { at } = store.route.value.query;
   const live = !isFinal(session.state);
   /** Browsers take few changes of the address in a minute: not while it plays, nor while the scrubber moves. */
   const link = (to) => history.replaceState(null, "", withQuery(location.hash, { at: to }));
   const end = (here) => html`<${CopyLink} sessionId=${session.sessionId} seq=${here} />${store.canDrive.value ? html`<${ShareButton} session=${session} events=${events} here=${here} />` : null}`;
-  return html`<${Reel} name=${session.agentName} agentId=${session.agentId} events=${events} from=${Number(at) || null} live=${live} linked=${at} link=${link} head=${html`<${Head} film=${film} live=${live} />`} end=${end} />`;
+  return html`<${Reel} name=${session.agentName} agentId=${session.agentId} lead=${lead} events=${events} from=${Number(at) || null} live=${live} linked=${at} link=${link} head=${html`<${Head} film=${film} live=${live} />`} end=${end} />`;
 }
 
 function Head({ film, live }) {
-  const { session, events } = film;
-  const first = events[0]?.seq ?? 1;
-  const reading = !film.whole && !film.full ? `reading: ${events.length} of ${plural(session.lastEventSeq, "event")}` : "";
-  const cut = film.full ? `only the first ${events.length} of ${plural(session.lastEventSeq, "event")} are here; "events.ndjson" has all` : "";
-  const gone = first > 1 ? `events 1 to ${first - 1} were removed` : "";
+  const { session, events, part } = film;
+  const of = partsOf(session.lastEventSeq);
+  const begin = (part - 1) * PART + 1;
+  const first = events[0]?.seq ?? begin;
+  const reading = !film.whole && !film.full ? `reading: ${film.read} of ${plural(Math.min(PART, session.lastEventSeq - begin + 1), "event")}` : "";
+  const cut = film.full ? `only the first ${events.length} events of this part are here; "events.ndjson" has all` : "";
+  const gone = first > begin ? `events ${begin} to ${first - 1} were removed` : "";
   const tone = session.state === "FAILED" ? "fail" : live ? "work" : "done";
   return html`<header class="player-head">
     <h1><${Glyph} tone=${tone} /> <bdi>${session.agentName}</bdi></h1>
     <span class="soft"><bdi>${store.houseNameOf(session)}</bdi>${session.startedBy ? html` · started by <bdi>${session.startedBy.name ?? session.startedBy.userId}</bdi>` : null} · ${live ? "live" : session.state === "FAILED" ? "failed" : "done"}${session.reason ? html` <span class="faint">(${spelled(session.reason)})</span>` : null}</span>
     <span class="faint small" role="status">${[reading, cut, gone, film.error].filter(Boolean).join(" · ")}</span>
+    ${of > 1 ? html`<nav class="player-parts" aria-label="Parts of the session">
+      ${part > 1 ? html`<a class="button slim" href=${toPart(session.sessionId, part - 1)}>‹ earlier</a>` : null}
+      <span class="soft num" data-testid="part">part ${part} of ${of}</span>
+      ${part < of ? html`<a class="button slim" href=${toPart(session.sessionId, part + 1)}>later ›</a>` : null}
+    </nav>` : null}
     <span class="push">${live ? html`<a class="button slim" href=${toAgent(session.agentId)}>Open the agent</a>` : null}</span>
   </header>`;
 }
+
+const toPart = (sessionId, part) => withQuery(toSession(sessionId), { part: String(part) });
 
 function CopyLink({ sessionId, seq }) {
   const [said, copy] = useCopy();

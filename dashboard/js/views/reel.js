@@ -3,7 +3,7 @@
 import { clock, duration, spelled } from "../format.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../html.js";
 import { bars, clocked, filmed, nextMark, placeOf, SPEEDS } from "../replay.js";
-import { EMPTY_STORY, inOrder, tell } from "../story.js";
+import { inOrder, storyOf } from "../story.js";
 import { Screen } from "../terminal.js";
 import { fromRunnerEvent } from "../world.js";
 import { Panel } from "./bits.js";
@@ -13,17 +13,18 @@ const WRITE_CHARS = 262_144;
 const STEP_MS = 80;
 const SLOTS = 240;
 const AROUND = 120;
+const NOTHING = Object.freeze([]);
 
 /**
- * events: oldest first. before: the terminal before the first of them. from: the seq where it begins; null: the end, and what comes
+ * events: oldest first. before: the terminal before the first of them. lead: events before them, for the terminal alone. from: the seq where it begins; null: the end, and what comes
  * behind it. linked: the seq in the address; link: called with the one to put there, "" for the end. end: (seq) → what ends the bar.
  */
-export function Reel({ name, agentId, events, before = null, from = null, live = false, linked, link = () => {}, head, end = () => null }) {
+export function Reel({ name, agentId, events, before = null, lead = NOTHING, from = null, live = false, linked, link = () => {}, head, end = () => null }) {
   const [skip, setSkip] = useState(true);
   const [speed, setSpeed] = useState(1);
   const [playing, setPlaying] = useState(false);
   const [seq, setSeq] = useState(from);
-  const { frames, marks } = useMemo(() => withScreen(filmed(events), before, events[0]), [events, before]);
+  const { frames, marks } = useMemo(() => withScreen(filmed(events), before, lead, events[0]), [events, before, lead]);
   const { moments, length } = useMemo(() => clocked(events, skip), [events, skip]);
   const last = moments.at(-1)?.seq ?? 0;
   const here = Math.min(seq ?? last, last);
@@ -71,7 +72,8 @@ export function Reel({ name, agentId, events, before = null, from = null, live =
 }
 
 /** The frames begin with the terminal as it stood before the first event. */
-function withScreen(film, before, first) {
+function withScreen(film, before, lead, first) {
+  if (lead.length) return { ...film, frames: [...filmed(lead).frames, ...film.frames] };
   if (!before || !first) return film;
   const at = { seq: first.seq - 1, at: first.ts };
   return { ...film, frames: [{ ...at, cols: before.cols, rows: before.rows }, { ...at, data: before.data }, ...film.frames] };
@@ -163,15 +165,15 @@ function Track({ moments, length, marks, time, show, seek }) {
 /** The timeline around this moment; a time in it is a place to go to. */
 function Moments({ events, agentId, here, seek }) {
   const items = useMemo(() => {
-    let story = EMPTY_STORY;
+    const told = [];
     const alerts = [];
     for (const event of events) {
-      if (event.providerEvent?.type === "session_diff") continue; // its text is the changes' to show
-      const told = fromRunnerEvent(event, agentId);
-      if (told?.[0] === "work_stream_event") story = tell(story, told[1], event.ts);
-      if (told?.[0] === "alert_raised") alerts.push({ key: `alert:${event.seq}`, kind: "line", seq: event.seq, at: event.ts, tone: "fail", text: `alert: ${event.title}` });
+      if (event.type === "TERMINAL_CHUNK" || event.providerEvent?.type === "session_diff") continue; // its text is the changes' to show
+      const [name, e] = fromRunnerEvent(event, agentId) ?? [];
+      if (name === "work_stream_event") told.push([e, event.ts]);
+      if (name === "alert_raised") alerts.push({ key: `alert:${event.seq}`, kind: "line", seq: event.seq, at: event.ts, tone: "fail", text: `alert: ${event.title}` });
     }
-    return inOrder({ items: [...Object.values(story.items), ...alerts] });
+    return inOrder({ items: [...Object.values(storyOf(told).items), ...alerts] });
   }, [events]);
   const box = useRef(null);
   const current = placeOf(items, "seq", here);

@@ -5,7 +5,8 @@ import { test } from "node:test";
 
 import { asked, byDay, foundText, indexText, parts, searched, took } from "../../../dashboard/js/history.js";
 import { parseRoute, toSession } from "../../../dashboard/js/routes.js";
-import { bars, clocked, filmed, IDLE_MS, nextMark, placeOf } from "../../../dashboard/js/replay.js";
+import { EMPTY_STORY, MOST_ITEMS, storyOf, tell } from "../../../dashboard/js/story.js";
+import { bars, clocked, filmed, IDLE_MS, nextMark, PART, partsOf, placeOf } from "../../../dashboard/js/replay.js";
 
 const NOW = new Date(2026, 10, 29, 20, 0).getTime();
 
@@ -72,4 +73,17 @@ test("a pause is as long as it was, or short when idle is skipped; time never go
   assert.deepEqual([placeOf(whole.moments, "time", 499), placeOf(whole.moments, "time", 500), placeOf(whole.moments, "seq", 0)], [0, 2, -1]);
   assert.deepEqual(bars(whole.moments, whole.length, 2), [3, 4]);
   assert.deepEqual(clocked([], true), { moments: [], length: 0 });
+});
+
+test("a session is played in parts of so many events", () => {
+  assert.deepEqual([undefined, 0, 1, PART, PART + 1, 3 * PART].map(partsOf), [1, 1, 1, 1, 2, 3]);
+});
+
+test("many events make the same story at once as one by one, and more of it", () => {
+  const events = Array.from({ length: 40 }, (_, i) => [{ type: i % 3 ? "agent_tool" : "agent_message", sessionId: "s", seq: i + 1, payload: i % 3 ? { id: `t${i >> 1}`, name: "Bash", status: i % 2 ? "started" : "done" } : { id: `m${i}`, text: `m${i}` } }, i]);
+  const { growing, ...all } = storyOf(events);
+  assert.deepEqual(all, events.reduce((story, [e, at]) => tell(story, e, at), EMPTY_STORY));
+  const many = Array.from({ length: MOST_ITEMS + 500 }, (_, i) => [{ type: "agent_message", sessionId: "s", seq: i + 1, payload: { id: `m${i}`, text: "x" } }, i]);
+  assert.equal(Object.keys(storyOf(many).items).length, MOST_ITEMS + 500);
+  assert.deepEqual(EMPTY_STORY.items, {});
 });
