@@ -75,9 +75,10 @@ def opencode_home(home: Path, work: Path, model: str) -> dict[str, str]:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": f"{model}/v1", "apiKey": KEY},
-        "models": {"scripted": {"limit": {"context": 100_000, "output": 8000}}},
+        "models": dict.fromkeys(("scripted", "other"), {"limit": {"context": 100_000, "output": 8000}}),
     }
     settings = {
+        "$schema": "https://opencode.ai/config.json",  # it writes that itself where it is not there
         "model": "fake/scripted",
         "permission": {"bash": "ask", "edit": "ask"},
         "autoupdate": False,

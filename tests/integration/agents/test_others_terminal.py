@@ -62,6 +62,7 @@ async def test_gemini_s_dialogs_are_refused_by_rules_from_afar_and_in_the_termin
             assert "a yes in its terminal only" in refused.error.message
             await trio.sleep(1)
             assert (await seen.decide(asked, "deny")).ok
+            await seen.until(lambda found: len(found.resolved) == 2)
             assert seen.resolved[1] == ("deny", "ada")
             assert await seen.turn_ends() == "interrupted"
             await seen.is_now("idle")
