@@ -75,7 +75,7 @@ def opencode_home(home: Path, work: Path, model: str) -> dict[str, str]:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "options": {"baseURL": f"{model}/v1", "apiKey": KEY},
-        "models": dict.fromkeys(("scripted", "other"), {"limit": {"context": 100_000, "output": 8000}}),
+        "models": {name: {"limit": {"context": 100_000, "output": 8000}} for name in ("scripted", "other")},
     }
     settings = {
         "$schema": "https://opencode.ai/config.json",  # it writes that itself where it is not there
