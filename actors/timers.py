@@ -16,6 +16,8 @@ from townwatch.runtime.tasks import TaskOwner
 
 AGAIN_SECONDS = 1.0
 """After which a message that was refused is tried again."""
+LOST_SECONDS = 10.0
+"""An alarm so long overdue is set anew: whoever kept it, or was to be told, may have ended."""
 
 
 @attrs.frozen
@@ -56,10 +58,12 @@ class Alarm:
 
     def set(self, target: Ref, seconds: float) -> None:
         """Tell the target `Rings` in so many seconds, unless it is told earlier anyway."""
-        due = trio.current_time() + seconds
-        if due < self._due:
-            self._due = due
-            tell_if_alive(self._context.timers, After(seconds, target, Rings(due)))
+        now = trio.current_time()
+        lost = self._due < now - LOST_SECONDS
+        if now + seconds < self._due or lost:
+            due = now + seconds
+            told = tell_if_alive(self._context.timers, After(seconds, target, Rings(due)))
+            self._due = due if told else math.inf
 
     def answers(self, rings: Rings) -> bool:
         """Return whether it is this one that counts; then none is set any more."""

@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 import trio
 
-from townwatch.actors.timers import AGAIN_SECONDS, After, Alarm, Rings, Timers, tell_or_later
+from townwatch.actors.timers import AGAIN_SECONDS, LOST_SECONDS, After, Alarm, Rings, Timers, tell_or_later
 from townwatch.runtime import MailboxSpec, TrioActor, open_world
 
 
@@ -117,6 +117,23 @@ async def test_an_alarm_rings_at_the_earliest_moment_it_was_set_to_and_once(auto
         await trio.sleep(3.4)
         looks = [round(at - begun, 6) for at in await looker.proxy().looks]
         assert looks == [0.5, *(round(0.9 * n + 0.5, 1) for n in range(1, 11)), 10.5, 11.5]
+
+
+async def test_an_alarm_that_nobody_kept_or_that_was_lost_can_be_set_again(autojump_clock: Any) -> None:
+    async with open_world():
+        context = cast(Any, _Context())
+        looker = Looker.start(context)
+        looker.tell("hurry")  # while there are no timers
+        await trio.sleep(1)
+        context.timers = Timers.start(context)
+        looker.tell("hurry")
+        await trio.sleep(0.6)
+        assert len(await looker.proxy().looks) == 1
+        context.due.clear()  # lost
+        await trio.sleep(LOST_SECONDS + 1)
+        looker.tell("hurry")
+        await trio.sleep(0.6)
+        assert len(await looker.proxy().looks) == 2
 
 
 async def test_what_finds_no_room_is_told_when_there_is_some(autojump_clock: Any) -> None:
