@@ -72,6 +72,8 @@ def call_of(step: Step, asked: Asked) -> Call | None:
     places = _IN_DIRECTORY.findall(text)
     if "file_path" in given and places and not tool.freeform:
         given["file_path"] = f"{places[-1]}/{given['file_path']}"
+    if tool.name == "task" and "subagent_type" in given:  # OpenCode's name for it
+        given["subagent_type"] = "general"
     if tool.freeform:
         lines = "".join(f"+{line}\n" for line in str(given.get("content", "")).splitlines())
         patch = f"*** Begin Patch\n*** Add File: {given.get('file_path')}\n{lines}*** End Patch"
