@@ -91,9 +91,8 @@ export class Live {
     this.ping();
     const connection = this.socket.id;
     await Promise.all([...this.wanted].filter(([, room]) => room.kind !== "repo").map(([key]) => this.join(key)));
-    await this.joinHouses();
     if (this.socket.id !== connection) return;
-    await this.hooks.joined();
+    await Promise.all([this.joinHouses(), this.hooks.joined()]);
     if (this.socket.id === connection) this.hooks.link({ type: "caught-up" });
   }
 
@@ -165,7 +164,7 @@ export class Live {
     if (ack.ok) {
       this.before.add(key);
       this.answered.add(key);
-      if (room.kind === "village") await this.joinHouses();
+      if (room.kind === "village") this.joinHouses();
       return;
     }
     this.joined.delete(key);
