@@ -21,12 +21,13 @@ export const FIRST_LINK = Object.freeze({
 const KEPT_ROUND_TRIPS = 30;
 const KEPT_GAPS = 20;
 
-/** So many attempts follow each other at the first pause: a blip of some seconds is over at once when it is over. */
-const QUICK = 9;
+/** So many attempts follow each other fast: a blip of some seconds is over at once when it is over. */
+const QUICK = 14;
+const QUICK_MS = 300;
 
-/** Full jitter between half and all of 0.5 s, later of 0.5 s · 2^n, at most 10 s. `random` is in [0, 1). */
+/** Full jitter between half and all of 0.3 s, later of 0.5 s · 2^n, at most 10 s. `random` is in [0, 1). */
 export function backoff(attempt, random) {
-  const ceiling = Math.min(10_000, 500 * 2 ** Math.min(Math.max(attempt - QUICK, 0), 10));
+  const ceiling = attempt < QUICK ? QUICK_MS : Math.min(10_000, 500 * 2 ** Math.min(attempt - QUICK, 10));
   return Math.round(ceiling / 2 + (ceiling / 2) * random);
 }
 

@@ -89,7 +89,7 @@ test("a gap is said in bytes where they are known, else in events", () => {
 });
 
 test("the back-off grows, is spread, and has a ceiling", () => {
-  assert.deepEqual([backoff(0, 0), backoff(0, 0.999), backoff(9, 0.999), backoff(12, 0), backoff(50, 0.999)], [250, 500, 500, 2000, 9995]);
+  assert.deepEqual([backoff(0, 0), backoff(13, 0.999), backoff(14, 0.999), backoff(17, 0), backoff(50, 0.999)], [150, 300, 500, 2000, 9995]);
 });
 
 test("joins stay below the service's limit", () => {
