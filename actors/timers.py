@@ -17,7 +17,7 @@ from townwatch.runtime.tasks import TaskOwner
 AGAIN_SECONDS = 1.0
 """After which a message that was refused is tried again."""
 LOST_SECONDS = 10.0
-"""An alarm so long overdue is set anew: whoever kept it, or was to be told, may have ended."""
+"""An alarm so long overdue is set anew: the actor that kept it may have ended."""
 
 
 @attrs.frozen
