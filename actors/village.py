@@ -90,7 +90,8 @@ class VillageActor(TrioActor):
             case m.HouseRenamed(repo_id=repo_id):
                 return self._renamed(repo_id)
             case m.RunnerStatus(runner_id=runner_id, status=status):
-                self._runner_status(runner_id, status)
+                # Those that waited for room may come behind a later one: what is so now is told.
+                self._runner_status(runner_id, self._context.last_seen.get(runner_id, (status, 0.0))[0])
             case m.Announce(event=event, payload=payload, agent_id=agent_id, village=village):
                 rooms = (*((self._room,) if village else ()), scopes.agent_room(self.village_id, agent_id))
                 self._context.outlet.publish(event, encode(payload), rooms)

@@ -24,10 +24,13 @@ export function filmed(events) {
 /** How many parts a session with so many events has. */
 export const partsOf = (events) => Math.max(1, Math.ceil((events ?? 0) / PART));
 
+/** Whether an event says how large the terminal is. */
+export const isSize = ({ providerEvent: size }) => size?.type === "terminal_resized" && size.cols > 0 && size.rows > 0;
+
 function frameOf(event) {
   if (event.type === "TERMINAL_CHUNK") return { seq: event.seq, at: event.ts, data: event.data };
   const size = event.providerEvent;
-  if (size?.type === "terminal_resized" && size.cols > 0 && size.rows > 0) return { seq: event.seq, at: event.ts, cols: size.cols, rows: size.rows };
+  if (isSize(event)) return { seq: event.seq, at: event.ts, cols: size.cols, rows: size.rows };
   return undefined;
 }
 

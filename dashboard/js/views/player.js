@@ -3,7 +3,7 @@
 import * as api from "../api.js";
 import { plural, spelled } from "../format.js";
 import { html, useEffect, useState } from "../html.js";
-import { LEAD, PART, partsOf } from "../replay.js";
+import { isSize, LEAD, PART, partsOf } from "../replay.js";
 import { toAgent, toHistory, toSession, withQuery } from "../routes.js";
 import { isFinal } from "../status.js";
 import * as store from "../store.js";
@@ -49,31 +49,32 @@ async function read(sessionId, wanted, reading, setFilm) {
   const lead = [];
   const events = [];
   let chars = 0;
-  let shown = { at: 0, events: 0, state: "" };
+  let shown = { at: 0, events: 0, state: "", whole: false };
   try {
     let session = await api.session(sessionId);
     const parts = partsOf(session.lastEventSeq);
     const part = Math.min(parts, Math.max(1, wanted ?? parts));
     const first = (part - 1) * PART + 1;
     const last = part * PART;
+    if (first - 1 > LEAD) lead.push(...(await api.film(sessionId, 0)).items.filter(isSize)); // what is told once, at the beginning
     for (let after = Math.max(0, first - 1 - LEAD); !reading.over; ) {
       const answer = await api.film(sessionId, after);
       if (reading.over) return;
       for (const event of answer.items) {
         if (event.seq > last) break;
-        (event.seq < first ? lead : events).push(event);
-        chars += event.data?.length ?? 0;
+        if (event.seq < first) lead.push(event);
+        else (events.push(event), chars += event.data?.length ?? 0);
       }
       after = answer.items.at(-1)?.seq ?? after;
       const over = after >= last;
       if (over && !isFinal(session.state)) session = await api.session(sessionId); // it may have a next part by now
       const full = chars >= MOST_CHARS;
       const whole = over || (answer.next === null && !full);
-      const changed = events.length !== shown.events || session.state !== shown.state;
+      const changed = events.length !== shown.events || session.state !== shown.state || whole !== shown.whole;
       const grown = events.length >= shown.events * GROWN && Date.now() - shown.at > DRAW_MS;
       if (changed && (whole || full || grown)) {
         setFilm({ session, part, lead, events: events.slice(), read: events.length, whole, full, error: "" });
-        shown = { at: Date.now(), events: events.length, state: session.state };
+        shown = { at: Date.now(), events: events.length, state: session.state, whole };
       } else if (changed) setFilm((known) => ({ ...known, read: events.length }));
       if (full || over || (whole && isFinal(session.state))) return;
       if (!whole) continue;

@@ -16,8 +16,9 @@ const AROUND = 120;
 const NOTHING = Object.freeze([]);
 
 /**
- * events: oldest first. before: the terminal before the first of them. lead: events before them, for the terminal alone. from: the seq where it begins; null: the end, and what comes
- * behind it. linked: the seq in the address; link: called with the one to put there, "" for the end. end: (seq) → what ends the bar.
+ * events: oldest first. before: the terminal before the first of them. lead: events before them, for the terminal alone. from: the
+ * seq where it begins; null: the end, and what comes behind it. linked: the seq in the address; link: called with the one to put
+ * there, "" for the end. end: (seq) → what ends the bar.
  */
 export function Reel({ name, agentId, events, before = null, lead = NOTHING, from = null, live = false, linked, link = () => {}, head, end = () => null }) {
   const [skip, setSkip] = useState(true);
