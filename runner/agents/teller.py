@@ -31,7 +31,7 @@ WAITS_IN_TERMINAL = "agent:dialog"
 
 @attrs.define
 class _Run:
-    tool: testruns.Tool
+    tool: str
     command: str
     began_ms: int
     run_id: str

@@ -1,11 +1,12 @@
 """The text of what failed in a test run: cut out of what it printed, or out of its JUnit file. Pure."""
 
-import re
 from collections.abc import Callable, Sequence
 
 import attrs
 
-from townwatch.runner.observers.testruns import Tool, visible
+from townwatch.runner.observers.testruns import visible
+from townwatch.runner.observers.testtools import TOOLS
+from townwatch.runner.observers.testtools.tool import last
 
 FAILURE_CHARS = 12_000
 """Characters of a text that is told; of a longer one its beginning, for the first failure explains most."""
@@ -14,21 +15,6 @@ LAST_LINES = 40
 
 CleanLines = Callable[[Sequence[str]], list[str]]
 """Masks the lines of one text."""
-
-_BEGINS: dict[Tool, re.Pattern[str]] = {
-    "pytest": re.compile(r"^=+ (?:FAILURES|ERRORS) =+$|^ERROR: |^ImportError while loading conftest", re.MULTILINE),
-    "unittest": re.compile(r"^={20,}\n(?:FAIL|ERROR): ", re.MULTILINE),
-    "jest": re.compile(r"^ *(?:FAIL\b|●|⎯+ *Failed)", re.MULTILINE),
-    "go": re.compile(r"^ *--- FAIL: |^# \S+|^panic: ", re.MULTILINE),
-    "cargo": re.compile(r"^failures:$|^error(?:\[|:)", re.MULTILINE),
-}
-_ENDS: dict[Tool, re.Pattern[str]] = {
-    "pytest": re.compile(r"^(?=[^\n]{0,400}$).*\b(?:failed|errors?)\b.* in \d+\.\d+s.*$", re.MULTILINE),
-    "unittest": re.compile(r"^FAILED\b.*$", re.MULTILINE),
-    "jest": re.compile(r"^ *(?:Ran all test suites|Duration |Time: ).*$", re.MULTILINE),
-    "go": re.compile(r"^FAIL\b.*$", re.MULTILINE),
-    "cargo": re.compile(r"^(?:test result: FAILED|error: ).*$", re.MULTILINE),
-}
 
 
 @attrs.frozen
@@ -39,17 +25,17 @@ class FailureText:
     cut: bool
 
 
-def printed_failures(tool: Tool, output: str, clean: CleanLines, *, all_its_own: bool) -> FailureText | None:
+def printed_failures(tool: str, output: str, clean: CleanLines, *, all_its_own: bool) -> FailureText | None:
     """The part of a failed run's output that is about its failures; None where there is none.
 
     `all_its_own`: nothing else wrote into this output, so that where no failure is named its last lines are told.
     """
-    text = visible(output)
-    begin = _BEGINS[tool].search(text)
+    text, known = visible(output), TOOLS[tool]
+    begin = known.begins.search(text) if known.begins is not None else None
     if begin is None:
         return _last_lines(text, clean) if all_its_own else None
-    ends = [found.end() for found in _ENDS[tool].finditer(text, begin.start())]
-    return _shown(text[begin.start() : ends[-1] if ends else len(text)], clean)
+    end = last(known.ends, text, begin.start()) if known.ends is not None else None
+    return _shown(text[begin.start() : end.end() if end is not None else len(text)], clean)
 
 
 def junit_failures(xml: str | bytes, clean: CleanLines) -> FailureText | None:

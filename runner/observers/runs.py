@@ -47,10 +47,11 @@ def new_run_id() -> str:
 @attrs.define(eq=False)
 class Run:
     """One test run. `output_to`: terminal, pipe, file, nowhere or unknown; `file` and `offset`: where a file's part of
-    this run begins. `alone`: no other run wrote to the same terminal meanwhile.
+    this run begins. `alone`: no other run wrote to the same terminal meanwhile. `over`: its process has ended, with
+    `status` where that can be seen.
     """
 
-    tool: testruns.Tool
+    tool: str
     command: list[str]
     pid: int
     began_ms: int
@@ -65,6 +66,7 @@ class Run:
     finished: bool = False
     followed: bool = False
     over: bool = False
+    status: int | None = None
     frozen: bool = False
     ending: bool = False
     printed: trio.Event = attrs.field(factory=trio.Event)
@@ -177,13 +179,13 @@ class TestRuns:
     async def _next_turn_of(self, run: Run) -> bool:
         """Return whether a round began or ended."""
         if run.finished:
-            begun = testruns.after_round_begins(run.text)
+            begun = testruns.after_round_begins(run.tool, run.text)
             if begun is None:
                 return False
             run.finished, run.text, run.began_ms, run.run_id = False, begun, now_ms(), new_run_id()
             await self._tell_started(run)
             return True
-        ended = testruns.split_round(run.text)
+        ended = testruns.split_round(run.tool, run.text)
         if ended is None:
             return False
         run.finished, run.text = True, ended[1]
@@ -196,7 +198,7 @@ class TestRuns:
 
     async def _follow(self, run: Run, ending: ProcessExit) -> None:
         try:
-            status = await ending.wait()
+            run.status = await ending.wait()
             run.over = True
         finally:
             ending.close()
@@ -205,7 +207,7 @@ class TestRuns:
             while run.output_to == "terminal" and run.alone and testruns.count(run.tool, run.text) is None:
                 run.printed = trio.Event()
                 await run.printed.wait()
-        await self._finish(run, status)
+        await self._finish(run, run.status)
 
     async def finish(self, shell_code: int) -> None:
         """The session's command has ended; runs that go on without it are ended with it."""
@@ -215,7 +217,7 @@ class TestRuns:
         with trio.move_on_after(SETTLE_SECONDS * 4):  # their own ends are on their way
             await self._until_told()
         for run in list(self._runs.values()):
-            await self._finish(run, None, "the session ended before its end was seen")
+            await self._finish(run, run.status, None if run.over else "the session ended before its end was seen")
         await self._until_told()
 
     async def _until_told(self) -> None:

@@ -1,6 +1,7 @@
 """Test runs are found wherever they run, and a verdict is told only when it is known."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -243,3 +244,51 @@ async def test_counts_are_read_from_what_a_terminal_shows(bench: Bench) -> None:
     await bench.over(session)
     (run,) = bench.events(session, "TEST_RUN_FINISHED")
     assert (run["verdict"], run["passed"], run["failed"], run["skipped"]) == ("passed", 1, 0, 1)
+
+
+async def test_a_status_that_is_known_is_told_also_where_no_summary_comes_before_the_session_s_end(
+    bench: Bench, tests_of: Path
+) -> None:
+    (tests_of / "good" / "conftest.py").write_text("import no_such_module\n")
+    (run,) = await finished(bench, f"{PYTEST} good; sleep 0.3")
+    assert is_known(run, "failed")
+    assert run["reason"] in ("exit code 4", "its output has no summary, and its exit status cannot be seen")
+
+
+NODE_TESTS = """
+const test = require('node:test'), assert = require('node:assert')
+test('adds', () => new Promise((done) => setTimeout(done, 500)))
+test('is wrong', () => assert.equal(2, 3))
+test('later', {skip: true}, () => {})
+"""
+
+
+@pytest.mark.parametrize("script", ["node --test sum.test.js; sleep 0.5", "npm test --silent; sleep 0.5"])
+async def test_node_s_own_tests_are_counted(bench: Bench, script: str) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("no npm")
+    (bench.directory / "sum.test.js").write_text(NODE_TESTS)
+    (bench.directory / "package.json").write_text('{"scripts": {"test": "node --test sum.test.js"}}')
+    (run,) = await finished(bench, script)
+    assert is_known(run, "failed")
+    assert (run["passed"], run["failed"], run["skipped"]) == (1, 1, 1)
+    assert "2 == 3" in run["failureText"]
+
+
+async def test_node_s_watch_mode_has_a_result_at_the_end_of_each_round(bench: Bench) -> None:
+    if shutil.which("node") is None:
+        pytest.skip("no node")
+    file = bench.directory / "sum.test.js"
+    file.write_text(NODE_TESTS)
+    session = bench.start("node", "--test", "--watch", "sum.test.js")
+
+    def rounds(count: int) -> Any:
+        return len(told := bench.events(session, "TEST_RUN_FINISHED")) == count and told
+
+    (first,) = await until(lambda: rounds(1))
+    assert (first["verdict"], first["passed"], first["failed"]) == ("failed", 1, 1)
+    file.write_text(NODE_TESTS.replace("2, 3", "3, 3"))
+    _, second = await until(lambda: rounds(2))
+    assert (second["verdict"], second["passed"], second["failed"]) == ("passed", 2, 0)
+    await session.stop()
+    await bench.over(session)

@@ -18,6 +18,7 @@ from townwatch.runner.observers.testruns import (
     split_round,
     test_files as named_files,
 )
+from townwatch.runner.observers.testtools import TOOLS
 
 AS_EXPRESSION = {"any": "[^/]", "star": "[^/]*", "all": ".*", "folders": "(?:.*/)?"}
 WILD: list[Token] = [Wild("any"), Wild("star"), Wild("all"), Wild("folders")]
@@ -58,6 +59,14 @@ def test_no_pattern_is_slow() -> None:
 
 
 HOSTILE = [
+    "  1 passing\n",
+    "1 tests, ",
+    "Tests run: 1, ",
+    ", pass: 1",
+    "Tests: 1, Assertions: 1, A",
+    "  1) ",
+    " | 1 passed (",
+    "1 test ",
     "\n",
     " ",
     "a",
@@ -79,11 +88,11 @@ HOSTILE = [
 def test_no_output_of_a_test_run_is_slow_to_read(part: str) -> None:
     """64 KiB of newlines held a runner for minutes."""
     output = part * (65_536 // len(part)) + "\nx"
-    for tool in ("pytest", "unittest", "jest", "go", "cargo"):
+    for tool in TOOLS:
         count(tool, output)
         interrupted(tool, output)
-        printed_failures(tool, "=== FAILURES ===\nfailures:\nFAIL\n" + output, list, all_its_own=True)
-    split_round(output)
-    after_round_begins(output)
+        printed_failures(tool, "=== FAILURES ===\nfailures:\nFAIL\n  1) a\n" + output, list, all_its_own=True)
+        split_round(tool, output)
+        after_round_begins(tool, output)
     named_files(["pytest", output, ".py::" * 20_000 + "\nx"])
     assert not list(_IN_TEXT.finditer("a" * 65_536))

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import pytest
 
 from townwatch.runner.observers.failures import FAILURE_CHARS, LAST_LINES, junit_failures, printed_failures
-from townwatch.runner.observers.testruns import Tool
 
 PYTEST = """\
 \x1b[1m=== test session starts ===\x1b[0m
@@ -100,9 +99,7 @@ def as_it_is(lines: Sequence[str]) -> list[str]:
         ("cargo", CARGO, "failures:", "left == right", "error: test failed, to rerun pass `--lib`"),
     ],
 )
-def test_what_failed_is_cut_out_of_what_was_printed(
-    tool: Tool, output: str, first: str, within: str, last: str
-) -> None:
+def test_what_failed_is_cut_out_of_what_was_printed(tool: str, output: str, first: str, within: str, last: str) -> None:
     found = printed_failures(tool, output, as_it_is, all_its_own=False)
     assert found is not None
     assert found.text.lstrip(" =⎯\n").startswith(first)
