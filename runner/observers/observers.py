@@ -96,6 +96,11 @@ class Observers:
             if self._baseline is not None:
                 self._baseline.close()
 
+    def output(self, text: str) -> None:
+        """Take what the terminal shows."""
+        self.tests.output(text)
+        self._shared.processes.printed()
+
     async def finish(self, shell_code: int) -> None:
         """The command has ended: what is left to be told of it, within `FINAL_SECONDS`."""
         with trio.move_on_after(FINAL_SECONDS):

@@ -23,6 +23,8 @@ _WRAPPERS = frozenset(
     " -m".split()
 )
 _SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ksh"})
+_INLINE = re.compile(r"-[a-z]*c[a-z]*")
+"""The option of a shell whose value is a script."""
 _OTHER_COMMANDS = {
     "vitest": frozenset({"list", "init", "bench"}),
     "nextest": frozenset({"list", "archive", "show-config", "self"}),
@@ -65,7 +67,10 @@ def recognise(command: Sequence[str]) -> str | None:
     if words and PurePath(words[0]).name == "beam.smp":  # what elixir becomes
         words = words[words.index("-extra") + 1 :] if "-extra" in words else []
     value, begin, values = False, 0, _TAKE_A_VALUE
+    shell = bool(words) and PurePath(words[0]).name in _SHELLS
     for position, word in enumerate(words):
+        if shell and _INLINE.fullmatch(word):
+            return None  # what it runs are processes of their own
         if value or position < begin:
             value = False
             continue
@@ -113,7 +118,7 @@ def _only_asks(tool: TestTool, words: Sequence[str]) -> bool:
 def _goes_on(name: str, word: str, position: int) -> bool:
     """Return whether a word may stand before the test tool: a wrapper, an interpreter, an option, VAR=value."""
     interprets = _interpreter(name) is not None
-    interprets |= position == 0 and name in _SHELLS  # of a script; what stands after -c is one word
+    interprets |= position == 0 and name in _SHELLS  # of a script
     return interprets or name in _WRAPPERS or word.startswith("-") or "=" in word or (position > 0 and name.isdigit())
 
 

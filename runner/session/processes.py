@@ -131,6 +131,9 @@ class ProcessTable:
         if found.session is not None:
             found.command = _command(pid)
         self._known[pid] = found
+        parent = self._known.get(found.parent)
+        if known is None and parent is not None and parent.session is not None and parent.looked != now:
+            self._look(parent.pid, parent, now)  # a fork is called as its parent is now, not as it was called once
 
     def _owner(self, process: Process) -> str | None:
         process.mark = _mark(process.pid)

@@ -206,7 +206,7 @@ class Session:
             nursery.start_soon(self._end_when_asked, terminal)
             nursery.start_soon(self._stop_when_denied)
             self._observers = observers = Observers(self.events, self._subject(), self._shared)
-            self.output.observed = observers.tests.output
+            self.output.observed = observers.output
             nursery.start_soon(observers.run, terminal.pid)
             ended = await terminal.wait()
             await self._read_out(terminal, pumped)

@@ -292,3 +292,16 @@ async def test_node_s_watch_mode_has_a_result_at_the_end_of_each_round(bench: Be
     assert (second["verdict"], second["passed"], second["failed"]) == ("passed", 2, 0)
     await session.stop()
     await bench.over(session)
+
+
+async def test_a_fork_of_a_run_is_no_run_also_where_the_run_was_another_program_once(
+    bench: Bench, tests_of: Path
+) -> None:
+    """As prove does: for a moment each file's process is called as prove is. The shell before it is known for long."""
+    script = "import os, time\nprint(os.getpid(), file=open('leader', 'w'), flush=True)\nif os.fork() == 0:\n"
+    script += "    time.sleep(0.4)\n    os._exit(0)\nos.wait()\n"
+    (bench.directory / "pytest").write_text(f"#!{sys.executable}\n{script}")
+    (bench.directory / "pytest").chmod(0o755)
+    (run,) = await finished(bench, "sleep 3.5; exec ./pytest")
+    assert (run["verdict"], run["exitCode"]) == ("passed", 0)
+    assert run["where"] == f"process {(bench.directory / 'leader').read_text().strip()}"

@@ -123,7 +123,11 @@ def test_in_watch_mode_each_round_has_a_result(tool: str) -> None:
         ("python manage.py test shop", "unittest"),
         ("uv run python -X dev -m pytest", "pytest"),
         ("dotnet test Shop.sln", "others"),
+        ("sh bin/rspec", "rspec"),
         # not to be taken for one
+        ("bash -c ls;/usr/bin/pytest", None),
+        ("sh -ec /usr/bin/pytest", None),
+        ("sh -c 'mocha' test.js", None),
         ("npm install mocha", None),
         ("node mocha-helper.js", None),
         ("node script.js --test", None),
