@@ -159,10 +159,16 @@ def serve(
             return _complain(f"{where} is in use: stop what listens there, or choose another one with --port")
         if while_binding:
             return _complain(f"{where}: {why}; --host and --port say where to listen (below 1024 is root's)")
-        _complain(f"{line_of(error)}; {advice_for(error)}")
+        _complain(line_of(error) + (f"; {advice_for(error)}" if _is_about_files_of(found.state, error) else ""))
         return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2  # 1: --keep tries again, there may be room then
     except KeyboardInterrupt:
         return 130
+
+
+def _is_about_files_of(state: Path, error: OSError) -> bool:
+    """Return whether another state directory could help: not for a refused setting, nor for a file elsewhere."""
+    where = error.filename if isinstance(error.filename, str) else None
+    return error.errno is not None and (where is None or Path(where).is_relative_to(state))
 
 
 def _of_another_service(state: Path) -> str | None:

@@ -322,7 +322,7 @@ def _apply_environment(tables: dict[str, Any], environ: Mapping[str, str]) -> No
             name = f"{ENV_PREFIX}{section.name}_{option.name}".upper()
             known.add(name)
             if (text := environ.get(name)) is not None:
-                tables.setdefault(section.name, {})[option.name] = _parse(text, option.type)
+                tables.setdefault(section.name, {})[option.name] = _parse(name, text, option.type)
     for name in sorted(environ):
         if name.startswith(ENV_PREFIX) and name not in known:
             raise ConfigError(f"environment: unknown variable {name}: {_did_you_mean(name, sorted(known))}")
@@ -336,15 +336,13 @@ def _did_you_mean(name: str, known: list[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else "config/settings.py lists them; unset it"
 
 
-def _parse(text: str, kind: Any) -> Any:
-    """A variable's text as the option's type; left as it is where it does not fit, for the check to complain."""
-    if kind is bool:
-        return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}.get(text.lower(), text)
-    if kind in (int, float):
+def _parse(name: str, text: str, kind: Any) -> Any:
+    """A variable's text as the option's type. Raises `ConfigError`, which names the variable, where it does not fit."""
+    if kind in (bool, int, float):
         try:
-            return kind(text)
-        except ValueError:
-            return text
+            return _BOOLEANS[text.lower()] if kind is bool else kind(text)
+        except (KeyError, ValueError):
+            raise ConfigError(f"environment: {name}: must be {_NAMES[kind]}, not {text!r}") from None
     if kind == list[str]:
         return [part.strip() for part in text.split(",") if part.strip()]
     return text
@@ -364,6 +362,7 @@ def _make_converter() -> cattrs.Converter:
     return converter
 
 
+_BOOLEANS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 _NAMES: dict[type, str] = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 

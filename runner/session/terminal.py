@@ -26,7 +26,7 @@ from townwatch.runner.account import Account, give_up_capabilities
 from townwatch.runner.session.processes import name_of, pids, state_of
 from townwatch.runner.session.size import Size
 from townwatch.runner.session.system import cgroups
-from townwatch.runner.session.system.starting import NOT_FOUND, as_script, why
+from townwatch.runner.session.system.starting import NOT_EXECUTABLE, NOT_FOUND, as_script, why
 
 CHUNK_BYTES = 64 * 1024
 """Largest piece of output that is one event."""
@@ -45,6 +45,9 @@ HALT_SECONDS = 5.0
 """How long to look for processes that a session begins while it is being paused."""
 KILL_SECONDS = 10.0
 """How long SIGKILL has to work: a process that waits for a broken disk does not end before the disk answers."""
+
+
+NO_TERMINAL = "this machine gives no pseudo-terminal: mount devpts at /dev/pts, or raise kernel.pty.max"
 
 
 class CannotStart(Exception):
@@ -122,7 +125,12 @@ class Terminal:
         options: dict[str, Any] = {} if account is None else account.options()
         group = None if session_id is None else await trio.to_thread.run_sync(cgroups.make, session_id)
         options["preexec_fn"] = partial(_take_terminal, group)
-        master, slave = os.openpty()
+        try:
+            master, slave = os.openpty()
+        except OSError as error:
+            if group is not None:
+                group.remove()
+            raise CannotStart(f"{NO_TERMINAL} ({error.strerror})", NOT_EXECUTABLE) from None
         try:
             _set_size(master, cols, rows)
             if account is not None:

@@ -15,7 +15,7 @@ from townwatch.transports.socketio.heartbeat import HeartbeatSchedule
 from townwatch.transports.socketio.hooks import ERRORS, EngineHooks, EngineRefusal, EngineSettings as EngineSettings
 from townwatch.transports.socketio.message import CLOSE, NOOP, PONG_PROBE, Message
 from townwatch.transports.socketio.session import SEPARATOR, EngineSession
-from townwatch.transports.websocket.deflate import negotiate
+from townwatch.transports.websocket.deflate import negotiate, window_of
 from townwatch.transports.websocket.frames import close_frame
 from townwatch.transports.websocket.handshake import HandshakeRejected, accept, check_handshake, refuse, reject
 from townwatch.transports.websocket.messages import Incoming
@@ -255,7 +255,7 @@ class Engine:
         request.headers = [pair for pair in request.headers if pair[0] != "sec-websocket-key"]  # it has served
         limits = (session.limits if session is not None else None) or self.limits
         incoming = Incoming(
-            connection, leftover, limits, deflated=accepted is not None, agreed_bytes=self.settings.max_payload
+            connection, leftover, limits, window=window_of(accepted), agreed_bytes=self.settings.max_payload
         )
         await self.serve_websocket(request, session, connection, incoming)
 
@@ -285,7 +285,7 @@ class Engine:
 
     def _adopt(self, session: EngineSession, connection: Connection, incoming: Incoming) -> None:
         session.connection, session.incoming = connection, incoming
-        session.deflates = incoming.deflated
+        session.window = incoming.window
         plain = connection.takes_frames and not (session.base64 or session.bare)
         session.direct = connection if plain else None
         connection.on_slow = session.cut_later

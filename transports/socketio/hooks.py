@@ -42,8 +42,8 @@ class EngineSettings:
 
 Allow = Callable[[Request], Any]
 """Hook: may this client connect? True or None: yes; False or a text: no, and why. May be async."""
-HeaderHook = Callable[[dict[str, str], Request], None]
-"""Hook: changes the headers of an answer."""
+HeaderHook = Callable[[dict[str, Any], Request], None]
+"""Hook: changes the headers of an answer, name → value; a list is several headers of the name, as for cookies."""
 
 
 class EngineRefusal(Exception):
@@ -67,12 +67,13 @@ class EngineHooks:
 
     def headers_of(self, request: Request) -> Headers:
         """The headers that the application adds to the answer."""
-        found: dict[str, str] = {}
+        found: dict[str, str | list[str]] = {}
         if self.initial_headers is not None and request.argument("sid") is None:
             self.initial_headers(found, request)
         if self.headers is not None:
             self.headers(found, request)
-        return list(found.items())
+        several = ((name, [value] if isinstance(value, str) else value) for name, value in found.items())
+        return [(name, value) for name, values in several for value in values]
 
     async def ask(self, request: Request) -> None:
         """Raises `EngineRefusal` where the application does not want this client."""

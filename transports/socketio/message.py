@@ -4,7 +4,7 @@ import base64
 
 import msgspec
 
-from townwatch.transports.websocket.deflate import deflate
+from townwatch.transports.websocket.deflate import LEAST_WINDOW, WIDEST_WINDOW, deflate
 from townwatch.transports.websocket.frames import BINARY, TEXT, build_frame
 
 DEFLATE_FROM = 1024
@@ -28,6 +28,8 @@ class Message(msgspec.Struct, gc=False, eq=False):
     _frame: bytes | None = None
     _payload: str | None = None
     _deflated: bytes | None = None
+    _narrow: dict[int, bytes] | None = None
+    """Window in bits → frame compressed with it."""
 
     @property
     def frame(self) -> bytes:
@@ -43,13 +45,30 @@ class Message(msgspec.Struct, gc=False, eq=False):
     def deflated(self) -> bytes:
         """The finished WebSocket frame for those who negotiated permessage-deflate: compressed where that pays."""
         if self._deflated is None:
-            self._deflated = self.frame
-            if self.size >= DEFLATE_FROM:
-                opcode, plain = (BINARY, self.binary or b"") if self.text is None else (TEXT, self.text.encode())
-                packed = deflate(plain)
-                if len(packed) < len(plain):
-                    self._deflated = build_frame(opcode, packed, compressed=True)
+            opcode, plain = self._plain()
+            self._deflated = self._shrunk(opcode, plain, deflate(plain)) if self.size >= DEFLATE_FROM else self.frame
         return self._deflated
+
+    def deflated_for(self, window: int) -> bytes:
+        """As `deflated`, for a peer whose window has so many bits (RFC 7692, server_max_window_bits)."""
+        if window == WIDEST_WINDOW or self.size < DEFLATE_FROM:
+            return self.deflated
+        if window < LEAST_WINDOW:
+            return self.frame
+        made = self._narrow = self._narrow or {}
+        if window not in made:
+            opcode, plain = self._plain()
+            if len(plain) <= 1 << window:  # nothing in it refers further back than its own beginning
+                made[window] = self.deflated
+            else:
+                made[window] = self._shrunk(opcode, plain, deflate(plain, window=window))
+        return made[window]
+
+    def _plain(self) -> tuple[int, bytes]:
+        return (BINARY, self.binary or b"") if self.text is None else (TEXT, self.text.encode())
+
+    def _shrunk(self, opcode: int, plain: bytes, packed: bytes) -> bytes:
+        return build_frame(opcode, packed, compressed=True) if len(packed) < len(plain) else self.frame
 
     @property
     def bare(self) -> "Message":

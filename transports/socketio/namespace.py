@@ -16,6 +16,7 @@ from townwatch.transports.edge.connection import Audience, Connection
 from townwatch.transports.socketio.message import Message, Tag
 from townwatch.transports.socketio.recovery import RecoveryLog
 from townwatch.transports.socketio.session import EngineSession
+from townwatch.transports.websocket.deflate import WIDEST_WINDOW
 
 WRITES_PER_CHECKPOINT = 256
 GATHER_SECONDS = 0.02
@@ -162,8 +163,9 @@ class Group:
         direct, deflating, others = list[Connection](), list[Connection](), list[Socket]()
         for socket in self.members:
             connection = socket.client.session.direct
-            if connection is not None and socket.held is None:
-                (deflating if socket.client.session.deflates else direct).append(connection)
+            window = socket.client.session.window
+            if connection is not None and socket.held is None and window in (0, WIDEST_WINDOW):
+                (deflating if window else direct).append(connection)
             else:
                 others.append(socket)
         self._ways = Audience(direct), Audience(deflating), others

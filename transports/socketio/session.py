@@ -39,9 +39,9 @@ class EngineSession:
     """`send` never blocks. What comes in goes to the engine's `on_message`; the end to its `on_close`, once."""
 
     __slots__ = (
-        "__weakref__", "_buffered", "bare", "base64", "buffer", "connection", "deflates", "direct", "engine", "id",
+        "__weakref__", "_buffered", "bare", "base64", "buffer", "connection", "direct", "engine", "id",
         "incoming", "limits", "open", "ping_due", "poll", "pong_due", "posting", "probed", "request", "transport",
-        "upgrading",
+        "upgrading", "window",
     )  # fmt: skip
 
     def __init__(self, engine: SessionHost, sid: str, request: Request, transport: str) -> None:
@@ -60,8 +60,10 @@ class EngineSession:
         """It asked for events without the recovery offset: python-socketio's clients hand that to their handlers."""
         self.direct: Connection | None = None
         """The connection, where a message's frame can be written to it as it is."""
-        self.deflates = False
-        """True if its WebSocket negotiated permessage-deflate."""
+        self.window = 0
+        """Bits of the window that messages to its WebSocket may be compressed with; 0: permessage-deflate is not
+        negotiated.
+        """
         self.buffer: list[Message] = []
         self.poll: trio.Event | None = None
         """Set while a GET waits."""
@@ -97,11 +99,11 @@ class EngineSession:
             return self._buffer(message)
         if self.base64 and message.binary is not None:
             return self.connection.write(build_frame(TEXT, message.payload.encode()))
-        return self.connection.write(message.deflated if self.deflates else message.frame)
+        return self.connection.write(message.deflated_for(self.window) if self.window else message.frame)
 
     def send_joined(self, joined: bytes, messages: Sequence[Message]) -> None:
         """Send many messages, whose frames are joined already for the peers that can take them so."""
-        if self.direct is not None and not self.deflates:
+        if self.direct is not None and not self.window:
             self.direct.write(joined)
             return
         for message in messages:

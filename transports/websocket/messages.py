@@ -39,7 +39,7 @@ class Incoming:
 
     __slots__ = (
         "_agreed_bytes", "_client", "_connection", "_frames", "_limits", "_pace", "_reader", "_reads", "_said",
-        "_weighed", "deflated", "ending", "heard_at",
+        "_weighed", "ending", "heard_at", "window",
     )  # fmt: skip
 
     def __init__(
@@ -48,22 +48,22 @@ class Incoming:
         leftover: bytes,
         limits: MessageLimits,
         *,
-        deflated: bool = False,
+        window: int = 0,
         decodes: bool = True,
         client: bool = False,
         agreed_bytes: int | None = None,
     ) -> None:
         """`leftover`: what came behind the handshake. `agreed_bytes`: the limit of a message that the peer was told
-        before; beyond it 1009 goes without a reason, as from the official Socket.IO server. The other options are those
-        of `FrameReader`.
+        before; beyond it 1009 goes without a reason, as from the official Socket.IO server. `window`: bits of the
+        window that permessage-deflate was agreed on with; 0: it was not. The other options are those of `FrameReader`.
         """
-        self.deflated = deflated
+        self.window = window
         self.ending: Ending | None = None
         """How it ended, once nothing more comes."""
         self.heard_at = trio.current_time()
         """When the last byte came, on trio's clock."""
         self._connection = connection
-        self._reader = FrameReader(limits, deflated=deflated, decodes=decodes, client=client)
+        self._reader = FrameReader(limits, deflated=window > 0, decodes=decodes, client=client)
         self._reader.feed(leftover)
         self._limits = limits
         self._client = client
@@ -142,7 +142,7 @@ class Incoming:
         if self._weighed >= BYTES_PER_CHECKPOINT:
             self._weighed = 0
             await trio.lowlevel.checkpoint()
-        if self.deflated and self._pace is not None:
+        if self.window and self._pace is not None:
             pause = self._pace.received(size, trio.current_time())
             if pause:
                 await trio.sleep(pause)

@@ -1,6 +1,8 @@
 """A session from its start to its end: a real command in a real terminal, told truly."""
 
+import errno
 import json
+import os
 import signal
 import sys
 from contextlib import closing
@@ -174,6 +176,24 @@ async def test_a_secret_is_masked_in_events_that_are_no_output(bench: Bench) -> 
     raw = b"".join(one.body for one in bench.spool.unacked(session.plan.session_id, 0, 10_000))
     assert b"could not start" in raw
     assert b"hunter2-hunter2" not in raw
+
+
+async def test_a_machine_without_pseudo_terminals_is_said_to_be_one(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container whose /dev/pts is not mounted."""
+
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "openpty", none_left)
+    session = bench.start("true")
+    await bench.over(session)
+    assert session.exit is not None and session.exit.code == 126
+    assert session.lifecycle.reason == (
+        "could not start: this machine gives no pseudo-terminal: mount devpts at /dev/pts, or raise kernel.pty.max"
+        " (No space left on device)"
+    )
 
 
 async def test_the_echo_of_a_key_that_begins_a_secret_is_not_held(

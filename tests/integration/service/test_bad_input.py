@@ -143,6 +143,23 @@ def test_a_config_file_with_a_typo_is_one_line(tmp_path: Path, text: str, compla
     assert (done.returncode, done.stderr) == (2, f"townwatch: townwatch.toml: {complaint}\n")
 
 
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[database]\nurl = "mysql://x"\n', "database: mysql is not supported, use sqlite or postgresql"),
+        (
+            '[server]\ntls_certificate = "none.pem"\ntls_key = "none.key"\n',
+            "none.pem, none.key: No such file or directory",
+        ),
+    ],
+)
+def test_another_state_directory_is_not_the_advice_for_a_setting(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "townwatch.toml").write_text(text)
+    done = start("serve", "--port=0", f"--state-dir={tmp_path / 'state'}", folder=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1] == f"townwatch: {complaint}"
+
+
 async def test_a_stranger_sends_no_large_message_and_whoever_was_let_in_does(tmp_path: Path) -> None:
     """Thousands of connections may be open that have not said who they are; what each sends is kept in memory."""
     large = "42" + '["nothing","' + "x" * 100_000 + '"]'

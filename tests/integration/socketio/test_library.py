@@ -10,6 +10,7 @@ import pytest
 import socketio
 import trio
 
+from tests.support.raw_websocket import KEY
 from tests.support.wire import Place, receive, socketio_place
 from townwatch.transports.socketio import ASGIApp, EngineSettings, RecoverySettings, TrioServer
 
@@ -169,6 +170,22 @@ async def test_hooks_decide_who_connects_and_add_headers() -> None:
             f"http://{place.host}/socket.io/?EIO=4&transport=websocket", headers=handshake | key
         )
         assert socket.status_code == 403
+
+
+async def test_a_hook_sets_several_cookies() -> None:
+    def first(headers: dict[str, Any], _request: Any) -> None:
+        headers["set-cookie"] = ["io=1; HttpOnly", "theme=dark"]
+
+    async with socketio_place(shop, initial_headers=first) as place:
+        polled = await place.get("EIO=4&transport=polling")
+        assert polled.headers.get_list("set-cookie") == ["io=1; HttpOnly", "theme=dark"]
+        ask = f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {place.host}\r\nUpgrade: websocket\r\n"
+        ask += f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        host, _, port = place.host.partition(":")
+        async with await trio.open_tcp_stream(host, int(port)) as stream:
+            await stream.send_all(ask.encode())
+            head = (await stream.receive_some()).lower()
+        assert b" 101 " in head and b"set-cookie: io=1; httponly\r\nset-cookie: theme=dark\r\n" in head
 
 
 def shop(server: TrioServer) -> None:

@@ -25,6 +25,24 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("TOWNWATCH_SERVER_PORT", "eighty", "must be a whole number, not 'eighty'"),
+        ("TOWNWATCH_LIMITS_JOINS_SECONDS", "5s", "must be a number, not '5s'"),
+        ("TOWNWATCH_RUNNERS_ACKLESS", "maybe", "must be true or false, not 'maybe'"),
+    ],
+)
+def test_a_variable_with_a_bad_value_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:
+    """The file has nothing to do with it, whether there is one or not."""
+    file = tmp_path / "t.toml"
+    file.write_text("[server]\nport = 9000\n")
+    for given in (None, str(file)):
+        with pytest.raises(ConfigError) as raised:
+            load(given, {name: text})
+        assert str(raised.value) == f"environment: {name}: {complaint}"
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("[servr]\n", "unknown option 'servr': did you mean 'server'?"),

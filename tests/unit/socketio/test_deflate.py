@@ -32,8 +32,11 @@ OFFER = "permessage-deflate; client_max_window_bits"
         ('permessage-deflate; client_max_window_bits="10"', NO_CONTEXT),
         ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", NO_CONTEXT),
         ("permessage-deflate; server_max_window_bits=15", f"{NO_CONTEXT}; server_max_window_bits=15"),
-        ("permessage-deflate; server_max_window_bits=9", None),
-        ("permessage-deflate; server_max_window_bits=9, permessage-deflate", NO_CONTEXT),
+        ("permessage-deflate; server_max_window_bits=9", f"{NO_CONTEXT}; server_max_window_bits=9"),
+        ('permessage-deflate; server_max_window_bits="8"', f"{NO_CONTEXT}; server_max_window_bits=8"),
+        ("permessage-deflate; server_max_window_bits", None),
+        ("permessage-deflate; server_max_window_bits=7", None),
+        ("permessage-deflate; server_max_window_bits=16, permessage-deflate", NO_CONTEXT),
         ("permessage-deflate; client_max_window_bits=16", None),
         ("permessage-deflate; client_max_window_bits=08", None),
         ("permessage-deflate; server_no_context_takeover=1", None),
@@ -51,6 +54,67 @@ def test_only_what_is_long_and_shrinks_is_compressed() -> None:
     noise = Message(binary=os.urandom(4096))
     assert noise.deflated is noise.frame
     assert Message(binary=b"a" * 4096).deflated[0] == 0xC0 | BINARY
+
+
+@pytest.mark.parametrize("bits", range(8, 16))
+async def test_a_client_with_a_small_window_can_read_what_it_gets(bits: int) -> None:
+    """Words that come again 300, 1000 and 20 000 bytes later: a reference to them is too far for some windows."""
+    words = [os.urandom(size).hex() for size in (150, 500, 10_000)]
+    offer = f"permessage-deflate; server_max_window_bits={bits}"
+    asked = ["4" + "".join(words[:n] * 3) for n in (1, 2, 3)]
+
+    def prepare(server: TrioServer) -> None:
+        async def connect(sid: str, _environ: object) -> None:
+            await server.enter_room(sid, "all")
+
+        cast(Any, server).on("connect", connect)
+
+    async with socketio_place(prepare, FAST) as place:
+        stream, _, head = await open_raw(place, offer)
+        async with stream:
+            assert f"server_max_window_bits={bits}" in head
+            await stream.send_all(masked(0x80 | TEXT, b"40"))
+            await trio.sleep(0.1)
+            for text in asked:
+                place.server.publish("big", f'"{text}"'.encode(), ["all"])
+                await place.server.emit("alone", text)
+            frames = list[bytes]()
+            data = b""
+            with trio.fail_after(5):
+                while len(frames) < 2 * len(asked):
+                    data += await stream.receive_some()
+                    frames = long_frames(data)
+    read = [inflated(one, bits) for one in frames]
+    assert read == [text for one in asked for text in (f'42["big","{one}"]', f'42["alone","{one}"]')]
+    assert any(one[0] == 0xC1 for one in frames) == (bits > 8)
+
+
+def long_frames(data: bytes) -> list[bytes]:
+    """The server's whole frames with 126 bytes and more: the first byte, and the payload."""
+    found = list[bytes]()
+    while len(data) >= 10:
+        size, head = data[1], 2
+        if size == 126:
+            size, head = struct.unpack_from("!H", data, 2)[0], 4
+        elif size == 127:
+            size, head = struct.unpack_from("!Q", data, 2)[0], 10
+        if len(data) < head + size:
+            break
+        if head > 2:
+            found.append(data[:1] + data[head : head + size])
+        data = data[head + size :]
+    return found
+
+
+def inflated(frame: bytes, bits: int) -> str:
+    """The text of a frame, read with a window of so many bits, and little at a time: nothing else is looked back at."""
+    if not frame[0] & 0x40:
+        return frame[1:].decode()
+    inflater, text, rest = zlib.decompressobj(-bits), b"", frame[1:] + b"\x00\x00\xff\xff"
+    while rest:
+        text += inflater.decompress(rest, 16)
+        rest = inflater.unconsumed_tail
+    return text.decode()
 
 
 async def open_raw(place: Place, offer: str) -> tuple[trio.SocketStream, Protocol, str]:
