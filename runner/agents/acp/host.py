@@ -23,7 +23,7 @@ from townwatch.runner.agents.events import Alert, Answer, CliSession, Prompt, St
 from townwatch.runner.agents.jsonrpc import AUTH_REQUIRED, METHOD_NOT_FOUND, Rpc, RpcError, RpcRequest
 from townwatch.runner.agents.orders import order_text, refusal
 from townwatch.runner.agents.pipes import Pipes
-from townwatch.runner.agents.readings import Asked, Effect, Reading, Settled
+from townwatch.runner.agents.readings import Asked, Effect, Reading, Settled, error_text
 from townwatch.runner.agents.screen import ConversationScreen
 from townwatch.runner.agents.shape import Json, ShapeError
 from townwatch.runner.agents.tasks import open_tasks
@@ -239,13 +239,13 @@ class AcpHost:
         await self._withdraw("the turn ended")
         if error is not None:
             await self._host.show(self._screen.note(str(error)))
-            readings = self._talk.turn_failed(turn)
+            readings = self._talk.turn_failed(turn, error_text(error.said))
         else:
             try:
                 readings = self._talk.turn_ended(turn, shape.mapping(result, "the answer to session/prompt"))
             except ShapeError as unknown:
                 await self._unknown(unknown)
-                readings = self._talk.turn_failed(turn)
+                readings = self._talk.turn_failed(turn, f"its answer is not understood: {unknown}")
         await self._tell(readings)
         await self._host.say(Status(status="idle"))
 

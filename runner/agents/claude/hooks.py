@@ -14,6 +14,7 @@ import attrs
 from townwatch.runner.agents import events as a, shape
 from townwatch.runner.agents.claude import tools
 from townwatch.runner.agents.claude.tools import Json, fields_of
+from townwatch.runner.agents.readings import error_text
 
 EVENTS = (
     "UserPromptSubmit",
@@ -224,7 +225,9 @@ class Hooks:
         last = message.get("last_assistant_message")
         if isinstance(last, str) and last:
             heard.events.append(a.AgentMessage(id=turn, text=last))
-        heard.events.append(a.Turn(id=turn, result="failed" if failed else "completed"))
+        said = (message.get(name) for name in ("last_assistant_message", "error_details", "error"))
+        reason = error_text(*said) if failed else None
+        heard.events.append(a.Turn(id=turn, result="failed" if failed else "completed", reason=reason))
         self._turn = None
         self.refused.clear()
         heard.status = a.Status(status="idle")

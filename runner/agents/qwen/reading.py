@@ -15,11 +15,13 @@ from townwatch.runner.agents.events import (
     Tokens,
     Turn,
 )
-from townwatch.runner.agents.readings import Asked, Reading, Settled, ToolCalls
+from townwatch.runner.agents.readings import Asked, Reading, Settled, ToolCalls, error_text
 from townwatch.runner.agents.shape import Json
 
 SHELLS, EDITS, READS = frozenset({"run_shell_command"}), frozenset({"write_file", "edit"}), frozenset({"read_file"})
 PROTOCOL_VERSION = 2
+ERROR = "[API Error: "
+"""How a message begins that stands for an answer of the model which did not come; it has used no tokens."""
 
 
 @attrs.define
@@ -30,6 +32,8 @@ class QwenReader:
     _turns: int = 0
     _message: str = ""
     _calls_tool: bool = False
+    _error: str | None = None
+    """Why the turn has failed, where the message under way says so."""
     _open: set[str] = attrs.field(factory=set[str])
 
     def event(self, event: Json) -> list[Reading]:
@@ -92,6 +96,8 @@ class QwenReader:
                 said.append(AgentMessage(id=self._message or shape.text(message, "id"), text="", final=True))
         usage = shape.optional_member(message, "usage")
         tokens = shape.whole(usage, "input_tokens", 0), shape.whole(usage, "output_tokens", 0)
+        if not any(tokens):
+            self._error = _error(message)
         if any(tokens):
             cached = shape.whole(usage, "cache_read_input_tokens", 0)
             model = shape.optional_text(message, "model")
@@ -116,7 +122,7 @@ class QwenReader:
         match shape.text(event, "type"):
             case "message_start":
                 self._message = shape.text(shape.member(event, "message"), "id")
-                self._calls_tool = False
+                self._calls_tool, self._error = False, None
                 return [Status(status="busy")]
             case "content_block_delta":
                 delta = shape.member(event, "delta")
@@ -124,7 +130,9 @@ class QwenReader:
                     return []
                 return [AgentMessage(id=self._message, text=shape.text(delta, "text"), final=False)]
             case "message_stop" if not self._calls_tool:
-                return [*self.calls.close(), Turn(id=f"turn-{self._turns}", result="completed"), Status(status="idle")]
+                result: Any = "completed" if self._error is None else "failed"
+                ended = Turn(id=f"turn-{self._turns}", result=result, reason=self._error)
+                return [*self.calls.close(), ended, Status(status="idle")]
             case _:
                 return []
 
@@ -160,3 +168,12 @@ class QwenReader:
         if outcome == "allow" or self._open:
             return said
         return [*said, Turn(id=f"turn-{self._turns}", result="interrupted"), Status(status="idle")]
+
+
+def _error(message: Json) -> str | None:
+    """Return the error that a message consists of; None for an answer of the model."""
+    texts = [block.get("text") for block in shape.items(message, "content") if block.get("type") == "text"]
+    text = texts[0] if len(texts) == 1 else None
+    if not isinstance(text, str) or not text.startswith(ERROR):
+        return None
+    return error_text(text.removeprefix(ERROR).removesuffix("]"))
