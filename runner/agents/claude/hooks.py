@@ -31,6 +31,12 @@ EVENTS = (
     "SessionEnd",
 )
 CALLS_KEPT = 1000
+INTERRUPTED = {
+    None: "interrupted",
+    True: "interrupted in its terminal after Claude had taken the yes; whether the call had begun is not known",
+    False: "interrupted in its terminal; whether Claude had taken the yes, and the call had begun, is not known",
+}
+"""What is said of a call that Escape ended, by `Hooks.allowed`."""
 EXIT_CODE = re.compile(r"Exit code (\d+)\n?")
 
 
@@ -68,6 +74,8 @@ class Hooks:
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self.refused: set[str] = set()
         """Calls whose dialogs were answered in the terminal: if they do not run, that was a no."""
+        self.allowed: dict[str, bool] = {}
+        """Calls that were given a yes and have not ended; whether Claude has said that it took it."""
         self._turn: str | None = None
         self._mode: str | None = None
 
@@ -163,6 +171,7 @@ class Hooks:
         name, given = str(message.get("tool_name", "")), fields_of(message.get("tool_input"))
         call_id = str(message.get("tool_use_id", ""))
         self._calls.pop(call_id, None)
+        self.allowed.pop(call_id, None)
         output = _output(message.get("tool_response")) if how == "ok" else str(message.get("error", ""))
         code: int | None = 0 if how == "ok" else None
         if how != "ok" and (found := EXIT_CODE.match(output)):
@@ -206,9 +215,11 @@ class Hooks:
             if call_id in self.refused:
                 self._denied(call_id, call, "interrupted", heard)
                 continue
-            heard.events.append(a.Tool(id=call_id, name=call.name, status="failed", output="interrupted"))
+            output = INTERRUPTED[self.allowed.get(call_id)]
+            heard.events.append(a.Tool(id=call_id, name=call.name, status="failed", output=output))
             heard.events += tools.ended(call_id, call.name, call.given, "", None, True)
         self.refused.clear()
+        self.allowed.clear()
         if self._turn is not None:
             heard.events.append(a.Turn(id=self._turn, result="interrupted"))
             self._turn = None
@@ -230,6 +241,7 @@ class Hooks:
         heard.events.append(a.Turn(id=turn, result="failed" if failed else "completed", reason=reason))
         self._turn = None
         self.refused.clear()
+        self.allowed.clear()
         heard.status = a.Status(status="idle")
 
     def _subagent(self, message: Json, heard: Heard) -> None:
