@@ -152,6 +152,10 @@ class ToolCalls:
         if tool_id is not None:
             self._denied.add(tool_id)
 
+    def is_denied(self, tool_id: str) -> bool:
+        """Return whether a refusal was noted of a call that has not ended."""
+        return tool_id in self._denied
+
     def ended(
         self,
         tool_id: str,

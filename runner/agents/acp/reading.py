@@ -12,6 +12,7 @@ import attrs
 
 from townwatch.contracts.events import Category
 from townwatch.runner.agents import shape
+from townwatch.runner.agents.acp import questions
 from townwatch.runner.agents.events import (
     AgentMessage,
     AgentPlan,
@@ -167,7 +168,7 @@ class UpdateReader:
         said = [*self._end_message(), *self._tool({**call, "status": "pending"})]
         self.calls.hold(tool_id)
         raw = call.get("rawInput")
-        question = Question(
+        question = questions.question(call) or Question(
             summary=self.calls.title(tool_id) or "a tool call",
             category=CATEGORIES.get(self._kinds[tool_id], "other"),
             tool=_tool_name(call) or self._kinds[tool_id],

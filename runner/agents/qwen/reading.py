@@ -9,6 +9,7 @@ from townwatch.runner.agents.events import (
     AgentMessage,
     AnswerOption,
     CliSession,
+    FromAfar,
     Prompt,
     Question,
     Status,
@@ -20,6 +21,13 @@ from townwatch.runner.agents.shape import Json
 
 SHELLS, EDITS, READS = frozenset({"run_shell_command"}), frozenset({"write_file", "edit"}), frozenset({"read_file"})
 PROTOCOL_VERSION = 2
+QUESTION, DECLINED = "ask_user_question", "User declined to answer"
+IN_ITS_TERMINAL = FromAfar(
+    allow="no",
+    note="no",
+    changed_input=False,
+    why="Qwen's question is answered in its terminal: its file takes no answers",
+)
 ERROR = "[API Error: "
 """How a message begins that stands for an answer of the model which did not come; it has used no tokens."""
 
@@ -34,7 +42,8 @@ class QwenReader:
     _calls_tool: bool = False
     _error: str | None = None
     """Why the turn has failed, where the message under way says so."""
-    _open: set[str] = attrs.field(factory=set[str])
+    _open: dict[str, str] = attrs.field(factory=dict[str, str])
+    """Question → the call that it is about, of those that have no answer yet."""
 
     def event(self, event: Json) -> list[Reading]:
         """Read one line. One that this adapter does not use is nothing. Raises `ShapeError`."""
@@ -64,6 +73,16 @@ class QwenReader:
         self._open.clear()
         return found
 
+    def _over(self, call: str, *, failed: bool, text: str) -> list[Reading]:
+        """A call has a result while its question seems open. It was answered, which is not told of questions of the
+        agent that are answered in the terminal.
+        """
+        no = self.calls.is_denied(call) or text.startswith(DECLINED)
+        outcome: Any = "deny" if no else "withdrawn" if failed else "allow"
+        found: list[Reading] = [Settled(request=one, outcome=outcome) for one, of in self._open.items() if of == call]
+        self._open = {one: of for one, of in self._open.items() if of != call}
+        return found
+
     def _begin(self, data: Json) -> list[Reading]:
         if shape.whole(data, "protocol_version") != PROTOCOL_VERSION:
             raise shape.ShapeError(f"protocol_version: {PROTOCOL_VERSION} is expected")
@@ -80,6 +99,7 @@ class QwenReader:
                 failed = block.get("is_error") is True
                 output = block.get("content")
                 text = output if isinstance(output, str) else None
+                said += self._over(shape.text(block, "tool_use_id"), failed=failed, text=text or "")
                 said += self.calls.ended(shape.text(block, "tool_use_id"), "failed" if failed else "ok", output=text)
             elif block.get("type") == "text":
                 self._turns += 1
@@ -144,8 +164,10 @@ class QwenReader:
         name = shape.text(request, "tool_name")
         said = self._call({"id": call, "name": name, "input": request.get("input") or {}})
         self.calls.hold(call)
-        self._open.add(number)
+        self._open[number] = call
         category: Any = "shell" if name in SHELLS else "edit" if name in EDITS else "other"
+        if name == QUESTION:
+            return [*said, Asked(request=number, question=_question(call, shape.optional_member(request, "input")))]
         question = Question(
             summary=self.calls.title(call) or name,
             category=category,
@@ -161,13 +183,25 @@ class QwenReader:
 
     def _answered(self, response: Json) -> list[Reading]:
         number = shape.text(response, "request_id")
-        self._open.discard(number)
+        self._open.pop(number, None)
         allowed = shape.optional_member(response, "response").get("allowed")
         outcome = "allow" if allowed is True else "deny" if allowed is False else "withdrawn"
         said: list[Reading] = [Settled(request=number, outcome=outcome)]
         if outcome == "allow" or self._open:
             return said
         return [*said, Turn(id=f"turn-{self._turns}", result="interrupted"), Status(status="idle")]
+
+
+def _question(call: str, given: Json) -> Question:
+    asked = shape.items(given, "questions")
+    return Question(
+        summary=shape.text(asked[0], "question") if asked else "a question",
+        category="question",
+        tool=QUESTION,
+        tool_use_id=call,
+        questions=[dict(one) for one in asked],
+        from_afar=IN_ITS_TERMINAL,
+    )
 
 
 def _error(message: Json) -> str | None:

@@ -131,6 +131,44 @@ async def test_qwen_is_answered_from_afar_and_in_the_terminal(
 
 
 @by_hand
+async def test_qwens_dialogs_follow_each_other_and_its_question_is_answered_in_its_terminal(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.QWEN, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["qwen"])
+    assert kind is not None
+    async with in_terminal(bench, agent, kind, "--auth-type", "openai", "--approval-mode", "default") as seen:
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:two please")).ok
+        first = await seen.asks(1)
+        assert (await seen.decide(first, "allow")).ok
+        second = await seen.asks(2)
+        assert [first["summary"], second["summary"]] == ["echo first > first.txt", "echo second > second.txt"]
+        await seen.decide(first, "deny")  # an answer is for the dialog that it names: this one has its yes
+        await trio.sleep(1)
+        assert seen.resolved == [("allow", "ada")]
+        assert not (bench.directory / "second.txt").exists()
+        await trio.sleep(2)
+        await seen.keys("\r")
+        assert await seen.turn_ends() == "completed"
+        assert seen.resolved == [("allow", "ada"), ("allow", "terminal")]
+        assert {path.name for path in bench.directory.glob("*.txt")} == {"first.txt", "second.txt"}
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:ask please")).ok
+        asked = await seen.asks(3)
+        assert (asked["category"], asked["summary"]) == ("question", "Which colour?")
+        assert asked["context"]["fromAfar"]["allow"] == "no"
+        await seen.until(lambda found: "Whichcolour?" in found.screen)
+        for _ in range(5):
+            if len(seen.resolved) < 3:
+                await seen.keys("\r")
+                await trio.sleep(2)
+        assert await seen.turn_ends(2) == "completed"
+        assert seen.resolved[2] == ("allow", "terminal")
+        await seen.is_now("idle")
+
+
+@by_hand
 async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_model.Model) -> None:
     agent = others.place(others.COPILOT, tmp_path, bench.directory, model)
     kind = catalog.recognise(["copilot"])
