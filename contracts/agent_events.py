@@ -41,7 +41,9 @@ class CliSession(AgentEvent):
 
 @attrs.frozen(kw_only=True)
 class Status(AgentEvent):
-    """The agent's activity, and since when (epoch ms). `for_`: what it waits for, or why its status is not known."""
+    """The agent's activity, and since when (epoch ms). `for_`: what it waits for, why its status is not known, or, of
+    an idle one, that its turn failed.
+    """
 
     TYPE = "agent.status"
     status: AgentStatus
@@ -114,12 +116,13 @@ class Subagent(AgentEvent):
 
 @attrs.frozen(kw_only=True)
 class Turn(AgentEvent):
-    """The end of what one prompt began."""
+    """The end of what one prompt began. `reason`: of one that failed, why, in the words of the CLI or its model."""
 
     TYPE = "agent.turn"
     id: str
     result: TurnResult
     ms: Count | None = None
+    reason: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -232,8 +235,8 @@ def readable(value: dict[str, Any]) -> str | None:
             return f"{name}: {title}" if title else name
         case Tool(status="failed" | "denied" as how, name=name):
             return f"{name}: {how}"
-        case Turn(result=result):
-            return f"turn {result}"
+        case Turn(result=result, reason=reason):
+            return f"turn {result}" + (f": {reason}" if reason else "")
         case Subagent(name=name, status=status):
             return f"subagent {name}: {status}"
         case ModelRetry(attempt=attempt, status=status):

@@ -230,8 +230,9 @@ class EditorThread:
                 turn.began = True
             case a.Prompt(text=text, withdrawn=True) if text == turn.text:
                 turn.end("cancelled")
-            case a.Turn(result=result) if turn.began or turn.text is None:
-                turn.end(STOP_REASONS.get(result), "the agent's turn failed; its page says more")
+            case a.Turn(result=result, reason=reason) if turn.began or turn.text is None:
+                why = f"the agent's turn failed: {reason}" if reason else "the agent's turn failed; its page says more"
+                turn.end(STOP_REASONS.get(result), why)
             case _:
                 pass
 

@@ -20,7 +20,7 @@ LEFT_OUT = "left out by the village's setting"
 LOST = "what it said was left out of the database by the village's setting, and is lost with the service's restart"
 OUR_NOTES = frozenset({"timeout", "session end"})
 """Who resolves an approval with a note of ours. A rule's says what it found in a command."""
-_PLAIN = frozenset({a.CliSession.TYPE, a.Turn.TYPE, a.ContextUsage.TYPE, a.ModelRetry.TYPE, a.Worktree.TYPE})
+_PLAIN = frozenset({a.CliSession.TYPE, a.ContextUsage.TYPE, a.ModelRetry.TYPE, a.Worktree.TYPE})
 """Agent events without a text of the conversation."""
 _ENVELOPE = ("type", "providerId", "timestamp")
 
@@ -73,9 +73,11 @@ def provider_event(inner: dict[str, Any]) -> tuple[dict[str, Any], bool]:
         rows = cast("list[Any]", files) if isinstance(files, list) else []
         return {**inner, "files": [_without_patch(one) for one in rows], "truncated": True}, True
     match a.from_provider_event(inner):
-        case a.Status(status="waiting", for_=str()):
+        case a.Status(status="waiting" | "idle", for_=str()):
             return {**inner, "for": LEFT_OUT}, True
-        case a.Status():
+        case a.Turn(reason=str()):
+            return {**inner, "reason": LEFT_OUT}, True
+        case a.Status() | a.Turn():
             return inner, False
         case a.Prompt() | a.AgentMessage():
             return {**inner, "text": LEFT_OUT}, True

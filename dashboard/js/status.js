@@ -40,7 +40,7 @@ export function statusOf(agent, now, pending = []) {
   const said = agent.agentStatus;
   if (known.tone === "work" && said?.status === "waiting") return { label: "waits for you", tone: "wait", since: said.since ?? since, why: said.reason ?? "a dialog is open in its terminal" };
   const turned = agent.turnEndedAt && (said === undefined || said.status === "idle");
-  if (known.tone === "work" && (turned || said?.status === "idle")) return { label: "your turn", tone: "turn", since: said?.since ?? agent.turnEndedAt ?? since, why: "finished its turn" };
+  if (known.tone === "work" && (turned || said?.status === "idle")) return { label: "your turn", tone: "turn", since: said?.since ?? agent.turnEndedAt ?? since, why: said?.reason ?? "finished its turn" };
   const worked = agent.activityAt ?? agent.startedAt;
   if (known.tone === "work" && worked && now - worked > QUIET_AFTER_MS) {
     return { label: "idle", tone: "quiet", since: worked, why: "running, but no sign of work" };

@@ -34,7 +34,7 @@ const TELLERS = {
   agent_message: said,
   agent_tool: (story, e, p, at) => merged(story, `tool:${p.id}`, "tool", e, { name: p.name, title: p.title, input: p.input, status: p.status, ms: p.ms, output: p.output, parent: p.parent }, at),
   agent_subagent: (story, e, p, at) => merged(story, `sub:${p.id}`, "subagent", e, { name: p.name, status: p.status, parent: p.parent }, at),
-  agent_turn: (story, e, p, at) => merged(story, `turn:${p.id}`, "turn", e, { result: p.result, ms: p.ms }, at),
+  agent_turn: (story, e, p, at) => merged(story, `turn:${p.id}`, "turn", e, { result: p.result, ms: p.ms, reason: p.reason }, at),
   agent_landed: (story, e, p, at) => told({ ...story, landedSeq: Math.max(story.landedSeq ?? 0, e.seq) }, e, at),
   agent_retry: (story, e, p, at) => merged(story, `retry:${e.seq}`, "retry", e, p, at),
   status_change: (story, e, p, at) => (p.approval || p.approvalId ? asked(story, e, p, at) : told(story, e, at)),

@@ -26,10 +26,12 @@ RequestId = str | int
 class RpcError(Exception):
     """The other side answered a request with an error."""
 
-    def __init__(self, method: str, code: int, message: str) -> None:
-        super().__init__(f"{method}: {message} ({code})")
+    def __init__(self, method: str, code: int, message: str, details: str = "") -> None:
         self.code = code
         self.message = message
+        self.said = message if details in ("", message) else f"{message}: {details}"
+        """The message with what `data` says of it: some agents name every error "Internal error"."""
+        super().__init__(f"{method}: {self.said} ({code})")
 
 
 @attrs.frozen(kw_only=True)
@@ -143,7 +145,8 @@ class Rpc:
         if message.get("error") is not None:
             error = shape.member(message, "error")
             told = shape.optional_text(error, "message") or "an error without a text"
-            waiting.error = RpcError(waiting.method, shape.whole(error, "code", INTERNAL_ERROR), told)
+            code = shape.whole(error, "code", INTERNAL_ERROR)
+            waiting.error = RpcError(waiting.method, code, told, _details(error.get("data")))
         waiting.result = message.get("result")
         waiting.done.set()
         if waiting.then is not None:
@@ -151,3 +154,10 @@ class Rpc:
 
     async def _say(self, message: Json) -> None:
         await self._send(json.dumps({**self._envelope, **message}).encode())
+
+
+def _details(data: Any) -> str:
+    """Return the text in an error's `data`, which has no agreed shape; "" where there is none."""
+    inner = shape.maybe(data)
+    known = [data, *(inner.get(name) for name in ("details", "message", "reason", "error"))]
+    return next((text for text in known if isinstance(text, str)), "")

@@ -1,10 +1,11 @@
-"""Results of parsers of agent CLIs beside the vocabulary of events.py, and what parsers share: the book of tool calls
-and the arithmetic of token sums.
+"""Results of parsers of agent CLIs beside the vocabulary of events.py, and what parsers share: the book of tool calls,
+the arithmetic of token sums, and the words of errors.
 
 Parsers are pure: a message in, readings out; no input or output, no clock.
 """
 
 import difflib
+import json
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -151,6 +152,10 @@ class ToolCalls:
         if tool_id is not None:
             self._denied.add(tool_id)
 
+    def is_denied(self, tool_id: str) -> bool:
+        """Return whether a refusal was noted of a call that has not ended."""
+        return tool_id in self._denied
+
     def ended(
         self,
         tool_id: str,
@@ -244,6 +249,19 @@ class TokenSums:
             cost_usd=added[3] or None,
         )
         return [tokens]
+
+
+def error_text(*said: Any) -> str | None:
+    """Return the first text that says something of an error: of a model's that came whole as JSON, its message."""
+    text = next((one.strip() for one in said if isinstance(one, str) and one.strip()), None)
+    if text is None or not text.startswith("{"):
+        return text
+    try:
+        error = shape.maybe(json.loads(text))
+    except (ValueError, RecursionError):
+        return text
+    message = shape.maybe(error.get("error")).get("message") or error.get("message")
+    return message if isinstance(message, str) and message else text
 
 
 def diff(path: str, old: str, new: str) -> str:

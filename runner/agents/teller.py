@@ -25,6 +25,8 @@ from townwatch.runner.observers.runs import new_run_id
 COALESCE_SECONDS = 0.25
 TEXT_CHARS = 64 * 1024
 """Longest prompt or piece of a message in one event."""
+REASON_CHARS, SAID_CHARS = 2000, 200
+"""Longest reason of a failed turn; how much of it a status repeats."""
 WAITS_IN_TERMINAL = "agent:dialog"
 """Among the open approvals of a session's lifecycle: a dialog that can be answered in the terminal alone."""
 
@@ -35,6 +37,9 @@ class _Run:
     command: str
     began_ms: int
     run_id: str
+
+
+AT_REST = frozenset({"idle", "unknown"})
 
 
 class Teller:
@@ -55,6 +60,8 @@ class Teller:
         self._cache_read_total: int | None = None
         self._model: str | None = None
         self._counted = False
+        self._failed: str | None = None
+        """What a status says of the last turn, where that failed."""
 
     async def say(self, event: a.AgentEvent | a.Fact) -> None:
         match event:
@@ -68,6 +75,8 @@ class Teller:
                 await self._forward(attrs.evolve(event, text=event.text[:TEXT_CHARS]))
             case a.Tool():
                 await self._forward(attrs.evolve(event, input=cut_input(event.input), output=cut_output(event.output)))
+            case a.Turn():
+                await self._turn(event)
             case a.CliSession(model=model):
                 self._model = model or self._model
                 await self._forward(event)
@@ -105,9 +114,23 @@ class Teller:
         inner = plain(to_provider_event(event, self._provider, _now_ms()))
         await self._session.events.tell("PROVIDER_EVENT_FORWARDED", providerEvent=inner)
 
+    async def _turn(self, turn: a.Turn) -> None:
+        """Tell the end of a turn; an agent that is at rest after one that failed says why."""
+        reason = cut_reason(turn.reason)
+        await self._forward(attrs.evolve(turn, reason=reason))
+        self._failed = None
+        if turn.result == "failed":
+            self._failed = "its turn failed" + (f": {cut_reason(reason, SAID_CHARS)}" if reason else "")
+        if self._counted and self.status.status in AT_REST:
+            await self._status(attrs.evolve(self.status, for_=None))
+
     # --- status -------------------------------------------------------------------------------------------------
 
     async def _status(self, status: a.Status) -> None:
+        if status.status == "busy":
+            self._failed = None
+        elif status.status in AT_REST and status.for_ is None:
+            status = attrs.evolve(status, for_=self._failed)
         if (status.status, status.for_) == (self.status.status, self.status.for_) and self._counted:
             return
         self._counted = True
@@ -260,6 +283,12 @@ def cut_output(text: str | None) -> str | None:
     if text is None or len(text) <= a.OUTPUT_CHARS:
         return text
     return f"… {len(text) - a.OUTPUT_CHARS} characters cut\n{text[-a.OUTPUT_CHARS :]}"
+
+
+def cut_reason(text: str | None, chars: int = REASON_CHARS) -> str | None:
+    """Return why a turn failed in at most `chars` characters; None where there is no word of it."""
+    said = (text or "").strip()
+    return (said if len(said) <= chars else f"{said[: chars - 1]}…") or None
 
 
 def _now_ms() -> int:

@@ -114,6 +114,7 @@ def of_agent(a: Agent) -> Cases:
     presence = {"room": f"agent:drawn{a.n}", "people": [olga], "visitors": 1}
     told = a.work("agent_prompt", 6, id="1", text="Do it")
     tool = a.work("agent_tool", 7, id="t", name="Bash", title="make it", status="ok")
+    failed = a.work("agent_turn", 8, id="u", result="failed", reason="no credit is left")
     steps = [{"text": "one", "status": "completed"}, {"text": "two", "status": "pending"}]
     counts = {"passed": 1, "failed": 1, "skipped": 0, "exitCode": 1, "duration": 10, "verdict": "failed"}
     run = [
@@ -125,6 +126,7 @@ def of_agent(a: Agent) -> Cases:
         "who holds the keyboard": ("holder", [("keyboard", keyboard)], "Olga holds the keyboard"),
         "who looks on": ("onlookers", [("presence", presence)], "2 others look on"),
         "what the agent was told, said and did": ("story", [told, tool], "make it"),
+        "why its turn failed": ("story", [failed], "no credit is left"),
         "its plan": ("plan", [a.work("agent_plan", items=steps)], "Plan: 1 of 2"),
         "a test run, and what failed in it": ("test-runs", run, "assert 1 == 2"),
         "a file that it touched": ("touched", [a.work("file_edit", path="src/drawn.py")], "src/drawn.py"),

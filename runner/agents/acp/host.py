@@ -17,13 +17,13 @@ import trio
 
 from townwatch.contracts.codec import ContractError
 from townwatch.runner.agents import shape
-from townwatch.runner.agents.acp import reading
+from townwatch.runner.agents.acp import questions, reading
 from townwatch.runner.agents.adapter import AdapterOff, Host, Prepared
 from townwatch.runner.agents.events import Alert, Answer, CliSession, Prompt, Status
 from townwatch.runner.agents.jsonrpc import AUTH_REQUIRED, METHOD_NOT_FOUND, Rpc, RpcError, RpcRequest
 from townwatch.runner.agents.orders import order_text, refusal
 from townwatch.runner.agents.pipes import Pipes
-from townwatch.runner.agents.readings import Asked, Effect, Reading, Settled
+from townwatch.runner.agents.readings import Asked, Effect, Reading, Settled, error_text
 from townwatch.runner.agents.screen import ConversationScreen
 from townwatch.runner.agents.shape import Json, ShapeError
 from townwatch.runner.agents.tasks import open_tasks
@@ -239,13 +239,13 @@ class AcpHost:
         await self._withdraw("the turn ended")
         if error is not None:
             await self._host.show(self._screen.note(str(error)))
-            readings = self._talk.turn_failed(turn)
+            readings = self._talk.turn_failed(turn, error_text(error.said))
         else:
             try:
                 readings = self._talk.turn_ended(turn, shape.mapping(result, "the answer to session/prompt"))
             except ShapeError as unknown:
                 await self._unknown(unknown)
-                readings = self._talk.turn_failed(turn)
+                readings = self._talk.turn_failed(turn, f"its answer is not understood: {unknown}")
         await self._tell(readings)
         await self._host.say(Status(status="idle"))
 
@@ -287,12 +287,12 @@ class AcpHost:
         asked, request = opened.asked, opened.request
         if self._open.get(asked.request) is not opened or request.id is None:
             return False
-        option = choice(asked, answer)
+        option, beside = choice(asked, answer), questions.answers(asked, answer)
         del self._open[asked.request]
         tool_id = asked.question.tool_use_id
         if answer.decision == "deny":
             self._talk.calls.deny(tool_id)
-        chosen = CANCELLED if option is None else {"outcome": {"outcome": "selected", "optionId": option}}
+        chosen = CANCELLED if option is None else {"outcome": {"outcome": "selected", "optionId": option}, **beside}
         try:
             await self._rpc.answer(request.id, chosen)
             if answer.stop:
@@ -331,7 +331,7 @@ def choice(asked: Asked, answer: Answer) -> str | None:
     An option of the agent's that was chosen by name must do what was decided. Raises `NotPossible`.
     """
     fitting: tuple[Effect, ...] = ("allow", "always") if answer.decision == "allow" else ("deny", "never")
-    if answer.option_id is not None:
+    if answer.option_id is not None and asked.question.category != "question":  # there it is an answer
         if asked.effects.get(answer.option_id) not in fitting:
             raise NotPossible(f"{answer.option_id} is no option to {answer.decision} this")
         return answer.option_id

@@ -12,6 +12,7 @@ import attrs
 
 from townwatch.contracts.events import Category
 from townwatch.runner.agents import shape
+from townwatch.runner.agents.acp import questions
 from townwatch.runner.agents.events import (
     AgentMessage,
     AgentPlan,
@@ -24,12 +25,26 @@ from townwatch.runner.agents.events import (
     Tokens,
     Turn,
 )
-from townwatch.runner.agents.readings import Asked, Effect, Ended, Reading, TokenSums, ToolCalls, allowing, diff
+from townwatch.runner.agents.readings import (
+    Asked,
+    Effect,
+    Ended,
+    Reading,
+    TokenSums,
+    ToolCalls,
+    allowing,
+    diff,
+    error_text,
+)
 from townwatch.runner.agents.shape import Json, ShapeError
 
 PROTOCOL_VERSION = 1
 CUMULATIVE_USAGE = frozenset({"Copilot"})
 """Agents (by the name they give) whose prompt results carry the session's token sums instead of the turn's."""
+TEXT_ERRORS = {"Copilot": "Error: "}
+"""Agents that end a turn which failed as if it had not, with a last piece of text that begins so. Answers of the model
+come in pieces of a word or two.
+"""
 OPTION_EFFECTS: dict[str, Effect] = {
     "allow_once": "allow",
     "allow_always": "always",
@@ -38,7 +53,12 @@ OPTION_EFFECTS: dict[str, Effect] = {
 }
 TOOL_STATUS: dict[str, Ended | None] = {"pending": None, "in_progress": None, "completed": "ok", "failed": "failed"}
 STOP_REASONS: dict[str, str] = {"end_turn": "completed", "cancelled": "interrupted"}
-"""Any other is a turn that failed: max_tokens, max_turn_requests, refusal."""
+"""Any other is a turn that failed."""
+FAILURES = {
+    "max_tokens": "its answer was longer than the model may give (max_tokens)",
+    "max_turn_requests": "it asked its model more often than a turn may (max_turn_requests)",
+    "refusal": "it refused to go on (refusal)",
+}
 CATEGORIES: dict[str, Category] = {
     "execute": "shell",
     "edit": "edit",
@@ -85,6 +105,8 @@ class UpdateReader:
     calls: ToolCalls = attrs.field(factory=ToolCalls)
     _open: tuple[str, str] | None = None
     _pieces: int = 0
+    _last: str = ""
+    """The last piece of text of the turn, where nothing else came behind it."""
     _kinds: dict[str, str] = attrs.field(factory=dict[str, str])
     _sums: TokenSums = attrs.field(factory=TokenSums)
 
@@ -98,6 +120,7 @@ class UpdateReader:
             case "agent_thought_chunk":
                 return self._chunk(update, "thought")
             case "tool_call" | "tool_call_update":
+                self._last = ""
                 return [*self._end_message(), *self._tool(update)]
             case "plan":
                 steps = shape.items(update, "entries")
@@ -112,13 +135,19 @@ class UpdateReader:
 
     def turn_ended(self, turn_id: str, result: Json) -> list[Reading]:
         """Read the answer to `session/prompt`. Raises `ShapeError`."""
-        outcome: Any = STOP_REASONS.get(shape.text(result, "stopReason"), "failed")
+        stopped = shape.text(result, "stopReason")
+        outcome: Any = STOP_REASONS.get(stopped, "failed")
+        why = FAILURES.get(stopped, stopped) if outcome == "failed" else None
+        error = TEXT_ERRORS.get(self.agent)
+        if error is not None and outcome == "completed" and self._last.startswith(error):
+            outcome, why = "failed", error_text(self._last.removeprefix(error))
+        self._last = ""
         closed = [*self._end_message(), *self.calls.close()]
-        return [*closed, *self._result_usage(result), Turn(id=turn_id, result=outcome)]
+        return [*closed, *self._result_usage(result), Turn(id=turn_id, result=outcome, reason=why)]
 
-    def turn_failed(self, turn_id: str) -> list[Reading]:
+    def turn_failed(self, turn_id: str, reason: str | None = None) -> list[Reading]:
         """Report a prompt that the agent answered with an error."""
-        return [*self._end_message(), *self.calls.close(), Turn(id=turn_id, result="failed")]
+        return [*self._end_message(), *self.calls.close(), Turn(id=turn_id, result="failed", reason=reason)]
 
     def asked(self, request: str, params: Json) -> list[Reading]:
         """Read the parameters of `session/request_permission`. Raises `ShapeError`."""
@@ -139,7 +168,7 @@ class UpdateReader:
         said = [*self._end_message(), *self._tool({**call, "status": "pending"})]
         self.calls.hold(tool_id)
         raw = call.get("rawInput")
-        question = Question(
+        question = questions.question(call) or Question(
             summary=self.calls.title(tool_id) or "a tool call",
             category=CATEGORIES.get(self._kinds[tool_id], "other"),
             tool=_tool_name(call) or self._kinds[tool_id],
@@ -158,6 +187,7 @@ class UpdateReader:
         found: list[Reading] = [_tokens(used)] if used else []
         if not text:
             return found
+        self._last = text if role == "assistant" else ""
         given = shape.optional_text(update, "messageId")
         if self._open is None or self._open[1] != role or (given is not None and given != self._open[0]):
             found += self._end_message()

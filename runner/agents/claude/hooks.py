@@ -14,6 +14,7 @@ import attrs
 from townwatch.runner.agents import events as a, shape
 from townwatch.runner.agents.claude import tools
 from townwatch.runner.agents.claude.tools import Json, fields_of
+from townwatch.runner.agents.readings import error_text
 
 EVENTS = (
     "UserPromptSubmit",
@@ -30,6 +31,12 @@ EVENTS = (
     "SessionEnd",
 )
 CALLS_KEPT = 1000
+INTERRUPTED = {
+    None: "interrupted",
+    True: "interrupted in its terminal after Claude had taken the yes; whether the call had begun is not known",
+    False: "interrupted in its terminal; whether Claude had taken the yes, and the call had begun, is not known",
+}
+"""What is said of a call that Escape ended, by `Hooks.allowed`."""
 EXIT_CODE = re.compile(r"Exit code (\d+)\n?")
 
 
@@ -67,6 +74,8 @@ class Hooks:
         self._calls: OrderedDict[str, _Call] = OrderedDict()
         self.refused: set[str] = set()
         """Calls whose dialogs were answered in the terminal: if they do not run, that was a no."""
+        self.allowed: dict[str, bool] = {}
+        """Calls that were given a yes and have not ended; whether Claude has said that it took it."""
         self._turn: str | None = None
         self._mode: str | None = None
 
@@ -162,6 +171,7 @@ class Hooks:
         name, given = str(message.get("tool_name", "")), fields_of(message.get("tool_input"))
         call_id = str(message.get("tool_use_id", ""))
         self._calls.pop(call_id, None)
+        self.allowed.pop(call_id, None)
         output = _output(message.get("tool_response")) if how == "ok" else str(message.get("error", ""))
         code: int | None = 0 if how == "ok" else None
         if how != "ok" and (found := EXIT_CODE.match(output)):
@@ -205,9 +215,11 @@ class Hooks:
             if call_id in self.refused:
                 self._denied(call_id, call, "interrupted", heard)
                 continue
-            heard.events.append(a.Tool(id=call_id, name=call.name, status="failed", output="interrupted"))
+            output = INTERRUPTED[self.allowed.get(call_id)]
+            heard.events.append(a.Tool(id=call_id, name=call.name, status="failed", output=output))
             heard.events += tools.ended(call_id, call.name, call.given, "", None, True)
         self.refused.clear()
+        self.allowed.clear()
         if self._turn is not None:
             heard.events.append(a.Turn(id=self._turn, result="interrupted"))
             self._turn = None
@@ -224,9 +236,12 @@ class Hooks:
         last = message.get("last_assistant_message")
         if isinstance(last, str) and last:
             heard.events.append(a.AgentMessage(id=turn, text=last))
-        heard.events.append(a.Turn(id=turn, result="failed" if failed else "completed"))
+        said = (message.get(name) for name in ("last_assistant_message", "error_details", "error"))
+        reason = error_text(*said) if failed else None
+        heard.events.append(a.Turn(id=turn, result="failed" if failed else "completed", reason=reason))
         self._turn = None
         self.refused.clear()
+        self.allowed.clear()
         heard.status = a.Status(status="idle")
 
     def _subagent(self, message: Json, heard: Heard) -> None:

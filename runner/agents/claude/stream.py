@@ -15,6 +15,7 @@ from townwatch.runner.agents import events as a, shape
 from townwatch.runner.agents.claude import tools
 from townwatch.runner.agents.claude.hooks import EXIT_CODE, Heard
 from townwatch.runner.agents.claude.tools import Json, fields_of, text_of
+from townwatch.runner.agents.readings import error_text
 
 RETRY_ALERT = "agent:model"
 
@@ -178,13 +179,13 @@ class ClaudeStream:
             "interrupted" if aborted else "failed" if message.get("is_error") is True else "completed"
         )
         ms = _count(message.get("duration_ms"))
-        said.events.append(a.Turn(id=self._turn or "turn", result=result, ms=ms))
+        why = _why(message) if result == "failed" else None
+        said.events.append(a.Turn(id=self._turn or "turn", result=result, ms=ms, reason=why))
         self._spent(fields_of(message.get("modelUsage")), said)
         said.status = a.Status(status="idle")
         # A turn that came to its end by itself waits for nothing: what is still asked, a background agent asks.
         said.all_over = result != "completed"
         if result == "failed":
-            why = _text(message.get("result")) or str(message.get("subtype", ""))
             said.shown += _lines(f"failed: {why}")
         said.shown += f"\x1b[2m— turn {result}\x1b[0m\r\n"
 
@@ -222,6 +223,12 @@ class ClaudeStream:
             tool_use_id=_text(request.get("tool_use_id")),
             subagent=_text(request.get("agent_id")),
         )
+
+
+def _why(message: Json) -> str | None:
+    """Return why a turn failed: what the CLI would show, else its errors, else the kind of the failure."""
+    errors = [one for one in shape.maybe_list(message.get("errors")) if isinstance(one, str)]
+    return error_text(message.get("result"), "; ".join(errors), message.get("subtype"))
 
 
 def user_message(text: str) -> dict[str, Any]:

@@ -245,10 +245,13 @@ class ClaudeTerminal(Adapter):
         if dialog.taken:
             with trio.move_on_after(CONFIRM_SECONDS if self._telemetry else LOOK_SECONDS):
                 await dialog.decided.wait()
+        confirmed = dialog.decided.is_set()
         dialog.ended("us" if dialog.taken else "terminal")
         if dialog.lost:
             await self._close(dialog, "answered in its terminal")
             return False
+        if answer.decision == "allow" and dialog.question.tool_use_id is not None:
+            self._hooks.allowed[dialog.question.tool_use_id] = confirmed
         await self._forget(dialog)
         return True
 

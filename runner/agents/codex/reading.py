@@ -38,6 +38,7 @@ from townwatch.runner.agents.readings import (
     ToolCalls,
     allowing,
     diff,
+    error_text,
 )
 from townwatch.runner.agents.shape import Json, ShapeError
 
@@ -197,7 +198,7 @@ class CodexReader:
     def status(self) -> str:
         """The status of all threads together: waiting before busy before idle; starting where there is none yet."""
         known = set(self._threads.values())
-        return next((status for status in ("waiting", "busy", "unknown", "idle") if status in known), "starting")
+        return next((status for status in ("waiting", "busy", "idle") if status in known), "starting")
 
     def _status(self, thread_id: str, status: Json) -> list[Reading]:
         kind, flags = shape.text(status, "type"), shape.texts(status, "activeFlags")
@@ -206,10 +207,8 @@ class CodexReader:
         match kind:
             case "active":
                 self._threads[thread_id] = "waiting" if flags else "busy"
-            case "idle":
+            case "idle" | "systemError":  # after a turn that failed, which says why; it takes the next prompt
                 self._threads[thread_id] = "idle"
-            case "systemError":
-                self._threads[thread_id] = "unknown"
             case "notLoaded":
                 self._threads.pop(thread_id, None)
             case _:
@@ -230,7 +229,9 @@ class CodexReader:
             return []
         ms = shape.whole(turn, "durationMs", 0)
         went_on = self._went_on()
-        return [*went_on, *self.calls.close(), Turn(id=shape.text(turn, "id"), result=TURN_RESULTS[status], ms=ms)]
+        why = _why(shape.optional_member(turn, "error"))
+        ended = Turn(id=shape.text(turn, "id"), result=TURN_RESULTS[status], ms=ms, reason=why)
+        return [*went_on, *self.calls.close(), ended]
 
     def _is_told(self, identity: str) -> bool:
         told = identity in self._told
@@ -368,6 +369,12 @@ def _command(command: str) -> str:
         return command
     is_shell = len(words) == 3 and words[0].rpartition("/")[2] in ("bash", "sh", "zsh") and words[1] in ("-lc", "-c")
     return words[2] if is_shell else command
+
+
+def _why(error: Json) -> str | None:
+    """Return what a turn's error says, with its details."""
+    said = [error_text(shape.optional_text(error, name)) for name in ("message", "additionalDetails")]
+    return ": ".join(text for text in said if text) or None
 
 
 def _texts(item: Json) -> str:

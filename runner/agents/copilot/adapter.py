@@ -17,7 +17,7 @@ from townwatch.runner.agents import shape, shared_files
 from townwatch.runner.agents.adapter import Host, Prepared
 from townwatch.runner.agents.copilot.reading import CopilotReader
 from townwatch.runner.agents.events import Status
-from townwatch.runner.agents.readings import Asked, Settled
+from townwatch.runner.agents.readings import Asked, Reading, Settled
 from townwatch.runner.agents.shape import ShapeError
 from townwatch.runner.agents.tail import json_lines
 from townwatch.runner.agents.tasks import open_tasks
@@ -26,6 +26,8 @@ from townwatch.runner.session.lifecycle import NotPossible
 UNTOUCHED = frozenset({"-p", "--prompt", "--acp", "-v", "--version", "-h", "--help", "--resume", "--continue"})
 COMMANDS = frozenset({"login", "logout", "update", "help", "init", "mcp", "plugin", "version"})
 LOOK_SECONDS, DIALOG_SECONDS, LOCK_SECONDS = 0.5, 3.0, 5.0
+EXPLAINED_SECONDS = 2.0
+"""How much later than the end of a turn the error that ended it may be written: it has been 2 ms."""
 FIRST = "its first prompt, or a dialog of its start (trust, sign-in), in its terminal"
 LOCKS = "inuse.*.lock"
 """Beside a session's events: the process that has it open. Within LOCK_SECONDS there is one; where a version has none,
@@ -63,11 +65,21 @@ class CopilotTerminal:
         """Read the session's events until cancelled. Raises `AdapterOff`."""
         task_status.started()
         await self._host.say(Status(status="starting"))
-        async with open_tasks(), aclosing(json_lines(await self._find())) as events:
+        async with open_tasks() as tasks, aclosing(json_lines(await self._find())) as events:
             async for event in events:
-                for said in self._reader.event(event):
-                    if not isinstance(said, Asked | Settled):
-                        await self._host.say(said)
+                await self._tell(self._reader.event(event))
+                if self._reader.ending:
+                    tasks.start_soon(self._end_without_an_answer)
+
+    async def _tell(self, readings: Sequence[Reading]) -> None:
+        for said in readings:
+            if not isinstance(said, Asked | Settled):
+                await self._host.say(said)
+
+    async def _end_without_an_answer(self) -> None:
+        """End a turn without an answer, once an error that explains it would have come."""
+        await trio.sleep(EXPLAINED_SECONDS)
+        await self._tell(self._reader.ended())
 
     @property
     def goes_on_alone(self) -> bool:

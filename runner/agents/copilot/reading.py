@@ -2,9 +2,10 @@
 
 import attrs
 
+from townwatch.contracts.agent_events import TurnResult
 from townwatch.runner.agents import shape
 from townwatch.runner.agents.events import AgentMessage, CliSession, Prompt, Status, Tokens, Turn
-from townwatch.runner.agents.readings import Reading, ToolCalls
+from townwatch.runner.agents.readings import Reading, ToolCalls, error_text
 from townwatch.runner.agents.shape import Json
 
 EDITS, READS = frozenset({"create", "edit", "str_replace_editor", "apply_patch"}), frozenset({"view"})
@@ -19,11 +20,24 @@ class CopilotReader:
     _busy: bool = False
     _calls_tool: bool = False
     _turns: int = 0
+    _spoke: bool = False
+    """The model has answered in its turn under way."""
+    ending: bool = False
+    """The model's turn has ended without an answer: a `session.error` that says why may follow, or nothing."""
 
     def event(self, event: Json) -> list[Reading]:
         """Read one line. One that this adapter does not use is nothing. Raises `ShapeError`."""
-        data = shape.optional_member(event, "data")
-        match shape.text(event, "type"):
+        data, kind = shape.optional_member(event, "data"), shape.text(event, "type")
+        if self.ending and kind == "session.error":
+            return self._ended("failed", error_text(data.get("message"), data.get("errorType")))
+        return [*self.ended(), *self._event(kind, data)]
+
+    def ended(self) -> list[Reading]:
+        """End a turn that ended without an answer, of which nothing more is said."""
+        return self._ended("completed") if self.ending else []
+
+    def _event(self, kind: str, data: Json) -> list[Reading]:
+        match kind:
             case "session.start":
                 session = shape.text(data, "sessionId")
                 about = CliSession(
@@ -40,7 +54,7 @@ class CopilotReader:
                 self._turns += 1
                 return [Prompt(text=shape.text(data, "content")), self._status()]
             case "assistant.turn_start":
-                self._busy = True
+                self._busy, self._spoke, self._calls_tool = True, False, False
                 return [self._status()]
             case "assistant.message":
                 return self._message(data)
@@ -66,6 +80,7 @@ class CopilotReader:
         return Status(status="busy" if self._busy else "idle")
 
     def _message(self, data: Json) -> list[Reading]:
+        self._spoke = True
         self._calls_tool = bool(shape.values(data, "toolRequests"))
         text = shape.optional_text(data, "content") or ""
         return [AgentMessage(id=shape.text(data, "messageId"), text=text, final=True)] if text else []
@@ -74,8 +89,12 @@ class CopilotReader:
         """A turn of the model has ended; where it called tools, another follows."""
         if self._calls_tool or self.calls.open():
             return []
-        self._busy = False
-        return [Turn(id=f"turn-{self._turns}", result="completed"), self._status()]
+        self.ending = not self._spoke
+        return [] if self.ending else self._ended("completed")
+
+    def _ended(self, result: TurnResult, reason: str | None = None) -> list[Reading]:
+        self._busy = self.ending = False
+        return [Turn(id=f"turn-{self._turns}", result=result, reason=reason), self._status()]
 
     def _tool(self, data: Json) -> list[Reading]:
         name, given = shape.text(data, "toolName"), shape.optional_member(data, "arguments")

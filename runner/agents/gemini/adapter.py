@@ -38,6 +38,8 @@ where it has not said by then that the call was refused.
 """
 LOOK_SECONDS, QUIET_SECONDS = 1.0, 6.0
 """While it works its screen counts the seconds: one that stands still was interrupted, which no hook tells."""
+EXPLAINED_SECONDS = 8.0
+"""How long its telemetry may take to say why a turn ended without an answer."""
 CONNECT_SECONDS = 60.0
 """Within this time after its start Gemini calls the first hook; it is not connected otherwise."""
 
@@ -90,7 +92,7 @@ class GeminiTerminal:
         settings: dict[str, Any] = {"hooks": {event: [{"matcher": "*", "hooks": [one]}] for event in EVENTS}}
         launch = self._host.launch
         if not await trio.to_thread.run_sync(telemetry.is_the_users, env, launch.cwd, launch.command):
-            self._tells_refusals = True
+            self._tells_refusals = self._reader.explains = True
             settings["telemetry"] = telemetry.defaults(self._host.base_url, env.get(TOKEN_VARIABLE, ""))
         await trio.to_thread.run_sync(shared_files.write_new, path, json.dumps(settings))
         version = await trio.to_thread.run_sync(version_in_package, self._host.launch.command[0])
@@ -111,6 +113,8 @@ class GeminiTerminal:
             async with self._turn:
                 if await self._stands_still():
                     await self._tell(self._reader.stood_still())
+                if trio.current_time() - self._hooked > EXPLAINED_SECONDS:
+                    await self._tell(self._reader.never_explained())
         raise AdapterOff(self._failed or "a hook could not be read")
 
     @property

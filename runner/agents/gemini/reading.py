@@ -15,7 +15,7 @@ import attrs
 from townwatch.contracts.events import Category
 from townwatch.runner.agents import shape
 from townwatch.runner.agents.events import AgentMessage, CliSession, FromAfar, Prompt, Question, Status, Turn
-from townwatch.runner.agents.readings import Asked, Reading, Settled, ToolCalls
+from townwatch.runner.agents.readings import Asked, Reading, Settled, ToolCalls, error_text
 from townwatch.runner.agents.shape import Json
 
 EVENTS = ("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeTool", "AfterTool", "Notification")
@@ -23,6 +23,8 @@ EVENTS = ("SessionStart", "SessionEnd", "BeforeAgent", "AfterAgent", "BeforeTool
 SHELLS, EDITS, READS = frozenset({"run_shell_command"}), frozenset({"write_file", "replace"}), frozenset({"read_file"})
 WEB = frozenset({"web_fetch", "google_web_search"})
 Outcome = Literal["allow", "deny", "withdrawn"]
+NO_TEXT = "[no response text]"
+"""What its hook says where the model gave no answer: its telemetry tells why, seconds later."""
 NO_YES = FromAfar(allow="no", note="no", changed_input=False, why="Gemini takes a yes in its terminal only")
 
 
@@ -30,7 +32,15 @@ NO_YES = FromAfar(allow="no", note="no", changed_input=False, why="Gemini takes 
 class GeminiReader:
     """Reads the hooks of one session."""
 
+    explains: bool = False
+    """Its telemetry comes to us."""
     calls: ToolCalls = attrs.field(factory=ToolCalls)
+    unexplained: str | None = None
+    """The turn that ended without an answer, as long as its telemetry may tell why."""
+    _error: str | None = None
+    """What the model answered last, where that was an error."""
+    _asked_at: str = ""
+    """When the turn under way began, as its hook said."""
     _turns: int = 0
     _count: int = 0
     _running: dict[str, str] = attrs.field(factory=dict[str, str])
@@ -61,12 +71,15 @@ class GeminiReader:
                 session = shape.text(given, "session_id")
                 return [CliSession(cli_session_id=session), Status(status="idle")]
             case "BeforeAgent":
+                left = [*self.never_explained(), *self._closed()]  # of a turn that ended untold
                 self._turns += 1
-                left = self._closed()  # of a turn that ended untold
+                self._error, self._asked_at = None, shape.optional_text(given, "timestamp") or ""
                 return [*left, Prompt(text=shape.text(given, "prompt")), Status(status="busy")]
             case "AfterAgent":
                 text = shape.optional_text(given, "prompt_response") or ""
                 said = self._closed()
+                if text == NO_TEXT and self.explains:
+                    return [*said, *self._without_an_answer()]
                 if text:
                     said.append(AgentMessage(id=f"message-{self._turns}", text=text, final=True))
                 return [*said, Turn(id=f"turn-{self._turns}", result="completed"), Status(status="idle")]
@@ -98,7 +111,15 @@ class GeminiReader:
         return [] if tool_id is None else self.calls.ended(tool_id, "denied")
 
     def told(self, record: Mapping[str, Any]) -> list[Reading]:
-        """Read a record of its telemetry: a no in a dialog ends the call and the turn, and no hook tells."""
+        """Read a record of its telemetry: a no in a dialog ends the call and the turn, an error of its model the turn,
+        and no hook tells.
+        """
+        if record.get("role") == "main" and str(record.get("event.timestamp") or "") >= self._asked_at:
+            if record.get("event.name") == "gemini_cli.api_error":
+                self._error = error_text(record.get("error"), record.get("error.message"), record.get("error.type"))
+                return self._explained()
+            if record.get("event.name") == "gemini_cli.api_response":
+                self._error = None
         if record.get("event.name") != "gemini_cli.tool_call" or record.get("decision") != "reject":
             return []
         name, at = record.get("function_name"), str(record.get("event.timestamp") or "")
@@ -110,6 +131,23 @@ class GeminiReader:
         self._busy = False
         said = [*settled, *self.calls.ended(tool_id, "denied"), *self._closed()]
         return [*said, Turn(id=f"turn-{self._turns}", result="interrupted"), Status(status="idle")]
+
+    def _without_an_answer(self) -> list[Reading]:
+        self.unexplained = f"turn-{self._turns}"
+        return self._explained() or [Status(status="idle")]
+
+    def _explained(self) -> list[Reading]:
+        """End the turn that ended without an answer, where it is known why."""
+        turn = self.unexplained
+        if turn is None or self._error is None:
+            return []
+        self.unexplained = None
+        return [Turn(id=turn, result="failed", reason=self._error), Status(status="idle")]
+
+    def never_explained(self) -> list[Reading]:
+        """End a turn that ended without an answer, of which its telemetry has said nothing."""
+        turn, self.unexplained = self.unexplained, None
+        return [] if turn is None else [Turn(id=turn, result="completed")]
 
     def _asked(self, given: Json) -> list[Reading]:
         """The dialog of the latest call that waits."""

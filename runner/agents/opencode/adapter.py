@@ -64,6 +64,8 @@ class OpenCodeAdapter:
         self._open: dict[str, _Open] = {}
         self._ready = False
         self._has_order = False
+        self._begun = trio.Event()
+        """A conversation was begun by us, which the terminal program may not show yet."""
 
     @classmethod
     def recognise(cls, command: Sequence[str]) -> bool:
@@ -94,6 +96,7 @@ class OpenCodeAdapter:
         stream = await self._connect()
         async with open_tasks() as tasks:
             tasks.start_soon(self._read, stream)
+            tasks.start_soon(self._show_what_was_begun)
             await self._catch_up()
             self._ready = True
             await self._say_status()
@@ -101,7 +104,6 @@ class OpenCodeAdapter:
             if order is not None:
                 await self.prompt(order_text(order))
                 self._has_order = True
-                await self._show_in_terminal()
 
     @property
     def goes_on_alone(self) -> bool:
@@ -149,17 +151,22 @@ class OpenCodeAdapter:
         await self._tell(self._reader.session(info))
         session = shape.text(info, "id")
         await self._select(session)
+        self._begun.set()
         return session
 
     async def _select(self, session: str) -> None:
         await self._server.post("/tui/select-session", {"sessionID": session})
 
-    async def _show_in_terminal(self) -> None:
-        """Show the order's conversation; the program answers this from its start on, and heeds it seconds later."""
+    async def _show_what_was_begun(self) -> None:
+        """Show the conversation of the order, or of the first prompt from afar, in the terminal: the program answers
+        this from its start on, and heeds it seconds later.
+        """
+        await self._begun.wait()
+        session = self._reader.root
         for seconds in SHOW_AGAIN_SECONDS:
             await trio.sleep(seconds)
-            if self._reader.root is not None:
-                await self._select(self._reader.root)
+            if session is not None and self._reader.root == session:
+                await self._select(session)
 
     # --- the connection -----------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from townwatch.runner.agents.events import (
     Tokens,
     Turn,
 )
-from townwatch.runner.agents.readings import KINDS, Asked, Effect, Reading, Settled, ToolCalls
+from townwatch.runner.agents.readings import KINDS, Asked, Effect, Reading, Settled, ToolCalls, error_text
 from townwatch.runner.agents.shape import Json, ShapeError
 
 REPLIES: dict[str, Any] = {"once": "allow", "always": "allow", "reject": "deny"}
@@ -41,7 +41,8 @@ class OpenCodeReader:
     _users: set[str] = attrs.field(factory=set[str])
     _prompted: set[str] = attrs.field(factory=set[str])
     _turns: dict[str, str] = attrs.field(factory=dict[str, str])
-    _outcome: dict[str, str] = attrs.field(factory=dict[str, str])
+    _outcome: dict[str, tuple[str, str | None]] = attrs.field(factory=dict[str, tuple[str, str | None]])
+    """Conversation → how its turn will have ended, and why it failed."""
     _counted: set[str] = attrs.field(factory=set[str])
     _streamed: set[str] = attrs.field(factory=set[str])
     _said: set[str] = attrs.field(factory=set[str])
@@ -121,9 +122,9 @@ class OpenCodeReader:
             ended = Subagent(id=session_id, name=self._children[session_id], status="ok")
             return [*said, *([ended] if was_busy else []), Status(status=self.status)]
         if was_busy:
-            result: Any = self._outcome.pop(session_id, "completed")
+            outcome: tuple[Any, str | None] = self._outcome.pop(session_id, ("completed", None))
             turn = self._turns.get(session_id, session_id)
-            said += [*self.calls.close(), Turn(id=turn, result=result)]
+            said += [*self.calls.close(), Turn(id=turn, result=outcome[0], reason=outcome[1])]
         return [*said, Status(status=self.status)]
 
     @property
@@ -251,9 +252,15 @@ class OpenCodeReader:
 
     def _error(self, properties: Json) -> list[Reading]:
         session_id = shape.optional_text(properties, "sessionID")
-        name = shape.optional_member(properties, "error").get("name")
+        error = shape.optional_member(properties, "error")
         if session_id is not None:
-            self._outcome[session_id] = "interrupted" if name == "MessageAbortedError" else "failed"
+            data = shape.maybe(error.get("data"))
+            aborted = error.get("name") == "MessageAbortedError"
+            self._outcome[session_id] = (
+                ("interrupted", None)
+                if aborted
+                else ("failed", error_text(data.get("message"), error.get("message"), error.get("name")))
+            )
         return []
 
 

@@ -74,3 +74,8 @@ test("a conversation that was chosen brings its agent, runner and directory; it 
   assert.equal(keeperOf([a, old], "old"), null);
   assert.equal(keeperOf([runner("a", ["conversations"], false)], ""), null);
 });
+
+test("a turn that failed keeps its reason", () => {
+  const turn = { type: "agent_turn", seq: 4, payload: { id: "t1", result: "failed", ms: 12, reason: "no credit" } };
+  assert.equal(inOrder(tell(EMPTY_STORY, turn, 1))[0].reason, "no credit");
+});

@@ -37,6 +37,9 @@ test("a status says what, why and since when", () => {
   const idle = statusOf({ ...agent, activityAt: now - 90_000 }, now);
   assert.deepEqual([idle.label, idle.tone, idle.since], ["idle", "quiet", now - 90_000], "events that are no work keep nobody at work");
   assert.equal(statusOf({ ...agent, activityAt: now - 9000 }, now).tone, "work");
+  const failed = { status: "idle", reason: "its turn failed: no credit", since: now };
+  assert.equal(statusOf({ ...agent, agentStatus: failed }, now).why, "its turn failed: no credit");
+  assert.equal(statusOf({ ...agent, agentStatus: { ...failed, reason: undefined } }, now).why, "finished its turn");
   assert.equal(statusOf({ ...agent, runnerStatus: "offline" }, now).why, "was working, last heard now ago");
   assert.equal(statusOf({ ...agent, state: "FAILED", exitCode: 3, reason: "runner process lost" }, now).why, "runner process lost, exit code 3");
   const waiting = statusOf(agent, now, [{ category: "shell", summary: "rm -rf build/", requestedAt: now - 9 }, {}]);

@@ -26,7 +26,7 @@ from townwatch.runner.identity import new_session_id
 from townwatch.runner.session.session import Session
 
 KEY = "test-key-not-real-0000"
-_SEQUENCE = re.compile(r"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>()78][0-9A-B]?")
+SEQUENCE = re.compile(r"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[=>()78][0-9A-B]?")
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +128,7 @@ class Agent:
     @property
     def screen(self) -> str:
         """What the terminal showed, without its sequences and blanks."""
-        return re.sub(r"\s+", "", _SEQUENCE.sub("", self.bench.output(self.session)))
+        return re.sub(r"\s+", "", SEQUENCE.sub("", self.bench.output(self.session)))
 
     async def until(self, wanted: Any) -> Any:
         try:

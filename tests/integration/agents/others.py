@@ -175,7 +175,7 @@ async def typed(seen: Agent, text: str) -> None:
     await seen.is_now("waiting" if seen.session.plan.provider == "copilot" and not seen.turns else "idle")
     for _ in range(20):
         await seen.keys(text)
-        with trio.move_on_after(2):
+        with trio.move_on_after(10):  # on a busy machine a second text is taken as one paste with the first
             await seen.until(lambda agent: text.replace(" ", "") in agent.screen)
             break
         await seen.keys("\x15")  # what came through late is removed

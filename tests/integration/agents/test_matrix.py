@@ -228,6 +228,11 @@ def check(seen: Agent, doing: Doing, first: First, *, ran: bool) -> None:
         return
     if first == "both":  # whoever won, the log says the same as what was done
         assert one in {("allow", "ada"), ("deny", "ada"), *locally}
+        if one == ("allow", "ada") and doing == "escape" and seen.turns == ["interrupted"]:
+            # It took the yes, and Escape, which came when the dialog was gone, ended the call: the log says both.
+            assert "after Claude had taken the yes" in seen.told("tool")[-1]["output"]
+            assert seen.tools[-1][1] == "failed"
+            return
         if one[1] == "ada" or one[0] != "withdrawn":
             assert ran == (one[0] == "allow")
         elif doing != "allow":

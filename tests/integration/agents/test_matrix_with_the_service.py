@@ -68,11 +68,8 @@ async def test_everybody_says_the_same(
                 async with at_work(bench, place, where) as seen:
                     far.session_id = seen.session.plan.session_id
                     if where == "terminal":
-                        await far.is_now("idle")
-                        await trio.sleep(3)
-                        await seen.keys("do:four please")
-                        await trio.sleep(1)
-                        await seen.keys("\r")
+                        await far.is_now("idle")  # keys that are typed so soon after its start may be lost
+                        assert (await far.post("prompts", text="do:four please")).status_code == 201
                     await up(far, work)
                     await killed_and_restarted(far, seen, process, state, port, work, key)
 
@@ -115,7 +112,7 @@ async def killed_and_restarted(
             await far.until(lambda shown: shown["pendingApprovals"])
             assert (await far.asked())["approvalId"] == third["approvalId"]
             assert (await far.decide(third, decision="deny")).status_code == 200
-        if seen.session.plan.provider == "qwen_code":  # to which the no ended the turn
+        if seen.session.plan.provider in ("qwen_code", "copilot"):  # to which the no ended the turn
             await far.is_now("idle")
             assert (await far.post("prompts", text="do:risky again")).status_code == 201
         await far.until(lambda shown: [True for one in shown["pendingApprovals"] if "three" not in one["summary"]])

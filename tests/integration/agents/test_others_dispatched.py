@@ -55,6 +55,27 @@ async def test_an_order_is_asked_about_allowed_denied_and_ends_idle(bench: Bench
     assert settings_of(agent) == before  # a person's settings are neither read nor written by us
 
 
+@pytest.mark.skipif(not others.by_hand(others.QWEN), reason="run by python -m tests.agents")
+async def test_qwens_question_is_answered_with_an_answer_and_by_no_bare_yes(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.QWEN, tmp_path, bench.directory, model)
+    async with dispatched(bench, agent, "do:ask please") as seen:
+        asked = await seen.asks()
+        assert (asked["category"], asked["summary"]) == ("question", "Which colour?")
+        assert not (await seen.decide(asked, "allow")).ok
+        assert (await seen.decide(asked, "allow", answers={"Which colour?": "blue"})).ok
+        assert await seen.turn_ends() == "completed"
+        assert seen.resolved == [("allow", "ada")]
+        (said,) = [tool["output"] for tool in seen.told("tool") if tool["status"] == "ok"]
+        assert "blue" in said
+        assert (await seen.prompt("do:ask again")).ok
+        asked = await seen.asks(2)
+        assert (await seen.decide(asked, "deny")).ok
+        await seen.is_now("idle")
+        assert seen.resolved[1] == ("deny", "ada")
+
+
 async def test_a_command_that_the_order_forbids_is_refused_without_asking(
     bench: Bench, tmp_path: Path, model: fake_model.Model
 ) -> None:

@@ -1,11 +1,13 @@
 """The own screens of OpenCode, and by hand of Gemini, Qwen and Copilot, in a session; the model is scripted."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.integration.agents import others
+from tests.integration.agents.conftest import Agent
 from tests.integration.agents.others import in_terminal, typed
 from tests.integration.runner.conftest import Bench, open_bench
 from tests.support.agents import fake_model
@@ -131,6 +133,44 @@ async def test_qwen_is_answered_from_afar_and_in_the_terminal(
 
 
 @by_hand
+async def test_qwens_dialogs_follow_each_other_and_its_question_is_answered_in_its_terminal(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.QWEN, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["qwen"])
+    assert kind is not None
+    async with in_terminal(bench, agent, kind, "--auth-type", "openai", "--approval-mode", "default") as seen:
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:two please")).ok
+        first = await seen.asks(1)
+        assert (await seen.decide(first, "allow")).ok
+        second = await seen.asks(2)
+        assert [first["summary"], second["summary"]] == ["echo first > first.txt", "echo second > second.txt"]
+        await seen.decide(first, "deny")  # an answer is for the dialog that it names: this one has its yes
+        await trio.sleep(1)
+        assert seen.resolved == [("allow", "ada")]
+        assert not (bench.directory / "second.txt").exists()
+        await trio.sleep(2)
+        await seen.keys("\r")
+        assert await seen.turn_ends() == "completed"
+        assert seen.resolved == [("allow", "ada"), ("allow", "terminal")]
+        assert {path.name for path in bench.directory.glob("*.txt")} == {"first.txt", "second.txt"}
+        await seen.is_now("idle")
+        assert (await seen.prompt("do:ask please")).ok
+        asked = await seen.asks(3)
+        assert (asked["category"], asked["summary"]) == ("question", "Which colour?")
+        assert asked["context"]["fromAfar"]["allow"] == "no"
+        await seen.until(lambda found: "Whichcolour?" in found.screen)
+        for _ in range(5):
+            if len(seen.resolved) < 3:
+                await seen.keys("\r")
+                await trio.sleep(2)
+        assert await seen.turn_ends(2) == "completed"
+        assert seen.resolved[2] == ("allow", "terminal")
+        await seen.is_now("idle")
+
+
+@by_hand
 async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_model.Model) -> None:
     agent = others.place(others.COPILOT, tmp_path, bench.directory, model)
     kind = catalog.recognise(["copilot"])
@@ -145,3 +185,30 @@ async def test_copilot_is_observed(bench: Bench, tmp_path: Path, model: fake_mod
         await seen.keys("\r")
         assert await seen.turn_ends() == "completed"
         assert ("bash", "ok") in seen.tools
+
+
+@by_hand
+async def test_copilots_dialogs_that_follow_each_other_are_told_one_by_one(
+    bench: Bench, tmp_path: Path, model: fake_model.Model
+) -> None:
+    agent = others.place(others.COPILOT, tmp_path, bench.directory, model)
+    kind = catalog.recognise(["copilot"])
+    assert kind is not None
+
+    def waits_for(text: str) -> Callable[[Agent], bool]:
+        return lambda found: text in (found.told("status")[-1].get("for") or "")
+
+    async with in_terminal(bench, agent, kind) as seen:
+        await seen.until(lambda found: "Confirmfoldertrust" in found.screen)
+        await trio.sleep(1)
+        await seen.keys("\r")
+        await typed(seen, "do:two please")
+        for text in ("first.txt", "second.txt"):
+            await seen.until(waits_for(text))
+            await trio.sleep(2)
+            assert not (bench.directory / text).exists()
+            await seen.keys("\r")
+        assert await seen.turn_ends() == "completed"
+        await seen.is_now("idle")
+        assert [status for _, status in seen.tools if status != "running"] == ["ok", "ok"]
+        assert {path.name for path in bench.directory.glob("*.txt")} == {"first.txt", "second.txt"}

@@ -29,7 +29,9 @@ PASSING = (
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """One answer of the model. `delay`: seconds between its words; `status`: an error instead of an answer."""
+    """One answer of the model. `delay`: seconds between its words; `status`: an error instead of an answer, with what
+    it says.
+    """
 
     say: str = ""
     tool: str = ""
@@ -43,6 +45,8 @@ def shell(command: str, say: str = "", **more: str) -> Step:
     return Step(say=say, tool="Bash", given={"command": command, "description": "a scripted step", **more})
 
 
+REFUSED = "the model is out of paper"
+"""Of an error that no agent tries again after."""
 LEAVE = "May I leave the sandbox?"
 
 
@@ -104,6 +108,7 @@ SCRIPTS: Mapping[str, Sequence[Step]] = {
         Step(say="Handed over."),
     ],
     "busy": [Step(status=529)],
+    "refused": [Step(status=400, say=REFUSED)],
     "agent": [
         Step(
             tool="Agent",
@@ -211,7 +216,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(404, {"type": "error", "error": {"type": "not_found_error", "message": self.path}})
         step = self.model.answer(body)
         if step.status != 200:
-            return self._json(step.status, {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}})
+            kind = "invalid_request_error" if step.status == 400 else "overloaded_error"
+            error = {"type": kind, "message": step.say or "busy"}
+            return self._json(step.status, {"type": "error", "error": error})
         message = _message(body, step)
         if not body.get("stream"):
             return self._json(200, message)
@@ -230,7 +237,9 @@ class _Handler(BaseHTTPRequestHandler):
         if asked.schema is not None:
             step = Step(say=json.dumps(fake_protocols.smallest(asked.schema)))
         if step.status != 200:
-            error = {"message": "busy", "type": "overloaded", "code": step.status, "status": "UNAVAILABLE"}
+            refused = step.status == 400
+            kind, status = ("invalid_request", "INVALID_ARGUMENT") if refused else ("overloaded", "UNAVAILABLE")
+            error = {"message": step.say or "busy", "type": kind, "code": step.status, "status": status}
             return self._json(step.status, {"error": error})
         events = protocol.events(body, step, fake_protocols.call_of(step, asked))
         if not body.get("stream") and not self._path.endswith(":streamGenerateContent"):

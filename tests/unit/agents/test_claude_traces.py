@@ -110,6 +110,24 @@ def test_a_denied_call_is_told_when_its_batch_ends() -> None:
     assert [(one.status, one.output) for one in every([batch], a.Tool)] == [("denied", "no, says Ada")]
 
 
+@pytest.mark.parametrize(
+    ("taken", "said"),
+    [(None, "interrupted"), (True, "after Claude had taken the yes"), (False, "whether Claude had taken the yes")],
+)
+def test_a_call_that_escape_ended_says_whether_it_was_allowed_before(taken: bool | None, said: str) -> None:
+    hooks = Hooks()
+    call = {"session_id": "s", "tool_name": "Bash", "tool_use_id": "t1", "tool_input": {"command": "make"}}
+    hooks.read({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "go", "prompt_id": "p1"})
+    hooks.read({**call, "hook_event_name": "PreToolUse"})
+    if taken is not None:
+        hooks.allowed["t1"] = taken
+    heard = [hooks.interrupted()]
+    (tool,), (turn,) = every(heard, a.Tool), every(heard, a.Turn)
+    assert (tool.status, turn.result) == ("failed", "interrupted")
+    assert said in tool.output
+    assert hooks.allowed == {}
+
+
 def test_a_command_that_failed_says_its_exit_code() -> None:
     call = {"tool_name": "Bash", "tool_input": {"command": "x"}, "tool_use_id": "t1", "error": "Exit code 3\nout"}
     found = Hooks().read({"hook_event_name": "PostToolUseFailure", **call})

@@ -7,6 +7,7 @@ import pytest
 
 from townwatch.contracts import agent_events as a, events as e
 from townwatch.contracts.decoding.runner_events import decode_event
+from townwatch.contracts.secrets.left_out import LEFT_OUT, provider_event
 from townwatch.contracts.translate import EventSource, for_village, readable
 
 ORIGIN = EventSource(village_id="demo", agent_id="a1", agent_name="Ada's", repo_path="/repo")
@@ -21,7 +22,7 @@ EACH: tuple[tuple[a.AgentEvent, dict[str, Any]], ...] = (
     ),
     (a.AgentPlan(items=[a.PlanItem(text="one")]), {"items": [{"text": "one", "status": "pending"}]}),
     (a.Subagent(id="s1", name="Explore", status="running"), {"id": "s1", "name": "Explore", "status": "running"}),
-    (a.Turn(id="u1", result="interrupted"), {"id": "u1", "result": "interrupted"}),
+    (a.Turn(id="u1", result="failed", reason="no credit"), {"id": "u1", "result": "failed", "reason": "no credit"}),
     (a.ContextUsage(used=10, size=100), {"used": 10, "size": 100}),
     (a.ModelRetry(attempt=1, of=3, delay_ms=500, status=529), {"attempt": 1, "of": 3, "delayMs": 500, "status": 529}),
     (
@@ -63,6 +64,25 @@ def test_a_status_also_updates_its_agent_with_reason_and_age() -> None:
     inner = a.to_provider_event(a.Status(status="waiting", since=5, for_="Bash: ls"), "claude_code", 7)
     (update,) = [one.payload for one in for_village(forwarded(inner), ORIGIN) if one.event == "agent_update"]
     assert (update.agent_id, update.status, update.reason, update.since) == ("a1", "waiting", "Bash: ls", 5)
+
+
+@pytest.mark.parametrize(
+    ("event", "kept"),
+    [
+        (a.Turn(id="u1", result="failed", reason="the key sk-1 is wrong"), {"reason": LEFT_OUT}),
+        (a.Status(status="idle", for_="its turn failed: the key"), {"for": LEFT_OUT}),
+        (a.Turn(id="u1", result="completed"), {}),
+        (a.Status(status="unknown", for_="not connected"), {"for": "not connected"}),
+    ],
+)
+def test_why_a_turn_failed_is_left_out_where_texts_are(event: a.AgentEvent, kept: dict[str, Any]) -> None:
+    inner = a.to_provider_event(event, "claude_code", 7)
+    assert provider_event(inner) == ({**inner, **kept}, LEFT_OUT in kept.values())
+
+
+def test_a_turn_that_failed_is_one_line_with_its_reason() -> None:
+    inner = a.to_provider_event(a.Turn(id="u1", result="failed", reason="no credit"), "claude_code", 7)
+    assert readable(forwarded(inner)) == "turn failed: no credit"
 
 
 @pytest.mark.parametrize(
