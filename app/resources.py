@@ -4,6 +4,7 @@ import re
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import attrs
 import structlog
@@ -259,6 +260,9 @@ def edge_settings(settings: Settings) -> EdgeSettings:
     server = settings.server
     if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", server.path):
         raise ConfigError(f"[server] path: {server.path!r} is no prefix like /tw, without a slash at its end")
+    public = urlsplit(server.public_url)
+    if server.public_url and (public.scheme not in ("http", "https") or not public.hostname):
+        raise ConfigError(f"[server] public_url: {server.public_url!r} is no address like https://town.example")
     try:
         TrustedProxies(server.trusted_proxies)
     except ValueError as error:

@@ -21,11 +21,11 @@ lose the turn, and there are ten in the way of a key: Python's own 5 ms make 50 
 
 def settings_of(config: str | None, state_dir: str | None) -> Settings:
     """Raises `SystemExit` with one line where the configuration is wrong."""
-    from townwatch.config import settings
+    from townwatch.config import reading
     from townwatch.config.settings import ConfigError
 
     try:
-        found = settings.load(config)
+        found = reading.load(config)
     except ConfigError as error:
         raise SystemExit(complain(str(error))) from None
     if state_dir is None:

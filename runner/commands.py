@@ -91,7 +91,7 @@ async def run_command(
         _say_not_told(identity, runner)
     if session.exit is None:
         return TROUBLE
-    if (session.lifecycle.reason or "").startswith("could not start"):
+    if (session.lifecycle.reason or "").startswith(("could not start", "the runner failed")):
         print(f"townwatch: {session.lifecycle.reason}", file=sys.stderr)
     return session.exit.shell_code
 

@@ -15,6 +15,7 @@ from townwatch.app.doctor import databases
 from townwatch.app.doctor.findings import Finding, Level
 from townwatch.app.doctor.postgres import shared_log
 from townwatch.config.settings import Settings
+from townwatch.config.writable import advice_for
 from townwatch.runner.agents import discovery
 from townwatch.runner.session.system import cgroups
 from townwatch.store.engine.postgres import is_postgres
@@ -45,9 +46,15 @@ def examine(settings: Settings) -> list[Finding]:
     for name, check in checks:
         try:
             found += list(check())
+        except OSError as error:
+            found.append(Finding(name, "fail", f"could not be examined: {_said(error)}", advice_for(error)))
         except Exception as error:  # a doctor must get to the end of the examination
             found.append(Finding(name, "fail", f"could not be examined: {error!r}", "report this"))
     return found
+
+
+def _said(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
 
 
 def in_use(state: Path) -> bool:

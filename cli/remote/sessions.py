@@ -84,7 +84,9 @@ def status(*, where: Where | None = None) -> int:
             if line:
                 print(f"  {line}")
         print(f"signed in as {me['name']}{' (administrator)' if me['admin'] else ''}")
-        print(f"{len(live)} live sessions, {len(waiting)} approvals wait, {online} of {len(runners)} runners online")
+        print(
+            f"{len(live)} live sessions, {len(waiting)} approvals wait, {online} of {len(runners)} runners take new work"
+        )
         if waiting:
             print("townwatch approve lists what waits")
         return 0 if ready["ready"] else SAID_NO

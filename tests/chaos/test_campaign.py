@@ -90,8 +90,8 @@ class Running:
     @property
     def token(self) -> str:
         code = (
-            "import sys, trio; from townwatch.app.identity import local_access; from townwatch.config import settings;"
-            "print(trio.run(local_access, settings.load(None))[1])"
+            "import sys, trio; from townwatch.app.identity import local_access; from townwatch.config import reading;"
+            "print(trio.run(local_access, reading.load(None))[1])"
         )
         done = subprocess.run(
             [sys.executable, "-c", code], env=environment(self.folder), capture_output=True, check=True

@@ -15,7 +15,7 @@ import trio
 import trio_websocket
 
 from townwatch.app.service import RunningService, open_service
-from townwatch.config import settings
+from townwatch.config import reading
 from townwatch.config.settings import Settings
 from townwatch.runner import identity
 
@@ -24,7 +24,7 @@ JS = Path(__file__).parents[1] / "js"
 
 def quiet_settings(state: Path, **server: Any) -> Settings:
     """A free port, nothing from the environment."""
-    found = settings.load(None, {})
+    found = reading.load(None, {})
     return attrs.evolve(
         found,
         state_dir=str(state),

@@ -60,7 +60,7 @@ def test_a_session_from_start_to_end(person: Person) -> None:
     assert "reader" in told(person.townwatch("ls"))
     eventually(lambda: told(person.townwatch("logs", session[:8])), lambda text: "ready" in text)
     shown = told(person.townwatch("status"))
-    assert "1 live sessions" in shown and "1 of 1 runners online" in shown and "signed in as Owner" in shown
+    assert "1 live sessions" in shown and "1 of 1 runners take new work" in shown and "signed in as Owner" in shown
     assert values(person.townwatch("status", "--json"))["counts"]["sessions"] == 1
 
     async def type_into_it() -> tuple[int, str]:

@@ -151,6 +151,10 @@ def test_a_config_file_with_a_typo_is_one_line(tmp_path: Path, text: str, compla
             '[server]\ntls_certificate = "none.pem"\ntls_key = "none.key"\n',
             "none.pem, none.key: No such file or directory",
         ),
+        (
+            '[server]\npublic_url = "town.example"\n',
+            "[server] public_url: 'town.example' is no address like https://town.example",
+        ),
     ],
 )
 def test_another_state_directory_is_not_the_advice_for_a_setting(tmp_path: Path, text: str, complaint: str) -> None:

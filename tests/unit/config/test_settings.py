@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from townwatch.config.settings import ConfigError, Settings, load
+from townwatch.config.reading import load
+from townwatch.config.settings import ConfigError, Settings
 
 
 def test_without_anything_the_defaults_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +31,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("TOWNWATCH_SERVER_PORT", "eighty", "must be a whole number, not 'eighty'"),
         ("TOWNWATCH_LIMITS_JOINS_SECONDS", "5s", "must be a number, not '5s'"),
         ("TOWNWATCH_RUNNERS_ACKLESS", "maybe", "must be true or false, not 'maybe'"),
+        ("TOWNWATCH_LOG_LEVEL", "loud", "must be debug, info, warning or error, not 'loud'"),
     ],
 )
 def test_a_variable_with_a_bad_value_is_named(tmp_path: Path, name: str, text: str, complaint: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from townwatch.app.doctor import Finding, RepairRefused, examine, repair
 from townwatch.app.upkeep.backup import BackupFailed, back_up
 from townwatch.cli import main as cli
-from townwatch.config import settings
+from townwatch.config import reading
 from townwatch.config.settings import Settings
 from townwatch.contracts.records import LogRecord
 from townwatch.store import users
@@ -39,7 +39,7 @@ def filled(state: Path) -> Settings:
         database.run(users.create, f"Person {number}", 1, email=f"p{number}@example.org")
     database.close()
     state.chmod(0o700)
-    return settings.load(None, {"TOWNWATCH_STATE_DIR": str(state)})
+    return reading.load(None, {"TOWNWATCH_STATE_DIR": str(state)})
 
 
 def flip(file: Path, begin: int, count: int) -> None:
@@ -70,7 +70,7 @@ def test_a_sound_directory_has_nothing_but_ok(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_is_no_fault(tmp_path: Path) -> None:
-    found = examine(settings.load(None, {"TOWNWATCH_STATE_DIR": str(tmp_path / "none")}))
+    found = examine(reading.load(None, {"TOWNWATCH_STATE_DIR": str(tmp_path / "none")}))
     assert "fail" not in levels(found, "journal") | levels(found, "tables") | levels(found, "state directory")
 
 
@@ -83,7 +83,7 @@ def test_a_machine_with_a_runner_says_which_agents_it_has(tmp_path: Path, monkey
     monkeypatch.setenv("OPENAI_API_KEY", "not-real")
     state = tmp_path / "state"
     state.mkdir()
-    set_ = settings.load(None, {"TOWNWATCH_STATE_DIR": str(state)})
+    set_ = reading.load(None, {"TOWNWATCH_STATE_DIR": str(state)})
     assert not [one for one in examine(set_) if one.check.startswith("agent")]
     (state / "runner.json").write_text("{}")
     (state / "runner.json").chmod(0o600)
