@@ -60,6 +60,7 @@ class ClientKeeper:
         self._context = context
         self._seconds = seconds
         self._changes: dict[str, _Change] = {}
+        self._writing: dict[str, _Change] = {}
         self._wake = trio.Event()
         self._taken: set[str] = set()
         """Hashes of clients that are about to be taken over."""
@@ -107,6 +108,7 @@ class ClientKeeper:
 
     async def _write(self) -> None:
         changes, self._changes = self._changes, {}
+        self._writing = changes
         now = self._context.clock.now_ms()
         wanted = Changes(
             saved=[one.row for one in changes.values() if one.row is not None],
@@ -123,6 +125,7 @@ class ClientKeeper:
             except TablesUnavailable as error:
                 log.warning("clients_not_kept", reason=str(error)[:300])
                 await trio.sleep(RETRY_SECONDS)
+        self._writing = {}
         for change in changes.values():
             change.written.set()
 
@@ -154,7 +157,7 @@ class ClientKeeper:
         return found
 
     async def _find(self, pid: str, pid_hash: str, offset: str | None) -> Returned | None:
-        if pid_hash in self._changes:
+        if pid_hash in self._changes or pid_hash in self._writing:
             return None  # of this process, and just now gone
         row = await self._database.read(kept_sockets.find, pid_hash)
         now = self._context.clock.now_ms()

@@ -1,7 +1,6 @@
 """What a client has seen of the event log, from the marks that it comes with."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import trio
 
@@ -33,7 +32,7 @@ async def find_seen(context: Context, log: DurableLog, marks: Mapping[str, Seque
     villages = {village for room in marks if (village := scopes.village_of_room(room)) is not None}
     views: dict[str, View] = {}
     for text, mark in read.items():
-        view = await trio.to_thread.run_sync(partial(_view, log, villages, mark))
+        view = await trio.to_thread.run_sync(view_of, log, villages, mark)
         if view is None:
             return None
         views[text] = view
@@ -46,7 +45,8 @@ async def find_seen(context: Context, log: DurableLog, marks: Mapping[str, Seque
     return Seen(views=of_rooms, base=base)
 
 
-def _view(log: DurableLog, villages: set[str], mark: Mark) -> View | None:
+def view_of(log: DurableLog, villages: set[str], mark: Mark) -> View | None:
+    """Return what a client has seen that has this mark; None where that cannot be known, or it missed too much."""
     view: dict[tuple[Teller, str], Place] = {}
     missed = 0
     for village in villages:

@@ -236,6 +236,8 @@ class TrioServer(KeepingApi):
             client.connecting.remove(name)
         if socket.returned is not None:
             await self._bring_back(socket, socket.returned)
+        elif socket.joins.owner is not None:  # it was lost, and is back
+            self._spawn(self.keep, socket.sid, socket.joins.owner)
         await self._trigger("connected", name, socket.sid)
 
     def _accept(self, client: Client, socket: Socket, missed: list[Message]) -> None:

@@ -74,5 +74,7 @@ class Keeper(Protocol):
 class Joins:
     """From when on a connected client is in its rooms, for who keeps it."""
 
+    owner: str | None = None
+    """Set once it is kept."""
     floor: int = 0
     rooms: dict[str, tuple[int, str]] = attrs.field(factory=dict[str, "tuple[int, str]"])

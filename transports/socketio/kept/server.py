@@ -57,6 +57,7 @@ class KeepingApi(ServerApi):
         if self.keeper is None or recovery is None or socket is None or socket.pid is None:
             return
         if socket.connected and not shows_missed(socket):
+            socket.joins.owner = owner
             await self.keeper.save(kept(socket, socket.pid, recovery.epoch, owner))
 
     def _lose(self, socket: Socket) -> None:
