@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 
-from townwatch.actors.people.seen import Seen
+from townwatch.actors.people.seen import SeenLog
 from townwatch.actors.ports import Principal
 from townwatch.runtime import System
 
@@ -34,7 +34,7 @@ class RoomsRecovered:
 class CameBack:
     """To a client of another process, after `RoomsRecovered`: enter them, and see what was missed."""
 
-    seen: Seen
+    seen: SeenLog
 
 
 @attrs.frozen

@@ -17,7 +17,7 @@ from townwatch.access.jwt import OwnTokens
 from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
 from townwatch.actors.context import Context
-from townwatch.actors.people.progress import Progress
+from townwatch.actors.people.progress import LogProgress
 from townwatch.app.audit_writer import AuditTrail
 from townwatch.app.budgets.accountant import Accountant
 from townwatch.app.budgets.book import BudgetBook
@@ -207,7 +207,7 @@ async def open_resources(
 
 def _keeper(event_log: DurableLog, database: Database, context: Context) -> ClientKeeper:
     """Keep clients for the process that takes over. The board has been read: all of the log counts as told."""
-    context.progress = Progress(event_log.position)
+    context.progress = LogProgress(event_log.position)
     return ClientKeeper(database, event_log, context, context.progress, RecoverySettings().seconds)
 
 

@@ -64,7 +64,7 @@ def _numbers(text: str, sign: str) -> tuple[int, ...]:
     return tuple(int(one, 16) for one in text.split(sign)[1:])
 
 
-class Progress:
+class LogProgress:
     """Writes marks. The journal says what was stored; a village and an agent, what they tell and have told."""
 
     def __init__(self, position: int) -> None:

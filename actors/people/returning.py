@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from townwatch.actors.context import Context
 from townwatch.actors.log_reading import read_for_viewers
 from townwatch.actors.people.progress import Teller
-from townwatch.actors.people.seen import Seen
+from townwatch.actors.people.seen import SeenLog
 from townwatch.actors.ports import Replay
 from townwatch.actors.rendering.compose import compose
 from townwatch.actors.session.state import SessionState
@@ -30,7 +30,7 @@ def rooms_of(state: SessionState, teller: Teller, scope: Scope, output: bool) ->
     return (village, agent) if Scope.AGENT in scope else (village,)
 
 
-async def show_missed(context: Context, out: Replay, rooms: frozenset[str], seen: Seen) -> None:
+async def show_missed(context: Context, out: Replay, rooms: frozenset[str], seen: SeenLog) -> None:
     """Show a client that has just come into `rooms` what it has not seen, up to what was told by now."""
     villages = {scopes.village_of_room(room) for room in rooms}
     states = [state for village in villages if village for state in context.board.of_village(village)]
@@ -43,7 +43,12 @@ async def show_missed(context: Context, out: Replay, rooms: frozenset[str], seen
 
 
 async def _show(
-    context: Context, out: Replay, rooms: frozenset[str], seen: Seen, state: SessionState, until: Mapping[Teller, int]
+    context: Context,
+    out: Replay,
+    rooms: frozenset[str],
+    seen: SeenLog,
+    state: SessionState,
+    until: Mapping[Teller, int],
 ) -> None:
     mine = _rooms_here(rooms, state)
     places = [seen.place(room, teller, state.session_id)[0] for room in mine for teller in until]
@@ -75,7 +80,7 @@ def _rooms_here(rooms: frozenset[str], state: SessionState) -> list[str]:
 
 
 def _missed(
-    context: Context, rooms: frozenset[str], seen: Seen, state: SessionState, teller: Teller, event: RunnerEvent
+    context: Context, rooms: frozenset[str], seen: SeenLog, state: SessionState, teller: Teller, event: RunnerEvent
 ) -> Iterator[tuple[str, bytes]]:
     """The messages of an event that a client in these rooms has not seen."""
     watches = scopes.terminal_room(state.village_id, state.agent_id) in rooms

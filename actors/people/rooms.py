@@ -8,6 +8,7 @@ import trio
 from townwatch.actors import messages as m, replay
 from townwatch.actors.context import Context
 from townwatch.actors.people import keyboard, returning
+from townwatch.actors.people.seen import SeenLog
 from townwatch.actors.ports import Access, Principal, Ref
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import joins, scopes
@@ -77,7 +78,7 @@ class ClientRooms:
             self._in(room, village_id)
         return True
 
-    async def come_back(self, seen: returning.Seen) -> None:
+    async def come_back(self, seen: SeenLog) -> None:
         """Enter the rooms of the connection to another process, and show what was missed there since."""
         rooms = frozenset(self.joined)
         async with self._context.outlet.catch_up(self._client_id) as out:

@@ -15,7 +15,7 @@ View = Mapping[tuple[Teller, str], Place]
 
 
 @attrs.frozen(kw_only=True)
-class Seen:
+class SeenLog:
     """What a client has seen. `views`: room → its view. `base`: session → seq up to which the sessions that a view does
     not name were seen.
     """

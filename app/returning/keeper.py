@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from townwatch.actors.context import Context
-from townwatch.actors.people.progress import Progress
+from townwatch.actors.people.progress import LogProgress
 from townwatch.app.returning.seen import find_seen
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.database import Database
@@ -49,10 +49,10 @@ class _Change:
 
 
 class ClientKeeper:
-    """`townwatch.transports.socketio.kept.keeper.Keeper`. `run` is its task."""
+    """`townwatch.transports.socketio.kept.keeper.SocketKeeper`. `run` is its task."""
 
     def __init__(
-        self, database: Database, event_log: DurableLog, context: Context, progress: Progress, seconds: float
+        self, database: Database, event_log: DurableLog, context: Context, progress: LogProgress, seconds: float
     ) -> None:
         """`seconds`: how long a client may be away."""
         self._database = database

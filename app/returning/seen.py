@@ -6,7 +6,7 @@ import trio
 
 from townwatch.actors.context import Context
 from townwatch.actors.people.progress import Mark, Teller, read_mark
-from townwatch.actors.people.seen import Place, Seen, View, both
+from townwatch.actors.people.seen import Place, SeenLog, View, both
 from townwatch.contracts import scopes
 from townwatch.store.log.port import DurableLog
 
@@ -18,7 +18,7 @@ MOST_BEHIND = 200_000
 TELLERS: tuple[Teller, ...] = ("v", "t")
 
 
-async def find_seen(context: Context, log: DurableLog, marks: Mapping[str, Sequence[str]]) -> Seen | None:
+async def find_seen(context: Context, log: DurableLog, marks: Mapping[str, Sequence[str]]) -> SeenLog | None:
     """Return what a client has seen. `marks`: room → marks of which it has seen all. None where that cannot be known,
     or where it missed too much.
     """
@@ -42,7 +42,7 @@ async def find_seen(context: Context, log: DurableLog, marks: Mapping[str, Seque
         for text in texts[1:]:
             view = both(view, views[text])
         of_rooms[room] = view
-    return Seen(views=of_rooms, base=base)
+    return SeenLog(views=of_rooms, base=base)
 
 
 def view_of(log: DurableLog, villages: set[str], mark: Mark) -> View | None:

@@ -4,7 +4,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from townwatch.transports.edge.http import Request
-from townwatch.transports.socketio.kept.keeper import Joins, Keeper, Returned
+from townwatch.transports.socketio.kept.keeper import Joins, Returned, SocketKeeper
 from townwatch.transports.socketio.message import Message
 from townwatch.transports.socketio.namespace import Namespace, Socket
 
@@ -75,7 +75,7 @@ def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:
 
 
 async def find_elsewhere(
-    client: "Client", space: Namespace, keeper: Keeper | None, auth: dict[str, Any]
+    client: "Client", space: Namespace, keeper: SocketKeeper | None, auth: dict[str, Any]
 ) -> Returned | None:
     """Return the client of another process that this one was; None where it was none, or is this process's."""
     pid, offset = auth.get("pid"), auth.get("offset")

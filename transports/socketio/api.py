@@ -15,7 +15,7 @@ from townwatch.transports.socketio.background import BackgroundTask
 from townwatch.transports.socketio.base import Postponed, fitting
 from townwatch.transports.socketio.client import Client
 from townwatch.transports.socketio.engine import Engine
-from townwatch.transports.socketio.kept.keeper import Keeper
+from townwatch.transports.socketio.kept.keeper import SocketKeeper
 from townwatch.transports.socketio.namespace import Namespace, Socket
 from townwatch.transports.socketio.packet import Kind
 from townwatch.transports.socketio.parser import Parser
@@ -36,7 +36,7 @@ class ServerApi(socketio.AsyncServer):
     """Background tasks that wait for the server to run."""
 
     engine: Engine
-    keeper: Keeper | None
+    keeper: SocketKeeper | None
     """Where clients are kept for other processes."""
     _last_gone: list[tuple[str, str, str]]
     """(namespace, sid, reason) of clients that were connected when the server stopped."""

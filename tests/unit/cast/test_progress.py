@@ -7,8 +7,8 @@ from pathlib import Path
 import attrs
 import pytest
 
-from townwatch.actors.people.progress import MOST_UNDER_WAY, UNKNOWN, Progress, Teller, read_mark
-from townwatch.actors.people.seen import Seen, both
+from townwatch.actors.people.progress import MOST_UNDER_WAY, UNKNOWN, LogProgress, Teller, read_mark
+from townwatch.actors.people.seen import SeenLog, both
 from townwatch.app.returning.seen import view_of
 from townwatch.contracts.records import LogRecord
 from townwatch.store.log.event_log import EventLog
@@ -24,7 +24,7 @@ class House:
 
     log: EventLog
     dice: random.Random
-    progress: Progress
+    progress: LogProgress
     seqs: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(VILLAGES, 0))
     told: dict[tuple[Teller, str], int] = attrs.field(factory=dict)
     marks: list[tuple[str, int]] = attrs.field(factory=list)
@@ -75,7 +75,7 @@ def messages_of(teller: Teller, seq: int) -> int:
     return seq % 3 if teller == "v" else seq % 2
 
 
-def missed(seen: Seen, message: Told) -> bool:
+def missed(seen: SeenLog, message: Told) -> bool:
     teller, session, seq, number = message
     last, shown = seen.place("room", teller, session)
     return seq > last + 1 or (seq == last + 1 and number > shown)
@@ -84,7 +84,7 @@ def missed(seen: Seen, message: Told) -> bool:
 @pytest.mark.parametrize("seed", range(12))
 def test_what_was_not_told_is_found_and_nothing_else(tmp_path: Path, seed: int) -> None:
     log = EventLog.open(tmp_path / "journal.db")
-    house = House(log, random.Random(seed), Progress(log.position))
+    house = House(log, random.Random(seed), LogProgress(log.position))
     for _ in range(80):
         house.dice.choice([house.store, house.tell, house.tell, house.note])()
     everything = set(house.all())
@@ -94,7 +94,7 @@ def test_what_was_not_told_is_found_and_nothing_else(tmp_path: Path, seed: int) 
         assert mark is not None, text
         view = view_of(log, {"demo", "other"}, mark)
         assert view is not None
-        found = {one for one in everything if missed(Seen(views={"room": view}, base=base), one)}
+        found = {one for one in everything if missed(SeenLog(views={"room": view}, base=base), one)}
         assert found == everything - set(house.messages[:count]), text
     (early, few), (late, many) = house.marks[3], house.marks[-3]
     views = [view_of(log, {"demo", "other"}, mark) for text in (early, late) if (mark := read_mark(text)) is not None]
@@ -104,7 +104,7 @@ def test_what_was_not_told_is_found_and_nothing_else(tmp_path: Path, seed: int) 
 
 
 def test_a_mark_that_would_be_long_says_that_it_cannot_be_said() -> None:
-    progress = Progress(0)
+    progress = LogProgress(0)
     many = MOST_UNDER_WAY + 1
     progress.stored(LogRecord(f"s{n}", 1, "demo", "T", 0.0, b"{}", n) for n in range(1, many + 1))
     assert progress.mark() == UNKNOWN

@@ -40,7 +40,7 @@ class Returned:
     missed: Any
 
 
-class Keeper(Protocol):
+class SocketKeeper(Protocol):
     """Keeps clients for other processes. A private id is the client's proof that it is the one that is kept."""
 
     def mark(self) -> str:

@@ -9,7 +9,7 @@ from townwatch.transports.socketio.admission import RECOVERABLE, admit, find_els
 from townwatch.transports.socketio.api import ServerApi
 from townwatch.transports.socketio.base import Postponed
 from townwatch.transports.socketio.client import Client
-from townwatch.transports.socketio.kept.keeper import Keeper, KeptRoom, KeptSocket, Returned
+from townwatch.transports.socketio.kept.keeper import KeptRoom, KeptSocket, Returned, SocketKeeper
 from townwatch.transports.socketio.message import Message
 from townwatch.transports.socketio.namespace import Namespace, Socket
 
@@ -24,7 +24,7 @@ class KeepingApi(ServerApi):
     on_return: Callable[[str, Returned], Awaitable[None]]
     """See `keep_clients`."""
 
-    def keep_clients(self, keeper: Keeper, on_return: Callable[[str, Returned], Awaitable[None]]) -> None:
+    def keep_clients(self, keeper: SocketKeeper, on_return: Callable[[str, Returned], Awaitable[None]]) -> None:
         """Keep clients of the namespace `/`, so that another process can take them over; before any of them connects.
         `on_return(sid, returned)` shows a client of another process what it missed, once it is connected.
         """
