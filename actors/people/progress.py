@@ -104,10 +104,11 @@ class LogProgress:
         places = waiting.get(session_id)
         if places is None:
             return
-        for one in [one for one in places if one <= seq]:
-            del places[one]
-        if not places:
+        if next(reversed(places)) <= seq:  # all that is stored, as most often
             del waiting[session_id]
+        else:
+            for one in [one for one in places if one <= seq]:
+                del places[one]
         self._base = None
 
     def forget(self, session_id: str) -> None:
