@@ -128,10 +128,15 @@ class AgentActor(TrioActor):
         if self._screen is None and shown == 0 and fresh[0].seq == 1:
             self._screen = LazyScreen()  # a session that begins: nothing has to be read
         self._draw(fresh)
+        progress = self._context.progress
         for message in messages:  # from here to the note that they are shown, nothing waits and nothing can fail
+            if progress is not None:
+                progress.telling("t", state.session_id, message.seq)
             room = self._terminal_room if Scope.TERMINAL in message.scope else self._room
             outlet.publish(message.event, message.payload, (room,), (state.session_id, message.seq))
         self._context.shown[state.session_id] = fresh[-1].seq
+        if progress is not None:
+            progress.told("t", state.session_id, fresh[-1].seq)
         self._context.measure("shown", {"by": "agent", "events": fresh})
 
     def _draw(self, events: Sequence[e.RunnerEvent]) -> None:

@@ -7,12 +7,14 @@ outlet writes it to the client's connection directly, and this actor only says w
 from typing import Any
 
 import structlog
+import trio
 
 from townwatch.actors import commands, messages as m
 from townwatch.actors.context import Context
 from townwatch.actors.directory import LiveConnection, Origin, tell_if_alive
 from townwatch.actors.people import keyboard
 from townwatch.actors.people.rooms import ClientRooms
+from townwatch.actors.people.seen import owner_of
 from townwatch.actors.ports import Access, ClientGone, Principal
 from townwatch.actors.rendering.terminal import ANSWERS
 from townwatch.actors.session.state import SessionState
@@ -28,8 +30,7 @@ log = structlog.get_logger("client")
 
 PING_SECONDS = 30.0
 PING_TIMEOUT_SECONDS = 20.0
-CALL_TIMEOUT_SECONDS = 10.0
-NOT_HERE = "there is no such room, or you may not join it"
+KEEP_SECONDS = 10.0
 
 
 class ClientActor(TrioActor):
@@ -87,12 +88,14 @@ class ClientActor(TrioActor):
             case m.PingNow():
                 await self._ping()
             case m.RecheckAccess():
-                await self._rooms.evict()
+                await self._evict()
             case m.RightsChanged(now=now):
                 self.subject = now(self.subject)
-                await self._rooms.evict()
+                await self._evict()
             case m.RoomsRecovered(rooms=rooms):
                 return await self._rooms.recover(rooms)
+            case m.CameBack(seen=seen):
+                await self._rooms.come_back(seen)
             case m.TokenEnded(token_id=token_id) if token_id == self.subject.token_id:
                 await self._dismiss("you were signed out")
             case m.TokenEnded():
@@ -138,9 +141,13 @@ class ClientActor(TrioActor):
     async def _do(self, event: str, payload: Any) -> dict[str, Any]:
         match event, payload:
             case "join_village" | "join_agent" | "join_repo" | "join", _:
-                return await self._rooms.join(payload)
+                ack = await self._rooms.join(payload)
+                await self._keep()
+                return ack
             case "leave_village" | "leave_agent" | "leave_repo", _:
-                return self._rooms.leave(payload)
+                ack = self._rooms.leave(payload)
+                await self._keep()
+                return ack
             case _, joins.TerminalInput(data=text) if ANSWERS.fullmatch(text):
                 return {"ok": True}  # of a viewer's terminal, to a question that the runner has answered
             case _, joins.TerminalInput(session_id=session_id, data=text):
@@ -151,6 +158,17 @@ class ClientActor(TrioActor):
                 return await self._use_keyboard(payload)
             case _:
                 raise Refusal("E_BAD_PAYLOAD", f"{event} is not understood")
+
+    async def _evict(self) -> None:
+        before = len(self._rooms.joined)
+        await self._rooms.evict()
+        if len(self._rooms.joined) < before:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Keep the client for the process that takes over: that finds it in the rooms of which it was told."""
+        with trio.fail_after(KEEP_SECONDS):
+            await self._context.outlet.keep(self.client_id, owner_of(self.subject.user_id, self._origin.address))
 
     # --- driving ----------------------------------------------------------------------------------
 

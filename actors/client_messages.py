@@ -5,6 +5,7 @@ from typing import Any
 
 import attrs
 
+from townwatch.actors.people.seen import SeenLog
 from townwatch.actors.ports import Principal
 from townwatch.runtime import System
 
@@ -27,6 +28,13 @@ class RoomsRecovered:
     """To a client whose connection came back with these rooms. Answer: whether it may still be in all of them."""
 
     rooms: Sequence[str]
+
+
+@attrs.frozen
+class CameBack:
+    """To a client of another process, after `RoomsRecovered`: enter them, and see what was missed."""
+
+    seen: SeenLog
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ import attrs
 from townwatch.actors.directory import Board, Directory, Subscriptions
 from townwatch.actors.limits import RateLimits
 from townwatch.actors.people.keyboard import Keyboard
+from townwatch.actors.people.progress import LogProgress
 from townwatch.actors.ports import (
     Audit,
     Clock,
@@ -103,6 +104,8 @@ class Context:
     missing: Callable[[str, str, str, int, int], Awaitable[None]] = _nothing_missing
     """missing(runner, session, village, from seq, to seq): a runner was told that these events are durable, and the log
     ends before them."""
+    progress: LogProgress | None = None
+    """How far people were told of the log, for the process that takes over; None where there is none."""
     measure: Callable[[str, dict[str, Any]], None] = _nothing
     """Telemetry: measure("event", {"type": …, "count": …}). Must not block."""
     allowances: RateLimits = attrs.field(factory=RateLimits)

@@ -86,26 +86,28 @@ class JournalActor(TrioActor):
             await self._write(lambda: self._journal.save_snapshots(snapshots))
             snapshots = {}
         if records:
-            await self._write(lambda: self._journal.append(records))
+            stored = await self._write(lambda: self._journal.append(records))
+            if self._context.progress is not None:
+                self._context.progress.stored(stored.stored)
         self._observe(len(records), trio.current_time() - begun)
         for session, seq in {append.reply_to: append.records[-1].seq for append in appends}.items():
             _confirm(session, seq)
         if snapshots:
             await self._write(lambda: self._journal.save_snapshots(snapshots))
 
-    async def _write(self, work: Callable[[], Any]) -> None:
+    async def _write(self, work: Callable[[], Any]) -> Any:
         """Run `work`, again and again until it is written: no event is acknowledged before it is stored."""
         disk = self._context.disk
         while True:
             disk.commit_began = trio.current_time()
             try:
-                await trio.to_thread.run_sync(work, limiter=self._limiter)
+                result = await trio.to_thread.run_sync(work, limiter=self._limiter)
             except OSError as error:
                 self._refused(str(error))
                 await trio.sleep(RETRY_SECONDS)
             else:
                 self._refused(None)
-                return
+                return result
             finally:
                 disk.commit_began = None
 

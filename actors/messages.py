@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 
 from townwatch.actors.client_messages import (
+    CameBack as CameBack,
     Dismiss as Dismiss,
     FromClient as FromClient,
     PingNow as PingNow,

@@ -70,6 +70,10 @@ class Outlet(Protocol):
         """Seconds that a `server_ping` took to be answered; None where it was not."""
         ...
 
+    async def keep(self, client_id: str, owner: str) -> None:
+        """Keep a client and its rooms for the process that takes over, where one can; return when that lasts."""
+        ...
+
     def disconnect(self, client_id: str) -> None:
         """Cut the connection: the client comes back by itself."""
         ...

@@ -134,13 +134,18 @@ class VillageActor(TrioActor):
         if not fresh:
             return
         messages = list(compose(state, fresh, translate.for_village)) if outlet.listens(both) else ()
+        progress = self._context.progress
         for message in messages:  # from here to the note that they are shown, nothing waits and nothing can fail
+            if progress is not None:
+                progress.telling("v", state.session_id, message.seq)
             rooms, tag = both if Scope.AGENT in message.scope else (self._room,), (state.session_id, message.seq)
             if message.output:
                 watchers = scopes.terminal_room(state.village_id, state.agent_id)
                 outlet.publish(message.event, message.payload, (self._output_room, *rooms[1:]), tag, without=watchers)
             else:
                 outlet.publish(message.event, message.payload, rooms, tag)
+        if progress is not None:
+            progress.told("v", state.session_id, fresh[-1].seq)
         self._context.subscriptions.tell(f"session:{state.session_id}", [(state, event) for event in fresh])
         self._context.published[state.session_id] = fresh[-1].seq
         self._context.measure("shown", {"by": "village", "events": fresh})

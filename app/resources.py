@@ -18,6 +18,7 @@ from townwatch.access.jwt import OwnTokens
 from townwatch.access.sealing import Sealer
 from townwatch.access.sign_in import SignIn
 from townwatch.actors.context import Context
+from townwatch.actors.people.progress import LogProgress
 from townwatch.app.audit_writer import AuditTrail
 from townwatch.app.budgets.accountant import Accountant
 from townwatch.app.budgets.book import BudgetBook
@@ -32,6 +33,7 @@ from townwatch.app.interop.opening import bridge_of
 from townwatch.app.member import ClusterMember
 from townwatch.app.policies import PolicyBook, PolicyKeeper
 from townwatch.app.promises import StoredDecisions, StoredPromises, recall
+from townwatch.app.returning.keeper import ClientKeeper
 from townwatch.app.rights import Rights
 from townwatch.app.rulings import StoredRulings
 from townwatch.app.search.index import SearchIndex, room_on
@@ -106,6 +108,8 @@ class Resources:
     """None where no collector is named."""
     bridge: ClusterBridge | None
     """None where no Redis is named."""
+    keeper: ClientKeeper | None
+    """Keeps Socket.IO's clients for the process that takes over; None where none can."""
 
 
 async def open_resources(
@@ -168,6 +172,7 @@ async def open_resources(
     accountant = Accountant(context, database, budgets, desk)
     read = await trio.to_thread.run_sync(_restore, event_log, context, prepared)
     await recall(database, context)
+    keeper = _keeper(event_log, database, context) if leadership is not None else None
     damage = Damage(context, event_log, database, metrics.registry)
     context.missing = damage.runner_knows
     log.info("restored", sessions=len(list(context.board)), events_read=read)
@@ -197,7 +202,14 @@ async def open_resources(
         search=search,
         tracing=tracing,
         bridge=bridge,
+        keeper=keeper,
     )
+
+
+def _keeper(event_log: DurableLog, database: Database, context: Context) -> ClientKeeper:
+    """Keep clients for the process that takes over. The board has been read: all of the log counts as told."""
+    context.progress = LogProgress(event_log.position)
+    return ClientKeeper(database, event_log, context, context.progress, RecoverySettings().seconds)
 
 
 def _open_log(settings: Settings, term: Term | None, prepared: WarmStart | None) -> DurableLog:

@@ -274,7 +274,11 @@ class open_service:
             ChildSpec(id="audit", actor=AuditWriter, args=(base.trail,), backoff=cast.BACKOFF),
         ):
             await Supervisor.start_child(root, spec)
-        ClientHandlers(server, base.context, base.rights.person, base.rights, cast.CLIENTS)
+        handlers = ClientHandlers(server, base.context, base.rights.person, base.rights, cast.CLIENTS)
+        if base.keeper is not None:
+            server.keep_clients(base.keeper, handlers.show_missed)
+            keeping = ChildSpec(id="kept-clients", actor=Hosted, args=(base.keeper.run,), backoff=cast.BACKOFF)
+            await Supervisor.start_child(root, keeping)
         server.mount(base.edge)
         return root
 

@@ -179,6 +179,12 @@ HOUSE_NAMES = (
       name TEXT NOT NULL, changed_by TEXT, changed_ms BIGINT NOT NULL, PRIMARY KEY (village_id, repo_id))""",
 )
 """Names that people gave to houses."""
+KEPT_SOCKETS = (
+    """CREATE TABLE kept_sockets (
+      pid_hash TEXT PRIMARY KEY, owner TEXT NOT NULL, body TEXT NOT NULL, saved_ms BIGINT NOT NULL, lost_ms BIGINT)""",
+    "CREATE INDEX ix_kept_sockets_owner ON kept_sockets (owner)",
+)
+"""Clients of Socket.IO, for the process that takes over."""
 
 
 MIGRATIONS: tuple[Sequence[str], ...] = (
@@ -308,6 +314,7 @@ MIGRATIONS: tuple[Sequence[str], ...] = (
     CLIPS,
     HOUSE_NAMES,
     ("ALTER TABLE schema_version ADD COLUMN additive BOOLEAN",),  # what earlier releases may do: see `ADDITIVE_FROM`
+    KEPT_SOCKETS,
 )
 LATEST = len(MIGRATIONS)
 ADDITIVE_FROM = MIGRATIONS.index(("ALTER TABLE schema_version ADD COLUMN additive BOOLEAN",)) + 1

@@ -281,6 +281,15 @@ service_secrets = Table(  # shared by the processes of one PostgreSQL; each has 
     Column("name", Text, primary_key=True),
     _text("value"),
 )
+kept_sockets = Table(  # clients of Socket.IO, for the process that takes over: see app/returning
+    "kept_sockets",
+    metadata,
+    Column("pid_hash", Text, primary_key=True),
+    Column("owner", Text, nullable=False, index=True),
+    _text("body"),
+    _ms("saved_ms", nullable=False),
+    _ms("lost_ms", nullable=True),
+)
 quarantine = Table(  # rows that could not be read, whole: see store/engine/quarantine.py
     "quarantine",
     metadata,

@@ -7,7 +7,8 @@ import trio
 
 from townwatch.actors import messages as m, replay
 from townwatch.actors.context import Context
-from townwatch.actors.people import keyboard
+from townwatch.actors.people import keyboard, returning
+from townwatch.actors.people.seen import SeenLog
 from townwatch.actors.ports import Access, Principal, Ref
 from townwatch.actors.session.state import SessionState
 from townwatch.contracts import joins, scopes
@@ -76,6 +77,34 @@ class ClientRooms:
                 return False
             self._in(room, village_id)
         return True
+
+    async def come_back(self, seen: SeenLog) -> None:
+        """Enter the rooms of the connection to another process, and show what was missed there since."""
+        rooms = frozenset(self.joined)
+        async with self._context.outlet.catch_up(self._client_id) as out:
+            for room in rooms:
+                self._context.outlet.enter(self._client_id, room)
+            await returning.show_missed(self._context, out, rooms, seen)
+            for room, village_id in list(self.joined.items()):
+                if room == scopes.village_room(village_id):
+                    output = scopes.output_room(village_id) in rooms
+                    village = await self._village(village_id)
+                    await village.call(m.Enter(self._client_id, room, output), timeout=CALL_TIMEOUT_SECONDS)
+            await self._tell_state(rooms)
+
+    async def _tell_state(self, rooms: frozenset[str]) -> None:
+        """Tell what is no event of the log as it is now: houses, and who holds keyboards."""
+        for village_id in set(self.joined.values()):
+            village = await self._village(village_id)
+            for house in await village.call(m.Houses(), timeout=CALL_TIMEOUT_SECONDS):
+                if scopes.repo_room(village_id, house.repo_id) in rooms:
+                    shown = m.ShowHouse(self._client_id, house.repo_id)
+                    await village.call(shown, timeout=CALL_TIMEOUT_SECONDS)
+            for state in self._context.board.of_village(village_id):
+                if not state.ended and scopes.agent_room(village_id, state.agent_id) in rooms:
+                    held = self._context.keyboards.get(state.session_id, keyboard.Keyboard())
+                    said = encode(keyboard.message(state, held))
+                    self._context.outlet.send(self._client_id, "keyboard", said)
 
     async def evict(self) -> None:
         """Leave every room that the client may no longer be in."""

@@ -42,6 +42,8 @@ async def delete_session(context: Context, event_log: DurableLog, database: Data
     await forget_session(context, session_id)
     context.published.pop(session_id, None)
     context.shown.pop(session_id, None)
+    if context.progress is not None:
+        context.progress.forget(session_id)
     context.seen_failures.pop(session_id, None)
     if state is not None and context.board.of_agent(state.village_id, state.agent_id) is None:
         name = scopes.actor_name(state.village_id, state.agent_id)

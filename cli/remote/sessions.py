@@ -84,9 +84,8 @@ def status(*, where: Where | None = None) -> int:
             if line:
                 print(f"  {line}")
         print(f"signed in as {me['name']}{' (administrator)' if me['admin'] else ''}")
-        print(
-            f"{len(live)} live sessions, {len(waiting)} approvals wait, {online} of {len(runners)} runners take new work"
-        )
+        ready_runners = f"{online} of {len(runners)} runners take new work"
+        print(f"{len(live)} live sessions, {len(waiting)} approvals wait, {ready_runners}")
         if waiting:
             print("townwatch approve lists what waits")
         return 0 if ready["ready"] else SAID_NO

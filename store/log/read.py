@@ -47,6 +47,25 @@ class LogReader:
         where = f"WHERE e.position > ? AND e.position <= ? AND e.type IN ({marks}) ORDER BY e.position"
         return self._records(f"{_EVENTS} {where}", (after, until, *types), max(1, until - after), 1 << 40)
 
+    def first_after(self, village_id: str, position: int) -> dict[str, tuple[int, int]]:
+        """Session → (lowest seq, number) of a village's events that were stored behind this position."""
+        sql = (
+            "SELECT h.session_id, min(e.seq), count(*) FROM event e JOIN session_head h ON h.id = e.session"
+            " WHERE e.village = (SELECT id FROM village WHERE village_id = ?) AND e.position > ? GROUP BY 1"
+        )
+        with self.connection() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(sql, (village_id, position))}
+
+    def places(self, positions: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """Position → (session, seq) of the events that stand there."""
+        marks = ", ".join("?" * len(positions))
+        sql = (
+            "SELECT e.position, h.session_id, e.seq FROM event e JOIN session_head h ON h.id = e.session"
+            f" WHERE e.position IN ({marks})"
+        )
+        with self.connection() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(sql, tuple(positions))}
+
     def size(self, session_id: str, after: int, until: int) -> int:
         """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""
         sql = f"SELECT coalesce(sum(length(e.body)), 0) FROM event e WHERE {_SESSION} AND e.seq > ? AND e.seq <= ?"

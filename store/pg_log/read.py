@@ -51,6 +51,22 @@ class PostgresLogReader:
         rows = self._rows(_OF_TYPES, (after, until, list(types)))
         return [LogRecord(unpacked(row[0]), *row[1:7], stored_ms=row[7]) for row in rows]
 
+    def first_after(self, village_id: str, position: int) -> dict[str, tuple[int, int]]:
+        """Session → (lowest seq, number) of a village's events that were stored behind this position."""
+        sql = (
+            "SELECT h.session_id, min(e.seq), count(*) FROM log_event e JOIN log_session h ON h.id = e.session"
+            " WHERE e.village = (SELECT id FROM log_village WHERE village_id = %s) AND e.position > %s GROUP BY 1"
+        )
+        return {unpacked(row[0]): (row[1], row[2]) for row in self._rows(sql, (packed(village_id), position))}
+
+    def places(self, positions: Sequence[int]) -> dict[int, tuple[str, int]]:
+        """Position → (session, seq) of the events that stand there."""
+        sql = (
+            "SELECT e.position, h.session_id, e.seq FROM log_event e JOIN log_session h ON h.id = e.session"
+            " WHERE e.position = ANY(%s::bigint[])"
+        )
+        return {row[0]: (unpacked(row[1]), row[2]) for row in self._rows(sql, (list(positions),))}
+
     def size(self, session_id: str, after: int, until: int) -> int:
         """Bytes of the bodies that are stored of a session, of seq > `after` up to and with `until`."""
         sql = (

@@ -38,7 +38,7 @@ socket.onAny((event, ...args) => {
   const answer = args.findIndex((arg) => typeof arg === "function");
   if (answer >= 0) args.splice(answer, 1)[0]();
   // Connection state recovery adds an offset as the last argument of every event.
-  if (typeof args.at(-1) === "string" && /^[0-9a-f]+\.[0-9a-f]+$/.test(args.at(-1))) args.pop();
+  if (typeof args.at(-1) === "string" && /^[0-9a-f]{8}\.[0-9a-f]+(\.[0-9a-ftvx~!-]+)?$/.test(args.at(-1))) args.pop();
   say({ event, args });
 });
 
@@ -46,6 +46,7 @@ createInterface({ input: process.stdin })
   .on("line", async (line) => {
     const [event, payload] = JSON.parse(line);
     if (event === "$cut") socket.io.engine.close();
+    else if (event === "$known") say({ pid: socket._pid, offset: socket._lastOffset });
     else if (payload === undefined) say({ ack: (await socket.timeout(10000).emitWithAck(event)) ?? null, to: event });
     else say({ ack: await socket.timeout(10000).emitWithAck(event, payload), to: event });
   })

@@ -87,6 +87,9 @@ class Recorder:
     async def round_trip(self, client_id: str, timeout: float) -> float | None:
         return 0.001
 
+    async def keep(self, client_id: str, owner: str) -> None:
+        """Keep nothing: no other process takes over."""
+
     def disconnect(self, client_id: str) -> None:
         self.rooms.pop(client_id, None)
 

@@ -161,6 +161,13 @@ class NodeClient:
         await self._process.stdin.send_all(json.dumps(words).encode() + b"\n")
         return (await self.until(lambda line: line.get("to") == event))["ack"]
 
+    async def known(self) -> tuple[str, str | None]:
+        """The private id and the last offset, with which it would come back."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send_all(b'["$known"]\n')
+        line = await self.until(lambda line: "pid" in line)
+        return line["pid"], line.get("offset")
+
     async def cut(self) -> None:
         """Lose the connection."""
         assert self._process.stdin is not None

@@ -4,6 +4,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from townwatch.transports.edge.http import Request
+from townwatch.transports.socketio.kept.keeper import Joins, Returned, SocketKeeper
 from townwatch.transports.socketio.message import Message
 from townwatch.transports.socketio.namespace import Namespace, Socket
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from townwatch.transports.socketio.client import Client
 
 MOST_BYTES = 32 << 20
+LONGEST_ID = 64
 SESSION_BYTES = 3 * 1024
 """What a session costs beside its request."""
 RECOVERABLE = frozenset(
@@ -72,7 +74,23 @@ def live_twin(space: Namespace, auth: dict[str, Any]) -> Socket | None:
     return found if found is not None and found.connected else None
 
 
-def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:
+async def find_elsewhere(
+    client: "Client", space: Namespace, keeper: SocketKeeper | None, auth: dict[str, Any]
+) -> Returned | None:
+    """Return the client of another process that this one was; None where it was none, or is this process's."""
+    pid, offset = auth.get("pid"), auth.get("offset")
+    if keeper is None or client.session.bare or space.recovery is None or space.name != "/":
+        return None
+    if not isinstance(pid, str) or not (offset is None or isinstance(offset, str)):
+        return None
+    if len(pid) > LONGEST_ID or pid in space.by_pid or space.recovery.knows(pid):
+        return None
+    return await keeper.find(pid, offset)
+
+
+def admit(
+    client: "Client", space: Namespace, auth: dict[str, Any], returned: Returned | None, keeps: bool
+) -> tuple[Socket, list[Message]]:
     """A place in the namespace, and what was missed. Nothing can come in between: there is no await here."""
     recovery, pid = None if client.session.bare else space.recovery, auth.get("pid")
     if recovery is not None and isinstance(pid, str):
@@ -81,11 +99,19 @@ def admit(client: "Client", space: Namespace, auth: dict[str, Any]) -> tuple[Soc
             lost = found.lost
             socket = Socket(space, client, lost.sid, lost.pid, lost.start)
             socket.recovered, socket.state, socket.whole_from = True, dict(lost.state), lost.whole_from
+            socket.came_with, socket.joins = lost.came_with, lost.joins
             space.sockets[socket.sid] = socket
             space.set_rooms(socket, lost.rooms)
             return socket, found.missed
     start = space.recovery.next if space.recovery is not None else 0
-    own_pid = secrets.token_urlsafe(15) if recovery is not None else None
-    socket = Socket(space, client, secrets.token_urlsafe(15), own_pid, start)
+    if returned is not None:
+        kept = returned.kept
+        socket = Socket(space, client, kept.sid, kept.pid, start)
+        socket.recovered, socket.returned, socket.came_with = True, returned, auth.get("offset")
+    else:
+        own_pid = secrets.token_urlsafe(15) if recovery is not None else None
+        socket = Socket(space, client, secrets.token_urlsafe(15), own_pid, start)
+    if keeps:
+        socket.joins = Joins()
     space.sockets[socket.sid] = socket
     return socket, []

@@ -15,12 +15,15 @@ from townwatch.transports.socketio.background import BackgroundTask
 from townwatch.transports.socketio.base import Postponed, fitting
 from townwatch.transports.socketio.client import Client
 from townwatch.transports.socketio.engine import Engine
+from townwatch.transports.socketio.kept.keeper import SocketKeeper
 from townwatch.transports.socketio.namespace import Namespace, Socket
 from townwatch.transports.socketio.packet import Kind
 from townwatch.transports.socketio.parser import Parser
 
 log = structlog.get_logger("socketio")
 
+LAST_SECONDS = 2.0
+"""Time limit for the disconnect handlers of clients connected at shutdown."""
 RECOVERED = "townwatch.recovered"
 """In the environ of a connect handler: whether this client came back with its rooms."""
 
@@ -33,6 +36,10 @@ class ServerApi(socketio.AsyncServer):
     """Background tasks that wait for the server to run."""
 
     engine: Engine
+    keeper: SocketKeeper | None
+    """Where clients are kept for other processes."""
+    _last_gone: list[tuple[str, str, str]]
+    """(namespace, sid, reason) of clients that were connected when the server stopped."""
 
     @property
     def is_running(self) -> bool:
@@ -145,13 +152,17 @@ class ServerApi(socketio.AsyncServer):
     def enter_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """KeyError for a client that is gone."""
         socket = self._socket(sid, namespace)
-        socket.namespace.set_rooms(socket, socket.rooms | {room})
+        space = socket.namespace
+        space.set_rooms(socket, socket.rooms | {room})
+        if self.keeper is not None and space.recovery is not None and room not in socket.joins.rooms:
+            socket.joins.rooms[room] = space.recovery.next, self.keeper.mark()
 
     def leave_room_nowait(self, sid: str, room: str, namespace: str | None = None) -> None:
         """Leave a room; one that the client is not in changes nothing."""
         with suppress(KeyError):
             socket = self._socket(sid, namespace)
             socket.namespace.set_rooms(socket, socket.rooms - {room})
+            socket.joins.rooms.pop(room, None)
 
     async def enter_room(self, sid: str, room: str, namespace: str | None = None) -> None:  # type: ignore[override]
         self.enter_room_nowait(sid, room, namespace)
@@ -269,6 +280,25 @@ class ServerApi(socketio.AsyncServer):
         if answer is False:
             return {"message": "Connection rejected by server"}
         return {"message": answer} if isinstance(answer, str) else answer
+
+    def _exists(self, name: str) -> bool:
+        base = cast(Any, self)
+        known = name in base.handlers or name in base.namespace_handlers
+        return bool(known or base.namespaces == "*" or name in base.namespaces)
+
+    async def _tell_gone(self, name: str, sid: str, reason: str) -> None:
+        try:
+            await self._trigger("disconnect", name, sid, reason)
+        except Exception:
+            log.exception("disconnect_handler_failed")
+
+    async def _tell_of_the_last(self) -> None:
+        """Run the disconnect handlers of clients still connected at shutdown, so that the application can clean up."""
+        last, self._last_gone = self._last_gone, []
+        with trio.move_on_after(LAST_SECONDS, shield=True):
+            async with trio.open_nursery() as nursery:
+                for gone in last:
+                    nursery.start_soon(self._tell_gone, *gone)
 
     async def _trigger(self, event: str, namespace: str, *args: Any) -> Any:
         """The handler that python-socketio's rules find; its result, or `not_handled`."""

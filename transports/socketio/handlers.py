@@ -17,12 +17,14 @@ from townwatch.actors import messages as m
 from townwatch.actors.client import ClientActor
 from townwatch.actors.context import Context
 from townwatch.actors.directory import Origin
+from townwatch.actors.people.seen import owner_of, same_owner
 from townwatch.actors.ports import Access, ClientGone, Principal, Replay, Tag
 from townwatch.contracts.joins import PAYLOADS, Refusal
 from townwatch.contracts.networks import network_of
 from townwatch.runtime import ActorDeadError, MailboxFull, whereis
 from townwatch.supervision import ChildError, ChildSpec, LimitReached, Supervisor
 from townwatch.transports.socketio import Postponed, TrioServer
+from townwatch.transports.socketio.kept.keeper import Returned
 from townwatch.transports.socketio.server import RECOVERED
 
 log = structlog.get_logger("people")
@@ -31,6 +33,7 @@ INVALID_TOKEN = "unauthorized: invalid token"
 SERVER_PING = "server_ping"
 ANSWER_SECONDS = 20.0
 LEAVE_SECONDS = 5.0
+SHOW_SECONDS = 30.0
 
 Authenticate = Callable[[str | None], Awaitable[Principal]]
 """Who a token belongs to; None is the anonymous. Raises `ValueError` for a token that is not good."""
@@ -84,6 +87,9 @@ class SocketIoOutlet:
             return None
         return trio.current_time() - begun
 
+    async def keep(self, client_id: str, owner: str) -> None:
+        await self._server.keep(client_id, owner)
+
     def disconnect(self, client_id: str) -> None:
         self._server.close_transport_nowait(client_id)
 
@@ -123,8 +129,15 @@ class ClientHandlers:
         supervisor = whereis(self._clients)
         if supervisor is None:
             raise Postponed("the service is starting or stopping; connect again in a moment")
+        owner = owner_of(user, origin.address)
+        state = await self._server.get_session(sid)
+        returned = self._server.returned(sid)
         if environ.get(RECOVERED):
+            was = state.get("owner", owner) if returned is None else returned.kept.owner
+            if not same_owner(was, owner):
+                raise Postponed("this connection was another person's; connect and join again", recoverable=False)
             await self._replace(sid)
+        state["owner"] = owner
         try:
             client = await Supervisor.start_child(supervisor, spec)
             if environ.get(RECOVERED) and not await self._may_go_on(sid, client):
@@ -138,7 +151,10 @@ class ClientHandlers:
 
     async def _may_go_on(self, sid: str, client: Any) -> bool:
         """Return True if a returning client may still be in all of its rooms; otherwise end its actor."""
+        returned = self._server.returned(sid)
         rooms = [room for room in self._server.rooms(sid) if room != sid]
+        if returned is not None:
+            rooms = [one.room for one in returned.kept.rooms]
         allowed = False
         try:
             allowed = await client.call(m.RoomsRecovered(rooms), timeout=ANSWER_SECONDS)
@@ -147,6 +163,12 @@ class ClientHandlers:
                 with trio.move_on_after(LEAVE_SECONDS, shield=True):
                     await self._end(sid)
         return allowed
+
+    async def show_missed(self, sid: str, returned: Returned) -> None:
+        """Show a client of another process what it missed: `KeepingApi.on_return`."""
+        client = self._context.directory.clients.get(sid)
+        if client is not None:  # else it is gone again
+            await client.call(m.CameBack(returned.missed), timeout=SHOW_SECONDS)
 
     async def _replace(self, sid: str) -> None:
         """The actor of the connection before this one may not be over yet. It ends, and leaves the new one alone."""

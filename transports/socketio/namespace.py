@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import trio
 
 from townwatch.transports.edge.connection import Audience, Connection
+from townwatch.transports.socketio.kept.keeper import Joins, Returned
 from townwatch.transports.socketio.message import Message, Tag
 from townwatch.transports.socketio.recovery import RecoveryLog
 from townwatch.transports.socketio.session import EngineSession
@@ -22,6 +23,8 @@ WRITES_PER_CHECKPOINT = 256
 GATHER_SECONDS = 0.02
 """Longest wait for more to send, under load."""
 NO_ROOMS: frozenset[str] = frozenset()
+NO_JOINS = Joins()
+"""Of all clients where none is kept for other processes."""
 
 
 class SocketOwner(Protocol):
@@ -40,12 +43,15 @@ class Socket:
     __slots__ = (
         "_held",
         "acks",
+        "came_with",
         "client",
         "connected",
         "group",
+        "joins",
         "namespace",
         "pid",
         "recovered",
+        "returned",
         "sid",
         "start",
         "state",
@@ -74,6 +80,12 @@ class Socket:
         """Of those who wait for an acknowledgement: set when it came, and when the client is gone."""
         self.connected = False
         self.recovered = False
+        self.returned: Returned | None = None
+        """Set where it was another process's client: it is in no room before the application has shown what it missed.
+        """
+        self.came_with: str | None = None
+        """The offset with which it came from there."""
+        self.joins = NO_JOINS
         self._held: list[Message] | None = []
         self.state: dict[str, Any] = {}
         """python-socketio's session."""

@@ -9,7 +9,7 @@ volatile events do not spoil the offset (PR #5539), and an offset of before the 
 
 import secrets
 from collections import Counter, deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import lru_cache
 from itertools import islice
 
@@ -17,6 +17,7 @@ import attrs
 import msgspec
 import trio
 
+from townwatch.transports.socketio.kept.keeper import Joins
 from townwatch.transports.socketio.message import Message
 
 
@@ -48,6 +49,8 @@ class LostClient:
     start: int
     whole_from: int
     until: float
+    came_with: str | None
+    joins: Joins
 
 
 @attrs.frozen
@@ -75,19 +78,19 @@ class RecoveryLog:
         """By private id, in the order in which they expire."""
         self._wanted: Counter[str] = Counter()
         """room → how many lost clients were in it"""
+        self.mark: Callable[[], str] | None = None
+        """What another process has to know beside the number; None where no other one takes over."""
 
-    def offset(self, number: int | None = None) -> str:
+    def offset(self, number: int | None = None, mark: str | None = None) -> str:
         """The offset string of the event that is about to be logged, or of another."""
-        return f"{self.epoch}.{self.next if number is None else number:x}"
+        offset = f"{self.epoch}.{self.next if number is None else number:x}"
+        return offset if self.mark is None else f"{offset}.{self.mark() if mark is None else mark}"
 
     def _number(self, offset: object) -> int | None:
         if not isinstance(offset, str):
             return None
-        epoch, _, digits = offset.partition(".")
-        try:
-            return int(digits, 16) if epoch == self.epoch else None
-        except ValueError:
-            return None
+        epoch, number, _ = read_offset(offset)
+        return number if epoch == self.epoch else None
 
     def record(
         self, rooms: Collection[str] | None, messages: tuple[Message, ...], skipped: Collection[str] = ()
@@ -103,9 +106,17 @@ class RecoveryLog:
             self._shrink(trio.current_time())
 
     def lose(
-        self, sid: str, pid: str, rooms: frozenset[str], state: dict[str, object], start: int, whole_from: int = 0
+        self,
+        sid: str,
+        pid: str,
+        rooms: frozenset[str],
+        state: dict[str, object],
+        start: int,
+        whole_from: int = 0,
+        came_with: str | None = None,
+        joins: Joins | None = None,
     ) -> None:
-        """A client lost its connection. `whole_from`: see `Socket.whole_from`."""
+        """A client lost its connection. `whole_from`, `came_with`: see `Socket`."""
         self._forget(pid)
         self._wanted.update(rooms)
         self._lost[pid] = LostClient(
@@ -116,7 +127,17 @@ class RecoveryLog:
             start=start,
             whole_from=whole_from,
             until=trio.current_time() + self.settings.seconds,
+            came_with=came_with,
+            joins=Joins() if joins is None else joins,
         )
+
+    def forget(self, pid: str) -> None:
+        """Nothing is kept for this client any more."""
+        self._forget(pid)
+
+    def knows(self, pid: str) -> bool:
+        """Return True if this client lost its connection to this process, and may return."""
+        return pid in self._lost
 
     def awaits(self, rooms: Collection[str]) -> bool:
         """Return True if a lost client that was in one of the rooms may still return."""
@@ -132,7 +153,8 @@ class RecoveryLog:
         lost = self._lost.get(pid)
         if lost is None:
             return None
-        seen = lost.start - 1 if offset is None else self._number(offset)
+        # Its offset may be another process's: it has got nothing of this one yet.
+        seen = lost.start - 1 if offset is None or offset == lost.came_with else self._number(offset)
         if seen is None or seen >= self.next or seen < lost.whole_from:
             return None
         seen = max(seen, lost.start - 1)
@@ -189,6 +211,16 @@ class RecoveryLog:
     def size(self) -> int:
         """Bytes kept."""
         return self._bytes
+
+
+def read_offset(offset: str) -> tuple[str, int | None, str]:
+    """Return (epoch, number, mark) of an offset string, its number None where it has none."""
+    epoch, _, rest = offset[:1000].partition(".")
+    digits, _, mark = rest.partition(".")
+    try:
+        return epoch, int(digits[:16], 16), mark
+    except ValueError:
+        return epoch, None, mark
 
 
 @lru_cache(maxsize=4096)

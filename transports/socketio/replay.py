@@ -1,14 +1,21 @@
 """Writer used while a client catches up: bypasses the socket's held queue."""
 
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import trio
 
 from townwatch.transports.socketio.message import Message, Tag
 from townwatch.transports.socketio.namespace import Socket, not_covered
 
-Prepare = Callable[[str, bytes, Collection[str], Tag | None], Message]
+
+class Prepare(Protocol):
+    """`TrioServer.prepare`."""
+
+    def __call__(
+        self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None, *, mark: str | None = None
+    ) -> Message: ...
 
 
 ROOM_BYTES = 256 << 10
@@ -18,6 +25,8 @@ PATIENCE_SECONDS = 15.0
 goes on from where it was.
 """
 LOOK_SECONDS = 0.02
+UNFINISHED = "x"
+"""Mark of what is replayed, but for the last of it: who has seen it has not seen all."""
 
 
 class ReplayWriter:
@@ -29,6 +38,10 @@ class ReplayWriter:
         self.covered: dict[str, int] = {}
         """stream → the highest number shown."""
         self.sent = False
+        self._last: tuple[str, bytes, Tag | None] | None = None
+        """What waits to be sent, until it is known whether it is the last."""
+        recovery = socket.namespace.recovery
+        self._marks = recovery is not None and recovery.mark is not None
         self._before = 0
         self._patience_ends = trio.current_time() + PATIENCE_SECONDS
 
@@ -52,11 +65,24 @@ class ReplayWriter:
 
     def send(self, event: str, payload: bytes, tag: Tag | None = None) -> None:
         """Send one event whose argument is JSON already."""
-        message = self._prepare(event, payload, (self._socket.sid,), tag)
         self.sent = True
-        self._socket.send_now((message,))
+        if self._marks:
+            self._send_last(UNFINISHED)
+            self._last = event, payload, tag
+        else:
+            self._socket.send_now((self._prepare(event, payload, (self._socket.sid,), tag),))
         if tag is not None:
             self.covered[tag[0]] = max(self.covered.get(tag[0], 0), tag[1])
+
+    def end(self, finished: bool) -> None:
+        """Send what waits. `finished`: when the client has it, it has seen all up to now."""
+        self._send_last(None if finished else UNFINISHED)
+
+    def _send_last(self, mark: str | None) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            event, payload, tag = last
+            self._socket.send_now((self._prepare(event, payload, (self._socket.sid,), tag, mark=mark),))
 
 
 @asynccontextmanager
@@ -79,7 +105,12 @@ async def catch_up(prepare: Prepare, socket: Socket) -> AsyncGenerator[ReplayWri
     socket.namespace.flush_group(socket.group)
     if not nested:
         socket.held = not_covered(socket.held or (), replay.covered)
-        recovery = socket.namespace.recovery
-        if socket.held and replay.sent and recovery is not None:
+    finished, recovery = not nested and not socket.held, socket.namespace.recovery
+    replay.end(finished)
+    if replay.sent and recovery is not None:
+        if not nested and not finished:
             socket.whole_from = recovery.next
+        if recovery.mark is not None:
+            socket.joins.floor = recovery.next - finished
+    if not nested:
         socket.release()

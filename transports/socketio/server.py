@@ -10,14 +10,15 @@ import structlog
 import trio
 
 from townwatch.transports.edge.server import Edge
-from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, Strangers, admit, live_twin
-from townwatch.transports.socketio.api import RECOVERED as RECOVERED, ServerApi
+from townwatch.transports.socketio.admission import PYTHON_REASONS, RECOVERABLE, Strangers
+from townwatch.transports.socketio.api import RECOVERED as RECOVERED
 from townwatch.transports.socketio.background import BackgroundTask
 from townwatch.transports.socketio.base import NO_ACK, NoEngine, Postponed, Stats, as_list
 from townwatch.transports.socketio.client import Client
 from townwatch.transports.socketio.deadlines import Deadlines
 from townwatch.transports.socketio.engine import Engine
 from townwatch.transports.socketio.hooks import Allow, EngineHooks, EngineSettings, HeaderHook
+from townwatch.transports.socketio.kept.server import KeepingApi, nothing_missed, shows_missed
 from townwatch.transports.socketio.keywords import parser_of, settings
 from townwatch.transports.socketio.manager import Environs, RoomManager
 from townwatch.transports.socketio.message import Message, Tag
@@ -30,11 +31,8 @@ from townwatch.transports.socketio.session import EngineSession
 
 log = structlog.get_logger("socketio")
 
-LAST_SECONDS = 2.0
-"""Time limit for the disconnect handlers of clients connected at shutdown."""
 
-
-class TrioServer(ServerApi):
+class TrioServer(KeepingApi):
     """Serve it with `mount(edge)` and run `run()` in a nursery; or by `ASGIApp`.
 
     recovery           turns connection state recovery on, as in the official server it is off without it
@@ -70,7 +68,8 @@ class TrioServer(ServerApi):
         self._undecided = Deadlines(connect_timeout, self._still_undecided)
         self._strangers = Strangers()
         self._tasks: trio.Nursery | None = None
-        self._last_gone: list[tuple[str, str, str]] = []
+        self._last_gone = []
+        self.keeper, self.on_return = None, nothing_missed
         self._early: list[BackgroundTask] = []
         manager = RoomManager(self._spaces)
         cast(Any, super()).__init__(client_manager=manager, namespaces=namespaces, async_handlers=False)
@@ -106,14 +105,6 @@ class TrioServer(ServerApi):
         finally:
             self._tasks = None
             await self._tell_of_the_last()
-
-    async def _tell_of_the_last(self) -> None:
-        """Run the disconnect handlers of clients still connected at shutdown, so that the application can clean up."""
-        last, self._last_gone = self._last_gone, []
-        with trio.move_on_after(LAST_SECONDS, shield=True):
-            async with trio.open_nursery() as nursery:
-                for gone in last:
-                    nursery.start_soon(self._tell_gone, *gone)
 
     async def _expire_for_ever(self) -> None:
         while True:
@@ -215,24 +206,25 @@ class TrioServer(ServerApi):
 
     # --- connecting ------------------------------------------------------------------------------------------
 
-    def _exists(self, name: str) -> bool:
-        base = cast(Any, self)
-        known = name in base.handlers or name in base.namespace_handlers
-        return bool(known or base.namespaces == "*" or name in base.namespaces)
-
     async def _connect(self, client: Client, name: str, auth: dict[str, Any]) -> None:
         session = client.session
         try:
             if not self._exists(name):
                 _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, {"message": "Invalid namespace"}))
                 return
-            socket, missed = self._admit(client, self.space(name), auth)
+            try:
+                socket, missed = await self._admit(client, self.space(name), auth)
+            except Postponed as passing:
+                log.debug("connect_postponed", reason=str(passing)[:300])
+                session.close("transport close")
+                return
             try:
                 refusal = await self._ask(client, socket, name, auth)
             except Postponed as passing:
                 self._postpone(socket, passing)
                 return
             if refusal is not None or not session.open:
+                self._release(socket)
                 socket.namespace.remove(socket)
                 if refusal is not None:
                     _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, refusal))
@@ -242,24 +234,11 @@ class TrioServer(ServerApi):
             self._accept(client, socket, missed)
         finally:
             client.connecting.remove(name)
+        if socket.returned is not None:
+            await self._bring_back(socket, socket.returned)
+        elif socket.joins.owner is not None:  # it was lost, and is back
+            self._spawn(self.keep, socket.sid, socket.joins.owner)
         await self._trigger("connected", name, socket.sid)
-
-    def _admit(self, client: Client, space: Namespace, auth: dict[str, Any]) -> tuple[Socket, list[Message]]:
-        twin = live_twin(space, auth)
-        if twin is not None:
-            old = twin.client.session
-            self._gone(twin, "transport close")
-            old.close("forced close")
-        return admit(client, space, auth)
-
-    def _postpone(self, socket: Socket, passing: Postponed) -> None:
-        """Close the transport; a client that was about to recover can still do so when it comes back."""
-        space, session = socket.namespace, socket.client.session
-        log.debug("connect_postponed", reason=str(passing)[:300])
-        if socket.recovered and passing.recoverable and space.recovery is not None and socket.pid is not None:
-            space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start, socket.whole_from)
-        space.remove(socket)
-        session.close("transport close")
 
     def _accept(self, client: Client, socket: Socket, missed: list[Message]) -> None:
         """Send CONNECT, then what it missed, then what was held for it meanwhile.
@@ -282,20 +261,15 @@ class TrioServer(ServerApi):
         space = socket.namespace
         space.flush_group(socket.group)
         caught_up = socket.held is None  # else it has seen a part of a replay: it begins anew, and says since when
-        if space.recovery is not None and socket.pid is not None and reason in RECOVERABLE and caught_up:
-            space.recovery.lose(socket.sid, socket.pid, socket.rooms, socket.state, socket.start, socket.whole_from)
+        if reason in RECOVERABLE and caught_up and not shows_missed(socket):
+            self._lose(socket)
+        self._tell_keeper(socket, reason)
         space.remove(socket)
         socket.client.sockets.pop(space.name, None)
         socket.give_up_waiting()
         gone = space.name, socket.sid, PYTHON_REASONS.get(reason, reason)
         if not self._spawn(self._tell_gone, *gone):
             self._last_gone.append(gone)
-
-    async def _tell_gone(self, name: str, sid: str, reason: str) -> None:
-        try:
-            await self._trigger("disconnect", name, sid, reason)
-        except Exception:
-            log.exception("disconnect_handler_failed")
 
     # --- events ----------------------------------------------------------------------------------------------
 
@@ -338,13 +312,20 @@ class TrioServer(ServerApi):
         return any(map(space.has_room, rooms)) or (space.recovery is not None and space.recovery.awaits(rooms))
 
     def prepare(
-        self, event: str, payload: bytes, rooms: Collection[str], tag: Tag | None, without: str | None = None
+        self,
+        event: str,
+        payload: bytes,
+        rooms: Collection[str],
+        tag: Tag | None,
+        without: str | None = None,
+        *,
+        mark: str | None = None,
     ) -> Message:
-        """The event's message, noted for recovery."""
+        """The event's message, noted for recovery. `mark`: in its offset, instead of the keeper's."""
         recovery = self.space("/").recovery
         if recovery is None:
             return self.parser.encode_event(event, payload, None, tag)
-        message = self.parser.encode_event(event, payload, recovery.offset(), tag)
+        message = self.parser.encode_event(event, payload, recovery.offset(mark=mark), tag)
         recovery.record(rooms, (message,), () if without is None else (without,))
         return message
 

@@ -1,0 +1,1 @@
+"""Clients of Socket.IO that come back to the process that took over."""
