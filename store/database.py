@@ -23,7 +23,7 @@ from townwatch.contracts.files import sync_directory
 from townwatch.store.engine import postgres
 from townwatch.store.engine.fence import Term, application_of, pass_fence
 from townwatch.store.engine.file_identity import FileIdentity
-from townwatch.store.engine.outage import Outage, damaged, is_undecodable, stops_reading, translate
+from townwatch.store.engine.outage import Outage, damaged, is_locked, is_undecodable, stops_reading, translate
 from townwatch.store.engine.quarantine import quarantined, set_aside
 from townwatch.store.migrations import migrate
 
@@ -59,6 +59,8 @@ class Database:
         self._anchor: sqlite3.Connection | None = None
         """Keeps SQLite from removing the WAL between two connections: one that is gone is then always a fault."""
         self._open: set[Any] = set()
+        self._writers: set[object] = set()
+        """One for each transaction of our own that writes."""
         """Driver connections: also those of the pool, which are asked whether they live before they are handed out."""
         self._files = FileIdentity(Path(engine.url.database or "")) if self.is_sqlite else None
         event.listen(engine, "connect", self._opened, insert=True)
@@ -156,6 +158,8 @@ class Database:
         try:
             self._look(write=self.outage.writing is not None)
         except (SQLAlchemyError, sqlite3.Error) as error:
+            if is_locked(error) and self._writers:
+                return None  # by a write of our own, on a slow disk: that says itself how it goes
             fault = translate(error, self.name)
             reason = str(fault) if fault is not None else f"{self.name}: {error}"
             self.outage.begin(reason, reads_too=stops_reading(error))
@@ -213,6 +217,9 @@ class Database:
     def _attempt(self, engine: Engine, work: Callable[[Connection], T], *, writes: bool) -> T:
         """One transaction; a row that cannot be decoded is set aside, and the work done once more."""
         self.outage.check(writes=writes)
+        writer = object()
+        if writes:
+            self._writers.add(writer)
         try:
             with engine.begin() as connection:
                 if writes and self._term is not None:
@@ -222,6 +229,8 @@ class Database:
             if not (self.is_sqlite and is_undecodable(error)):
                 self._fail(error)
                 raise
+        finally:
+            self._writers.discard(writer)
         self._set_aside(everything=True)
         with engine.begin() as connection:
             return work(connection)

@@ -104,6 +104,12 @@ def stops_reading(error: BaseException) -> bool:
     return not (isinstance(original, sqlite3.Error) and (code in _LOCKED or code == sqlite3.SQLITE_FULL))
 
 
+def is_locked(error: BaseException) -> bool:
+    """Return True if SQLite waited in vain for another connection, of this process or another one."""
+    original = getattr(error, "orig", error)
+    return isinstance(original, sqlite3.Error) and (getattr(original, "sqlite_errorcode", 0) & 0xFF) in _LOCKED
+
+
 def is_undecodable(error: BaseException) -> bool:
     """Return True if a stored text is not UTF-8: one row is unreadable, not the database."""
     original = getattr(error, "orig", error)

@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, KeySet, OctKey, OKPKey, RSAKey
 
 from tests.support.service import open_town
 from townwatch.app.identity import known_issuers
-from townwatch.config.settings import ConfigError, IdentitySettings, IssuerSettings, Settings, load
+from townwatch.config.reading import load
+from townwatch.config.settings import ConfigError, IdentitySettings, IssuerSettings, Settings
 from townwatch.store import members, users
 
 ISSUER = "https://ci.example"

@@ -1,8 +1,11 @@
 """The nouns: villages, members, agents, sessions, runners, audit, idempotency keys, settings."""
 
+import sqlite3
+import threading
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from townwatch.store import (
@@ -214,3 +217,32 @@ async def test_a_call_is_one_transaction_in_a_thread(town: Database) -> None:
     with pytest.raises(RuntimeError):
         await town.call(half)
     assert await town.read(villages.get, "half") is None
+
+
+def test_a_slow_write_of_our_own_is_no_other_program_that_locks_the_tables(town: Database) -> None:
+    """On a slow disk a commit takes longer than a probe waits; all calls were refused then, until the next probe."""
+    if not town.is_sqlite:
+        pytest.skip("PostgreSQL has no lock of the whole")
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA user_version = 0")
+        began.set()
+        assert go_on.wait(30)
+
+    writer = threading.Thread(target=town.run, args=(slow,))
+    writer.start()
+    try:
+        assert began.wait(30)
+        assert town.probe() is None
+        assert town.outage.reason() is None
+    finally:
+        go_on.set()
+        writer.join()
+    other = sqlite3.connect(town.engine.url.database or "", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        assert "locked by another program" in str(town.probe())
+    finally:
+        other.close()
+    assert town.probe() is None
