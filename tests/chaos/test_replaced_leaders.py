@@ -18,7 +18,7 @@ from tests.chaos.nemesis.replicas import Campaign, wage
 from tests.support import postgres
 
 pytestmark = pytest.mark.node
-DEEDS = int(os.environ.get("TOWNWATCH_KILLS", "4"))
+DEEDS = int(os.environ.get("TOWNWATCH_KILLS", "3"))
 SEED = int(os.environ.get("TOWNWATCH_SEED", "1"))
 
 

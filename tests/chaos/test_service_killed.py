@@ -21,7 +21,7 @@ from tests.support.whole_log import read_all
 from townwatch.contracts.codec import decode_json
 from townwatch.store.log.read import LogReader
 
-KILLS = int(os.environ.get("TOWNWATCH_KILLS", "6"))
+KILLS = int(os.environ.get("TOWNWATCH_KILLS", "4"))
 SEED = int(os.environ.get("TOWNWATCH_SEED", "1"))
 PROGRAMS = 3
 WRITER = """

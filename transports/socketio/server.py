@@ -224,11 +224,12 @@ class TrioServer(KeepingApi):
                 self._postpone(socket, passing)
                 return
             if refusal is not None or not session.open:
-                self._release(socket)
                 socket.namespace.remove(socket)
                 if refusal is not None:
+                    self._release(socket)
                     _send(session, self.parser.encode(Kind.CONNECT_ERROR, name, refusal))
                 else:  # it hung up while it was being let in: the application must know
+                    self._give_up(socket)
                     await self._tell_gone(name, socket.sid, "transport close")
                 return
             self._accept(client, socket, missed)

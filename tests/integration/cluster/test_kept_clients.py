@@ -20,6 +20,7 @@ from tests.integration.service.test_promises import event, held, started
 from tests.support import postgres
 from tests.support.people import person, raw, rest
 from tests.support.service import Town, open_town
+from townwatch.actors.people import returning
 from townwatch.app.returning.keeper import hash_of
 from townwatch.store.showing import kept_sockets
 from townwatch.store.showing.kept_sockets import MOST_LOST, Changes, KeptRow
@@ -227,6 +228,36 @@ async def test_one_private_id_is_one_client(tmp_path: Path, postgres_server: str
         async with client(town, known.ada, pid=known.pid, offset=known.offset) as one:
             assert one.said is not None
         assert len(town.service.server.manager.get_rooms(known.sid, "/")) in (0, 3)
+
+
+async def test_who_goes_while_it_is_shown_what_it_missed_begins_anew(
+    tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What shows it goes on for a while: it let the next client of the same id into its rooms before that had caught
+    up, which then got what is new before what it had missed.
+    """
+    asked, go_on = trio.Event(), trio.Event()
+    show = returning.show_missed
+
+    async def slowly(*about: Any) -> None:
+        asked.set()
+        await go_on.wait()
+        await show(*about)
+
+    monkeypatch.setattr(returning, "show_missed", slowly)
+    url = postgres.fresh_schema(postgres_server, "slowly")
+    async with taken_over(tmp_path, url) as (town, known), town.runner([held(2)]) as runner:
+        async with client(town, known.ada, pid=known.pid, offset=known.offset) as ada:
+            assert is_back(ada, known)
+            with trio.fail_after(20):
+                await asked.wait()
+        async with client(town, known.ada, pid=known.pid, offset=known.offset) as ada:
+            assert is_new(ada, known)
+            go_on.set()
+            await runner.send(touched(3))
+            await runner.acked(3)
+            await ada.emit("leave_agent", {"agentId": "none"})
+            assert not ada.events  # it has not joined yet
 
 
 async def test_who_left_for_good_or_stays_away_too_long_is_not_kept(tmp_path: Path, postgres_server: str) -> None:

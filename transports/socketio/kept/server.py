@@ -80,7 +80,7 @@ class KeepingApi(ServerApi):
         if keeper is None or pid is None or reason == SHUTTING_DOWN or socket.namespace.name != "/":
             return
         if shows_missed(socket):
-            keeper.release(pid)
+            self._give_up(socket)
         elif reason in RECOVERABLE:
             keeper.lost(pid)
         else:
@@ -94,6 +94,14 @@ class KeepingApi(ServerApi):
             old.close("forced close")
         returned = await find_elsewhere(client, space, self.keeper, auth)
         return admit(client, space, auth, returned, self.keeper is not None)
+
+    def _give_up(self, socket: Socket) -> None:
+        """A client of another process went before it was back: it begins anew. What shows it what it missed may go on
+        for a while, and knows it by its id: a second one of that id would be let into its rooms too early.
+        """
+        if self.keeper is not None and socket.returned is not None:
+            self.keeper.forget(socket.returned.kept.pid)
+            self.keeper.release(socket.returned.kept.pid)
 
     def _release(self, socket: Socket) -> None:
         if self.keeper is not None and socket.returned is not None:
