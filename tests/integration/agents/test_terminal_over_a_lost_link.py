@@ -2,7 +2,7 @@
 ran agree once the way is back, and no yes stands that no person gave.
 
 {allow, deny} in the terminal × {unreachable, killed and restarted}, and a yes of the page that comes too late, for the
-CLIs whose own dialog takes both. Run by hand (python -P -m tests.agents).
+CLIs whose own dialog takes both (Claude, whose Escape is its no). Run by hand (python -P -m tests.agents).
 """
 
 import re
@@ -22,6 +22,7 @@ from tests.integration.runner.conftest import until
 from tests.support.agents import fake_model
 
 CASES: list[tuple[Kind, Where]] = [
+    (others.CLAUDE, "terminal"),
     (others.CODEX, "terminal"),
     (others.OPENCODE, "terminal"),
     (others.OPENCODE, "dispatched"),
@@ -30,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not others.by_hand(others.QWEN), reason="run by python -m tests.agents"),
     pytest.mark.timeout(420),
 ]
+ESCAPE = "\x1b"
 TERMINAL = {"allow": {("allow", "terminal"), ("withdrawn", "terminal")}}
 TERMINAL["deny"] = {("deny", "terminal"), ("withdrawn", "terminal")}
 """Codex says that a question is over, and not how."""
@@ -78,7 +80,7 @@ async def killed(there: House, meanwhile: Callable[[], Awaitable[None]]) -> Any:
 
 @pytest.mark.parametrize(("kind", "where"), CASES, ids=[f"{kind.provider}-{where}" for kind, where in CASES])
 async def test_what_the_terminal_says_stands(model: fake_model.Model, kind: Kind, where: Where) -> None:
-    yes, no = YES[kind.provider], NO[kind.provider]
+    yes, no = YES[kind.provider], NO.get(kind.provider, ESCAPE)
     async with house() as there:
         one, two, risky = (there.work / f"{name}.txt" for name in ("one", "two", "risky"))
 
