@@ -35,7 +35,7 @@ class Changes:
 
 
 def begin(connection: Connection, now_ms: int) -> None:
-    """Note at the start of a process that leads: whoever was connected to the one before it has lost that."""
+    """Note at the start of a process that leads: all connections to the one before it are lost."""
     connection.execute(update(kept_sockets).where(kept_sockets.c.lost_ms.is_(None)).values(lost_ms=now_ms))
     connection.execute(update(kept_sockets).where(kept_sockets.c.lost_ms > now_ms).values(lost_ms=now_ms))
 

@@ -61,7 +61,7 @@ class SocketKeeper(Protocol):
 
     async def find(self, pid: str, offset: str | None) -> Returned | None:
         """Return the client of this private id, which has seen `offset` last; None where it must begin anew. Until it
-        is kept again or `release`d, nobody else finds it. Raises `Postponed` where that cannot be known now.
+        is kept again or `release`d, no other connection finds it. Raises `Postponed` where that cannot be known now.
         """
         ...
 
