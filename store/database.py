@@ -58,13 +58,15 @@ class Database:
         """Rows that could not be read and were set aside, since ever."""
         self._anchor: sqlite3.Connection | None = None
         """Keeps SQLite from removing the WAL between two connections: one that is gone is then always a fault."""
+        self._over = False
         self._open: set[Any] = set()
+        """Driver connections: also those of the pool, which are asked whether they live before they are handed out."""
         self._writers: set[object] = set()
         """One for each transaction of our own that writes."""
-        """Driver connections: also those of the pool, which are asked whether they live before they are handed out."""
         self._files = FileIdentity(Path(engine.url.database or "")) if self.is_sqlite else None
         event.listen(engine, "connect", self._opened, insert=True)
         event.listen(engine, "close", self._closed)
+        event.listen(engine, "checkin", self._returned)
 
     @classmethod
     def open(cls, url: str | Path, term: Term | None = None) -> "Database":
@@ -178,7 +180,8 @@ class Database:
             postgres.cut(raw)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that a call has, in another thread, when that is done."""
+        self._over = True
         self.engine.dispose()
         if self._anchor is not None:
             self._anchor.close()
@@ -196,6 +199,10 @@ class Database:
 
     def _closed(self, raw: Any, *_more: object) -> None:
         self._open.discard(raw)
+
+    def _returned(self, raw: Any, *_more: object) -> None:
+        if self._over and raw is not None:  # SQLAlchemy would leave it to the garbage collector
+            raw.close()
 
     def _watch_files(self) -> None:
         """Record the identity of the open files: a later check fails if one was removed or replaced."""
@@ -277,8 +284,9 @@ def _postgres_engine(target: URL, application: str | None) -> Engine:
 
     @event.listens_for(engine, "connect")
     def connected(raw: Any, _record: object) -> None:  # pyright: ignore[reportUnusedFunction]
-        postgres.prepare(raw)
-        postgres.replace_nul(raw)
+        with postgres.closed_on_error(raw):
+            postgres.prepare(raw)
+            postgres.replace_nul(raw)
 
     return engine
 

@@ -2,7 +2,8 @@
 
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy.engine import URL, make_url
@@ -83,8 +84,19 @@ def connect(url: URL, application: str | None) -> Any:
     _, arguments = _dialect(url).create_connect_args(url)
     given: dict[str, Any] = {**connect_args(url, application), **arguments}
     connection = psycopg.connect(**given)
-    prepare(connection)
+    with closed_on_error(connection):
+        prepare(connection)
     return connection
+
+
+@contextmanager
+def closed_on_error(connection: Any) -> Generator[None]:
+    """Close a new connection that cannot be settled: its server may go in that moment, and the connection would stay."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def weaknesses(connection: Any) -> list[str]:

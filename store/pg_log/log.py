@@ -266,7 +266,8 @@ class PostgresLog(HeadMemory, PostgresLogReader):
 
     def _connected(self) -> Any:
         made = postgres.connect(self._url, self._term.application)
-        arrays.teach(made)
+        with postgres.closed_on_error(made):
+            arrays.teach(made)
         return made
 
     def _load(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy.engine import URL
@@ -103,8 +103,7 @@ class PostgresLogReader:
     def close(self) -> None:
         """Close what is idle; what is being used is closed when it is done."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        self._close_idle()
 
     @contextmanager
     def connection(self) -> Generator[Any]:
@@ -121,10 +120,17 @@ class PostgresLogReader:
         except BaseException:
             connection.close()
             raise
-        if self._closed or len(self._idle) >= MAX_IDLE:
+        if len(self._idle) >= MAX_IDLE:
             connection.close()
-        else:
-            self._idle.append(connection)
+            return
+        self._idle.append(connection)
+        if self._closed:  # looked at last: another thread may close the reader at any moment
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        with suppress(IndexError):  # two threads may close
+            while True:
+                self._idle.pop().close()
 
     def _taken(self) -> Any:
         while self._idle:

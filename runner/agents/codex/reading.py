@@ -117,7 +117,7 @@ class CodexReader:
                 said += self._item(item, ended=False)
                 if item.get("completedAtMs") is not None:
                     said += self._item(item, ended=True)
-            if turn.get("status") in TURN_RESULTS:
+            if has_ended(turn):
                 said += self._turn_ended({"threadId": thread["id"], "turn": turn})
         return said
 
@@ -345,6 +345,14 @@ def is_conversation(thread: Json) -> bool:
 def turns_under_way(thread: Json) -> list[Json]:
     """Return the turns of a thread that are not over."""
     return [turn for turn in shape.items(thread, "turns") if turn.get("status") not in TURN_RESULTS]
+
+
+def has_ended(turn: Json) -> bool:
+    """Return whether a turn of a thread's history is over. Codex says "interrupted" of one that is about to end, too,
+    between the thread's new status and the turn's own end; that end, and how, is told in a moment.
+    """
+    status = turn.get("status")
+    return status in TURN_RESULTS and not (status == "interrupted" and turn.get("completedAt") is None)
 
 
 def has_prompt(turn: Json) -> bool:

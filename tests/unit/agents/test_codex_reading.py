@@ -91,6 +91,23 @@ class TestAClientThatComesLate:
         assert reading.CodexReader().history(answer["thread"], since=4e9) == []
         assert reader.history(answer["thread"], since=0) == []  # a second time
 
+    def test_takes_no_end_from_a_history_that_has_none_yet(self) -> None:
+        """As Codex 0.171.0 said it, asked between a failed turn's `systemError` and its `turn/completed`."""
+        began = {"id": "turn_1", "items": [], "itemsView": "full", "startedAt": 1_796_134_970}
+        early = {**began, "status": "interrupted", "error": None, "completedAt": None, "durationMs": None}
+        thread = {"id": "thread_1", "parentThreadId": None, "ephemeral": False, "status": {"type": "systemError"}}
+        reader = reading.CodexReader()
+        assert reader.history({**thread, "turns": [early]}, since=0) == []
+        end = {**began, "status": "failed", "error": {"message": "out of paper"}, "completedAt": 1_796_134_970}
+        (told,) = reader.notification("turn/completed", {"threadId": "thread_1", "turn": end})
+        assert isinstance(told, Turn)
+        assert (told.result, told.reason) == ("failed", "out of paper")
+
+    def test_takes_the_end_of_a_turn_that_a_person_interrupted(self) -> None:
+        turn = {"id": "turn_1", "items": [], "startedAt": 1.0, "status": "interrupted", "completedAt": 2}
+        heard = reading.CodexReader().history({"id": "thread_1", "turns": [turn]}, since=0)
+        assert [turn.result for turn in of_type(heard, Turn)] == ["interrupted"]
+
 
 class TestAnswersInTheTerminal:
     def test_both_questions_are_over_by_themselves(self) -> None:
