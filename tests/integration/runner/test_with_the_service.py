@@ -93,7 +93,8 @@ async def test_a_verdict_that_is_not_known_is_unknown_to_every_viewer(
     """The run's output is thrown away, and the kernel does not say how it ended."""
     monkeypatch.setattr("townwatch.runner.observers.exits.ProcessExit._from_info", _not_known)
     monkeypatch.setattr("townwatch.runner.observers.exits.ProcessExit._is_zombie", _not_known)
-    (far.directory / "test_it.py").write_text("import time\ndef test_a(): time.sleep(1)\n")
+    case = "import time, unittest\nclass It(unittest.TestCase):\n    def test_a(self): time.sleep(1)\n"
+    (far.directory / "test_it.py").write_text(case)
     session = far.start(f"{sys.executable} -m unittest test_it > /dev/null 2>&1; sleep 2; true")
     await far.becomes(session, "COMPLETED")
     last = (await far.shown(session))["lastTest"]
