@@ -14,7 +14,11 @@ from tests.support.agents import fake_model
 from tests.support.agents.fake_model import REFUSED
 from townwatch.runner.agents import catalog
 
-TERMINAL = [others.CLAUDE, others.CODEX, others.OPENCODE, *others.by_hand(others.GEMINI, others.QWEN, others.COPILOT)]
+TERMINAL = [
+    others.CLAUDE,
+    others.CODEX,
+    *others.by_hand(others.OPENCODE, others.GEMINI, others.QWEN, others.COPILOT),
+]
 DISPATCHED = [
     others.CLAUDE,
     others.CODEX,
