@@ -91,7 +91,7 @@ def connect(url: URL, application: str | None) -> Any:
 
 @contextmanager
 def closed_on_error(connection: Any) -> Generator[None]:
-    """Close a new connection that cannot be settled: its server may go in that moment, and the connection would stay."""
+    """Close a new connection that cannot be settled: its server may go in that moment, and it would stay open."""
     try:
         yield
     except BaseException:
