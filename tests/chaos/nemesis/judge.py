@@ -187,6 +187,7 @@ class Judge:
         for session, events in self.journal.items():
             work = [event["seq"] for event in events if event["type"] not in SILENT]
             in_work = story["seen"]["work"].get(session, [])
+            worked = set(in_work)
             if session not in followed:
                 self._compare(number, "work", session, work, in_work, gaps)
                 continue
@@ -194,10 +195,10 @@ class Judge:
             chunks = {event["seq"] for event in events if event["type"] == "TERMINAL_CHUNK"}
             sizes = {event["seq"] for event in events if event["type"] == "PROVIDER_EVENT_FORWARDED"}
             in_terminal = story["seen"]["terminal"].get(session, [])
-            due_in_work = [seq for seq in work if seq not in chunks or seq in set(in_work)]
+            due_in_work = [seq for seq in work if seq not in chunks or seq in worked]
             self._compare(number, "work", session, due_in_work, in_work, gaps)
             shown = set(in_terminal)
-            due = [seq for seq in sorted(chunks | sizes) if seq in shown or (seq in chunks and seq not in set(in_work))]
+            due = [seq for seq in sorted(chunks | sizes) if seq in shown or (seq in chunks and seq not in worked)]
             self._compare(number, "terminal", session, due, in_terminal, gaps)
         self._resolved_once(story)
 
@@ -205,15 +206,16 @@ class Judge:
         self, number: int, stream: str, session: str, due: list[int], seen: list[int], gaps: list[dict[str, Any]]
     ) -> None:
         self.seen += len(seen)
-        if sorted(set(seen)) != seen:
+        had = set(seen)
+        if sorted(had) != seen:
             self._wrong(f"client {number}: {stream} of {session} out of order")
         told = [(gap["from"], gap["to"]) for gap in gaps if gap.get("sessionId") == session]
-        missing = [seq for seq in due if seq not in set(seen) and not any(low < seq <= high for low, high in told)]
+        missing = [seq for seq in due if seq not in had and not any(low < seq <= high for low, high in told)]
         if missing:
             self._wrong(
                 f"client {number}: {stream} of {session} lacks {_short(missing)} of {len(due)}, gaps told: {told}"
             )
-        if extra := set(seen) - set(due):
+        if extra := had - set(due):
             self._wrong(
                 f"client {number}: {stream} of {session} has {_short(sorted(extra))}, which is not in the journal"
             )
