@@ -7,7 +7,7 @@ sender that waits for one event before the next waits for the disk alone. A sess
 commit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -18,6 +18,7 @@ from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
 from townwatch.actors.messages import Append, DiskChanged, Durable, Flush, SaveSnapshot
 from townwatch.actors.ports import Ref
+from townwatch.contracts.records import LogRecord
 from townwatch.runtime import ActorDeadError, MailboxFull, MailboxSpec, TrioActor
 
 log = structlog.get_logger("journal")
@@ -27,6 +28,8 @@ RETRY_SECONDS = 0.5
 
 SPACING_SECONDS = 0.003
 """Between the beginnings of two commits, at least, when the first had more than one append: there, waiting gathers."""
+
+READ_BYTES = 1 << 20
 
 
 class JournalActor(TrioActor):
@@ -87,13 +90,27 @@ class JournalActor(TrioActor):
             snapshots = {}
         if records:
             stored = await self._write(lambda: self._journal.append(records))
-            if self._context.progress is not None:
-                self._context.progress.stored(stored.stored)
+            if (progress := self._context.progress) is not None:
+                progress.stored(stored.stored)
+                if stored.repeats:
+                    found = await self._write(lambda: self._read_repeats(stored.repeats, records))
+                    progress.found(found, {"v": self._context.published, "t": self._context.shown})
         self._observe(len(records), trio.current_time() - begun)
         for session, seq in {append.reply_to: append.records[-1].seq for append in appends}.items():
             _confirm(session, seq)
         if snapshots:
             await self._write(lambda: self._journal.save_snapshots(snapshots))
+
+    def _read_repeats(self, sessions: Collection[str], records: Sequence[LogRecord]) -> list[LogRecord]:
+        """Read what the log had already of a batch: of a commit whose answer was lost, nobody knows the positions."""
+        found: list[LogRecord] = []
+        for session_id in sessions:
+            seqs = [record.seq for record in records if record.session_id == session_id]
+            after, last = min(seqs) - 1, max(seqs)
+            while after < last and (read := self._journal.read(session_id, after, last - after, READ_BYTES)):
+                found += [record for record in read if record.seq <= last]
+                after = read[-1].seq
+        return sorted(found, key=lambda record: record.position)
 
     async def _write(self, work: Callable[[], Any]) -> Any:
         """Run `work`, again and again until it is written: no event is acknowledged before it is stored."""

@@ -13,7 +13,7 @@ of the one before it to go on where a client was.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import attrs
@@ -87,6 +87,17 @@ class LogProgress:
                     places = waiting[record.session_id] = {}
                 places[record.seq] = record.position
             self._position = record.position
+        self._base = None
+
+    def found(self, records: Iterable[LogRecord], told: Mapping[Teller, Mapping[str, int]]) -> None:
+        """Note what a commit has stored whose answer was lost, as `stored`. `told`: teller → session → seq up to which it
+        was told already.
+        """
+        for record in records:
+            for teller, waiting in self._waiting.items():
+                if record.seq > told[teller].get(record.session_id, 0):
+                    waiting.setdefault(record.session_id, {})[record.seq] = record.position
+            self._position = max(self._position, record.position)
         self._base = None
 
     def telling(self, teller: Teller, session_id: str, seq: int) -> None:
