@@ -90,8 +90,8 @@ class LogProgress:
         self._base = None
 
     def found(self, records: Iterable[LogRecord], told: Mapping[Teller, Mapping[str, int]]) -> None:
-        """Note what a commit has stored whose answer was lost, as `stored`. `told`: teller → session → seq up to which it
-        was told already.
+        """Note what a commit has stored whose answer was lost, as `stored`. `told`: teller → session → the seq up to
+        which it was told already.
         """
         for record in records:
             for teller, waiting in self._waiting.items():
