@@ -85,7 +85,11 @@ async def find_elsewhere(
         return None
     if len(pid) > LONGEST_ID or pid in space.by_pid or space.recovery.knows(pid):
         return None
-    return await keeper.find(pid, offset)
+    returned = await keeper.find(pid, offset)
+    if returned is not None and returned.kept.epoch == space.recovery.epoch:  # this process's, and not recoverable
+        keeper.release(pid)
+        return None
+    return returned
 
 
 def admit(

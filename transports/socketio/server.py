@@ -261,10 +261,12 @@ class TrioServer(KeepingApi):
         socket.connected = False
         space = socket.namespace
         space.flush_group(socket.group)
-        caught_up = socket.held is None  # else it has seen a part of a replay: it begins anew, and says since when
-        if reason in RECOVERABLE and caught_up and not shows_missed(socket):
+        # In a replay it has seen a part, and what lets it into a room may still be under way: it begins anew, and says
+        # since when.
+        returns = reason in RECOVERABLE and socket.held is None and not shows_missed(socket)
+        if returns:
             self._lose(socket)
-        self._tell_keeper(socket, reason)
+        self._tell_keeper(socket, reason, returns)
         space.remove(socket)
         socket.client.sockets.pop(space.name, None)
         socket.give_up_waiting()

@@ -20,6 +20,7 @@ from tests.integration.service.test_promises import event, held, started
 from tests.support import postgres
 from tests.support.people import person, raw, rest
 from tests.support.service import Town, open_town
+from townwatch.actors import replay
 from townwatch.actors.people import returning
 from townwatch.app.returning.keeper import hash_of
 from townwatch.store.showing import kept_sockets
@@ -258,6 +259,33 @@ async def test_who_goes_while_it_is_shown_what_it_missed_begins_anew(
             await runner.acked(3)
             await ada.emit("leave_agent", {"agentId": "none"})
             assert not ada.events  # it has not joined yet
+
+
+async def test_who_goes_in_the_middle_of_a_join_begins_anew(
+    tmp_path: Path, postgres_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The village has still to let it in, by its id: the next client of that id was in the room before it had been
+    shown what it had missed.
+    """
+    asked = trio.Event()
+
+    async def slowly(*_about: Any, **_more: Any) -> None:
+        asked.set()
+        await trio.sleep_forever()
+
+    async with open_town(tmp_path, partial(on, postgres.fresh_schema(postgres_server, "in_a_join"))) as town:
+        token = await person(town, "ada", "operator")
+        known = await joined(town, token)
+        async with client(town, token, pid=known.pid, offset=known.offset) as ada:
+            assert is_back(ada, known)
+            monkeypatch.setattr(replay, "missed", slowly)
+            request = {"villageId": "demo", "since": {"s1": 1}}
+            await ada.socket.send_message("421" + json.dumps(["join_village", request]))
+            with trio.fail_after(20):
+                await asked.wait()
+        await trio.sleep(0.5)  # what is kept of it was written by then
+        async with client(town, token, pid=known.pid, offset=known.offset) as ada:
+            assert is_new(ada, known)
 
 
 async def test_who_left_for_good_or_stays_away_too_long_is_not_kept(tmp_path: Path, postgres_server: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 
-from townwatch.transports.socketio.admission import RECOVERABLE, admit, find_elsewhere, live_twin
+from townwatch.transports.socketio.admission import admit, find_elsewhere, live_twin
 from townwatch.transports.socketio.api import ServerApi
 from townwatch.transports.socketio.base import Postponed
 from townwatch.transports.socketio.client import Client
@@ -74,14 +74,16 @@ class KeepingApi(ServerApi):
                 socket.joins,
             )
 
-    def _tell_keeper(self, socket: Socket, reason: str) -> None:
-        """Tell the keeper that a client is gone. At the end of the process, all are: that need not be told."""
+    def _tell_keeper(self, socket: Socket, reason: str, returns: bool) -> None:
+        """Tell the keeper that a client is gone, and whether it may return. At the end of the process, all are gone:
+        that need not be told.
+        """
         keeper, pid = self.keeper, socket.pid
         if keeper is None or pid is None or reason == SHUTTING_DOWN or socket.namespace.name != "/":
             return
         if shows_missed(socket):
             self._give_up(socket)
-        elif reason in RECOVERABLE:
+        elif returns:
             keeper.lost(pid)
         else:
             keeper.forget(pid)
