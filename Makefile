@@ -11,6 +11,7 @@ JOBS     ?= 3
 PACKAGES := $(filter-out bench tests townwatch,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 
 export PYTHONPYCACHEPREFIX := $(abspath $(STATE))/cache/pycache
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check unit mutants chaos lock clean
 
