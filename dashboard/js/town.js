@@ -101,8 +101,11 @@ export async function setPassword(password, current) {
 /** The id of this page's own live connection. */
 export const connectionId = () => live.id;
 
+let leaving = false;
+
 /** Here, and at the provider where it was the way in. The token is dropped even when the service does not answer. */
 export async function signOut() {
+  leaving = true; // its connection may end before the answer is here
   await leavePush();
   const answer = await api.logout().catch(() => ({}));
   api.token.drop();
@@ -141,6 +144,7 @@ function retryWhoAmI() {
 
 /** The token is no good any more: from here on a visitor, who is told so. */
 function signedOut() {
+  if (leaving) return;
   api.token.drop();
   sessionStorage.setItem(SIGNED_OUT, "yes");
   location.reload();

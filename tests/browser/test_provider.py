@@ -62,6 +62,25 @@ def test_the_button_signs_in_and_comes_back_to_where_one_was(watcher: Watcher, t
     expect(page.get_by_test_id("anonymous")).to_be_visible()
 
 
+def test_the_way_out_leads_to_the_provider_however_late_the_answer_is(watcher: Watcher, town: Town) -> None:
+    """The page's live connection has ended by then, which says that the token is no good any more."""
+    watcher.expected += ["Failed to load resource", "WebSocket"]
+    page = watcher.open(DESKTOP)
+    sign_in_as(page, town, "ada")
+    expect(page.get_by_test_id("person")).to_have_text("Ada Lovelace")
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-phase", "live")
+
+    def late(route) -> None:
+        answer = route.fetch()
+        page.wait_for_timeout(4000)
+        route.fulfill(response=answer)
+
+    page.route("**/api/auth/logout", late)
+    page.get_by_test_id("person").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/session/end**")
+
+
 def test_who_may_not_come_in_is_told_so(watcher: Watcher, town: Town) -> None:
     watcher.expected += ["Failed to load resource"]
     page = watcher.open(DESKTOP)
