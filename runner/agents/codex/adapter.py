@@ -25,7 +25,7 @@ from townwatch.contracts.codec import ContractError
 from townwatch.contracts.tasks import SessionConfig
 from townwatch.runner.agents import shape, shared_files
 from townwatch.runner.agents.adapter import AdapterOff, Host, Prepared
-from townwatch.runner.agents.codex import connection, launch, reading
+from townwatch.runner.agents.codex import connection, history, launch, reading
 from townwatch.runner.agents.codex.answers import alone, decision, policy
 from townwatch.runner.agents.events import Answer, Prompt, Status
 from townwatch.runner.agents.jsonrpc import MESSAGE_BYTES, METHOD_NOT_FOUND, Rpc, RpcError, RpcRequest
@@ -240,11 +240,11 @@ class CodexAdapter:
         self._watched.add(shape.text(thread, "id"))
         self._note_thread(thread)
         if self._thread == shape.text(thread, "id"):
-            for turn in reading.turns_under_way(thread):
+            for turn in history.turns_under_way(thread):
                 self._turn = shape.text(turn, "id")
         await self._tell(self._reader.thread(thread, answer))
         if ours:
-            if reading.is_conversation(thread) and reading.turns_under_way(thread):
+            if history.is_conversation(thread) and history.turns_under_way(thread):
                 self._midway.add(shape.text(thread, "id"))
             await self._tell(self._reader.history(thread, self._began))
 
@@ -258,12 +258,12 @@ class CodexAdapter:
             return
         thread = shape.member(answer, "thread")
         await self._tell(self._reader.history(thread, self._began))
-        if all(reading.has_prompt(turn) for turn in reading.turns_under_way(thread)):
+        if all(history.has_prompt(turn) for turn in history.turns_under_way(thread)):
             self._midway.discard(thread_id)
 
     def _note_thread(self, thread: Json) -> None:
         """The newest thread that a person talks in is the one that prompts go to."""
-        if reading.is_conversation(thread):
+        if history.is_conversation(thread):
             self._thread = shape.text(thread, "id")
 
     async def _read(self, socket: trio_websocket.WebSocketConnection, rpc: Rpc) -> None:

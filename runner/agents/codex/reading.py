@@ -12,6 +12,7 @@ import attrs
 
 from townwatch.contracts.events import Category
 from townwatch.runner.agents import shape
+from townwatch.runner.agents.codex.history import TURN_RESULTS, has_ended, is_conversation
 from townwatch.runner.agents.events import (
     AgentMessage,
     AgentPlan,
@@ -50,7 +51,6 @@ ITEM_STATUS: dict[str, Ended | None] = {
     "declined": "denied",
 }
 PLAN_STATUS = {"pending": "pending", "inProgress": "in_progress", "completed": "completed"}
-TURN_RESULTS: dict[str, Any] = {"completed": "completed", "interrupted": "interrupted", "failed": "failed"}
 QUESTIONS: dict[str, Category] = {
     "item/commandExecution/requestApproval": "shell",
     "item/fileChange/requestApproval": "edit",
@@ -335,29 +335,6 @@ def _from_afar(questions: Sequence[Json], effects: dict[str, Effect]) -> FromAfa
     allow = "plain" if questions else allowing(effects.values())
     why = "" if allow == "plain" else "Codex offers no answer that allows this once"
     return FromAfar(allow=allow, note="no", changed_input=False, why=why)
-
-
-def is_conversation(thread: Json) -> bool:
-    """Return whether a thread is a person's: not a subagent's, and not one that Codex asks for a title or a summary."""
-    return not shape.optional_text(thread, "parentThreadId") and thread.get("ephemeral") is not True
-
-
-def turns_under_way(thread: Json) -> list[Json]:
-    """Return the turns of a thread that are not over."""
-    return [turn for turn in shape.items(thread, "turns") if turn.get("status") not in TURN_RESULTS]
-
-
-def has_ended(turn: Json) -> bool:
-    """Return whether a turn of a thread's history is over. Codex says "interrupted" of one that is about to end, too,
-    between the thread's new status and the turn's own end; that end, and how, is told in a moment.
-    """
-    status = turn.get("status")
-    return status in TURN_RESULTS and not (status == "interrupted" and turn.get("completedAt") is None)
-
-
-def has_prompt(turn: Json) -> bool:
-    """Return whether a turn's history holds what began it."""
-    return any(item.get("type") == "userMessage" for item in shape.items(turn, "items"))
 
 
 def _plan(params: Json) -> AgentPlan:

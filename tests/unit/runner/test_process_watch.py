@@ -40,7 +40,7 @@ async def looks_while(watch: ProcessWatch, seconds: float, every: float | None) 
 async def test_without_output_a_look_every_so_often(autojump_clock: trio.testing.MockClock) -> None:
     between = await looks_while(ProcessWatch(Counting()), 10, None)
     assert min(between) >= LOOK_SECONDS * 0.99
-    assert len(between) > 40
+    assert len(between) > 10  # the clock jumps while a thread looks
 
 
 async def test_output_is_followed_by_a_look_at_once(autojump_clock: trio.testing.MockClock) -> None:
