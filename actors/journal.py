@@ -91,10 +91,10 @@ class JournalActor(TrioActor):
         if records:
             stored = await self._write(lambda: self._journal.append(records))
             if (progress := self._context.progress) is not None:
-                progress.stored(stored.stored)
                 if stored.repeats:
                     found = await self._write(lambda: self._read_repeats(stored.repeats, records))
                     progress.found(found, {"v": self._context.published, "t": self._context.shown})
+                progress.stored(stored.stored)
         self._observe(len(records), trio.current_time() - begun)
         for session, seq in {append.reply_to: append.records[-1].seq for append in appends}.items():
             _confirm(session, seq)

@@ -84,3 +84,14 @@ async def test_what_was_told_before_is_not_under_way_again(tmp_path: Path) -> No
             journal.tell(Append(records("s1", 2, 3), session))
             assert await testing.received(session) == Durable(3)
             assert context.progress.mark() == "3!3"
+
+
+async def test_what_was_stored_before_comes_before_what_is_new(tmp_path: Path) -> None:
+    with EventLog.open(tmp_path / "journal.db") as log:
+        async with open_world():
+            context = _Context(LosingLog(log, losses=0), LogProgress(log.position))
+            log.append(records("s1", 1, 3))
+            journal, session = JournalActor.start(cast(Any, context)), testing.Probe.start()
+            journal.tell(Append(records("s1", 1, 5), session))
+            assert await testing.received(session) == Durable(5)
+            assert context.progress.mark() == "5~1!1"
