@@ -16,6 +16,7 @@ import trio
 
 from townwatch.actors.context import Context
 from townwatch.actors.directory import tell_if_alive
+from townwatch.actors.log_reading import READ_BYTES
 from townwatch.actors.messages import Append, DiskChanged, Durable, Flush, SaveSnapshot
 from townwatch.actors.ports import Ref
 from townwatch.contracts.records import LogRecord
@@ -28,8 +29,6 @@ RETRY_SECONDS = 0.5
 
 SPACING_SECONDS = 0.003
 """Between the beginnings of two commits, at least, when the first had more than one append: there, waiting gathers."""
-
-READ_BYTES = 1 << 20
 
 
 class JournalActor(TrioActor):
@@ -102,7 +101,7 @@ class JournalActor(TrioActor):
             await self._write(lambda: self._journal.save_snapshots(snapshots))
 
     def _read_repeats(self, sessions: Collection[str], records: Sequence[LogRecord]) -> list[LogRecord]:
-        """Read what the log had already of a batch: of a commit whose answer was lost, nobody knows the positions."""
+        """Read what the log had already of a batch: the positions of a commit whose answer was lost."""
         found: list[LogRecord] = []
         for session_id in sessions:
             seqs = [record.seq for record in records if record.session_id == session_id]

@@ -25,7 +25,9 @@ change of the product may move them; then the seeds before are tried last.
 """
 
 RARE = {"a_restarted_session_does_not_ask_again"}
-"""Found in some ranges of seeds, and not in 400 others: a search of its own, not each run's."""
+"""Found by one run of the same seeds and not by the next, and why is not known: not looked for here until that is
+understood. `tests/unit/link/test_flight.py` fails with it.
+"""
 
 
 @pytest.mark.timeout(900)  # a seed takes a third of a second, and five seconds on a machine that is busy
