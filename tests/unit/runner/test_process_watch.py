@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+import pytest
 import trio
 import trio.testing
 
+from townwatch.runner.observers.differences import THREADS
 from townwatch.runner.observers.process_watch import BURST, LOOK_SECONDS, REFILL_SECONDS, ProcessWatch
 from townwatch.runner.session.processes import Process, ProcessTable
 
@@ -21,33 +23,43 @@ class Counting(ProcessTable):
         return {}
 
 
-async def looks_while(watch: ProcessWatch, seconds: float, every: float | None) -> list[float]:
+async def settled() -> None:
+    """Wait until every task waits for the clock, and no thread looks: time does not pass while one does."""
+    looking = True
+    while looking:
+        looking = THREADS.borrowed_tokens > 0
+        await trio.testing.wait_all_tasks_blocked()
+        looking = looking or THREADS.borrowed_tokens > 0
+
+
+async def looks_while(clock: trio.testing.MockClock, seconds: float, every: float | None) -> list[float]:
     """Look for so long, with output every so many seconds; return the times between the looks."""
-    table = watch.table
-    assert isinstance(table, Counting)
+    table = Counting()
+    watch = ProcessWatch(table)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch.run)
         nursery.start_soon(watch.changed, "s1")
-        with trio.move_on_after(seconds):
-            while True:
-                await trio.sleep(0.01 if every is None else every)  # short: the clock does not wait for a thread
-                if every is not None:
-                    watch.printed()
+        end = trio.current_time() + seconds
+        while trio.current_time() < end:
+            await settled()
+            clock.jump(0.01 if every is None else every)
+            if every is not None:
+                watch.printed()
         nursery.cancel_scope.cancel()
     return [after - before for before, after in zip(table.looks, table.looks[1:], strict=False)]
 
 
-async def test_without_output_a_look_every_so_often(autojump_clock: trio.testing.MockClock) -> None:
-    between = await looks_while(ProcessWatch(Counting()), 10, None)
+async def test_without_output_a_look_every_so_often(mock_clock: trio.testing.MockClock) -> None:
+    between = await looks_while(mock_clock, 10, None)
     assert min(between) >= LOOK_SECONDS * 0.99
-    assert len(between) > 10  # the clock jumps while a thread looks
+    assert len(between) == pytest.approx(10 / LOOK_SECONDS, rel=0.1)
 
 
-async def test_output_is_followed_by_a_look_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    between = await looks_while(ProcessWatch(Counting()), 0.3, 0.001)
+async def test_output_is_followed_by_a_look_at_once(mock_clock: trio.testing.MockClock) -> None:
+    between = await looks_while(mock_clock, 0.3, 0.001)
     assert max(between) < LOOK_SECONDS / 2
 
 
-async def test_output_without_end_is_looked_at_now_and_then(autojump_clock: trio.testing.MockClock) -> None:
-    between = await looks_while(ProcessWatch(Counting()), 20, 0.01)
-    assert len(between) < 20 / LOOK_SECONDS + BURST + 20 / REFILL_SECONDS + 5
+async def test_output_without_end_is_looked_at_now_and_then(mock_clock: trio.testing.MockClock) -> None:
+    between = await looks_while(mock_clock, 20, 0.01)
+    assert len(between) < 20 / LOOK_SECONDS + BURST + 20 / REFILL_SECONDS
