@@ -224,6 +224,29 @@ async def test_the_row_of_an_order_that_is_asked_outlives_the_service(tmp_path: 
         assert (found["state"], found["why"]) == ("unknown", "why")
 
 
+async def test_an_order_whose_event_comes_behind_the_runners_result_is_not_over_before_it(tmp_path: Path) -> None:
+    async with crashing(tmp_path) as (town, http), town.runner(**OUTCOMES) as runner, trio.open_nursery() as nursery:
+        await runner.send(started())
+        await runner.acked(1)
+        nursery.start_soon(lambda: http.post(f"{SESSIONS}/s1/git/push", json={}))
+        command_id = (await runner.next("command"))["commandId"]
+        done = {"id": command_id, "act": "push", "ok": True, "by": "Owner"}
+        data = {"told": True, "outcome": done}
+        await runner.say(json.dumps({"type": "result", "commandId": command_id, "ok": True, "data": data}))
+        with trio.fail_after(30):
+            while await open_rows(town):
+                await trio.sleep(0.05)
+        order = f"{SESSIONS}/s1/git/orders/{command_id}"
+        assert (await http.get(order)).json()["state"] == "waiting"
+        told = {"type": "agent.landed", "providerId": "command", "timestamp": 1, **done}
+        await runner.send(event("PROVIDER_EVENT_FORWARDED", 2, providerEvent=told))
+        with trio.fail_after(30):
+            while (found := (await http.get(order)).json())["state"] == "waiting":
+                await trio.sleep(0.05)
+        assert (found["state"], found["outcome"]["act"]) == ("done", "push")
+        nursery.cancel_scope.cancel()
+
+
 async def test_an_outcome_that_overtakes_the_sessions_end_takes_none_of_its_numbers(tmp_path: Path) -> None:
     async with crashing(tmp_path) as (town, http), town.runner(**CAN) as runner, trio.open_nursery() as nursery:
         await runner.send(started(), event("SESSION_STATE_CHANGED", 2, previousState="CREATED", newState="RUNNING"))

@@ -42,6 +42,8 @@ BASE = "/api/runner/sessions/{sessionId}/git"
 LAND_SECONDS = 20.0
 """How long the answer waits for the outcome: a push or a hook may take longer, and is followed by its event."""
 STATUS_SECONDS = 25.0
+TOLD_MS = 10_000
+"""How long the event of what was done may come behind the runner's result."""
 
 
 @routes.get(BASE, wire.LandStatusView, on="session", may=Action.DRIVE, fails=(409, 502, 504))
@@ -180,10 +182,10 @@ async def get_land_order(call: Call[None, None]) -> wire.LandOrderView:
     if row is None or row.runner_id != state.runner_id:
         raise ProblemError(404, f"there is no order {command_id[:200]!r} of this session, or none any more")
     state = call.api.context.board.session(state.session_id) or state
-    return _order_view(row, state)
+    return _order_view(row, state, call.now_ms)
 
 
-def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderView:
+def _order_view(row: orders.CommandRow, state: SessionState, now: int) -> wire.LandOrderView:
     view = wire.LandOrderView(command_id=row.command_id, state="waiting", ordered_at=row.created_ms)
     landed = next((one for one in state.landed if one.outcome.id == row.command_id), None)
     if landed is not None:
@@ -191,7 +193,7 @@ def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderVi
         how = "done" if outcome.ok else "unknown" if outcome.unknown else "failed"
         at = row.settled_ms or int(landed.at)
         return attrs.evolve(view, state=how, over_at=at, outcome=_view(outcome, landed.at), why=outcome.says)
-    if row.open:
+    if row.open or _is_being_told(row, now):
         for approval in state.pending.values():
             if _order_of(approval) == row.command_id:
                 return attrs.evolve(view, state="asked", approval_id=approval.approval_id)
@@ -203,6 +205,13 @@ def _order_view(row: orders.CommandRow, state: SessionState) -> wire.LandOrderVi
         how = "done" if row.error is None else "failed"
         return attrs.evolve(view, state=how, over_at=row.settled_ms, why=row.error)
     return attrs.evolve(view, state="expired", over_at=row.settled_ms, why=row.error)
+
+
+def _is_being_told(row: orders.CommandRow, now: int) -> bool:
+    """Return True for what was done a moment ago: the row is settled by the runner's result, and the event that says
+    what was done comes beside it, by way of the log.
+    """
+    return row.outcome == "ok" and row.settled_ms is not None and now - row.settled_ms < TOLD_MS
 
 
 def _order_of(asked: ApprovalRequest) -> str | None:
