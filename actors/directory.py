@@ -57,9 +57,9 @@ class Board:
         return self._repos.villages(repo_id)
 
     def of_village(self, village_id: str) -> list[SessionState]:
-        """All sessions of a village, oldest first."""
+        """All sessions of a village, oldest first; those of one moment by their ids."""
         found = [self._sessions[s] for s in self._by_village.get(village_id, ())]
-        return sorted(found, key=lambda state: state.created_at or 0)
+        return sorted(found, key=lambda state: (state.created_at or 0, state.session_id))
 
     def of_house(self, village_id: str, repo_id: str) -> list[SessionState]:
         """Return the sessions of a village that said that they work in this repository, in no order."""

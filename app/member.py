@@ -206,7 +206,7 @@ class ClusterMember:
                 self._note_trouble(str(error))
                 return
         if scope.cancelled_caught:
-            self._table.close()  # ends the call that is left in its thread
+            self._table.disconnect()  # ends the call that is left in its thread
             self._note_trouble("PostgreSQL does not answer")
             return
         self._looked = trio.current_time()

@@ -124,9 +124,13 @@ async def open_resources(
     if is_postgres(settings.database.url):
         leadership, member, prepared = await stack.enter_async_context(leading(settings, edge, told))
         term = leadership.term
-    event_log = await wait_for(partial(_open_log, settings, term, prepared), edge, told, member)
+    event_log = await wait_for(
+        partial(_open_log, settings, term, prepared), edge, told, member, close_it=lambda one: one.close()
+    )
     stack.callback(event_log.close)
-    database = await wait_for(partial(_open_database, event_log, settings, term, prepared), edge, told, member)
+    database = await wait_for(
+        partial(_open_database, event_log, settings, term, prepared), edge, told, member, close_it=Database.close
+    )
     stack.callback(database.close)
     await trio.to_thread.run_sync(_note_tables, settings)
     search = SearchIndex(event_log, partial(_open_search, settings, database), room_on(settings.state))

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing, suppress
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -51,7 +52,9 @@ async def leading(
         async with trio.open_nursery() as nursery:
             await nursery.start(member.run)
             try:
-                term = await wait_for(_Taking(lease, prepared), edge, told, member, prepared.keep)
+                term = await wait_for(
+                    _Taking(lease, prepared), edge, told, member, prepared.keep, close_it=partial(_give_back, lease)
+                )
             except Exception as error:
                 failure = error  # raised outside the nursery, which would wrap it
             else:
@@ -127,6 +130,12 @@ class _Taking:
             self._stands_by = True
             raise AnotherLeads(str(taken))
         return taken
+
+
+def _give_back(lease: ProcessLease, term: Term) -> None:
+    """Release a lease that was taken when the process was told to stop: a standby need not wait for its end."""
+    with suppress(OSError):  # it runs out
+        lease.release(term)
 
 
 def _name(settings: Settings, edge: Edge) -> str:

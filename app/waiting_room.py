@@ -6,8 +6,9 @@ to the process that leads, if there is one.
 """
 
 import json
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 import trio
@@ -29,6 +30,7 @@ log = structlog.get_logger("service")
 FIRST_WAIT, LONGEST_WAIT = 0.25, 5.0
 STANDBY_WAIT = 0.02
 """The try itself waits, until there is something to do."""
+CLOSE_SECONDS = 1.0
 RETRY_AFTER = 5
 STANDBY_RETRY_AFTER = 1
 """The leader is at another address, and this process may take over within seconds."""
@@ -48,39 +50,87 @@ T = TypeVar("T")
 _PASSING = (TablesUnavailable, DiskFull)
 
 
+class _Opening(Generic[T]):
+    """Attempts in threads, of which the last may be left to itself: what it opens is closed again."""
+
+    def __init__(self, open_it: Callable[[], T], close_it: Callable[[T], None]) -> None:
+        self._open_it, self._close_it = open_it, close_it
+        self._lock = threading.Lock()
+        self._over = False
+        self._found: list[T] = []
+
+    def attempt(self) -> None:
+        """Open it. Blocks."""
+        opened = self._open_it()
+        with self._lock:
+            if not self._over:
+                self._found.append(opened)
+                return
+        self._close_it(opened)
+
+    def take(self) -> T:
+        """Return what was opened."""
+        return self._found.pop()
+
+    async def leave(self) -> None:
+        """Close what was opened and not taken, now or when it is."""
+        with self._lock:
+            self._over = True
+        while self._found:
+            with trio.move_on_after(CLOSE_SECONDS, shield=True):
+                await trio.to_thread.run_sync(self._close_it, self._found.pop(), abandon_on_cancel=True)
+
+
 async def wait_for(
     open_it: Callable[[], T],
     edge: Edge,
     told: trio.Event,
     member: ClusterMember | None = None,
     meanwhile: Callable[[], Awaitable[None]] | None = None,
+    *,
+    close_it: Callable[[T], None],
 ) -> T:
     """Open a database; while it is away, answer on the port and try again. `told`: the service is to stop. `member`:
     where another process may lead, to which connections are handed on. Its port stays open when this process leads.
-    `meanwhile` runs as long as this waits, and must not raise.
+    `meanwhile` runs as long as this waits, and must not raise. `close_it`: for what was opened when nobody waited for
+    it any more; it is called in a thread.
 
     Raises `StoppedWaiting`, and where waiting would not help `TablesRefused`, `FilesDamaged` and other OSErrors.
     """
+    opening = _Opening(open_it, close_it)
     try:
-        return await trio.to_thread.run_sync(open_it)
-    except _PASSING as error:
-        failed = error
-    found: list[T] = []
+        try:
+            await trio.to_thread.run_sync(opening.attempt)
+        except _PASSING as error:
+            await _wait_on(error, opening, edge, told, member, meanwhile)
+        return opening.take()
+    finally:
+        await opening.leave()
+
+
+async def _wait_on(
+    failed: OSError,
+    opening: _Opening[Any],
+    edge: Edge,
+    told: trio.Event,
+    member: ClusterMember | None,
+    meanwhile: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Return when it is open. Raises as `wait_for`."""
     async with trio.open_nursery() as nursery:
         if meanwhile is not None:
             nursery.start_soon(meanwhile)
         if member is not None and not member.leads and member.relaying is not None:
-            failure = await _relay_and_try_on(_WaitingRoom(failed, member), member, edge, told, open_it, found)
+            failure = await _relay_and_try_on(_WaitingRoom(failed, member), member, edge, told, opening)
         else:
             if member is not None:
                 await member.close_port()
             room = _WaitingRoom(failed, None)
             await nursery.start(edge.serve_meanwhile, room.pages, room.sockets)
-            failure = await _try_on(room, open_it, told, found)
+            failure = await _try_on(room, opening, told)
         nursery.cancel_scope.cancel()
     if failure is not None:
         raise failure  # outside the nursery, which would wrap it
-    return found[0]
 
 
 async def _relay_and_try_on(
@@ -88,11 +138,10 @@ async def _relay_and_try_on(
     member: ClusterMember,
     edge: Edge,
     told: trio.Event,
-    open_it: Callable[[], T],
-    found: list[T],
+    opening: _Opening[Any],
 ) -> Exception | None:
     await member.open_port(edge, room.pages, room.sockets)
-    failure = await _try_on(room, open_it, told, found)
+    failure = await _try_on(room, opening, told)
     if failure is not None:
         if isinstance(failure, StoppedWaiting) and member.relaying is not None:
             edge.stop_listening()
@@ -101,8 +150,8 @@ async def _relay_and_try_on(
     return failure
 
 
-async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Event, found: list[T]) -> Exception | None:
-    """Try until it is open and in `found`, or until there is no use in trying."""
+async def _try_on(room: "_WaitingRoom", opening: _Opening[Any], told: trio.Event) -> Exception | None:
+    """Try until it is open, or until there is no use in trying."""
     wait, began = FIRST_WAIT, trio.current_time()
     while True:
         if room.is_standby:
@@ -118,7 +167,7 @@ async def _try_on(room: "_WaitingRoom", open_it: Callable[[], T], told: trio.Eve
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cancel_when, told, nursery.cancel_scope)
             try:
-                found.append(await trio.to_thread.run_sync(open_it, abandon_on_cancel=True))
+                await trio.to_thread.run_sync(opening.attempt, abandon_on_cancel=True)
             except _PASSING as error:
                 room.note(error)
             except Exception as error:

@@ -49,7 +49,7 @@ class Leadership:
                 await self._renew()
             if scope.cancelled_caught:
                 self._trouble = "PostgreSQL does not answer"
-                self._lease.close()  # ends the call that is left in its thread; the next one connects anew
+                self._lease.disconnect()  # ends the call that is left in its thread; the next one connects anew
             retry = retry * 2 if self._trouble else FIRST_RETRY
 
     async def _pause(self, seconds: float) -> None:

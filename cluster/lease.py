@@ -24,12 +24,15 @@ Everything here blocks and is for one thread at a time.
 
 import time
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
 import attrs
 
+from townwatch.cluster.connection import OwnConnection
 from townwatch.store.engine import driver, postgres
 from townwatch.store.engine.fence import HOLD_LIFE_SIGN, LEASE_SCHEMA, LOCK_FENCE, Term, application_of
 from townwatch.store.engine.outage import postgres_fault
@@ -75,14 +78,14 @@ class ProcessLease:
     """One process's handle. `name`: for people, where this process is; `seconds`: from a renewal to the end of it."""
 
     def __init__(self, url: str, name: str, seconds: float) -> None:
-        self._url = postgres.parse(url)
-        self.place = postgres.place_of(self._url)
+        target = postgres.parse(url)
+        self.place = postgres.place_of(target)
         self.name = name
         self.seconds = seconds
         self.life = uuid.uuid4().hex
-        self._connection: Any = None
-        self._closings = 0
-        self._connected = 0.0
+        # Not under the life's own name: ending a leader's connections must not end the taker-over's, ever.
+        self._line = OwnConnection(target, "townwatch lease", self._note_connected)
+        self._connected_at = 0.0
         self._prepared = False
         self._holds = False
         """Whether this connection holds the life sign."""
@@ -95,14 +98,14 @@ class ProcessLease:
         """Make the row and the fence where they are not there. Raises `TablesUnavailable` and `TablesRefused`."""
         if self._prepared:
             return
-        with _Translated(self), self._open().transaction():
-            self._open().execute(LEASE_SCHEMA)
+        with self._connected() as connection, connection.transaction():
+            connection.execute(LEASE_SCHEMA)
         self._prepared = True
 
     def look(self) -> Leader:
         """Return who holds the lease, or held it last."""
-        with _Translated(self):
-            return self._look()
+        with self._connected() as connection:
+            return _look(connection)
 
     def take(self) -> Term | Leader:
         """Take the lease if no process holds it; return this process's term, or the leader that there is.
@@ -110,57 +113,55 @@ class ProcessLease:
         What the last leader has open is ended first: a frozen process may have been in the middle of a transaction.
         """
         gone, self._gone = self._gone, None
-        with _Translated(self):
-            leader = self._look()
+        with self._connected() as connection:
+            leader = _look(connection)
             if gone is None and not (leader.expired and self._may_judge(leader)):
                 return leader
             try:
-                row = self._replace(gone)
+                row = self._replace(connection, gone)
             except driver.LockNotAvailable:
                 return leader
             if row is None:
-                return self._look()
+                return _look(connection)
             term = Term(row[0], self.life)
-            self._hold(term)
+            self._hold(connection, term)
             return term
 
     def watch(self, seconds: float) -> None:
         """Return when the next `take` may succeed, or after so long."""
-        with _Translated(self):
-            epoch = self._look().epoch
-            held, self._gone = self._open().execute(_WATCH, (epoch, self._seen == epoch, seconds)).fetchone()
+        with self._connected() as connection:
+            epoch = _look(connection).epoch
+            held, self._gone = connection.execute(_WATCH, (epoch, self._seen == epoch, seconds)).fetchone()
             self._seen = epoch if held else 0
 
     def renew(self, term: Term) -> bool:
         """Extend the lease; False where another process leads. Raises `TablesUnavailable` where it cannot be known."""
-        with _Translated(self):
-            if self._open().execute(_RENEW, (self.seconds, term.epoch)).fetchone() is None:
+        with self._connected() as connection:
+            if connection.execute(_RENEW, (self.seconds, term.epoch)).fetchone() is None:
                 return False
-            self._hold(term)
+            self._hold(connection, term)
             return True
 
     def release(self, term: Term) -> None:
         """Give the lease back, so that another process need not wait for its end."""
-        with _Translated(self):
-            self._open().execute(_RELEASE, (term.epoch,))
+        with self._connected() as connection:
+            connection.execute(_RELEASE, (term.epoch,))
 
     @property
     def line(self) -> int | None:
         """The connection's file descriptor; it becomes readable when the connection ends. None: there is none."""
-        return None if self._connection is None or self._connection.closed else self._connection.fileno()
+        return self._line.descriptor
+
+    def disconnect(self) -> None:
+        """Give the connection up, also while another thread waits on it. The lease stays as it is, and the next call
+        connects anew.
+        """
+        self._holds, self._seen, self._gone = False, 0, None
+        self._line.give_up()
 
     def close(self) -> None:
-        """Give the connection up, also while another thread waits on it. The lease stays as it is."""
-        connection, self._connection = self._connection, None
-        self._closings += 1
-        self._holds, self._seen, self._gone = False, 0, None
-        if connection is not None:
-            postgres.cut(connection)
-            if connection.lock.acquire(timeout=1.0):  # the thread that waited on it has its error by then
-                try:
-                    connection.close()
-                finally:
-                    connection.lock.release()
+        """Disconnect for good. The lease stays as it is."""
+        self._line.close()
 
     def __enter__(self) -> Self:
         return self
@@ -168,20 +169,34 @@ class ProcessLease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _look(self) -> Leader:
-        epoch, holder, name, since, expired = self._open().execute(_LOOK).fetchone()
-        return Leader(epoch, name or "no process", since if holder else None, expired)
+    @contextmanager
+    def _connected(self) -> Generator[Any]:
+        """The connection, for one call: an error ends it, and the driver's become ours."""
+        try:
+            with self._line.use() as connection:
+                yield connection
+        except driver.Error as error:
+            self.disconnect()
+            fault = postgres_fault(error, self.place)
+            if fault is None:
+                raise
+            raise fault from error
+        except BaseException:
+            self.disconnect()
+            raise
+
+    def _note_connected(self, _connection: Any) -> None:
+        self._connected_at = time.monotonic()
 
     def _may_judge(self, leader: Leader) -> bool:
         """Return whether a lease that ran out says something of its leader: where this process was cut off from
         PostgreSQL itself, the leader may have been, too, and is about to come back.
         """
         patience = min(RETURN_SECONDS, self.seconds / 2)
-        return leader.since is None or self._closings == 0 or time.monotonic() - self._connected >= patience
+        return leader.since is None or self._line.given_up == 0 or time.monotonic() - self._connected_at >= patience
 
-    def _replace(self, gone: datetime | None) -> Any:
+    def _replace(self, connection: Any, gone: datetime | None) -> Any:
         """Return the row with the new epoch, or None where the lease was renewed meanwhile."""
-        connection = self._open()
         with connection.transaction():
             found = connection.execute(_HOLDER, (gone,)).fetchone()
             if found is None:
@@ -192,36 +207,12 @@ class ProcessLease:
             connection.execute(LOCK_FENCE)
             return connection.execute(_TAKE, (self.life, self.name, self.seconds, gone)).fetchone()
 
-    def _hold(self, term: Term) -> None:
+    def _hold(self, connection: Any, term: Term) -> None:
         if not self._holds:
-            self._open().execute(HOLD_LIFE_SIGN, (term.epoch,))
+            connection.execute(HOLD_LIFE_SIGN, (term.epoch,))
             self._holds = True
 
-    def _open(self) -> Any:
-        if self._connection is None:
-            # Not under the life's own name: ending a leader's connections must not end the taker-over's, ever.
-            before = self._closings
-            made = postgres.connect(self._url, "townwatch lease")
-            if before != self._closings:  # given up while it was being made
-                made.close()
-                raise driver.OperationalError("the connection was given up before it was there")
-            made.autocommit = True
-            self._connection, self._connected = made, time.monotonic()
-        return self._connection
 
-
-class _Translated:
-    """Turns the driver's errors into ours, and drops the connection they came from."""
-
-    def __init__(self, lease: ProcessLease) -> None:
-        self._lease = lease
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None:
-            return
-        self._lease.close()
-        if isinstance(error, driver.Error):
-            raise postgres_fault(error, self._lease.place) or error
+def _look(connection: Any) -> Leader:
+    epoch, holder, name, since, expired = connection.execute(_LOOK).fetchone()
+    return Leader(epoch, name or "no process", since if holder else None, expired)

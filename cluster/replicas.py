@@ -10,13 +10,15 @@ process that hands a connection on makes sure whom it reaches (`transports/edge/
 
 import os
 import socket
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
 import attrs
 
+from townwatch.cluster.connection import OwnConnection
 from townwatch.contracts.faults import TablesUnavailable
 from townwatch.store.engine import driver, postgres
 from townwatch.store.engine.outage import postgres_fault
@@ -91,17 +93,15 @@ class ReplicaTable:
 
     def __init__(self, url: str, mine: Replica) -> None:
         """`mine.address`: ":port" for the port alone; the host is then the one from which PostgreSQL is reached."""
-        self._url = postgres.parse(url)
-        self._place = postgres.place_of(self._url)
+        target = postgres.parse(url)
+        self._place = postgres.place_of(target)
         self._mine = mine
-        self._connection: Any = None
-        self._closings = 0
+        self._line = OwnConnection(target, "townwatch replica", self._prepare)
         self._secret: bytes | None = None
 
     def look(self, relayed: int, link_ms: float | None, *, renew: bool) -> ReplicasSeen:
         """Renew the own row, where that is wanted, and read all. Raises `TablesUnavailable` and other OSErrors."""
-        try:
-            connection = self._open()
+        with self._connected() as connection:
             if renew:
                 me = self._mine
                 row = (me.life, me.name, me.address, me.fingerprint, me.version, relayed, link_ms)
@@ -115,30 +115,32 @@ class ReplicaTable:
                 leader=None if leader is None else HeldLease(leader[0], leader[1], leader[2] or "?", leader[3]),
                 secret=self._read_secret(connection),
             )
-        except driver.Error as error:
-            self.close()
-            raise postgres_fault(error, self._place) or TablesUnavailable(str(error)) from None
 
     def leave(self) -> None:
-        """Take the own row away. Raises as `look`."""
+        """Take the own row away, and close. Raises as `look`."""
         try:
-            self._open().execute("DELETE FROM replica WHERE life = %s", (self._mine.life,))
-        except driver.Error as error:
-            raise postgres_fault(error, self._place) or TablesUnavailable(str(error)) from None
+            with self._connected() as connection:
+                connection.execute("DELETE FROM replica WHERE life = %s", (self._mine.life,))
         finally:
             self.close()
 
+    def disconnect(self) -> None:
+        """Give the connection up, also while another thread waits on it. The next look connects anew."""
+        self._line.give_up()
+
     def close(self) -> None:
-        """Give the connection up, also while another thread waits on it."""
-        connection, self._connection = self._connection, None
-        self._closings += 1
-        if connection is not None:
-            postgres.cut(connection)
-            if connection.lock.acquire(timeout=1.0):
-                try:
-                    connection.close()
-                finally:
-                    connection.lock.release()
+        """Disconnect for good."""
+        self._line.close()
+
+    @contextmanager
+    def _connected(self) -> Generator[Any]:
+        """The connection, for one call: an error of the driver ends it, and becomes ours."""
+        try:
+            with self._line.use() as connection:
+                yield connection
+        except driver.Error as error:
+            self.disconnect()
+            raise postgres_fault(error, self._place) or TablesUnavailable(str(error)) from None
 
     def _read_secret(self, connection: Any) -> bytes | None:
         if self._secret is None and connection.execute(_HAS_SECRETS).fetchone()[0]:
@@ -146,23 +148,11 @@ class ReplicaTable:
             self._secret = None if found is None else bytes.fromhex(found[0])
         return self._secret
 
-    def _open(self) -> Any:
-        if self._connection is None:
-            before = self._closings
-            made = postgres.connect(self._url, "townwatch replica")
-            try:
-                made.autocommit = True
-                with made.transaction():
-                    made.execute(_SCHEMA)
-                if self._mine.address.startswith(":"):
-                    self._mine = attrs.evolve(self._mine, address=f"{_own_host(made)}{self._mine.address}")
-                if before != self._closings:
-                    raise driver.OperationalError("the connection was given up before it was there")
-            except BaseException:
-                made.close()
-                raise
-            self._connection = made
-        return self._connection
+    def _prepare(self, connection: Any) -> None:
+        with connection.transaction():
+            connection.execute(_SCHEMA)
+        if self._mine.address.startswith(":"):
+            self._mine = attrs.evolve(self._mine, address=f"{_own_host(connection)}{self._mine.address}")
 
 
 def _own_host(connection: Any) -> str:

@@ -265,6 +265,8 @@ class PostgresLog(HeadMemory, PostgresLogReader):
             self._load()
 
     def _connected(self) -> Any:
+        if self._closed:  # by another thread, since this one began
+            raise driver.OperationalError("the log is closed")
         made = postgres.connect(self._url, self._term.application)
         with postgres.closed_on_error(made):
             arrays.teach(made)

@@ -81,7 +81,7 @@ async def raw_websocket(port: int, request: bytes) -> AsyncIterator[RawWebSocket
     """Connect, send the request, read the head of the answer."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     try:
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await stream.send_all(request)
             got = b""
             while b"\r\n\r\n" not in got:

@@ -81,7 +81,7 @@ def test_a_start_while_postgresql_is_away_waits_and_says_so(tmp_path: Path, serv
         answer_of(port, "/readyz", 200)
         process.send_signal(signal.SIGTERM)
         status, error = ended(process)
-        assert status == 0
+        assert status == 0, error
         assert "waiting_for_tables" in error
         assert "Traceback" not in error
 
@@ -93,7 +93,7 @@ def test_sigterm_ends_the_wait_at_once(tmp_path: Path, server: postgres.Server) 
         answer_of(port, "/readyz", 503)
         process.send_signal(signal.SIGTERM)
         status, error = ended(process)
-        assert status == 0
+        assert status == 0, error
         assert "Traceback" not in error
 
 

@@ -102,14 +102,14 @@ def a_lost_answer_is_taken_for_a_failure() -> list[Patch]:
 
 @bug
 def what_a_standby_saw_before_postgresql_restarted_counts() -> list[Patch]:
-    close = ProcessLease.close
+    disconnect = ProcessLease.disconnect
 
     def remember(self: ProcessLease) -> None:
         seen = self._seen
-        close(self)
+        disconnect(self)
         self._seen = seen
 
-    return [(ProcessLease, "close", remember), (lease, "RETURN_SECONDS", 1e9)]
+    return [(ProcessLease, "disconnect", remember), (lease, "RETURN_SECONDS", 1e9)]
 
 
 @bug

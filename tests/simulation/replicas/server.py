@@ -307,13 +307,6 @@ class SimConnection:
         self._queue: list[tuple[str, Sequence[Any], _Cursor]] = []
         self._pipelines = 0
         self._transactions = 0
-        self.lock = self
-
-    def acquire(self, timeout: float = 0.0) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
 
     @property
     def closed(self) -> bool:

@@ -52,7 +52,7 @@ def test_a_leader_whose_process_ended_is_replaced_before_its_lease_ends(
     first = term_of(leader)
     standby.watch(SHORT)
     assert isinstance(standby.take(), Leader)
-    leader.close()  # as the kernel does for a process that was killed
+    leader.disconnect()  # as the kernel does for a process that was killed
     standby.watch(LONG)
     assert term_of(standby).epoch == first.epoch + 1
     assert leader.renew(first) is False
@@ -62,11 +62,11 @@ def test_the_next_leader_has_a_life_sign_too(url: str, leader: ProcessLease, sta
     with ProcessLease(url, "third", LONG) as third:
         term_of(leader)
         standby.watch(SHORT)
-        leader.close()
+        leader.disconnect()
         standby.watch(LONG)
         second = term_of(standby)
         third.watch(SHORT)
-        standby.close()
+        standby.disconnect()
         third.watch(LONG)
         assert term_of(third).epoch == second.epoch + 1
 
@@ -77,7 +77,7 @@ def test_a_leader_that_lost_the_connection_of_its_lease_alone_is_at_work(
     term = term_of(leader)
     with another_connection(url, term):
         standby.watch(SHORT)
-        leader.close()
+        leader.disconnect()
         standby.watch(SHORT)
         assert isinstance(standby.take(), Leader)
         assert leader.renew(term) is True
@@ -90,7 +90,7 @@ def test_a_leader_whose_connections_were_all_ended_and_that_renews_in_time_stays
 ) -> None:
     term = term_of(leader)
     standby.watch(SHORT)
-    leader.close()
+    leader.disconnect()
     standby.watch(LONG)  # to the moment before the standby takes over
     assert leader.renew(term) is True
     assert isinstance(standby.take(), Leader)
@@ -101,7 +101,7 @@ def test_a_leader_whose_connections_were_all_ended_and_that_renews_in_time_stays
 def test_what_a_standby_did_not_see_itself_says_nothing(url: str, leader: ProcessLease) -> None:
     """One that came later, or was cut off: PostgreSQL may have restarted meanwhile, with every connection."""
     term_of(leader)
-    leader.close()
+    leader.disconnect()
     with ProcessLease(url, "late", LONG) as late:
         late.watch(SHORT)
         assert isinstance(late.take(), Leader)
@@ -110,8 +110,8 @@ def test_what_a_standby_did_not_see_itself_says_nothing(url: str, leader: Proces
 def test_a_standby_that_was_cut_off_forgets_what_it_saw(leader: ProcessLease, standby: ProcessLease) -> None:
     term_of(leader)
     standby.watch(SHORT)
-    standby.close()
-    leader.close()
+    standby.disconnect()
+    leader.disconnect()
     standby.watch(SHORT)
     assert isinstance(standby.take(), Leader)
 
@@ -123,7 +123,7 @@ def test_one_that_was_cut_off_gives_a_leader_time_to_come_back_too(
         leader.prepare()
         term = term_of(leader)
         standby.look()
-        standby.close()  # PostgreSQL restarted: both are cut off, and the lease ran out
+        standby.disconnect()  # PostgreSQL restarted: both are cut off, and the lease ran out
         assert isinstance(standby.take(), Leader)
         assert leader.renew(term) is True
         monkeypatch.setattr(leases, "RETURN_SECONDS", 0.0)
@@ -135,7 +135,7 @@ def test_a_released_lease_is_taken_at_once_however_new_the_connection_is(
 ) -> None:
     term = term_of(leader)
     standby.look()
-    standby.close()
+    standby.disconnect()
     leader.release(term)
     standby.watch(LONG)
     assert isinstance(standby.take(), Term)
