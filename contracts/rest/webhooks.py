@@ -11,7 +11,12 @@ WebhookKind = Literal["approval.requested", "approval.resolved", "session.ended"
 KINDS: tuple[str, ...] = get_args(WebhookKind)
 TEST_KIND = "webhook.test"
 WebhookName = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_CONTROLS)]
-WebhookUrl = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern=NO_CONTROLS)]
+URL_OF_A_NAME = r"^https?://[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z][A-Za-z0-9-]*)*(:[0-9]{1,4})?([/?#][!-\[\]-~]*)?$"
+"""As the document says it; what else is taken, and why something is not, says `net/addresses.py`."""
+WebhookUrl = Annotated[
+    str,
+    msgspec.Meta(min_length=1, max_length=2000, pattern=NO_CONTROLS, extra_json_schema={"pattern": URL_OF_A_NAME}),
+]
 WebhookKinds = Annotated[list[WebhookKind], msgspec.Meta(min_length=1, max_length=20)]
 DeliveryState = Literal["waiting", "delivered", "dead", "void"]
 

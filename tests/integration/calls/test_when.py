@@ -53,7 +53,7 @@ async def test_quiet_hours_hold_calls_back_until_they_are_over(tmp_path: Path) -
         found = await desk.heard("/", 2)
         assert "asks to run a command" in found[1].event["title"]
         wrong = await desk.http.put(SETTINGS, json={"timeZone": "Moon/Base"})
-        assert wrong.status_code == 400 and "no time zone" in wrong.json()["error"]["message"]
+        assert wrong.status_code == 409 and "no time zone" in wrong.json()["error"]["message"]
         assert (await desk.http.put(SETTINGS, json={"quiet": {"begins": 5}})).status_code == 400
 
 

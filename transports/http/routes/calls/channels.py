@@ -219,14 +219,15 @@ async def get_call_settings(call: Call[None, None]) -> rest.MyCallSettings:
     may=Oneself.ACCOUNT,
     on="self",
     body=rest.CallSettings,
+    fails=(409,),
     audit="calls.settings",
 )
 async def put_call_settings(call: Call[rest.CallSettings, None]) -> rest.MyCallSettings:
-    """Set your quiet hours and how many calls are too many."""
+    """Set your quiet hours and how many calls are too many. 409 where this service knows no such time zone."""
     try:
         call.api.calls.check_zone(call.body.time_zone)
     except ValueError as error:
-        raise ProblemError(400, f"timeZone: {error}", details={"field": "timeZone"}) from None
+        raise ProblemError(409, f"timeZone: {error}", details={"field": "timeZone"}) from None
     quiet, values = call.body.quiet, attrs.asdict(call.body, filter=attrs.filters.exclude("quiet"))
     if quiet is not None:
         values |= {"quiet_from": quiet.begins, "quiet_until": quiet.ends}

@@ -57,7 +57,7 @@ async def share_clip(call: Call[rest.NewClip, None]) -> rest.SharedClip:
     body, state = call.body, call.session
     if body.from_seq > body.to_seq or body.to_seq > state.seq:
         raise ProblemError(
-            400, f"fromSeq, toSeq: the session has the events 1 to {state.seq}; name two, the first first"
+            409, f"fromSeq, toSeq: the session has the events 1 to {state.seq}; name two, the first first"
         )
     async with call.api.pages.place(reader_of(call)):
         read = partial(terminal_before, call.api.context.journal_log, state.session_id, body.from_seq)
