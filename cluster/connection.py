@@ -1,10 +1,12 @@
 """A connection to PostgreSQL of its own, for calls in threads that may be left to themselves.
 
-line = OwnConnection(url, "townwatch lease")
-with line.use() as connection:   # made where there is none
-    connection.execute(…)
-line.give_up()                   # from any thread: a call that waits fails, and the next one connects anew
-line.close()                     # for good: a call that begins late does not connect again
+    line = OwnConnection(url, "townwatch lease")
+    with line.use() as connection:   # made where there is none
+        connection.execute(…)
+    line.give_up()                   # from any thread: a call that waits fails, and the next one connects anew
+    line.close()                     # for good: a call that begins late does not connect again
+
+`use` blocks; the others do not.
 """
 
 import threading

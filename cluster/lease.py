@@ -87,8 +87,8 @@ class ProcessLease:
         self._line = OwnConnection(target, "townwatch lease", self._note_connected)
         self._connected_at = 0.0
         self._prepared = False
-        self._holds = False
-        """Whether this connection holds the life sign."""
+        self._holds: Any = None
+        """The connection that holds the life sign."""
         self._seen = 0
         """The epoch whose life sign this connection saw."""
         self._gone: datetime | None = None
@@ -156,7 +156,7 @@ class ProcessLease:
         """Give the connection up, also while another thread waits on it. The lease stays as it is, and the next call
         connects anew.
         """
-        self._holds, self._seen, self._gone = False, 0, None
+        self._holds, self._seen, self._gone = None, 0, None
         self._line.give_up()
 
     def close(self) -> None:
@@ -208,9 +208,9 @@ class ProcessLease:
             return connection.execute(_TAKE, (self.life, self.name, self.seconds, gone)).fetchone()
 
     def _hold(self, connection: Any, term: Term) -> None:
-        if not self._holds:
+        if self._holds is not connection:
             connection.execute(HOLD_LIFE_SIGN, (term.epoch,))
-            self._holds = True
+            self._holds = connection
 
 
 def _look(connection: Any) -> Leader:
