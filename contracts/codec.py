@@ -10,7 +10,7 @@ A field whose default is ``None`` is optional: left out of the wire when it is `
 
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
 from typing import Annotated, Any, Generic, TypeVar, Union, cast, get_args, get_origin
 from weakref import WeakSet
@@ -18,6 +18,7 @@ from weakref import WeakSet
 import attrs
 import msgspec
 
+from townwatch.contracts.decoding.patterns import as_written, to_the_end
 from townwatch.contracts.decoding.wording import camel as camel, in_json_words
 
 T = TypeVar("T")
@@ -57,12 +58,43 @@ def _twin_type(annotation: Any) -> Any:
         return annotation
     args = tuple(_twin_type(arg) for arg in get_args(annotation))
     if origin is Annotated:
-        return Annotated[(args[0], *cast(Any, annotation).__metadata__)]
+        return Annotated[(args[0], *map(_exact, cast(Any, annotation).__metadata__))]
     if origin in (Union, types.UnionType):
         return Union[args]  # noqa: UP007 - built at run time
     if origin is typing.Literal:
         return annotation
     return origin[args]
+
+
+_META = tuple(name for name in dir(msgspec.Meta) if not name.startswith("_"))
+
+
+def _exact(meta: Any) -> Any:
+    if not isinstance(meta, msgspec.Meta) or meta.pattern is None:
+        return meta
+    said: dict[str, Any] = {name: getattr(meta, name) for name in _META}
+    said["pattern"] = to_the_end(meta.pattern)
+    return msgspec.Meta(**said)
+
+
+def schemas_of(classes: Sequence[type[Any]], template: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """JSON Schemas of messages, and of what they consist of by name. `template`: of a reference, with ``{name}``."""
+    found = msgspec.json.schema_components([twin(cls).struct for cls in classes], ref_template=template)
+    schemas, components = cast("tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]", found)
+    _write_patterns([list(schemas), components])
+    return list(schemas), components
+
+
+def _write_patterns(value: Any) -> None:
+    if isinstance(value, dict):
+        schema = cast("dict[str, Any]", value)
+        if isinstance(schema.get("pattern"), str):
+            schema["pattern"] = as_written(schema["pattern"])
+        for part in schema.values():
+            _write_patterns(part)
+    elif isinstance(value, list):
+        for part in cast("list[Any]", value):
+            _write_patterns(part)
 
 
 def _contains_attrs(annotation: Any) -> bool:

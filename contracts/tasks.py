@@ -7,6 +7,7 @@ import attrs
 import msgspec
 
 from townwatch.contracts.codec import ContractError
+from townwatch.contracts.decoding.patterns import ONE_WORD
 from townwatch.contracts.events import Id, RepoRef, check_repo_ref
 from townwatch.contracts.policy import Budget
 
@@ -53,7 +54,7 @@ class TaskSpec:
         return [self.goal] if self.goal.startswith(self.title) else [self.title, self.goal]
 
 
-Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^-\s]\S*$")]
+Model = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=ONE_WORD)]
 """A model by the name that the agent's CLI knows it by."""
 
 

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from typing import Any, get_args
 
 import attrs
-import msgspec
 
 from townwatch.contracts.asyncapi.wires import WIRES, Messages, Wire
-from townwatch.contracts.codec import twin
+from townwatch.contracts.codec import schemas_of
 from townwatch.contracts.events import EVENT_CLASSES
 
 REF = "#/components/schemas/{name}"
@@ -22,7 +21,7 @@ Json = dict[str, Any]
 def document(version: str, path: str = "") -> Json:
     """Return the whole document as JSON values."""
     classes = list(dict.fromkeys([*_classes(), *EVENT_CLASSES]))
-    schemas, components = msgspec.json.schema_components([twin(cls).struct for cls in classes], ref_template=REF)
+    schemas, components = schemas_of(classes, REF)
     refs = dict(zip(classes, schemas, strict=True))
     _describe(components, classes)
     _tell_events(components, [refs[cls] for cls in EVENT_CLASSES])

@@ -7,6 +7,8 @@ from typing import Any, get_args, get_origin
 
 import attrs
 
+from townwatch.contracts.decoding.patterns import WORDS, as_written
+
 _PATH = re.compile(r" - at `(?:key in )?`?\$\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
 _UNKNOWN = re.compile(r"contains unknown field `([^`]+)`")
@@ -28,7 +30,6 @@ _NAMES = {
     "null": "null",
 }
 _FOUND = {**_NAMES, "bool": "a boolean"}
-_PATTERNS = {r"^[^\\x00-\\x1f\\x7f]*$": "must not have control characters"}
 _UNITS = {"str": "character", "array": "item", "object": "entry"}
 _BOUNDS = {">=": "at least", "<=": "at most", "==": "exactly", ">": "more than", "<": "less than"}
 
@@ -63,7 +64,8 @@ def _said(message: str, path: str, classes: Iterable[type[Any]]) -> str:
     if found := _RANGE.fullmatch(message):
         return f"must be {_BOUNDS[found[1]]} {found[2]}"
     if found := _PATTERN.fullmatch(message):
-        return _PATTERNS.get(found[1], f"must match the pattern {found[1]}")
+        pattern = as_written(found[1].replace("\\\\", "\\"))
+        return WORDS.get(pattern, f"must match the pattern {pattern}")
     if found := _NOT_ONE_OF.fullmatch(message):
         known = _values(path, classes)
         return f"must be one of {', '.join(known)}, not {found[1]}" if known else f"must not be {found[1]}"

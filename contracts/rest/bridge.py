@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
+from townwatch.contracts.decoding.patterns import NO_CONTROLS
 from townwatch.contracts.events import Id
-from townwatch.contracts.rest.shared import NO_CONTROLS
 
 BridgeId = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[\x21-\x7e]+$")]
 Kind = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z_]{0,39}$")]

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, get_args
 import attrs
 import msgspec
 
+from townwatch.contracts.decoding.patterns import NO_CONTROLS
 from townwatch.contracts.events import Id
-from townwatch.contracts.rest.shared import NO_CONTROLS, Cursor, Limit, Name
+from townwatch.contracts.rest.shared import Cursor, Limit, Name
 from townwatch.contracts.rest.webhooks import DeliveryView
 
 ChannelForm = Literal["push", "mail", "ntfy", "slack", "teams"]

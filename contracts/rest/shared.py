@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
+from townwatch.contracts.decoding.patterns import NO_CONTROLS
 from townwatch.contracts.scopes import TokenScope
 
-NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=NO_CONTROLS)]
 Note = Annotated[str, msgspec.Meta(max_length=2000, pattern=r"^[^\x00]*$")]
 VillageId = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]

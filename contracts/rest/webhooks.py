@@ -5,18 +5,14 @@ from typing import Annotated, Literal, get_args
 import attrs
 import msgspec
 
-from townwatch.contracts.rest.shared import NO_CONTROLS, Cursor, Limit
+from townwatch.contracts.decoding.patterns import NO_CONTROLS
+from townwatch.contracts.rest.shared import Cursor, Limit
 
 WebhookKind = Literal["approval.requested", "approval.resolved", "session.ended", "session.failed", "alert.opened"]
 KINDS: tuple[str, ...] = get_args(WebhookKind)
 TEST_KIND = "webhook.test"
 WebhookName = Annotated[str, msgspec.Meta(max_length=200, pattern=NO_CONTROLS)]
-URL_OF_A_NAME = r"^https?://[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z][A-Za-z0-9-]*)*(:[0-9]{1,4})?([/?#][!-\[\]-~]*)?$"
-"""As the document says it; what else is taken, and why something is not, says `net/addresses.py`."""
-WebhookUrl = Annotated[
-    str,
-    msgspec.Meta(min_length=1, max_length=2000, pattern=NO_CONTROLS, extra_json_schema={"pattern": URL_OF_A_NAME}),
-]
+WebhookUrl = Annotated[str, msgspec.Meta(min_length=1, max_length=2000, pattern=NO_CONTROLS)]
 WebhookKinds = Annotated[list[WebhookKind], msgspec.Meta(min_length=1, max_length=20)]
 DeliveryState = Literal["waiting", "delivered", "dead", "void"]
 

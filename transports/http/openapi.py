@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import attrs
-import msgspec
 
 from townwatch.contracts import rest
-from townwatch.contracts.codec import twin
+from townwatch.contracts.codec import schemas_of
+from townwatch.contracts.control import OWN_EVENTS
 from townwatch.contracts.tasks import WITH_COMMAND, ProviderId
 from townwatch.transports.http.operation import Operation, Who
 from townwatch.transports.http.problems import JSON, MEANINGS
@@ -50,6 +50,8 @@ SCHEMES = {
 }
 _NONE = {"type": "null"}
 _SOME = {"type": "string", "minLength": 1}
+_URL_OF_A_NAME = r"^https?://[A-Za-z][A-Za-z0-9-]*(\.[A-Za-z][A-Za-z0-9-]*)*(:[0-9]{1,4})?([/?#][!-\[\]-~]*)?$"
+"""What else is taken, and why something is not, says `net/addresses.py`."""
 _WORDS = {"type": "array", "minItems": 1, "items": _SOME}
 
 
@@ -69,12 +71,39 @@ RULES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "StartSession": {
         "StartAgentSession": _when("providerId", [one for one in get_args(ProviderId) if one not in WITH_COMMAND]),
-        "StartAcpSession": _when("providerId", ["acp"], command=_WORDS),
-        "StartCommandSession": _when("providerId", ["command"], command=_WORDS, model=_NONE, resumeOf=_NONE),
+        "StartAcpSession": _when("providerId", ["acp"], command=_WORDS, conversation=_NONE),
+        "StartCommandSession": _when(
+            "providerId", ["command"], command=_WORDS, model=_NONE, resumeOf=_NONE, conversation=_NONE
+        ),
     },
 }
 """Rules that the classes check beyond their shapes: name of each variant → the fields that are narrower, the first of
 which tells the variants apart.
+"""
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "StartAgentSession": {
+        "if": {"properties": {"conversation": {"type": "string"}}, "required": ["conversation"]},
+        "then": {
+            "properties": {
+                "providerId": {"not": {"const": "omnara"}},
+                "runnerId": {"type": "string"},
+                "repoRef": {"$ref": REF.format(name="LocalRepo")},
+                "command": {"type": ["array", "null"], "maxItems": 0},
+                **dict.fromkeys(("resumeOf", "worktree", "checkout", "roomPath"), _NONE),
+            },
+            "required": ["runnerId"],
+        },
+    },
+    "DecisionBody": {
+        "if": {"properties": {"decision": {"const": "deny"}}},
+        "then": {"properties": {"holdMs": {"const": 0}}},
+        "else": {"properties": {"stop": {"const": False}}},
+    },
+    "NewWebhook": {"properties": {"url": {"pattern": _URL_OF_A_NAME}}},
+    "NewBroadcast": {"properties": {"event": {"not": {"enum": sorted(OWN_EVENTS)}}}},
+}
+"""What a class or a variant says beside its fields: a conversation that began outside is on one machine, in one
+directory; an allow alone is held back, a denial alone stops.
 """
 
 ABOUT = (
@@ -87,8 +116,7 @@ ABOUT = (
 def document(operations: Sequence[Operation], version: str, path: str = "") -> dict[str, Any]:
     """Return the whole document as JSON values. `path`: the prefix of the service's addresses, empty or /tw."""
     classes = _classes(operations)
-    structs = [twin(cls).struct for cls in classes]
-    schemas, components = msgspec.json.schema_components(structs, ref_template=REF)
+    schemas, components = schemas_of(classes, REF)
     refs = dict(zip(classes, schemas, strict=True))
     queries: dict[type[Any], dict[str, Any]] = {}
     _describe(components)
@@ -212,8 +240,19 @@ def _describe(components: dict[str, Any]) -> None:
             schema["description"] = re.sub(r"``", "`", text)
         for value in schema.get("properties", {}).values():
             _tell_default(value)
+        for key, value in CONDITIONS.get(name, {}).items():
+            _merge(schema, key, value)
         if name in RULES:
             _narrow(schema, RULES[name], components)
+
+
+def _merge(schema: dict[str, Any], key: str, value: Any) -> None:
+    """Add to a schema; what it says of a property stays, and more is said."""
+    if key != "properties":
+        schema[key] = value
+        return
+    for name, more in value.items():
+        schema["properties"][name] |= more
 
 
 def _tell_default(schema: dict[str, Any]) -> None:
@@ -243,6 +282,7 @@ def _narrow(schema: dict[str, Any], variants: dict[str, dict[str, Any]], compone
                 *required,
                 *(field for field in narrowed if field not in required and narrowed[field] != _NONE),
             ],
+            **CONDITIONS.get(name, {}),
         }
     schema["oneOf"] = [{"$ref": REF.format(name=name)} for name in variants]
     schema["discriminator"] = {"propertyName": next(iter(next(iter(variants.values())))), "mapping": mapping}

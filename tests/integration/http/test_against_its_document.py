@@ -31,12 +31,6 @@ expected-statuses = ["2XX", "4XX"]
 include-operation-id = "save_rule"
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2XX", "4XX"]
-
-# A conversation goes on in its own directory: a repository of another kind beside it is refused.
-[[operations]]
-include-operation-id = "start_session"
-[operations.checks.positive_data_acceptance]
-expected-statuses = ["2XX", "4XX"]
 """
 WIDE = Rate(per_second=1e6, burst=1e6)
 

@@ -10,7 +10,7 @@ import msgspec
 import trio
 
 from townwatch.access.policy import Action
-from townwatch.contracts.codec import Decoder, twin
+from townwatch.contracts.codec import Decoder, schemas_of
 from townwatch.contracts.events import EVENT_CLASSES, Id, TerminalChunk
 from townwatch.contracts.rest.shared import Note
 from townwatch.contracts.tasks import ProviderId
@@ -169,7 +169,7 @@ def _decoder(cls: type[Any]) -> Decoder[Any]:
 
 @cache
 def _schema(cls: type[Any]) -> dict[str, Any]:
-    _, components = msgspec.json.schema_components([twin(cls).struct])
+    _, components = schemas_of([cls], "#/$defs/{name}")
     schema = components[cls.__name__]
     return {key: value for key, value in schema.items() if key != "title"} | {"additionalProperties": False}
 
