@@ -25,7 +25,7 @@ from townwatch.actors.ports import Principal
 from townwatch.config.settings import ConfigError, IssuerSettings, Settings
 from townwatch.contracts.clock import epoch_ms
 from townwatch.runner import identity
-from townwatch.store import audit, villages
+from townwatch.store import audit, users, villages
 from townwatch.store.audit import Entry
 from townwatch.store.database import Database
 from townwatch.store.engine.fence import Term
@@ -168,9 +168,15 @@ def _sign_in(database: Database, settings: Settings) -> SignIn:
     return SignIn(database, OwnTokens(token_secret(settings.state)), kept_days=settings.people.sign_ins_kept_days)
 
 
+class OwnerLockedOut(Exception):
+    """No link and no sign-in of the owner is good for anything; one line says what to do."""
+
+
 async def _owner_code(settings: Settings, way: CodeWay = "link") -> tuple[str, str]:
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
+        if OWNER_ID in await database.read(users.disabled):
+            raise OwnerLockedOut(f"the owner is locked out: townwatch user enable {OWNER_ID} lets them in again")
         code = await _sign_in(database, settings).issue_code(OWNER_ID, way=way)
     finally:
         database.close()

@@ -95,6 +95,12 @@ def run_async(function: Callable[..., Awaitable[T]], *args: Any) -> T:
     return trio.run(function, *args)
 
 
+def unknown_option(command: tuple[str, ...]) -> str | None:
+    """Return the word at the beginning of a command that is an option which we do not know: one in front of `--`."""
+    behind = len(sys.argv) - sys.argv.index("--") - 1 if "--" in sys.argv else 0
+    return command[0] if len(command) > behind and command[0].startswith("-") else None
+
+
 def complain(message: str) -> int:
     """The line, and the exit status."""
     print(f"townwatch: {message}", file=sys.stderr)

@@ -10,7 +10,10 @@ from cyclopts import Parameter
 
 from townwatch.cli.shared import (
     ConfigFile,
+    Filled,
+    Seconds,
     StateDir,
+    Whole,
     complain,
     line_of,
     log_to_file,
@@ -25,15 +28,15 @@ if TYPE_CHECKING:
 
 
 def chaos(
-    url: str | None = None,
+    url: Filled | None = None,
     *,
-    token: str | None = None,
-    duration: float = 60.0,
-    seed: int | None = None,
+    token: Filled | None = None,
+    duration: Seconds = 60.0,
+    seed: Whole | None = None,
     fault: list[str] | None = None,
-    clients: int = 20,
-    viewers: int = 4,
-    runners: int = 2,
+    clients: Whole = 20,
+    viewers: Whole = 4,
+    runners: Whole = 2,
     goals: Annotated[bool, Parameter(negative="--no-goals")] = True,
     fresh: bool = False,
     report: str | None = None,

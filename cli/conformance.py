@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from cyclopts import App, Parameter
 
-from townwatch.cli.shared import ConfigFile, Json, StateDir, complain, run_async
+from townwatch.cli.shared import ConfigFile, Filled, Json, Seconds, StateDir, complain, run_async
 
 if TYPE_CHECKING:
     from townwatch.conformance.report import KitReport
@@ -28,8 +28,8 @@ def runner(
     command: str | None = None,
     directory: Path | None = None,
     ask: str | None = None,
-    wait: float = 300.0,
-    patience: float = 15.0,
+    wait: Seconds = 300.0,
+    patience: Seconds = 15.0,
     hang: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
 ) -> int:
@@ -67,10 +67,14 @@ def runner(
         return complain(f"{url}: the port is 0 (any free one) to 65535")
     if where.scheme != "ws" or not where.hostname:
         return complain(f"{url}: the kit listens at ws://HOST:PORT/runner")
+    try:
+        words = shlex.split(command) if command else None
+    except ValueError:
+        return complain(f"--command {command!r}: a quotation mark in it has no second one")
     options = TrialOptions(
         directory=str((directory or Path.cwd()).absolute()),
         provider=provider,
-        command=shlex.split(command) if command else None,
+        command=words,
         ask=ask,
         wait=wait,
         patience=patience,
@@ -80,6 +84,8 @@ def runner(
         report = run_async(partial(_try_runner, where.hostname, port, options, quiet=json))
     except OSError as error:
         return complain(f"{where.hostname}:{port}: {error.strerror or error}")
+    except UnicodeError:
+        return complain(f"{where.hostname} is no name of a host")
     return _tell(report, json)
 
 
@@ -106,13 +112,13 @@ async def _try_runner(host: str, port: int, options: object, *, quiet: bool) -> 
 
 @conformance_app.command
 def client(
-    url: str | None = None,
+    url: Filled | None = None,
     *,
-    token: str | None = None,
+    token: Filled | None = None,
     village: str = "demo",
     directory: str | None = None,
     runner: str | None = None,
-    patience: float = 15.0,
+    patience: Seconds = 15.0,
     json: Json = False,
     state_dir: StateDir = None,
     config: ConfigFile = None,

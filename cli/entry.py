@@ -7,6 +7,7 @@ takes a crash for an answer · 130 interrupted. `run`, and `attach` to the end o
 
 import os
 import sys
+from contextlib import suppress
 
 TROUBLE = 2
 
@@ -31,6 +32,8 @@ def main() -> None:
             print(f"townwatch: {exit.code}", file=sys.stderr)
             status = TROUBLE
     except BaseException as error:
+        if _is_interrupt(error):  # in a nursery
+            sys.exit(130)
         if os.environ.get("TOWNWATCH_DEBUG"):
             import traceback
 
@@ -78,12 +81,22 @@ def _open_missing_descriptors() -> None:
                 setattr(sys, name, os.fdopen(descriptor, mode, closefd=False))
 
 
+def _is_interrupt(error: BaseException) -> bool:
+    """Return whether it is Ctrl+C and nothing else."""
+    inner = getattr(error, "exceptions", None)  # of a group, whose type says nothing of them
+    if inner is not None:
+        return all(map(_is_interrupt, inner))
+    return isinstance(error, KeyboardInterrupt)
+
+
 def _demote_python_path() -> None:
     """Move the entries of PYTHONPATH behind our own: they are for the user's programs, whose modules may be called as
     ours or the standard library's are (`json.py`, `trio/`).
     """
-    theirs = {os.path.abspath(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep)}
-    if os.environ.get("PYTHONPATH"):
+    if not os.environ.get("PYTHONPATH"):
+        return
+    with suppress(FileNotFoundError):  # the working directory is gone
+        theirs = {os.path.abspath(entry) for entry in os.environ["PYTHONPATH"].split(os.pathsep)}
         sys.path.sort(key=lambda entry: os.path.abspath(entry) in theirs)
 
 
@@ -108,6 +121,8 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         from townwatch.config.writable import advice_for
 
+        if isinstance(error, FileNotFoundError) and not error.filename and not os.path.isdir("."):
+            return "the working directory is not there any more: cd to another one"
         where, advice = (f"{error.filename}: ", f"; {advice_for(error)}") if error.filename else ("", "")
         return f"{where}{error.strerror}{advice} ({hint})"
     return f"internal error, {type(error).__name__}: {error} ({hint})"  # pyright: ignore[reportUnknownArgumentType]

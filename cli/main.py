@@ -5,6 +5,7 @@ wrongly.
 import errno
 import logging
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from townwatch import __version__
 from townwatch.cli import quick, run as running
 from townwatch.cli.adopt import adopt as adopt_command
+from townwatch.cli.base import unknown_option
 from townwatch.cli.chaos import chaos as chaos_command
 from townwatch.cli.conformance import conformance_app
 from townwatch.cli.doctor import backup as backup_command, doctor as doctor_command
@@ -36,11 +38,13 @@ from townwatch.cli.runner import runner_app
 from townwatch.cli.schema import schema as schema_command
 from townwatch.cli.shared import (
     ConfigFile,
+    Filled,
     Json,
     StateDir,
     Whole,
     check_state,
     complain as _complain,
+    is_text,
     line_of,
     log_to_file as _log_to_file,
     log_to_stderr as _log_to_stderr,
@@ -124,6 +128,8 @@ def serve(
     given = {"host": host, "port": port, "chaos": chaos or None}
     server = {name: value for name, value in given.items() if value is not None}
     found = attrs.evolve(found, server=attrs.evolve(found.server, **server))
+    if not found.server.host.strip():  # it would be every interface, as 0.0.0.0
+        return _complain("[server] host is empty: 127.0.0.1 is this machine only, 0.0.0.0 every interface")
     if not 0 <= found.server.port <= 65535:
         return _complain(f"port {found.server.port}: a TCP port is 0 (any free one) to 65535")
     check_state(found.state, make=False, full_is_fine=True)
@@ -218,13 +224,13 @@ def run_command(
     qr
         print it as a QR code as well, also where only this machine can open it
     """
-    if command and command[0].startswith("-") and "--" not in sys.argv:
-        return _complain(f"unknown option {command[0]}; see townwatch run --help (a command goes after --)")
+    if (unknown := unknown_option(command)) is not None:
+        return _complain(f"unknown option {unknown}; see townwatch run --help (a command goes after --)")
     return running.run(list(command), name=name, plain=plain, quiet=quiet, qr=qr, state_dir=state_dir, config=config)
 
 
 @app.command
-def demo(*, seed: int = 1, state_dir: StateDir = None, config: ConfigFile = None) -> int:
+def demo(*, seed: Whole = 1, state_dir: StateDir = None, config: ConfigFile = None) -> int:
     """An agent's afternoon, with real terminals in a throw-away repository.
 
     Parameters
@@ -233,11 +239,15 @@ def demo(*, seed: int = 1, state_dir: StateDir = None, config: ConfigFile = None
         what happens, the same for the same seed
     """
     from townwatch.runner.demo import run_demo
+    from townwatch.runner.demo.play import RUNS_ALREADY
 
     found = _settings(config, state_dir)
     known = own_runner(found)
     _log_to_file(found, "demo.log")
-    return run_async(run_demo, known, found.state, seed)
+    status = run_async(run_demo, known, found.state, seed)
+    if status == RUNS_ALREADY:
+        _complain(f"another process plays the demo of {found.state}: stop that first, or go on with it")
+    return status
 
 
 def _quick(name: str) -> None:
@@ -261,10 +271,13 @@ def link(*, qr: bool = False, json: Json = False, state_dir: StateDir = None, co
     qr
         as a QR code as well, also where only this machine can open it
     """
-    from townwatch.app.identity import new_link
+    from townwatch.app.identity import OwnerLockedOut, new_link
     from townwatch.net.shown import shown
 
-    made = run_async(new_link, service_settings(config, state_dir))
+    try:
+        made = run_async(new_link, service_settings(config, state_dir))
+    except OwnerLockedOut as error:
+        return _complain(str(error))
     status = tell("link", made, json)
     if not json and (code := shown(made, sys.stdout, qr)):
         print(code)
@@ -273,9 +286,9 @@ def link(*, qr: bool = False, json: Json = False, state_dir: StateDir = None, co
 
 @app.command
 def tree(
-    url: str | None = None,
+    url: Filled | None = None,
     *,
-    token: str | None = None,
+    token: Filled | None = None,
     once: bool = False,
     json: bool = False,
     state_dir: StateDir = None,
@@ -332,6 +345,8 @@ def _worded(error: CycloptsError) -> str:
         if not any(word.partition("=")[0] in error.argument.names for word in sys.argv):
             return f"{name} is missing."
     said = " ".join(str(error).split())
+    for kind, words in (("int", "a whole number"), ("float", "a number"), ("bool", "true or false")):
+        said = re.sub(rf'unable to convert "(.*)" into {kind}\.', rf'must be {words}, not "\1".', said)
     if said.startswith('Unknown command "-'):
         return said.replace("Unknown command", "Options come after the command; no command is", 1)
     return said
@@ -349,4 +364,9 @@ def run() -> int:
         status = _complain(f"{_worded(error)} See townwatch {_named(sys.argv[1:])}--help")
     except (TablesUnavailable, TablesRefused, FilesDamaged) as error:
         status = _complain(str(error))
+    except UnicodeEncodeError:
+        wrong = next((number for number, word in enumerate(sys.argv) if not is_text(word)), None)
+        if wrong is None:
+            raise
+        status = _complain(f"word {wrong} after townwatch is no UTF-8, and only text can be used")
     return status if isinstance(status, int) else 0

@@ -16,12 +16,13 @@ def migrate(target: str, *, json: Json = False, state_dir: StateDir = None, conf
         postgresql://… for files into PostgreSQL; sqlite for the PostgreSQL of the settings into files
     """
     from townwatch.app.upkeep.migration import FAILURES, MigrationRefused, into_files, into_postgres
+    from townwatch.net.service_url import without_password
     from townwatch.store.engine.postgres import is_postgres
 
     settings = settings_of(config, state_dir)
     back = target == "sqlite"
     if not back and not is_postgres(target):
-        return complain(f"{target}: give postgresql://USER@HOST/DATABASE, or sqlite for the way back")
+        return complain(f"{without_password(target)}: give postgresql://USER@HOST/DATABASE, or sqlite for the way back")
     if back and not is_postgres(settings.database.url):
         return complain("there is nothing in PostgreSQL to copy: set [database] url to where the state is now")
     if not back and settings.database.url not in ("", target):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import App, Parameter
 
-from townwatch.cli.shared import complain, line_of
+from townwatch.cli.shared import complain, text_of
 
 if TYPE_CHECKING:
     from townwatch.policy.commands.paths import Place
@@ -30,15 +30,15 @@ def decide(*, cases: Path) -> int:
     from townwatch.policy.rules import BadRule
 
     status = 0
-    with cases.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                print(json_.dumps(_decide_case(json_.loads(line))))
-            except (ValueError, KeyError, TypeError, BadRule) as error:
-                print(f"townwatch: {cases}:{number}: {type(error).__name__}: {error}", file=sys.stderr)
-                status = 2
+    for number, line in enumerate(text_of(cases).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            print(json_.dumps(_decide_case(json_.loads(line))))
+        except BadRule as error:
+            status = complain(f"{cases}:{number}: {error}")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            status = complain(f"{cases}:{number}: no case: a JSON object with id, policy (a list) and command is one")
     return status
 
 
@@ -85,12 +85,11 @@ def check(file: Path | None = None, *, json: bool = False) -> int:
     from townwatch.policy import files
 
     path = file or Path(files.NAME)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        return complain(f"{path}: {line_of(error)}")
+    text = text_of(path)
     try:
         found = _trouble(path, text)
+    except json_.JSONDecodeError as error:
+        return complain(f"{path}: it is no JSON: line {error.lineno}, column {error.colno}")
     except ValueError as error:
         return complain(f"{path}: {error}")
     if json:
@@ -147,10 +146,7 @@ def explain(
 
     lines = list(rule)
     if rules is not None:
-        try:
-            lines += [one.strip() for one in rules.read_text().splitlines() if one.strip() and one.strip()[0] != "#"]
-        except OSError as error:
-            return complain(f"{rules}: {error.strerror}")
+        lines += [one.strip() for one in text_of(rules).splitlines() if one.strip() and one.strip()[0] != "#"]
     here = os.getcwd()
     place = Place(root=here, directory=here, home=str(Path.home()), user=os.environ.get("USER", ""))
     try:

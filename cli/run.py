@@ -28,6 +28,8 @@ def parse(words: list[str]) -> tuple[dict[str, str | bool], list[str]] | None:
         elif name in VALUES and (equals or rest):
             key = {"-c": "config"}.get(name, name.lstrip("-").replace("-", "_"))
             options[key] = value if equals else rest.pop(0)
+            if not options[key] and key != "name":
+                return None  # said by those who know the options
         else:
             return None
     return None

@@ -13,6 +13,7 @@ from cyclopts import App
 
 from townwatch.cli.shared import (
     ConfigFile,
+    Filled,
     Json,
     StateDir,
     Whole,
@@ -37,12 +38,12 @@ runner_app = App(name="runner", help="Run this machine's runner, or enrol it at 
 @runner_app.default
 def runner(
     *,
-    url: str | None = None,
-    token: str | None = None,
-    runner_id: str | None = None,
-    ca: str | None = None,
-    cert: str | None = None,
-    key: str | None = None,
+    url: Filled | None = None,
+    token: Filled | None = None,
+    runner_id: Filled | None = None,
+    ca: Filled | None = None,
+    cert: Filled | None = None,
+    key: Filled | None = None,
     max_sessions: Whole = 8,
     spool_mb: Whole = 256,
     run_as: str | None = None,

@@ -79,6 +79,9 @@ async def _exchange(
     address: str | None,
 ) -> Reply:
     sent = {"accept": "application/json", **headers, "accept-encoding": "identity", "connection": "close"}
+    for name, value in sent.items():
+        if not (value.isascii() and value.isprintable()):  # not what is in it: it may be a token
+            raise NotAnswered(f"{name}: no header has such a sign (the end of a line, a letter with an accent)")
     extensions: dict[str, str] = {}
     if address is not None:
         parts = urlsplit(url)

@@ -52,6 +52,13 @@ def explain(base: str, trouble: str) -> str:
     return trouble
 
 
+def without_password(url: str) -> str:
+    """Return an address, of a database too, as it may be shown."""
+    scheme, mark, rest = url.partition("://")
+    name, at, where = rest.rpartition("@")
+    return f"{scheme}{mark}{name.partition(':')[0]}{at}{where}" if mark else url
+
+
 def _origin(parts: SplitResult) -> str:
     return f"{SCHEMES[parts.scheme]}://{parts.netloc.rpartition('@')[2]}"
 

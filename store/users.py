@@ -57,7 +57,10 @@ def get(connection: Connection, user_id: str) -> User | None:
 
 def by_email(connection: Connection, email: str) -> User | None:
     """Return the person with this e-mail address (case does not matter), or None."""
-    row = connection.execute(select(users).where(users.c.email == _email(email))).first()
+    wanted = _email(email)
+    if wanted is None:  # it would be those who have none
+        return None
+    row = connection.execute(select(users).where(users.c.email == wanted)).first()
     return to_attrs(User, row) if row else None
 
 
@@ -124,4 +127,4 @@ def count(connection: Connection) -> int:
 
 
 def _email(email: str | None) -> str | None:
-    return email.strip().lower() if email else None
+    return (email or "").strip().lower() or None

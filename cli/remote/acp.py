@@ -1,13 +1,12 @@
 """`townwatch acp`: the main job for an editor that speaks the Agent Client Protocol."""
 
-import sys
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from townwatch.cli.base import complain, unknown_option
 from townwatch.cli.remote.client import ServiceClient, Where, tls_of
 from townwatch.cli.remote.sessions import perform
-from townwatch.cli.shared import complain
 
 Agents = Literal["claude_code", "codex", "gemini_cli", "opencode", "qwen_code", "copilot", "acp"]
 
@@ -38,8 +37,8 @@ def acp(
     directory
         where they work, on the runner's machine (default: the editor's own directory)
     """
-    if command and command[0].startswith("-") and "--" not in sys.argv:
-        return complain(f"unknown option {command[0]}; see townwatch acp --help (a command goes after --)")
+    if (unknown := unknown_option(command)) is not None:
+        return complain(f"unknown option {unknown}; see townwatch acp --help (a command goes after --)")
     if (agent == "acp") != bool(command):
         return complain("--agent acp needs the command that starts the agent, after --; the others have none")
 

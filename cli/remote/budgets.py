@@ -9,6 +9,7 @@ from townwatch.cli.remote import show
 from townwatch.cli.remote.client import ServiceClient, Where
 from townwatch.cli.remote.named import path_of, village_path
 from townwatch.cli.remote.sessions import perform
+from townwatch.cli.shared import Number
 from townwatch.policy.budgets.pace import clock_of
 
 budget_app = App(name="budget", help="Budgets that sessions of a village share.")
@@ -36,7 +37,7 @@ def list_(*, village: Village = None, where: Where | None = None) -> int:
 @budget_app.command(name="set")
 def set_(
     scope: Scope,
-    amount: float,
+    amount: Number,
     unit: Unit = "usd",
     *,
     of: str | None = None,
@@ -69,7 +70,7 @@ def set_(
 
 
 @budget_app.command
-def change(budget: Id, amount: float, *, village: Village = None, where: Where | None = None) -> int:
+def change(budget: Id, amount: Number, *, village: Village = None, where: Where | None = None) -> int:
     """Give a budget another amount, for good."""
 
     async def work(client: ServiceClient, chosen: Where) -> None:
@@ -81,7 +82,7 @@ def change(budget: Id, amount: float, *, village: Village = None, where: Where |
 
 @budget_app.command(name="raise")
 def raise_(
-    budget: Id, amount: float, *, of: str | None = None, village: Village = None, where: Where | None = None
+    budget: Id, amount: Number, *, of: str | None = None, village: Village = None, where: Where | None = None
 ) -> int:
     """Add to a budget in the period that is now. Sessions that wait for it go on.
 

@@ -9,6 +9,7 @@ from townwatch.cli.remote import show
 from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, Where
 from townwatch.cli.remote.named import first_attempt, path_of, switched
 from townwatch.cli.remote.sessions import perform
+from townwatch.cli.shared import Whole
 
 channel_app = App(name="channel", help="Say how you are called when something needs you.")
 Form = Literal["mail", "ntfy", "slack", "teams"]
@@ -50,7 +51,7 @@ def add(
     kind: Annotated[tuple[Kind, ...], Parameter(negative=())] = (),
     name: str = "",
     topic_token: str = "",
-    after_seconds: int = 0,
+    after_seconds: Whole = 0,
     where: Where | None = None,
 ) -> int:
     """Be called from now on. An e-mail address is sent a code first: `townwatch channel confirm` takes it.

@@ -15,7 +15,7 @@ import attrs
 from cyclopts import Parameter
 
 from townwatch.cli.remote import logins
-from townwatch.cli.shared import settings_of
+from townwatch.cli.shared import FILLED, is_text, settings_of
 
 if TYPE_CHECKING:
     from townwatch.config.settings import Settings
@@ -33,11 +33,15 @@ SAID_NO, TROUBLE = 1, 2
 class Where:
     """The service that a command talks to, and how it answers."""
 
-    url: Annotated[str | None, Parameter(help="the service (default: this machine's, else the saved login)")] = None
-    token: Annotated[str | None, Parameter(help="a token for it (default: the saved login's)")] = None
+    url: Annotated[
+        str | None, Parameter(validator=FILLED, help="the service (default: this machine's, else the saved login)")
+    ] = None
+    token: Annotated[str | None, Parameter(validator=FILLED, help="a token for it (default: the saved login's)")] = None
     json: Annotated[bool, Parameter(help="one JSON value, as the API has it", negative=())] = False
-    state_dir: Annotated[str | None, Parameter(help="where logins and this machine's service are kept")] = None
-    config: Annotated[str | None, Parameter(name=["--config", "-c"], help="TOML file")] = None
+    state_dir: Annotated[
+        str | None, Parameter(validator=FILLED, help="where logins and this machine's service are kept")
+    ] = None
+    config: Annotated[str | None, Parameter(name=["--config", "-c"], validator=FILLED, help="TOML file")] = None
 
 
 class CommandFailed(Exception):
@@ -48,15 +52,16 @@ class CommandFailed(Exception):
         self.status, self.code, self.details = status, code, details
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class ServiceClient:
-    """One service, as one person. `own`: it is this machine's."""
+    """One service, as one person. `own`: it is this machine's. `kept`: the token is one that was saved for that."""
 
     url: str
     token: str = attrs.field(repr=False)
     settings: "Settings" = attrs.field(repr=False)
     own: bool = False
     ca: str = ""
+    kept: bool = False
 
     async def get(self, path: str, **query: Any) -> Any:
         """Return the answer's JSON. Raises `CommandFailed`."""
@@ -73,6 +78,10 @@ class ServiceClient:
         import trio
 
         reply = await self._exchange(method, path, body, query)
+        if reply.status == 401 and self.kept:  # the owner's sign-ins were ended meanwhile, or the tables are others
+            self.kept = False
+            self.token = (await _sign_in_here(self.settings)).token
+            reply = await self._exchange(method, path, body, query)
         for _ in range(WAITS):
             rest = reply.headers.get("retry-after", "")
             if reply.status != 429 or not rest.isdecimal() or int(rest) > LONGEST_WAIT_SECONDS:
@@ -96,12 +105,16 @@ class ServiceClient:
         }
         present = {name: value for name, value in given.items() if value is not None}
         headers = {"content-type": "application/json"} if body is not None else {}
+        if not (self.token.isascii() and self.token.isprintable()):
+            raise CommandFailed("the token has a sign that no token has (the end of a line, a letter with an accent)")
         if self.token:
             headers["authorization"] = f"Bearer {self.token}"
         try:
-            data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as wrong:
-            raise CommandFailed(f"{str(wrong.object)[:80]!r} is no UTF-8, and only text can be sent") from None
+            data = None if body is None else json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        except UnicodeEncodeError:
+            raise CommandFailed(f"{_not_text(body)} is no UTF-8, and only text can be sent") from None
+        except ValueError:
+            raise CommandFailed("a number is given that is none, or has no end (nan, inf)") from None
         try:
             return await exchange(
                 method,
@@ -131,6 +144,17 @@ class ServiceClient:
         if self.own:
             return f"{self.url}: {trouble}; start it with townwatch serve (its state is in {self.settings.state})"
         return f"{self.url}: {trouble}"
+
+
+def _not_text(body: Any, name: str = "what was given") -> str:
+    """Return the name of the field that is no text. Not what is in it: that may be a password."""
+    fields = cast("dict[str, Any]", body).items() if isinstance(body, dict) else [(name, one) for one in body]
+    for field, value in fields:
+        if isinstance(value, str) and not is_text(value):
+            return field
+        if isinstance(value, dict | list) and (found := _not_text(value, field)):
+            return found
+    return ""
 
 
 def _refusal(url: str, status: int, found: Any) -> CommandFailed:
@@ -213,16 +237,20 @@ async def own_client(found: "Settings", token: str | None) -> ServiceClient:
         raise CommandFailed(str(error)) from None
     if token is None:
         login = logins.load(found.state).get(logins.OWN)
-        if login is None or login.over:
-            login = await _sign_in_here(found)
-        token = login.token
-    return ServiceClient(url=url, token=token, settings=found, own=True)
+        kept = login is not None and not login.over
+        token = login.token if login is not None and kept else (await _sign_in_here(found)).token
+    else:
+        kept = False
+    return ServiceClient(url=url, token=token, settings=found, own=True, kept=kept)
 
 
 async def _sign_in_here(found: "Settings") -> logins.Login:
-    from townwatch.app.identity import owner_sign_in
+    from townwatch.app.identity import OwnerLockedOut, owner_sign_in
 
-    signed_in = await owner_sign_in(found)
+    try:
+        signed_in = await owner_sign_in(found)
+    except OwnerLockedOut as error:
+        raise CommandFailed(str(error), SAID_NO) from None
     login = logins.Login(token=signed_in.token, name=signed_in.user.name, expires_at=signed_in.expires_ms)
     _keep(found.state, login)
     return login

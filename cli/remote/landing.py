@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 from townwatch.cli.remote import show
 from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, Where, part
 from townwatch.cli.remote.sessions import SESSIONS, WHICH, find_session, perform
+from townwatch.cli.shared import Seconds
 
 NOT_OVER, NOT_KNOWN = 3, 4
 """Exit statuses: people are asked, or it is under way, and it was not waited for; whether it was done is not known."""
@@ -32,7 +33,7 @@ class Ordering:
     no_wait: Annotated[
         bool, Parameter(help="do not wait for people who are asked, nor for a slow git: status 3", negative=())
     ] = False
-    wait: Annotated[float | None, Parameter(help="wait so many seconds for it (default: until it is over)")] = None
+    wait: Annotated[Seconds | None, Parameter(help="wait so many seconds for it (default: until it is over)")] = None
 
 
 def changes(session: Session = None, *, where: Where | None = None) -> int:
@@ -74,7 +75,12 @@ def _lines(view: dict[str, Any]) -> list[str]:
 def commit(
     session: Session = None,
     *,
-    message: Annotated[str, Parameter(name=["--message", "-m"], help="what the commit is; - reads standard input")],
+    message: Annotated[
+        str,
+        Parameter(
+            name=["--message", "-m"], allow_leading_hyphen=True, help="what the commit is; - reads standard input"
+        ),
+    ],
     path: Annotated[tuple[str, ...], Parameter(help="only this file; may be given several times", negative=())] = (),
     ordering: Ordering | None = None,
     where: Where | None = None,
@@ -111,7 +117,9 @@ def pr(
     session: Session = None,
     *,
     title: Annotated[str | None, Parameter(help="its title (default: the last commit's first line)")] = None,
-    body: Annotated[str | None, Parameter(help="what it is about; - reads standard input")] = None,
+    body: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True, help="what it is about; - reads standard input")
+    ] = None,
     base: Annotated[str | None, Parameter(help="what it is to be merged into")] = None,
     remote: Annotated[str | None, Parameter(help="where the branch is pushed")] = None,
     draft: Annotated[bool, Parameter(help="open it as a draft", negative=())] = False,

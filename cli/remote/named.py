@@ -25,7 +25,8 @@ async def path_of(client: ServiceClient, base: str, noun: str, prefix: str, want
     `CommandFailed`. `noun`: what it is, as the command and the field of its id call it.
     """
     known = [one[f"{noun}Id"] for one in (await client.get(base))["items"]]
-    fitting = [one for one in known if one.removeprefix(prefix).startswith(wanted.removeprefix(prefix))]
+    begins = wanted.removeprefix(prefix)
+    fitting = [one for one in known if begins and one.removeprefix(prefix).startswith(begins)]
     if len(fitting) != 1:
         told = f"{len(fitting)} {noun}s begin so" if fitting else "there is none"
         raise CommandFailed(f"{noun} {wanted!r}: {told}; townwatch {noun} list shows them", SAID_NO)

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from townwatch.cli.base import unknown_option
 from townwatch.cli.remote import show
 from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, Where, connect, part
-from townwatch.cli.shared import complain, run_async
+from townwatch.cli.shared import Number, Whole, complain, run_async
 
 SESSIONS = "/api/runner/sessions"
 BUSY = {"WAITING_FOR_APPROVAL": "waits for you", "PAUSED_BY_HUMAN": "paused"}
@@ -49,7 +50,7 @@ async def find_session(client: ServiceClient, wanted: str | None) -> dict[str, A
             fitting = found if live else []
         else:
             fitting = [one for one in found if wanted in (one["sessionId"], one["agentId"], one["agentName"])]
-            fitting = fitting or [one for one in found if one["sessionId"].startswith(wanted)]
+            fitting = fitting or [one for one in found if wanted and one["sessionId"].startswith(wanted)]
         if len(fitting) == 1:
             return fitting[0]
         if len(fitting) > 1:
@@ -136,14 +137,14 @@ def start(
         str | None,
         Parameter(help="go on with one that the agent's CLI had, by its name; with --runner, --dir"),
     ] = None,
-    usd: Annotated[float | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
-    tokens: Annotated[int | None, Parameter(help="its budget in tokens, read and written")] = None,
-    minutes: Annotated[float | None, Parameter(help="its budget in minutes that it runs")] = None,
+    usd: Annotated[Number | None, Parameter(help="its budget in US dollars; used up, it is paused and asks")] = None,
+    tokens: Annotated[Whole | None, Parameter(help="its budget in tokens, read and written")] = None,
+    minutes: Annotated[Number | None, Parameter(help="its budget in minutes that it runs")] = None,
     where: Where | None = None,
 ) -> int:
     """Start a session on a runner, and print its id."""
-    if command and command[0].startswith("-") and "--" not in sys.argv:
-        return complain(f"unknown option {command[0]}; see townwatch start --help (a command goes after --)")
+    if (unknown := unknown_option(command)) is not None:
+        return complain(f"unknown option {unknown}; see townwatch start --help (a command goes after --)")
     if bool(command) == bool(agent):
         return complain("what shall run? townwatch start -- COMMAND…, or townwatch start --agent claude_code --goal …")
     said = goal or " ".join(command) or title or ""
@@ -179,7 +180,9 @@ def start(
 
 def prompt(
     session: Annotated[str, WHICH],
-    text: Annotated[str, Parameter(help="what the agent is told; - reads it from standard input")],
+    text: Annotated[
+        str, Parameter(help="what the agent is told; - reads it from standard input", allow_leading_hyphen=True)
+    ],
     *,
     mode: Annotated[
         Literal["send", "queue", "interrupt"], Parameter(help="now, when it is idle, or after ending its turn")
@@ -187,6 +190,8 @@ def prompt(
     where: Where | None = None,
 ) -> int:
     """Give a session's agent a prompt."""
+    if text != "-" and (unknown := unknown_option((text,))) is not None:
+        return complain(f"unknown option {unknown}; see townwatch prompt --help (-- stands before a text like that)")
 
     async def work(client: ServiceClient, chosen: Where) -> None:
         found = await find_session(client, session)
@@ -222,12 +227,14 @@ def _decide(decision: str, wanted: str | None, more: dict[str, Any], where: Wher
     async def work(client: ServiceClient, chosen: Where) -> int | None:
         waiting = [one async for one in client.pages("/api/approvals")]
         if wanted is None:
+            if any(value is not None for value in more.values()):
+                raise CommandFailed("which approval? --note and --stop are for one; townwatch approve lists what waits")
             _list_approvals(waiting, chosen)
             return None
         named = [(f"{one['sessionId']}/{one['approvalId']}", one) for one in waiting]
         fitting = [one for name, one in named if wanted in (name, one["approvalId"])]
         fitting = fitting or [
-            one for name, one in named if name.startswith(wanted) or one["approvalId"].startswith(wanted)
+            one for name, one in named if wanted and (name.startswith(wanted) or one["approvalId"].startswith(wanted))
         ]
         if not fitting:
             raise CommandFailed(f"no approval {wanted!r} waits; townwatch approve lists those that do", SAID_NO)

@@ -9,6 +9,7 @@ from townwatch.cli.remote import show
 from townwatch.cli.remote.client import SAID_NO, CommandFailed, ServiceClient, Where, part
 from townwatch.cli.remote.named import first_attempt, path_of, switched, village_path
 from townwatch.cli.remote.sessions import perform
+from townwatch.cli.shared import Whole
 
 webhook_app = App(name="webhook", help="Calls to other programs when something happens in a village.")
 Kind = Literal["approval.requested", "approval.resolved", "session.ended", "session.failed", "alert.opened"]
@@ -61,7 +62,7 @@ def add(
 
 
 @webhook_app.command
-def rotate(webhook: Id, *, overlap_hours: int = 24, village: Village = None, where: Where | None = None) -> int:
+def rotate(webhook: Id, *, overlap_hours: Whole = 24, village: Village = None, where: Where | None = None) -> int:
     """Make a new secret. The one before it signs as well for the hours of the overlap."""
 
     async def work(client: ServiceClient, chosen: Where) -> None:

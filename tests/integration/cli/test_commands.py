@@ -189,3 +189,22 @@ def test_wrong_use_of_the_session_commands(person: Person) -> None:
     ]
     for (words, status, expected), done in zip(wrong, person.all_of([one[0] for one in wrong]), strict=True):
         assert expected in one_line(done, status), words
+
+
+def test_an_empty_name_is_nobodys(person: Person) -> None:
+    """A variable of a script that is not set: the only one that there is, is not what was meant."""
+    told(person.townwatch("user", "add", "Second", "--email=second@example.org", "--admin"))
+    asks = f"{COMMAND} ask --category=shell --risk=high x || true; sleep 60"
+    session = told(person.townwatch("start", "--", "sh", "-c", asks)).strip()
+    eventually(lambda: values(person.townwatch("approve", "--json")), bool)
+    tried = [
+        ("user", "disable", ""), ("stop", ""), ("approve", ""), ("deny", ""), ("webhook", "remove", ""),
+        ("channel", "remove", ""), ("deny", "--note=no"), ("approve", "--note=yes"),
+    ]  # fmt: skip
+    for done in person.all_of(tried):
+        assert done.returncode in (1, 2) and done.stderr.count("\n") == 1, done
+    (one,) = values(person.townwatch("ls", "--json"))
+    assert (one["sessionId"], one["state"]) == (session, "WAITING_FOR_APPROVAL")
+    assert "locked out" not in told(person.townwatch("user", "list"))
+    told(person.townwatch("stop", session))
+    eventually(lambda: values(person.townwatch("ls", "--json")), lambda live: live == [])

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import assume, given, strategies as st
 
 from townwatch.contracts.events import FINAL_STATES, is_transition
 from townwatch.runner import identity
@@ -99,8 +99,13 @@ def test_a_secret_of_several_lines_is_masked_as_a_terminal_shows_it() -> None:
     assert Redactor(["line one\nline two"]).clean("<line one\r\nline two>") == f"<{MASK}>"
 
 
+SHORTEST = 20
+"""No token that is known by its shape is shorter."""
+
+
 @given(st.lists(st.text(alphabet="ab-_ ghpsk\n", max_size=8), max_size=30))
 def test_what_is_no_secret_comes_out_as_it_went_in(pieces: list[str]) -> None:
+    assume(all(len(word) < SHORTEST for word in "".join(pieces).split()))  # sk-____________________ looks like a token
     redactor = Redactor(["secret-value"])
     assert "".join(redactor.feed(piece) for piece in pieces) + redactor.flush() == "".join(pieces)
 

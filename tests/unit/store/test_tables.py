@@ -87,6 +87,12 @@ def test_an_address_belongs_to_one_person_whatever_its_case(town: Database) -> N
     assert found.user_id == "ada"
 
 
+@pytest.mark.parametrize("nobody", ["", "  "])
+def test_no_address_is_nobodys(town: Database, nobody: str) -> None:
+    town.run(users.create, "without an address", 1)
+    assert town.run(users.by_email, nobody) is None
+
+
 def test_what_a_village_holds_goes_with_it(town: Database) -> None:
     town.run(sessions.create, session("s1"))
     assert town.run(villages.remove, "demo")
