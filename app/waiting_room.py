@@ -92,8 +92,8 @@ async def wait_for(
 ) -> T:
     """Open a database; while it is away, answer on the port and try again. `told`: the service is to stop. `member`:
     where another process may lead, to which connections are handed on. Its port stays open when this process leads.
-    `meanwhile` runs as long as this waits, and must not raise. `close_it`: for what was opened when nobody waited for
-    it any more; it is called in a thread.
+    `meanwhile` runs as long as this waits, and must not raise. `close_it` is called, in a
+    thread, with what was opened after the wait had ended.
 
     Raises `StoppedWaiting`, and where waiting would not help `TablesRefused`, `FilesDamaged` and other OSErrors.
     """

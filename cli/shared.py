@@ -87,7 +87,7 @@ Whole = Annotated[int, Parameter(converter=_whole)]
 
 
 def _number(_kind: Any, tokens: Sequence[Any]) -> float:
-    """Convert an option; nan and inf are numbers to Python, and to nobody else. Raises ValueError."""
+    """Convert an option; nan and inf are no numbers here. Raises ValueError."""
     try:
         value = float(tokens[0].value)
     except ValueError:

@@ -33,7 +33,7 @@ def _as_it_is(_connection: Any) -> None:
 
 
 class OwnConnection:
-    """In autocommit. Whoever gives it up under a call leaves it to that call to close: never to nobody."""
+    """One connection, in autocommit. Given up under a call, it is closed at the end of that call."""
 
     def __init__(self, url: URL, application: str, prepare: Callable[[Any], None] = _as_it_is) -> None:
         """`prepare` is called with every new connection, before it is used."""

@@ -208,3 +208,15 @@ def test_an_empty_name_is_nobodys(person: Person) -> None:
     assert "locked out" not in told(person.townwatch("user", "list"))
     told(person.townwatch("stop", session))
     eventually(lambda: values(person.townwatch("ls", "--json")), lambda live: live == [])
+
+
+def test_an_owner_who_was_locked_out_is_told_so_and_signs_in_again_by_itself(person: Person) -> None:
+    told(person.townwatch("user", "add", "Third", "--email=third@example.org", "--admin"))
+    told(person.townwatch("ls"))
+    told(person.townwatch("user", "disable", "user_owner"))
+    for words in (("ls",), ("link",)):
+        done = person.townwatch(*words)
+        assert done.returncode in (1, 2) and "townwatch user enable user_owner" in done.stderr, done
+        assert done.stdout == "" and done.stderr.count("\n") == 1
+    told(person.townwatch("user", "enable", "user_owner"))
+    told(person.townwatch("ls"))
