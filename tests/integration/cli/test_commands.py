@@ -210,6 +210,11 @@ def test_an_empty_name_is_nobodys(person: Person) -> None:
     eventually(lambda: values(person.townwatch("ls", "--json")), lambda live: live == [])
 
 
+@pytest.mark.parametrize("name", ["", "n" * 201, "a\033[31mb"])
+def test_a_runner_is_named_as_people_are(person: Person, name: str) -> None:
+    assert "1 to 200 printable characters" in one_line(person.townwatch("runner", "code", "--name", name))
+
+
 def test_an_owner_who_was_locked_out_is_told_so_and_signs_in_again_by_itself(person: Person) -> None:
     told(person.townwatch("user", "add", "Third", "--email=third@example.org", "--admin"))
     told(person.townwatch("ls"))
