@@ -30,8 +30,10 @@ def trouble_of(text: str) -> list[str]:
     except ValueError as error:
         return [f"{NAME} is wrong, and everything asks until it is right: {error}"]
     allows = [one.id for one in rules if one.effect == "allow"]
+    unknown = [name for name in tomllib.loads(text) if name != "rules"]
     why = "a repository's file asks and denies; allow in the village"
-    lines = [f"the rule {one} never counts: {why}" for one in allows]
+    lines = [f"{name} means nothing here: rules are tables [[rules]]" for name in unknown]
+    lines += [f"the rule {one} never counts: {why}" for one in allows]
     return [*lines, *(one.line for one in never_matching(rules))]
 
 

@@ -64,6 +64,8 @@ def test_a_repositorys_file_says_what_is_wrong_with_it() -> None:
     assert trouble_of('[[rules]]\nid = "a"\neffect = "deny"\ncommand = "git push *"\n') == []
     (allow,) = trouble_of('[[rules]]\nid = "a"\neffect = "allow"\ncommand = "git push *"\n')
     assert "the rule a never counts" in allow
+    (misspelt,) = trouble_of('[[rule]]\nid = "a"\neffect = "deny"\ncommand = "git push *"\n')
+    assert misspelt == "rule means nothing here: rules are tables [[rules]]"
     (broken,) = trouble_of("no toml [")
     assert "everything asks" in broken
     assert "line 1" in broken
