@@ -78,16 +78,21 @@ async def leading(
 def open_log(settings: Settings, term: Term, prepared: WarmStart) -> PostgresLog:
     """The event log in PostgreSQL. Refuses to begin an empty one beside a file that has events."""
     event_log = prepared.take_log(term)
+    fresh = event_log is None
     if event_log is None:
         event_log = PostgresLog.open(settings.database.url, term)
-        warn_of_weaknesses(event_log)
-    file = settings.state / "journal.db"
-    if not event_log.heads() and event_log.position == 0 and has_events(file):
+    try:
+        if fresh:
+            warn_of_weaknesses(event_log)
+        file = settings.state / "journal.db"
+        if not event_log.heads() and event_log.position == 0 and has_events(file):
+            raise TablesRefused(
+                f"{file} has events, and the event log in PostgreSQL has none: copy them with `townwatch migrate`,"
+                f" or move {file.name} away to begin anew"
+            )
+    except BaseException:
         event_log.close()
-        raise TablesRefused(
-            f"{file} has events, and the event log in PostgreSQL has none: copy them with `townwatch migrate`,"
-            f" or move {file.name} away to begin anew"
-        )
+        raise
     return event_log
 
 

@@ -59,6 +59,7 @@ class Database:
         self._anchor: sqlite3.Connection | None = None
         """Keeps SQLite from removing the WAL between two connections: one that is gone is then always a fault."""
         self._over = False
+        self._pool = engine.pool
         self._open: set[Any] = set()
         """Driver connections: also those of the pool, which are asked whether they live before they are handed out."""
         self._writers: set[object] = set()
@@ -238,6 +239,7 @@ class Database:
                 raise
         finally:
             self._writers.discard(writer)
+            self._close_returned()
         self._set_aside(everything=True)
         with engine.begin() as connection:
             return work(connection)
@@ -264,6 +266,12 @@ class Database:
             raise
         finally:
             raw.close()
+            self._close_returned()
+
+    def _close_returned(self) -> None:
+        """Close what came back to the pool in the moment in which another thread closed it."""
+        if self._over:
+            self._pool.dispose()
 
 
 def _url(url: str | Path) -> URL:

@@ -42,7 +42,7 @@ ENDS_ITS_TOKEN = ("sign_out", "set_password")
 WIDE = Rate(per_second=1e6, burst=1e6)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_the_service_does_what_its_document_says(tmp_path: Path) -> None:
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG)
