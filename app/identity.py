@@ -122,12 +122,12 @@ def _add_person(connection: Connection, new: Newcomer, village: str | None, now_
     return made.code
 
 
-class NoCode(Exception):
+class NoEnrolment(Exception):
     """There is no code for a runner like that; one line says why."""
 
 
 async def new_enrolment(settings: Settings, *, village: str | None, name: str | None) -> str:
-    """A code for a runner of the service of this state directory, which may be running. Raises `NoCode`."""
+    """A code for a runner of the service of this state directory, which may be running. Raises `NoEnrolment`."""
     database = await trio.to_thread.run_sync(open_database, settings)
     try:
         return await database.call(_issue, village, name, epoch_ms())
@@ -138,9 +138,9 @@ async def new_enrolment(settings: Settings, *, village: str | None, name: str | 
 def _issue(connection: Connection, village: str | None, name: str | None, now_ms: int) -> str:
     key = None if village is None else villages.key_of(connection, village)
     if village is not None and key is None:
-        raise NoCode(f"there is no village {village!r}")
+        raise NoEnrolment(f"there is no village {village!r}")
     if name is not None and not (name.strip() and len(name) <= 200 and name.isprintable()):
-        raise NoCode("a name has 1 to 200 printable characters")
+        raise NoEnrolment("a name has 1 to 200 printable characters")
     return issue_enrolment_code(connection, OWNER_ID, now_ms, village_id=key, name=name, way="machine")
 
 

@@ -241,11 +241,11 @@ def code(
     name
         what it will be called
     """
-    from townwatch.app.identity import NoCode, new_enrolment
+    from townwatch.app.identity import NoEnrolment, new_enrolment
 
     found = service_settings(config, state_dir)
     try:
         made = run_async(partial(new_enrolment, found, village=village, name=name))
-    except NoCode as error:
+    except NoEnrolment as error:
         return complain(str(error))
     return tell("code", made, json)
